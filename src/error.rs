@@ -1,0 +1,151 @@
+//! What can go wrong while a request is answered, and what it is answered with.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+
+use crate::http::content::ContentError;
+use crate::http::cookie::InvalidCookie;
+use crate::http::refusal::Refusal;
+use crate::http::response::InvalidField;
+use crate::http::status::Status;
+use crate::session;
+
+/// What most of this crate returns. A handler's method ends in `Ok(())`.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Ends a request early. `?` carries it out of a handler, and it is answered in one place:
+/// [`write_error`](crate::web::handler::RequestHandler::write_error).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Answer with a status. Tornado's `HTTPError`.
+    Http(HttpError),
+    /// The answer is complete: send it as it is. Tornado's `Finish`.
+    Finish,
+    /// The session store could not do it.
+    Session(session::Error),
+    /// The client went away while its content was read. Nobody is there to be answered.
+    Gone(io::Error),
+    /// The application is not set up right. Said at its start, before anything is served.
+    Setup(String),
+    /// Anything else: a 500 for the client, and a line in the log.
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A status, and what the client is told with it.
+#[derive(Clone, Debug)]
+pub struct HttpError {
+    /// The status.
+    pub status: Status,
+    /// A sentence for the client; it may be empty. It goes to the log, too.
+    pub sentence: Cow<'static, str>,
+    /// Header fields that belong to the answer, such as `Retry-After`.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Error {
+    /// An answer with `status` and a sentence that says what was wrong.
+    pub fn http(status: Status, sentence: impl Into<Cow<'static, str>>) -> Error {
+        Error::Http(HttpError { status, sentence: sentence.into(), headers: Vec::new() })
+    }
+
+    /// An answer with one header field more.
+    pub fn http_with_header(
+        status: Status,
+        sentence: impl Into<Cow<'static, str>>,
+        name: &'static str,
+        value: impl Into<String>,
+    ) -> Error {
+        let headers = vec![(name, value.into())];
+        Error::Http(HttpError { status, sentence: sentence.into(), headers })
+    }
+
+    /// A fault that is the application's own: the client sees a 500, the log sees the message.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Other(error.into())
+    }
+
+    /// What the client is told.
+    pub(crate) fn answer(&self) -> HttpError {
+        let (status, sentence) = match self {
+            Error::Http(error) => return error.clone(),
+            Error::Session(session::Error::Unavailable(_)) => {
+                let sentence = "Sessions are out of reach just now.".into();
+                let headers = vec![("Retry-After", String::from("1"))];
+                return HttpError {
+                    status: Status::SERVICE_UNAVAILABLE,
+                    sentence,
+                    headers,
+                };
+            }
+            Error::Gone(_) => (Status::BAD_REQUEST, "The content did not arrive."),
+            _ => (Status::INTERNAL_SERVER_ERROR, ""),
+        };
+        HttpError { status, sentence: sentence.into(), headers: Vec::new() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Http(error) if error.sentence.is_empty() => error.status.fmt(formatter),
+            Error::Http(error) => write!(formatter, "{}: {}", error.status, error.sentence),
+            Error::Finish => formatter.write_str("finished early"),
+            Error::Session(error) => error.fmt(formatter),
+            Error::Gone(error) => error.fmt(formatter),
+            Error::Setup(sentence) => formatter.write_str(sentence),
+            Error::Other(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Session(error) => Some(error),
+            Error::Gone(error) => Some(error),
+            Error::Other(error) => Some(&**error),
+            Error::Http(_) | Error::Finish | Error::Setup(_) => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::http(refusal.status, refusal.sentence)
+    }
+}
+
+impl From<ContentError> for Error {
+    fn from(error: ContentError) -> Error {
+        match error {
+            ContentError::Refused(refusal) => refusal.into(),
+            ContentError::Gone(error) => Error::Gone(error),
+        }
+    }
+}
+
+impl From<session::Error> for Error {
+    fn from(error: session::Error) -> Error {
+        Error::Session(error)
+    }
+}
+
+impl From<InvalidField> for Error {
+    fn from(error: InvalidField) -> Error {
+        Error::other(error)
+    }
+}
+
+impl From<InvalidCookie> for Error {
+    fn from(error: InvalidCookie) -> Error {
+        Error::other(error)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::other(error)
+    }
+}

@@ -1,0 +1,42 @@
+//! Text made safe for the place it goes to: HTML, and a part of a URL.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What RFC 3986 section 2.3 calls unreserved stays as it is; all else is encoded.
+const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Escapes the five characters that mean something in HTML text or in a quoted attribute.
+pub fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    push_html(&mut escaped, text);
+    escaped
+}
+
+/// Appends `text` to `page`, escaped as [`html`] does it.
+pub fn push_html(page: &mut String, text: &str) {
+    let mut plain = 0;
+    for (at, octet) in text.bytes().enumerate() {
+        let entity = match octet {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            b'\'' => "&#x27;",
+            _ => continue,
+        };
+        page.push_str(&text[plain..at]);
+        page.push_str(entity);
+        plain = at + 1;
+    }
+    page.push_str(&text[plain..]);
+}
+
+/// Percent-encodes `text` for one segment of a path, or one name or value of a query.
+///
+/// ```
+/// assert_eq!(dustdevil::escape::url("/main?a b"), "%2Fmain%3Fa%20b");
+/// ```
+pub fn url(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}

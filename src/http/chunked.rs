@@ -1,0 +1,146 @@
+//! The chunked transfer coding (RFC 9112 section 7.1), both ways.
+//!
+//! ```text
+//! 1a;note=any CRLF      size in hex, and maybe extensions
+//! (26 octets) CRLF      data
+//! 0 CRLF                the last chunk has none
+//! Digest: ... CRLF      maybe trailer fields
+//! CRLF
+//! ```
+//! Extensions and trailers are checked and thrown away: they never become fields, so they
+//! cannot carry one past whoever looked at the head.
+
+use bytes::{Buf, BytesMut};
+
+use crate::http::head::parse_fields;
+use crate::http::refusal::Refusal;
+use crate::http::status::Status;
+
+/// Octets of the lines that hold chunk sizes, over and above what a chunk's data pays for.
+const OVERHEAD: usize = 16 * 1024;
+
+/// Octets of a trailer section, and how many fields it may have.
+const TRAILERS: usize = 8 * 1024;
+const TRAILER_FIELDS: usize = 32;
+
+/// Takes chunked content apart, as far as it has arrived.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    state: State,
+    overhead: usize,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Before the line with a chunk's size.
+    #[default]
+    Size,
+    /// Within a chunk's data, with so many octets to come.
+    Data(u64),
+    /// Behind the data, where a CRLF must be.
+    DataEnd,
+    /// Behind the last chunk.
+    Trailers,
+}
+
+impl Decoder {
+    /// Moves the data that stands in `input` to the end of `content`, and says whether that was
+    /// the last of it. What comes behind it stays in `input`.
+    pub fn decode(
+        &mut self,
+        input: &mut BytesMut,
+        content: &mut BytesMut,
+    ) -> Result<bool, Refusal> {
+        loop {
+            match self.state {
+                State::Size => {
+                    let Some(size) = self.size(input)? else {
+                        return Ok(false);
+                    };
+                    self.state =
+                        if size == 0 { State::Trailers } else { State::Data(size) };
+                }
+                State::Data(0) => self.state = State::DataEnd,
+                State::Data(_) if input.is_empty() => return Ok(false),
+                State::Data(left) => {
+                    let length =
+                        usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                    content.extend_from_slice(&input[..length]);
+                    input.advance(length);
+                    self.state = State::Data(left - length as u64);
+                }
+                State::DataEnd => {
+                    if !b"\r\n".starts_with(&input[..input.len().min(2)]) {
+                        return Err(Refusal::bad("A chunk's data does not end in CRLF."));
+                    }
+                    if input.len() < 2 {
+                        return Ok(false);
+                    }
+                    input.advance(2);
+                    self.state = State::Size;
+                }
+                State::Trailers => return trailers(input),
+            }
+        }
+    }
+
+    /// Takes the line with a chunk's size.
+    fn size(&mut self, input: &mut BytesMut) -> Result<Option<u64>, Refusal> {
+        let end = input.iter().position(|&octet| octet == b'\n');
+        if self.overhead + end.unwrap_or(input.len()) > OVERHEAD {
+            let sentence = "The chunks have more extensions than are read here.";
+            return Err(Refusal::new(Status::CONTENT_TOO_LARGE, sentence));
+        }
+        let Some(end) = end else { return Ok(None) };
+        let Some(line) = input[..end].strip_suffix(b"\r") else {
+            return Err(Refusal::bad("A chunk's size does not end in CRLF."));
+        };
+        let size = chunk_size(line)?;
+        // A chunk pays for its own line with its data, so that only waste counts as overhead.
+        let paid = usize::try_from(size).unwrap_or(usize::MAX);
+        self.overhead += line.len().saturating_sub(paid);
+        input.advance(end + 1);
+        Ok(Some(size))
+    }
+}
+
+/// ```text
+/// chunk-size = 1*HEXDIG
+/// chunk-ext  = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+/// ```
+fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
+    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    let (size, extensions) = line.split_at(digits);
+    let is_text = |&octet: &u8| octet == b'\t' || (octet >= b' ' && octet != 0x7f);
+    let extended = extensions.trim_ascii_start().first();
+    if !extensions.is_empty()
+        && (extended != Some(&b';') || !extensions.iter().all(is_text))
+    {
+        return Err(Refusal::bad("A chunk's size is not a hexadecimal number."));
+    }
+    let size =
+        std::str::from_utf8(size).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+    size.ok_or(Refusal::bad("A chunk's size is not a hexadecimal number."))
+}
+
+/// Takes the trailer section away; `false` if its end has not arrived.
+fn trailers(input: &mut BytesMut) -> Result<bool, Refusal> {
+    let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
+    if let Some((length, _)) = parse_fields(input, &mut room)? {
+        input.advance(length);
+        return Ok(true);
+    }
+    if input.len() > TRAILERS {
+        let sentence = "The trailer section is too large.";
+        return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence));
+    }
+    Ok(false)
+}
+
+/// Writes the line before a chunk of `length` octets. CRLF follows the data.
+pub fn push_size(output: &mut BytesMut, length: usize) {
+    output.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+}
+
+/// The chunk that ends content: empty, with no trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -1,0 +1,256 @@
+//! One connection, from its first octet to its last: requests in, responses out.
+//!
+//! ```text
+//!            +--------------------------------- keep-alive ----+
+//!            v                                                 |
+//!   octets -> next_request -> answer (Service::respond) -> send -> linger, closed
+//!                 |                                                  ^
+//!                 +---- refused: a sentence, Connection: close ------+
+//! ```
+//! Requests that are sent without waiting for answers (pipelining, RFC 9112 section 9.3.2) are
+//! answered in order, and the answers to all that one read brought leave in one write.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use log::{debug, warn};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::http::Service;
+use crate::http::chunked;
+use crate::http::content::{Content, NoContent};
+use crate::http::framing::Framing;
+use crate::http::limits::Limits;
+use crate::http::refusal::Refusal;
+use crate::http::request::{self, Request};
+use crate::http::response::{Asked, Body, Delimiter, Response};
+use crate::http::status::Status;
+use crate::http::stream::Stream;
+use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
+
+/// Content up to this size is copied behind its head; larger content is sent from where it is.
+const SMALL: usize = 8 * 1024;
+
+/// Serves the requests that come in on `socket` until either side has had enough. Once `drain`
+/// holds `true`, the answer that is being made is the last one.
+pub async fn serve<S: Socket, V: Service>(
+    socket: S,
+    peer: SocketAddr,
+    service: &V,
+    limits: &Limits,
+    drain: watch::Receiver<bool>,
+) {
+    let wire = Wire::new(socket, limits.write_time);
+    let connection = Connection { wire, peer, service, limits, drain };
+    // Gone is silence: a client that left is no fault of anyone's.
+    if let Err(error) = connection.run().await {
+        debug!("the connection from {peer} broke: {error}");
+    }
+}
+
+struct Connection<'c, S, V> {
+    wire: Wire<S>,
+    peer: SocketAddr,
+    service: &'c V,
+    limits: &'c Limits,
+    drain: watch::Receiver<bool>,
+}
+
+/// What came of waiting for a request.
+enum Next {
+    /// A request.
+    Request(Request),
+    /// Something that is none, or was too slow to become one.
+    Refused(Refusal),
+    /// Nothing, and nothing is expected any more.
+    Nothing,
+}
+
+/// What is to become of the connection behind an answer.
+enum Then {
+    /// The next request.
+    KeepAlive,
+    /// Closed; the client has sent nothing that was not read.
+    Close,
+    /// Closed, but the client may still be sending.
+    Linger,
+}
+
+impl<S: Socket, V: Service> Connection<'_, S, V> {
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            let then = match self.next_request().await? {
+                Next::Request(request) => self.answer(request).await?,
+                Next::Refused(refusal) => self.refuse(&refusal),
+                Next::Nothing => return Ok(()),
+            };
+            match then {
+                Then::KeepAlive => {}
+                Then::Close => return self.wire.flush().await,
+                Then::Linger => {
+                    self.wire.flush().await?;
+                    return self.wire.linger(self.limits.linger_time).await;
+                }
+            }
+        }
+    }
+
+    /// Takes the next request from what has arrived, and waits for more until there is one.
+    async fn next_request(&mut self) -> io::Result<Next> {
+        let mut seen = 0;
+        let mut head_began = None;
+        loop {
+            match Request::parse(&mut self.wire.input, &mut seen, self.limits) {
+                Ok(Some(request)) => return Ok(Next::Request(request)),
+                Ok(None) => {}
+                Err(refusal) => return Ok(Next::Refused(refusal)),
+            }
+            self.wire.flush().await?;
+            let idle = request::is_only_empty_lines(&self.wire.input);
+            let deadline = if idle {
+                Instant::now() + self.limits.idle_time
+            } else {
+                *head_began.get_or_insert_with(Instant::now) + self.limits.head_time
+            };
+            let read = tokio::select! {
+                biased;
+                read = self.wire.fill(0) => read?,
+                () = sleep_until(deadline) => return Ok(late(idle)),
+                _ = self.drain.wait_for(|draining| *draining), if idle => {
+                    return Ok(Next::Nothing);
+                }
+            };
+            if read == 0 {
+                return Ok(if idle {
+                    Next::Nothing
+                } else {
+                    Next::Refused(Refusal::bad("The connection ended before the head did."))
+                });
+            }
+        }
+    }
+
+    /// Has the request answered, and writes the answer.
+    async fn answer(&mut self, request: Request) -> io::Result<Then> {
+        let asked = Asked::by(&request);
+        let (response, all_read) = if request.framing() == Framing::Empty {
+            (self.respond_at_once(request).await?, true)
+        } else {
+            // What is owed goes out before the client is waited for.
+            self.wire.flush().await?;
+            let mut content = Content::of(&request, &mut self.wire, self.limits);
+            let response = self.service.respond(request, self.peer, &mut content).await;
+            (response, content.is_read())
+        };
+        let delimiter = response.delimiter(asked);
+        let keep_alive = asked.persistent
+            && all_read
+            && !response.close
+            && delimiter != Delimiter::Close
+            && !*self.drain.borrow();
+        response.write_head(self.wire.output(), asked, keep_alive);
+        self.send(response.body, delimiter).await?;
+        Ok(if keep_alive {
+            Then::KeepAlive
+        } else if all_read && self.wire.input.is_empty() {
+            Then::Close
+        } else {
+            Then::Linger
+        })
+    }
+
+    /// Most answers are there as soon as they are asked for. One that is not must not hold up
+    /// those before it, which may still be waiting to be sent.
+    async fn respond_at_once(&mut self, request: Request) -> io::Result<Response> {
+        let mut no_content = NoContent;
+        let mut work = pin!(self.service.respond(request, self.peer, &mut no_content));
+        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        match first {
+            Poll::Ready(response) => Ok(response),
+            Poll::Pending => {
+                self.wire.flush().await?;
+                Ok(work.await)
+            }
+        }
+    }
+
+    /// Sends the content behind the head that was just written. Small answers wait for those
+    /// that follow them; `next_request` sends them all before it waits for the client.
+    async fn send(&mut self, body: Body, delimiter: Delimiter) -> io::Result<()> {
+        match body {
+            _ if delimiter == Delimiter::Head => {}
+            Body::Bytes(content) if content.len() <= SMALL => {
+                self.wire.output.extend_from_slice(&content);
+            }
+            Body::Bytes(content) => return self.wire.flush_with(&content).await,
+            Body::Stream(stream) => return self.send_stream(stream, delimiter).await,
+        }
+        if self.wire.output.len() >= OUTPUT_FULL {
+            self.wire.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends content as it is made. If the making fails, or makes another length than was
+    /// announced, the connection breaks off there and then: without its last chunk, or short of
+    /// its length, the answer cannot be taken for a whole one.
+    async fn send_stream(
+        &mut self,
+        mut stream: Stream,
+        delimiter: Delimiter,
+    ) -> io::Result<()> {
+        let mut left = stream.length();
+        let mut next = stream.next().await;
+        while let Ok(Some(piece)) = &next {
+            if let Some(left) = &mut left {
+                let rest = left.checked_sub(piece.len() as u64);
+                *left =
+                    rest.ok_or_else(|| io::Error::other("more content than announced"))?;
+            }
+            if delimiter == Delimiter::LastChunk && !piece.is_empty() {
+                chunked::push_size(self.wire.output(), piece.len());
+                self.wire.flush_with(piece).await?;
+                self.wire.output().extend_from_slice(b"\r\n");
+            } else {
+                self.wire.flush_with(piece).await?;
+            }
+            next = stream.next().await;
+        }
+        if let Err(error) = next {
+            warn!("an answer to {} broke off: {error}", self.peer.ip());
+            return Err(io::Error::other("the content could not be made"));
+        }
+        if left.is_some_and(|left| left > 0) {
+            return Err(io::Error::other("less content than announced"));
+        }
+        if delimiter == Delimiter::LastChunk {
+            self.wire.output().extend_from_slice(chunked::LAST_CHUNK);
+        }
+        Ok(())
+    }
+
+    /// Answers what could not be read. Where this request ends is not known, so nothing behind
+    /// it is read as another.
+    fn refuse(&mut self, refusal: &Refusal) -> Then {
+        warn!("{} {} ({})", refusal.status.code(), refusal.sentence, self.peer.ip());
+        let response = Response::sentence(refusal.status, &refusal.sentence);
+        response.write_head(self.wire.output(), Asked::nobody_knows(), false);
+        if let Body::Bytes(content) = &response.body {
+            self.wire.output.extend_from_slice(content);
+        }
+        Then::Linger
+    }
+}
+
+/// Nobody answers a client that has asked nothing; one that stopped in the middle is told.
+fn late(idle: bool) -> Next {
+    if idle {
+        return Next::Nothing;
+    }
+    let sentence = "The head of the request did not arrive in time.";
+    Next::Refused(Refusal::new(Status::REQUEST_TIMEOUT, sentence))
+}

@@ -1,0 +1,188 @@
+//! Cookies (RFC 6265bis): reading the Cookie field, writing Set-Cookie.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::http::date;
+use crate::http::head::is_token_octet;
+
+/// The values of one cookie in a Cookie field, in the order in which the browser sent them.
+/// There may be several: a cookie set for another path, or by a neighbouring domain, comes
+/// beside the one that was set here. What is malformed is passed over.
+pub fn values<'a>(field: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    field.split(';').filter_map(move |pair| {
+        let (found, value) = pair.split_once('=')?;
+        (found.trim() == name).then(|| unquote(value.trim()))
+    })
+}
+
+fn unquote(value: &str) -> &str {
+    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.unwrap_or(value)
+}
+
+/// Which requests from other sites carry a cookie (RFC 6265bis section 5.6.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// None.
+    Strict,
+    /// Following a link, but not posting a form or fetching a picture.
+    Lax,
+    /// All. Browsers want `Secure` with it.
+    None,
+}
+
+/// A Set-Cookie field in the making. It begins as safe as a cookie can be, and whoever wants less
+/// says so: for every path of this host alone (`Path=/`, no `Domain`), hidden from scripts
+/// (`HttpOnly`), sent along when a link is followed but not when another site posts
+/// (`SameSite=Lax`), forgotten when the browser closes.
+#[derive(Clone, Debug)]
+pub struct SetCookie {
+    name: String,
+    value: String,
+    path: String,
+    domain: Option<String>,
+    max_age: Option<Duration>,
+    http_only: bool,
+    secure: bool,
+    same_site: SameSite,
+}
+
+/// A cookie that cannot be written: its name is no token, or its value, path or domain has an
+/// octet that would end it early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidCookie {
+    name: String,
+}
+
+impl fmt::Display for InvalidCookie {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the cookie {:?} may not be set so", self.name)
+    }
+}
+
+impl std::error::Error for InvalidCookie {}
+
+impl SetCookie {
+    /// A cookie with the defaults.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> SetCookie {
+        SetCookie {
+            name: name.into(),
+            value: value.into(),
+            path: String::from("/"),
+            domain: None,
+            max_age: None,
+            http_only: true,
+            secure: false,
+            same_site: SameSite::Lax,
+        }
+    }
+
+    /// One that makes the browser forget the cookie.
+    pub fn removal(name: impl Into<String>) -> SetCookie {
+        SetCookie::new(name, "").max_age(Duration::ZERO)
+    }
+
+    /// How long the browser is to keep it, in whole seconds. `Expires` is written beside
+    /// `Max-Age`, and says the same.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> SetCookie {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// The path below which it is sent. Default: `/`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> SetCookie {
+        self.path = path.into();
+        self
+    }
+
+    /// A domain with whose other hosts it is shared. Default: none.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> SetCookie {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Whether scripts are kept from it. Default: yes.
+    #[must_use]
+    pub fn http_only(mut self, http_only: bool) -> SetCookie {
+        self.http_only = http_only;
+        self
+    }
+
+    /// Whether it travels over https alone. Default here: no; an `Exchange` sets it where the
+    /// client came over https.
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> SetCookie {
+        self.secure = secure;
+        self
+    }
+
+    /// Which requests from other sites carry it. Default: [`SameSite::Lax`].
+    #[must_use]
+    pub fn same_site(mut self, same_site: SameSite) -> SetCookie {
+        self.same_site = same_site;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its value.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// As the value of a Set-Cookie field.
+    pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
+        let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
+        let attributes = [Some(self.path.as_str()), self.domain.as_deref()];
+        let are_attributes = attributes.into_iter().flatten().all(is_attribute_value);
+        if !is_token || !self.value.bytes().all(is_cookie_octet) || !are_attributes {
+            return Err(InvalidCookie { name: self.name.clone() });
+        }
+        let mut field = format!("{}={}; Path={}", self.name, self.value, self.path);
+        if let Some(domain) = &self.domain {
+            field.push_str("; Domain=");
+            field.push_str(domain);
+        }
+        if let Some(age) = self.max_age {
+            let seconds = Duration::from_secs(age.as_secs());
+            let expires = SystemTime::now().checked_add(seconds).map(date::format);
+            field.push_str("; Max-Age=");
+            field.push_str(&seconds.as_secs().to_string());
+            if let Some(expires) = expires {
+                field.push_str("; Expires=");
+                field.push_str(&expires);
+            }
+        }
+        if self.http_only {
+            field.push_str("; HttpOnly");
+        }
+        if self.secure {
+            field.push_str("; Secure");
+        }
+        field.push_str(match self.same_site {
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
+        });
+        Ok(field)
+    }
+}
+
+/// ```text
+/// cookie-octet = %x21 / %x23-2B / %x2D-3A / %x3C-5B / %x5D-7E
+///              ; no controls, white space, DQUOTE, comma, semicolon or backslash
+/// ```
+fn is_cookie_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !b"\",;\\".contains(&octet)
+}
+
+fn is_attribute_value(value: &str) -> bool {
+    value.bytes().all(|octet| (b' '..0x7f).contains(&octet) && octet != b';')
+}

@@ -1,0 +1,39 @@
+//! The Date field (RFC 9110 section 6.6.1).
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    /// The second that was written last, and how it was written. A date is the same for a
+    /// thousand responses, and writing it costs more than looking at the clock.
+    static WRITTEN: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
+/// Calls `write` with the date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn with_now(write: impl FnOnce(&str)) {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    WRITTEN.with_borrow_mut(|(written, text)| {
+        if *written != second {
+            *written = second;
+            *text = httpdate::fmt_http_date(now);
+        }
+        write(text);
+    });
+}
+
+/// `time` as HTTP has it.
+pub fn format(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
+}
+
+/// A date in any of the three forms of RFC 9110 section 5.6.7.
+pub fn parse(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
+/// `time` without its fraction: as much of it as HTTP can say.
+pub fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}

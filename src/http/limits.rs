@@ -1,0 +1,49 @@
+//! What a client may take of the server: octets, and time.
+
+use std::time::Duration;
+
+/// The limits of one connection. Whoever goes past one is told so, in a sentence.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Octets of a request line, without its end. Past it: 414. Default: 8 KiB.
+    pub request_line: usize,
+    /// Octets of a whole head. Past it: 431. Default: 32 KiB.
+    pub head: usize,
+    /// Fields of a head. Past it: 431. Default: 100.
+    pub fields: usize,
+    /// Octets of content. Past it: 413, before it is read where its length was announced.
+    /// Default: 1 MiB.
+    pub content: usize,
+    /// From the first octet of a head to its end. Past it: 408. Default: 10 s.
+    pub head_time: Duration,
+    /// From the end of a head to the end of the content. Past it: 408. Default: 30 s.
+    pub content_time: Duration,
+    /// Octets of content a second, counted once the first five seconds are over. A client that
+    /// is slower on the whole is answered 408. Default: 256.
+    pub content_floor: u32,
+    /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
+    pub idle_time: Duration,
+    /// How long a client may take none of what is written to it. Past it, the connection is
+    /// dropped. Default: 30 s.
+    pub write_time: Duration,
+    /// How long a connection that is being closed goes on to read, and to throw away, what
+    /// the client still sends, so that the last answer is not lost with it. Default: 2 s.
+    pub linger_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            request_line: 8 * 1024,
+            head: 32 * 1024,
+            fields: 100,
+            content: 1024 * 1024,
+            head_time: Duration::from_secs(10),
+            content_time: Duration::from_secs(30),
+            content_floor: 256,
+            idle_time: Duration::from_secs(60),
+            write_time: Duration::from_secs(30),
+            linger_time: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! HTTP/1.1 as RFC 9110 (what messages mean) and RFC 9112 (how they look on the wire) have it.
+//!
+//! This wing turns a socket into requests and responses into octets. It knows nothing of
+//! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
+//!
+//! In reading order: the words of the protocol ([`method`], [`status`], [`limits`],
+//! [`refusal`]), the way in ([`target`], [`framing`], [`head`], [`request`],
+//! [`chunked`], [`content`]), the way out
+//! ([`response`], [`stream`], [`date`]), the two joined ([`wire`], [`connection`]), and what some
+//! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
+
+pub mod method;
+pub mod status;
+
+pub mod limits;
+
+pub mod refusal;
+
+pub mod target;
+
+pub mod framing;
+
+pub mod head;
+
+pub mod request;
+
+pub mod content;
+
+pub mod chunked;
+
+pub mod response;
+
+pub mod stream;
+
+pub mod date;
+
+mod wire;
+
+pub mod connection;
+
+pub mod cookie;
+
+pub mod conditions;
+
+pub mod range;
+
+use std::net::SocketAddr;
+
+use crate::http::content::Incoming;
+use crate::http::request::Request;
+use crate::http::response::Response;
+
+/// Whatever answers requests. A connection asks it one request at a time.
+pub trait Service: Send + Sync + 'static {
+    /// Answers the `request` that came from `peer`. Its content, if it has any, is still on the wire, and is read only
+    /// if `incoming` is asked for it.
+    fn respond<'a>(
+        &'a self,
+        request: Request,
+        peer: SocketAddr,
+        incoming: &'a mut dyn Incoming,
+    ) -> impl Future<Output = Response> + Send + 'a;
+}

@@ -1,0 +1,59 @@
+//! Range requests (RFC 9110 section 14): a part instead of the whole.
+
+use std::ops::Range;
+
+/// What a Range field asks for, of content that is so many octets long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything: there is no range that is understood here, or there are several. A server
+    /// may always answer with the whole.
+    Whole,
+    /// These octets.
+    Part(Range<u64>),
+    /// Octets that are not there: 416.
+    Unsatisfiable,
+}
+
+/// Reads the value of a Range field.
+///
+/// ```text
+/// bytes=0-499      the first 500
+/// bytes=500-       all but those
+/// bytes=-500       the last 500
+/// ```
+pub fn select(field: &str, length: u64) -> Selection {
+    let Some((unit, range)) = field.split_once('=') else {
+        return Selection::Whole;
+    };
+    let Some((first, last)) = range.trim().split_once('-') else {
+        return Selection::Whole;
+    };
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return Selection::Whole;
+    }
+    match (position(first), position(last)) {
+        (Some(first), Some(last)) if first > last => Selection::Whole,
+        (Some(first), Some(last)) => part(first, last.saturating_add(1), length),
+        (Some(first), None) if last.is_empty() => part(first, length, length),
+        (None, Some(0)) if first.is_empty() => Selection::Unsatisfiable,
+        (None, Some(suffix)) if first.is_empty() => {
+            part(length.saturating_sub(suffix), length, length)
+        }
+        _ => Selection::Whole,
+    }
+}
+
+fn part(first: u64, end: u64, length: u64) -> Selection {
+    if first < length {
+        Selection::Part(first..end.min(length))
+    } else {
+        Selection::Unsatisfiable
+    }
+}
+
+/// A number of digits alone. One that is too large for any file is the largest there is.
+fn position(digits: &str) -> Option<u64> {
+    let is_number =
+        !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}

@@ -1,0 +1,223 @@
+//! A request's head: from octets to a [`Request`].
+//!
+//! ```text
+//! GET /main?page=2 HTTP/1.1 CRLF     request line
+//! Host: example.com CRLF             fields
+//! CRLF                               end of the head
+//! ```
+//! The request keeps the octets of its head, and everything it knows is a place in them:
+//! no name and no value is copied.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::http::framing::Framing;
+use crate::http::head::{Facts, Field, Span, Version, request_line};
+use crate::http::limits::Limits;
+use crate::http::method::Method;
+use crate::http::refusal::Refusal;
+use crate::http::status::Status;
+
+/// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
+const EMPTY_LINES: usize = 4;
+
+/// A request whose head has arrived. Its content has not: see
+/// [`Incoming`](crate::http::content::Incoming).
+#[derive(Debug)]
+pub struct Request {
+    head: Bytes,
+    method: Method,
+    version: Version,
+    path: Span,
+    query: Option<Span>,
+    authority: Option<Span>,
+    fields: Vec<Field>,
+    framing: Framing,
+    persistent: bool,
+    expects_continue: bool,
+}
+
+impl Request {
+    /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
+    /// and leaves `input` as it is; `seen` then remembers how far it was looked at, so that a
+    /// head which trickles in is not read again for every octet. It is 0 for a new head.
+    pub fn parse(
+        input: &mut BytesMut,
+        seen: &mut usize,
+        limits: &Limits,
+    ) -> Result<Option<Request>, Refusal> {
+        let looked_at = std::mem::replace(seen, input.len());
+        if looked_at > 0 && !may_end_in(&input[looked_at.saturating_sub(3)..]) {
+            return within_limits(input, limits).map(|()| None);
+        }
+        let start = empty_lines(input);
+        let Some(line) = first_line(&input[start..])? else {
+            return within_limits(input, limits).map(|()| None);
+        };
+        if line.len() > limits.request_line {
+            return Err(line_too_long());
+        }
+        let (method, target, version) = request_line(line)?;
+        let fields_start = start + line.len() + 2;
+        let mut facts = Facts::default();
+        let fields = &input[fields_start..];
+        let Some(length) = facts.read_fields(fields, fields_start, limits)? else {
+            return within_limits(input, limits).map(|()| None);
+        };
+        let end = fields_start + length;
+        if end - start > limits.head {
+            return Err(head_too_large());
+        }
+        facts.check(version)?;
+        let target_start = start + method.as_str().len() + 1;
+        let span = |range: std::ops::Range<usize>| {
+            Span::new(target_start + range.start, target_start + range.end)
+        };
+        let request = Request {
+            method,
+            version,
+            path: span(target.path),
+            query: target.query.map(span),
+            authority: target.authority.map(span).or(facts.host),
+            framing: facts.framing(version, input)?,
+            persistent: facts.persistent(version),
+            expects_continue: facts.expects_continue && version == Version::Http11,
+            fields: facts.fields,
+            head: input.split_to(end).freeze(),
+        };
+        if request.disagrees_with(facts.host) {
+            return Err(Refusal::bad(
+                "The Host field and the request target name two hosts.",
+            ));
+        }
+        *seen = 0;
+        Ok(Some(request))
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The path as it was sent, still percent-encoded; `*` in OPTIONS of the whole server.
+    pub fn path(&self) -> &str {
+        match self.text(self.path) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The query as it was sent, without its question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.query.map(|span| self.text(span))
+    }
+
+    /// The host and port that the client meant: an absolute target's, or else the Host field's.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.map(|span| self.text(span))
+    }
+
+    /// How its content is framed.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether the client would use the connection again (RFC 9112 section 9.3).
+    pub fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends its content.
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Every field line in order, names as they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.octets(field.name), self.octets(field.value)))
+    }
+
+    /// The values of every line of one field; names know no case.
+    pub fn field_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let matches =
+            move |(found, _): &(&[u8], _)| found.eq_ignore_ascii_case(name.as_bytes());
+        self.fields().filter(matches).map(|(_, value)| value)
+    }
+
+    /// The value of the first line of a field, if it is text.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
+            .next()
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// RFC 9112 section 3.2.2 has a server ignore Host behind an absolute target. A request that
+    /// names two hosts is meant to be read differently by two servers; it is refused here.
+    fn disagrees_with(&self, host: Option<Span>) -> bool {
+        match (self.authority(), host) {
+            (Some(target), Some(host)) => !target.eq_ignore_ascii_case(self.text(host)),
+            _ => false,
+        }
+    }
+
+    fn octets(&self, span: Span) -> &[u8] {
+        &self.head[span.start as usize..span.end as usize]
+    }
+
+    /// For what was found to be ASCII when it was read: targets and hosts.
+    fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.octets(span)).unwrap_or_default()
+    }
+}
+
+/// The first line without its CRLF, once that is there.
+fn first_line(octets: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+    let Some(end) = octets.iter().position(|&octet| octet == b'\n') else {
+        return Ok(None);
+    };
+    let line = octets[..end].strip_suffix(b"\r").map(Some);
+    line.ok_or(Refusal::bad("The request line does not end in CRLF."))
+}
+
+/// The length of the empty lines at the front.
+fn empty_lines(input: &[u8]) -> usize {
+    2 * input.chunks_exact(2).take(EMPTY_LINES).take_while(|pair| pair == b"\r\n").count()
+}
+
+/// Whether nothing but empty lines has arrived: the client has not begun a request.
+pub fn is_only_empty_lines(input: &[u8]) -> bool {
+    input.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
+}
+
+/// Whether a head could end in these octets.
+fn may_end_in(octets: &[u8]) -> bool {
+    octets.windows(2).any(|pair| pair == b"\n\r" || pair == b"\n\n")
+}
+
+/// Whether a head that has not ended yet may go on.
+fn within_limits(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    let start = empty_lines(input);
+    let in_first_line = !input[start..].contains(&b'\n');
+    if in_first_line && input.len() - start > limits.request_line + "\r".len() {
+        return Err(line_too_long());
+    }
+    if input.len() - start > limits.head {
+        return Err(head_too_large());
+    }
+    Ok(())
+}
+
+fn line_too_long() -> Refusal {
+    Refusal::new(Status::URI_TOO_LONG, "The request line is too long.")
+}
+
+fn head_too_large() -> Refusal {
+    let sentence = "The head of the request is too large.";
+    Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
+}

@@ -1,0 +1,244 @@
+//! Responses: from a [`Response`] to octets.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::http::date;
+use crate::http::head::{Version, is_token_octet};
+use crate::http::method::Method;
+use crate::http::request::Request;
+use crate::http::status::Status;
+use crate::http::stream::Stream;
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: Status,
+    /// Its content.
+    pub body: Body,
+    /// Whether the connection is to end behind it.
+    pub close: bool,
+    fields: Vec<(Text, Text)>,
+}
+
+type Text = Cow<'static, str>;
+
+/// The content of a response.
+#[derive(Debug)]
+pub enum Body {
+    /// There and complete.
+    Bytes(Bytes),
+    /// Made while it is sent.
+    Stream(Stream),
+}
+
+/// A field that may not be sent: its name is no token, its value has a control character in it
+/// (a line break would begin a field of the client's choice), or it is the server's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    name: String,
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the header {:?} may not be set so", self.name)
+    }
+}
+
+impl std::error::Error for InvalidField {}
+
+impl Response {
+    /// An empty response.
+    pub fn new(status: Status) -> Response {
+        let body = Body::Bytes(Bytes::new());
+        Response { status, fields: Vec::with_capacity(8), body, close: false }
+    }
+
+    /// A sentence as plain text.
+    pub fn sentence(status: Status, sentence: &str) -> Response {
+        let mut response = Response::new(status);
+        response.set_known("Content-Type", "text/plain; charset=UTF-8");
+        response.body = Body::Bytes(format!("{status}\n{sentence}\n").into());
+        response
+    }
+
+    /// Every field, in the order in which they will be sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The first value of a field; names know no case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields();
+        fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Sets a field, instead of whatever stood there under its name.
+    pub fn set_field(
+        &mut self,
+        name: impl Into<Text>,
+        value: impl Into<Text>,
+    ) -> Result<(), InvalidField> {
+        let (name, value) = valid(name.into(), value.into())?;
+        self.remove_field(&name);
+        self.fields.push((name, value));
+        Ok(())
+    }
+
+    /// Adds a field line beside those that stand there under its name.
+    pub fn add_field(
+        &mut self,
+        name: impl Into<Text>,
+        value: impl Into<Text>,
+    ) -> Result<(), InvalidField> {
+        self.fields.push(valid(name.into(), value.into())?);
+        Ok(())
+    }
+
+    /// Sets a field whose text stands in this crate.
+    pub(crate) fn set_known(&mut self, name: &'static str, value: &'static str) {
+        self.remove_field(name);
+        self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+    }
+
+    /// Takes every line of a field away.
+    pub fn remove_field(&mut self, name: &str) {
+        self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+    }
+
+    /// Takes every field away.
+    pub fn clear_fields(&mut self) {
+        self.fields.clear();
+    }
+}
+
+/// What the end of a response's content is told by (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    /// The end of the head: 204, 304, and whatever answers HEAD.
+    Head,
+    /// A Content-Length.
+    Length(u64),
+    /// The last chunk.
+    LastChunk,
+    /// The end of the connection: HTTP/1.0 has no chunks.
+    Close,
+}
+
+/// What of a request its response depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) persistent: bool,
+}
+
+impl Asked {
+    pub(crate) fn by(request: &Request) -> Asked {
+        Asked {
+            method: request.method(),
+            version: request.version(),
+            persistent: request.is_persistent(),
+        }
+    }
+
+    /// As much as is known of a request that could not be read. The grammar of HTTP/1.1 is what
+    /// it was measured by, so its answer is in HTTP/1.1.
+    pub(crate) fn nobody_knows() -> Asked {
+        Asked { method: Method::Get, version: Version::Http11, persistent: false }
+    }
+}
+
+impl Response {
+    /// How the content will be delimited in the answer to `asked`.
+    pub(crate) fn delimiter(&self, asked: Asked) -> Delimiter {
+        if asked.method == Method::Head || self.status.has_no_content() {
+            return Delimiter::Head;
+        }
+        match self.length() {
+            Some(length) => Delimiter::Length(length),
+            None if asked.version == Version::Http10 => Delimiter::Close,
+            None => Delimiter::LastChunk,
+        }
+    }
+
+    fn length(&self) -> Option<u64> {
+        match &self.body {
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Stream(stream) => stream.length(),
+        }
+    }
+
+    /// Writes the head. `keep_alive` says what becomes of the connection.
+    pub(crate) fn write_head(&self, output: &mut BytesMut, asked: Asked, keep_alive: bool) {
+        output.extend_from_slice(b"HTTP/1.1 ");
+        push_decimal(output, u64::from(self.status.code()));
+        output.extend_from_slice(b" ");
+        output.extend_from_slice(self.status.reason().as_bytes());
+        output.extend_from_slice(b"\r\nDate: ");
+        date::with_now(|now| output.extend_from_slice(now.as_bytes()));
+        output.extend_from_slice(b"\r\n");
+        for (name, value) in &self.fields {
+            output.extend_from_slice(name.as_bytes());
+            output.extend_from_slice(b": ");
+            output.extend_from_slice(value.as_bytes());
+            output.extend_from_slice(b"\r\n");
+        }
+        if !self.status.has_no_content() {
+            // HEAD is told what GET would have been (RFC 9110 section 8.6).
+            match self.length() {
+                Some(length) => {
+                    output.extend_from_slice(b"Content-Length: ");
+                    push_decimal(output, length);
+                    output.extend_from_slice(b"\r\n");
+                }
+                None if asked.version == Version::Http11 => {
+                    output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+                }
+                None => {}
+            }
+        }
+        match (keep_alive, asked.version) {
+            (false, _) => output.extend_from_slice(b"Connection: close\r\n"),
+            (true, Version::Http10) => {
+                output.extend_from_slice(b"Connection: keep-alive\r\n");
+            }
+            (true, Version::Http11) => {}
+        }
+        output.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Fields that say where a response ends, and what becomes of the connection. They are written
+/// here, from what is true.
+const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
+
+/// RFC 9110 section 5.5: a value has no control character but HTAB.
+fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
+    let is_token = !name.is_empty() && name.bytes().all(is_token_octet);
+    let is_text =
+        value.bytes().all(|octet| octet == b'\t' || (octet >= b' ' && octet != 0x7f));
+    let is_ours = OUR_OWN.iter().any(|ours| ours.eq_ignore_ascii_case(&name));
+    if !is_token || !is_text || is_ours {
+        return Err(InvalidField { name: name.into_owned() });
+    }
+    Ok((name, value))
+}
+
+/// Writes a number without the machinery of `format!`, which every response would pay for.
+fn push_decimal(output: &mut BytesMut, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    output.extend_from_slice(&digits[first..]);
+}

@@ -1,0 +1,87 @@
+//! Status codes (RFC 9110 section 15).
+
+use std::fmt;
+
+/// A status code: three digits, and the phrase that goes with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Status(u16);
+
+/// Names the codes once, and gives each its constant and its reason phrase.
+macro_rules! statuses {
+    ($($code:literal $name:ident $reason:literal)*) => {
+        #[allow(missing_docs)] // Their names say it.
+        impl Status {
+            $(pub const $name: Status = Status($code);)*
+
+            /// The reason phrase; empty for a code that has none here, as the grammar allows.
+            pub fn reason(self) -> &'static str {
+                match self.0 {
+                    $($code => $reason,)*
+                    _ => "",
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    100 CONTINUE "Continue"
+    200 OK "OK"
+    201 CREATED "Created"
+    202 ACCEPTED "Accepted"
+    204 NO_CONTENT "No Content"
+    206 PARTIAL_CONTENT "Partial Content"
+    301 MOVED_PERMANENTLY "Moved Permanently"
+    302 FOUND "Found"
+    303 SEE_OTHER "See Other"
+    304 NOT_MODIFIED "Not Modified"
+    307 TEMPORARY_REDIRECT "Temporary Redirect"
+    308 PERMANENT_REDIRECT "Permanent Redirect"
+    400 BAD_REQUEST "Bad Request"
+    401 UNAUTHORIZED "Unauthorized"
+    403 FORBIDDEN "Forbidden"
+    404 NOT_FOUND "Not Found"
+    405 METHOD_NOT_ALLOWED "Method Not Allowed"
+    408 REQUEST_TIMEOUT "Request Timeout"
+    409 CONFLICT "Conflict"
+    410 GONE "Gone"
+    412 PRECONDITION_FAILED "Precondition Failed"
+    413 CONTENT_TOO_LARGE "Content Too Large"
+    414 URI_TOO_LONG "URI Too Long"
+    415 UNSUPPORTED_MEDIA_TYPE "Unsupported Media Type"
+    416 RANGE_NOT_SATISFIABLE "Range Not Satisfiable"
+    417 EXPECTATION_FAILED "Expectation Failed"
+    421 MISDIRECTED_REQUEST "Misdirected Request"
+    422 UNPROCESSABLE_CONTENT "Unprocessable Content"
+    429 TOO_MANY_REQUESTS "Too Many Requests"
+    431 REQUEST_HEADER_FIELDS_TOO_LARGE "Request Header Fields Too Large"
+    500 INTERNAL_SERVER_ERROR "Internal Server Error"
+    501 NOT_IMPLEMENTED "Not Implemented"
+    503 SERVICE_UNAVAILABLE "Service Unavailable"
+    505 HTTP_VERSION_NOT_SUPPORTED "HTTP Version Not Supported"
+}
+
+impl Status {
+    /// The status with this code, which must be a final one: 200 to 599. Interim answers (1xx)
+    /// are the connection's own.
+    pub fn new(code: u16) -> Option<Status> {
+        (200..600).contains(&code).then_some(Status(code))
+    }
+
+    /// Its three digits as a number.
+    pub fn code(self) -> u16 {
+        self.0
+    }
+
+    /// Whether a response with it ends with its head, whatever its fields say (RFC 9112
+    /// section 6.3).
+    pub fn has_no_content(self) -> bool {
+        matches!(self.0, 100..200 | 204 | 304)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.0, self.reason())
+    }
+}

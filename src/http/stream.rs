@@ -1,0 +1,85 @@
+//! Content that is made while it is sent.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// What may go wrong while content is made. It is for the log; the client sees the connection
+/// end before the content does.
+pub type StreamError = Box<dyn Error + Send + Sync>;
+
+type Work = Pin<Box<dyn Future<Output = Result<(), StreamError>> + Send>>;
+
+/// A future that makes content, and the pieces that it has made. It runs only as fast as the
+/// client takes them: there is never more than one piece waiting.
+pub struct Stream {
+    length: Option<u64>,
+    pieces: mpsc::Receiver<Bytes>,
+    /// Nobody locks it: only its owner polls it. A future need not be `Sync`, but an
+    /// `Exchange` that a handler lends to something async must be, and this may lie in one.
+    work: Mutex<Option<Work>>,
+}
+
+/// Where the work puts its pieces.
+pub struct Outlet {
+    pieces: mpsc::Sender<Bytes>,
+}
+
+impl Outlet {
+    /// Sends a piece. Fails when nobody takes it any more, and the work may as well stop.
+    pub async fn send(&self, piece: impl Into<Bytes>) -> io::Result<()> {
+        let gone = |_| io::ErrorKind::BrokenPipe.into();
+        self.pieces.send(piece.into()).await.map_err(gone)
+    }
+}
+
+impl Stream {
+    /// Content of the given length in octets, or of one that nobody knows yet. The work must
+    /// send exactly what was announced; if it fails, or sends less or more, the client is
+    /// made to notice.
+    pub fn new<W, E>(length: Option<u64>, work: impl FnOnce(Outlet) -> W) -> Stream
+    where
+        W: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<StreamError>,
+    {
+        let (sender, pieces) = mpsc::channel(1);
+        let work = work(Outlet { pieces: sender });
+        let work = Box::pin(async move { work.await.map_err(Into::into) });
+        Stream { length, pieces, work: Mutex::new(Some(work)) }
+    }
+
+    /// Its length in octets, where it is known before.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next piece; none when the work was done, and done well.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let slot = self.work.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while let Some(work) = slot {
+            tokio::select! {
+                biased;
+                Some(piece) = self.pieces.recv() => return Ok(Some(piece)),
+                done = work => {
+                    *slot = None;
+                    done?;
+                }
+            }
+        }
+        Ok(self.pieces.recv().await)
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Stream")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! Request targets (RFC 9112 section 3.2): what a request asks for.
+
+use std::ops::Range;
+
+use crate::http::refusal::Refusal;
+
+/// Where the parts of a target lie within its octets.
+///
+/// ```text
+/// /main?page=2                       origin-form:   path, and maybe a query
+/// http://example.com/main?page=2     absolute-form: the same behind an authority
+/// *                                  asterisk-form: OPTIONS, of the server as a whole
+/// ```
+/// Authority-form belongs to CONNECT, which no handler answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Host and port, where the target is absolute.
+    pub authority: Option<Range<usize>>,
+    /// From the first slash to the query. Empty where an absolute target has none: it means `/`.
+    pub path: Range<usize>,
+    /// What stands behind the question mark.
+    pub query: Option<Range<usize>>,
+}
+
+impl Target {
+    /// Takes a target apart. `asterisk` says whether `*` may stand for the server.
+    pub fn parse(octets: &[u8], asterisk: bool) -> Result<Target, Refusal> {
+        if !octets.iter().all(|&octet| is_target_octet(octet)) {
+            return Err(Refusal::bad("The request target has an octet that no URI has."));
+        }
+        if octets == b"*" {
+            return if asterisk {
+                Ok(Target { authority: None, path: 0..1, query: None })
+            } else {
+                Err(Refusal::bad("The target * goes with OPTIONS only."))
+            };
+        }
+        let authority = authority(octets)?;
+        let start = authority.as_ref().map_or(0, |authority| authority.end);
+        let question_mark = octets[start..].iter().position(|&octet| octet == b'?');
+        let path = start..question_mark.map_or(octets.len(), |at| start + at);
+        if authority.is_none() && octets.first() != Some(&b'/') {
+            return Err(Refusal::bad("The request target does not begin with a slash."));
+        }
+        if !percent_escapes_are_whole(&octets[path.clone()]) {
+            return Err(Refusal::bad("The path has a % without two hex digits behind it."));
+        }
+        let query = question_mark.map(|at| start + at + 1..octets.len());
+        Ok(Target { authority, path, query })
+    }
+}
+
+/// The authority of an absolute target; none if it is not absolute.
+fn authority(octets: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+        let start = octets.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
+    let Some(scheme) = scheme else {
+        return Ok(None);
+    };
+    let start = scheme.len();
+    let length = octets[start..].iter().position(|&octet| matches!(octet, b'/' | b'?'));
+    let end = length.map_or(octets.len(), |length| start + length);
+    if start == end || !is_authority(&octets[start..end]) {
+        return Err(Refusal::bad("The request target names no valid host."));
+    }
+    Ok(Some(start..end))
+}
+
+/// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
+/// rest, browsers do send `|`, `^` and the like as they are, but never these.
+fn is_target_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !matches!(octet, b'#' | b'"' | b'<' | b'>')
+}
+
+/// ```text
+/// pct-encoded = "%" HEXDIG HEXDIG
+/// ```
+fn percent_escapes_are_whole(path: &[u8]) -> bool {
+    path.iter().enumerate().filter(|&(_, &octet)| octet == b'%').all(|(at, _)| {
+        let digits = path.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Whether `octets` are what a Host field may hold (RFC 9110 section 7.2):
+/// ```text
+/// Host = uri-host [ ":" port ]
+/// ```
+/// A name may be empty; an address of version 6 stands in brackets; nobody logs in here, so
+/// there is no `user@`.
+pub fn is_authority(octets: &[u8]) -> bool {
+    let bracket = octets.iter().position(|&octet| octet == b']');
+    let (host, port) = match bracket {
+        Some(at) => octets.split_at(at + 1),
+        None => match octets.iter().position(|&octet| octet == b':') {
+            Some(colon) => octets.split_at(colon),
+            None => (octets, &[][..]),
+        },
+    };
+    let host_is_valid = if bracket.is_some() {
+        let address = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        let address = address.and_then(|address| std::str::from_utf8(address).ok());
+        address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    } else {
+        percent_escapes_are_whole(host)
+            && host.iter().all(|octet| {
+                octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(octet)
+            })
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    host_is_valid && port_is_valid
+}

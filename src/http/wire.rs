@@ -1,0 +1,130 @@
+//! A socket and its two buffers: octets in, octets out.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// What a new buffer has room for: nearly every head, and nearly every page.
+const ROOM: usize = 4 * 1024;
+
+/// A buffer that grew larger than this is let go instead of being kept for others.
+const MOST_ROOM: usize = 64 * 1024;
+
+/// Buffers a thread keeps for whoever needs one next.
+const SPARE: usize = 64;
+
+/// Output that is held back for the sake of fewer writes goes out when there is this much.
+pub(crate) const OUTPUT_FULL: usize = 64 * 1024;
+
+thread_local! {
+    static SPARE_BUFFERS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a connection is served on; a `TcpStream`, as a rule.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+
+/// A connection owns its buffers while there is something in them. While it waits it has none:
+/// ten thousand idle clients cost their sockets, and not ten thousand buffers.
+pub(crate) struct Wire<S> {
+    socket: S,
+    /// What has arrived and was not taken yet.
+    pub(crate) input: BytesMut,
+    /// What is to be sent, and was not yet.
+    pub(crate) output: BytesMut,
+    write_time: Duration,
+}
+
+impl<S: Socket> Wire<S> {
+    pub(crate) fn new(socket: S, write_time: Duration) -> Wire<S> {
+        Wire { socket, input: BytesMut::new(), output: BytesMut::new(), write_time }
+    }
+
+    /// Waits until more octets have come in, and says how many. 0 is the end: the client will
+    /// send no more. `wanted` is how many would be welcome.
+    pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
+        poll_fn(|context| {
+            if self.input.capacity() == 0 {
+                self.input = spare_buffer();
+            }
+            self.input.reserve(wanted.max(ROOM / 2));
+            let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
+            if read.is_pending() && self.input.is_empty() {
+                give_back(mem::take(&mut self.input));
+            }
+            read
+        })
+        .await
+    }
+
+    /// Room to write a response in.
+    pub(crate) fn output(&mut self) -> &mut BytesMut {
+        if self.output.capacity() == 0 {
+            self.output = spare_buffer();
+        }
+        &mut self.output
+    }
+
+    /// Sends what is to be sent.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        self.flush_with(&[]).await
+    }
+
+    /// Sends what is to be sent, and `content` behind it without copying it: one system call
+    /// for both, as long as the socket takes them.
+    pub(crate) async fn flush_with(&mut self, content: &[u8]) -> io::Result<()> {
+        let mut octets = Buf::chain(&self.output[..], content);
+        while octets.has_remaining() {
+            // A timer for each write, so that it is standing still which is limited, and a
+            // large answer may take its time.
+            match timeout(self.write_time, self.socket.write_buf(&mut octets)).await {
+                Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written?,
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            };
+        }
+        self.output.clear();
+        give_back(mem::take(&mut self.output));
+        Ok(())
+    }
+
+    /// Closes in two steps (RFC 9112 section 9.6). A socket that is closed with octets unread
+    /// resets the connection, and the reset may overtake the last answer. So: say that no more
+    /// will come, and read until the client has seen it.
+    pub(crate) async fn linger(mut self, time: Duration) -> io::Result<()> {
+        self.socket.shutdown().await?;
+        let until = Instant::now() + time;
+        self.input.clear();
+        while let Ok(read) = timeout_at(until, self.fill(ROOM)).await {
+            if read? == 0 {
+                break;
+            }
+            self.input.clear();
+        }
+        Ok(())
+    }
+}
+
+fn spare_buffer() -> BytesMut {
+    let spare = SPARE_BUFFERS.with_borrow_mut(Vec::pop);
+    spare.unwrap_or_else(|| BytesMut::with_capacity(ROOM))
+}
+
+fn give_back(buffer: BytesMut) {
+    SPARE_BUFFERS.with_borrow_mut(|spare| {
+        if spare.len() < SPARE && buffer.capacity() <= MOST_ROOM {
+            spare.push(buffer);
+        }
+    });
+}

@@ -1,0 +1,305 @@
+//! The demo: the tutorial's login page and main page, and a session between them, as a stranger
+//! to the crate would write it.
+//!
+//! ```text
+//! /login    GET shows the form, POST checks it     /logout   POST ends the session
+//! /main     the page behind the login              /hello    the smallest handler there is
+//! ```
+
+pub(crate) mod options;
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use dustdevil::http::date;
+use dustdevil::session::USERNAME;
+use dustdevil::{
+    Application, Error, Exchange, Method, RequestHandler, Result, SessionHandler, Settings,
+    Status, Throttle, escape, handler, token,
+};
+
+use options::{Options, Wish};
+
+/// Greets, and knows nobody.
+struct HelloHandler;
+
+impl RequestHandler for HelloHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("Hello, world!")
+    }
+}
+
+/// Sends whoever comes to the front door on to the main page.
+struct RootHandler;
+
+impl RequestHandler for RootHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.redirect("/main")
+    }
+}
+
+/// Shows the login form, and checks it.
+struct LoginHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for LoginHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let message = self.base.session.take_flash().await?.unwrap_or_default();
+        let next = SessionHandler::next_path(exchange).unwrap_or_default();
+        let stylesheet = exchange.static_url("site.css").await?;
+        let values =
+            [("message", &*message), ("next", &*next), ("stylesheet", &*stylesheet)];
+        self.base.render(exchange, "login.html", &values).await
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        let username = exchange.get_body_argument("username")?;
+        let password = exchange.get_body_argument_raw("password")?;
+        let next = SessionHandler::next_path(exchange);
+        let throttle = exchange.state::<LoginThrottle>()?;
+        throttle.attempt(exchange.remote_ip(), &username)?;
+        if exchange.state::<Credentials>()?.are(&username, &password) {
+            throttle.forgive(exchange.remote_ip(), &username);
+            self.base.session.rotate().await?;
+            self.base.session.set(USERNAME, username).await?;
+            exchange.redirect(next.as_deref().unwrap_or("/main"))
+        } else {
+            self.base.session.flash("Wrong username or password.").await?;
+            match next {
+                Some(next) => {
+                    exchange.redirect(&format!("/login?next={}", escape::url(&next)))
+                }
+                None => exchange.redirect("/login"),
+            }
+        }
+    }
+}
+
+/// The page behind the login.
+struct MainHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for MainHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let username = self.base.authenticated(exchange).await?;
+        let visits = self.base.session.update("visits", count).await?.unwrap_or_default();
+        let stylesheet = exchange.static_url("site.css").await?;
+        let visits = visits.to_string();
+        let values =
+            [("username", &*username), ("visits", &*visits), ("stylesheet", &*stylesheet)];
+        self.base.render(exchange, "main.html", &values).await
+    }
+
+    /// The tutorial's `pass`, behind the login.
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.authenticated(exchange).await?;
+        Ok(())
+    }
+}
+
+fn count(visits: Option<u32>) -> u32 {
+    visits.unwrap_or(0).saturating_add(1)
+}
+
+/// Ends the session.
+struct LogoutHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for LogoutHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.session.destroy().await?;
+        exchange.redirect("/login")
+    }
+}
+
+/// The one who may log in.
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Compares both in any case, and each to its end: how long it takes tells nobody which of
+    /// them was wrong, or where.
+    fn are(&self, username: &str, password: &str) -> bool {
+        token::same(&self.username, username) & token::same(&self.password, password)
+    }
+}
+
+/// Five guesses a minute at one name, and thirty at all names, from one address.
+struct LoginThrottle {
+    at_one_name: Throttle,
+    at_all_names: Throttle,
+}
+
+impl LoginThrottle {
+    fn new() -> LoginThrottle {
+        let minute = Duration::from_secs(60);
+        LoginThrottle {
+            at_one_name: Throttle::new(5, minute),
+            at_all_names: Throttle::new(30, minute),
+        }
+    }
+
+    /// Counts an attempt; 429 if it is one too many.
+    fn attempt(&self, address: IpAddr, username: &str) -> Result {
+        let name = format!("{address} {username}");
+        let counted = self.at_one_name.attempt(&name);
+        counted.and_then(|()| self.at_all_names.attempt(&address.to_string())).map_err(
+            |wait| {
+                let sentence = "Too many attempts to log in. Please wait a little.";
+                let seconds = (wait.as_secs() + 1).to_string();
+                Error::http_with_header(
+                    Status::TOO_MANY_REQUESTS,
+                    sentence,
+                    "Retry-After",
+                    seconds,
+                )
+            },
+        )
+    }
+
+    fn forgive(&self, address: IpAddr, username: &str) {
+        self.at_one_name.forgive(&format!("{address} {username}"));
+    }
+}
+
+/// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
+const HEADERS: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+         frame-ancestors 'none'; base-uri 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+];
+
+/// The application, built but not started, so that anybody can ask it a question.
+pub(crate) fn make_app(options: Options) -> Result<Application> {
+    let settings = Settings {
+        static_path: options.static_path,
+        template_path: options.template_path,
+        template_names: vec![
+            "message",
+            "next",
+            "sentence",
+            "status",
+            "stylesheet",
+            "username",
+            "visits",
+        ],
+        error_template: String::from("error.html"),
+        xsrf_cookies: true,
+        default_headers: HEADERS,
+        ..Settings::default()
+    };
+    let application = Application::new(
+        [
+            ("/", handler::<RootHandler>),
+            ("/hello", handler::<HelloHandler>),
+            ("/login", handler::<LoginHandler>),
+            ("/main", handler::<MainHandler>),
+            ("/logout", handler::<LogoutHandler>),
+        ],
+        settings,
+    )?;
+    let (username, password) = (options.username, options.password);
+    Ok(application.state(Credentials { username, password }).state(LoginThrottle::new()))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Options::from_arguments(std::env::args_os()) {
+        Ok(Wish::Help) => {
+            print!("{}", options::HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Wish::Serve(options)) => match serve(options).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+        Err(sentence) => fail(&sentence),
+    }
+}
+
+async fn serve(options: Options) -> Result {
+    start_log();
+    let address = (options.address, options.port);
+    let (username, password) = (options.username.clone(), options.password.clone());
+    let application = make_app(options)?;
+    let server = application.listen(address).await.map_err(|error| {
+        Error::Setup(format!("cannot listen on {}:{}: {error}", address.0, address.1))
+    })?;
+    let url = format!("http://{}", server.local_addr()?);
+    let mut out = std::io::stdout();
+    // Whoever started it may have closed its output; it serves all the same.
+    let _ = writeln!(
+        out,
+        "dustdevil listens on {url}\n\
+         \x20 open it and log in as {username} with the password {password}, or try\n\
+         \x20 curl -i {url}/hello\n\
+         \x20 curl -i {url}/main\n\
+         \x20 make curl            the whole story, told with curl\n\
+         \x20 Ctrl-C               stops it",
+    );
+    let _ = out.flush();
+    Ok(server.run().await?)
+}
+
+/// Log lines as Tornado has them: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`.
+/// `RUST_LOG=warn` and the like make it quieter.
+fn start_log() {
+    let environment = env_logger::Env::default().default_filter_or("info");
+    env_logger::Builder::from_env(environment)
+        .format(|line, record| {
+            let level = &record.level().as_str()[..1];
+            writeln!(
+                line,
+                "[{level} {}] {}",
+                date::format(SystemTime::now()),
+                record.args()
+            )
+        })
+        .init();
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("dustdevil: {sentence}");
+    ExitCode::FAILURE
+}

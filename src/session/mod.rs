@@ -1,0 +1,392 @@
+//! Sessions: what a server remembers of a visitor from one request to the next.
+//!
+//! A [`Session`] is live. It is not a copy that is loaded, changed and saved back whole, which
+//! loses whatever another request wrote in between; every operation names one key, and happens
+//! in the store, at once and as a whole. A session that ended accepts nothing and comes back for
+//! nobody, whatever is still in flight.
+//!
+//! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]), what
+//! a store promises ([`store`]), the store that is built in (`shard`, [`memory`]), and the [`Session`]
+//! that a handler holds.
+
+pub mod error;
+
+pub mod id;
+
+pub mod store;
+
+mod shard;
+
+pub mod memory;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use crate::session::error::Error;
+
+use crate::session::id::{Id, Key};
+use crate::session::store::{Lifetime, Store};
+
+/// The key under which a session remembers who is logged in. A session that has it is somebody's;
+/// one without is anonymous, and is the first to go when a store is full.
+pub const USERNAME: &str = "username";
+
+/// Where a message waits for the next page.
+const FLASH: &str = "_flash";
+
+/// Ids that one request may claim. A browser sends one, or two or three where a neighbour of
+/// ours plays tricks.
+const MOST_CLAIMS: usize = 8;
+
+type Result<T = ()> = std::result::Result<T, Error>;
+
+/// One visitor's session, as one request sees it.
+///
+/// Where there is none, reading finds nothing, and the first write begins one: until then there
+/// is no id and no entry. Where it ended while the request was under way, because another one
+/// logged out, reading finds nothing too, and writing does nothing; it is no error.
+///
+/// Clones are the same session.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    lifetime: Lifetime,
+    /// Held while the standing is found out or a session is begun, so that two clones in two
+    /// branches of a `join!` begin one session and not two.
+    gate: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    standing: Standing,
+    /// Whether anything was asked of the session.
+    used: bool,
+    news: News,
+}
+
+/// What is known of the session.
+#[derive(Clone)]
+enum Standing {
+    /// The client says that it has one of these; nobody has looked yet.
+    Claimed(Vec<Id>),
+    /// There is none. The first write begins one.
+    Anonymous,
+    /// It was there when it was last looked at.
+    Live(Id),
+    /// It ended while it was held. It stays so.
+    Ended,
+}
+
+/// What the client has to be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    Nothing,
+    Issue,
+    Withdraw,
+}
+
+/// What the client has to be told about its session's id at the end of a request.
+#[derive(Debug)]
+pub enum Announcement {
+    /// What it knows still holds.
+    Nothing,
+    /// Its id, and how long to keep it.
+    Issue {
+        /// The id.
+        id: Id,
+        /// Until it is of no use any more, even if it is used no more.
+        keep: Duration,
+    },
+    /// To forget its id.
+    Withdraw,
+}
+
+impl Session {
+    /// The session of a client that claims one of these ids. An id is believed if the store
+    /// knows it, and is nothing otherwise: never is one adopted that was not issued here. The
+    /// store is not asked before the session is.
+    pub fn new(
+        store: Arc<dyn Store>,
+        lifetime: Lifetime,
+        claims: impl Iterator<Item = Id>,
+    ) -> Session {
+        let claims: Vec<Id> = claims.take(MOST_CLAIMS).collect();
+        let standing = match claims.is_empty() {
+            true => Standing::Anonymous,
+            false => Standing::Claimed(claims),
+        };
+        let state = Mutex::new(State { standing, used: false, news: News::Nothing });
+        let gate = tokio::sync::Mutex::new(());
+        Session { inner: Arc::new(Inner { store, lifetime, gate, state }) }
+    }
+
+    /// The value of a key.
+    pub async fn get(&self, name: &str) -> Result<Option<String>> {
+        let Some(key) = self.key().await? else {
+            return Ok(None);
+        };
+        let found = self.inner.store.get(key, name).await?;
+        Ok(self.unless_ended(found).flatten())
+    }
+
+    /// The value of a key, as the type that it was set from.
+    pub async fn get_as<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        self.get(name).await?.map(|value| typed(name, &value)).transpose()
+    }
+
+    /// Whether there is a value under a key.
+    pub async fn contains(&self, name: &str) -> Result<bool> {
+        Ok(self.get(name).await?.is_some())
+    }
+
+    /// The keys that have a value, in no order.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        let Some(key) = self.key().await? else {
+            return Ok(Vec::new());
+        };
+        let found = self.inner.store.keys(key).await?;
+        Ok(self.unless_ended(found).unwrap_or_default())
+    }
+
+    /// Puts a value under a key, and begins a session if there is none.
+    pub async fn set(&self, name: &str, value: impl ToString) -> Result {
+        let value = value.to_string();
+        if self.begin(name, &value).await? {
+            return Ok(());
+        }
+        let Some(key) = self.key().await? else {
+            return Ok(());
+        };
+        let done = self.inner.store.set(key, name, &value).await?;
+        self.unless_ended(done);
+        Ok(())
+    }
+
+    /// Takes a value away, and gives it. Of two who take at once, one gets it.
+    pub async fn remove(&self, name: &str) -> Result<Option<String>> {
+        let Some(key) = self.key().await? else {
+            return Ok(None);
+        };
+        let taken = self.inner.store.remove(key, name).await?;
+        Ok(self.unless_ended(taken).flatten())
+    }
+
+    /// Puts under a key what `change` makes of its value, and loses nothing: where another
+    /// request wrote in between, `change` is called again with what it wrote. Gives the new
+    /// value, or nothing where the session has ended.
+    ///
+    /// ```ignore
+    /// let visits = session.update("visits", |visits| visits.unwrap_or(0) + 1).await?;
+    /// ```
+    pub async fn update<T: FromStr + ToString>(
+        &self,
+        name: &str,
+        mut change: impl FnMut(Option<T>) -> T,
+    ) -> Result<Option<T>> {
+        loop {
+            let Some(key) = self.key().await? else {
+                let new = change(None);
+                if self.begin(name, &new.to_string()).await? {
+                    return Ok(Some(new));
+                }
+                if self.key().await?.is_none() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let found = self.inner.store.get(key, name).await?;
+            let Some(old) = self.unless_ended(found) else {
+                return Ok(None);
+            };
+            let value = old.as_deref().map(|value| typed(name, value)).transpose()?;
+            let new = change(value);
+            let text = new.to_string();
+            let swapped =
+                self.inner.store.compare_and_set(key, name, old.as_deref(), &text).await?;
+            match self.unless_ended(swapped) {
+                None => return Ok(None),
+                Some(true) => return Ok(Some(new)),
+                Some(false) => {}
+            }
+        }
+    }
+
+    /// Takes all values away. The session goes on.
+    pub async fn clear(&self) -> Result {
+        let Some(key) = self.key().await? else {
+            return Ok(());
+        };
+        let done = self.inner.store.clear(key).await?;
+        self.unless_ended(done);
+        Ok(())
+    }
+
+    /// Leaves a message for the next page. See [`take_flash`](Session::take_flash).
+    pub async fn flash(&self, message: &str) -> Result {
+        self.set(FLASH, message).await
+    }
+
+    /// The message that was left, once.
+    pub async fn take_flash(&self) -> Result<Option<String>> {
+        self.remove(FLASH).await
+    }
+
+    /// Gives the session another id, and kills the old one. Whoever knew that, knows nothing
+    /// now. To be done whenever a visitor becomes somebody else: above all when logging in.
+    /// Where there is no session there is nothing to do, for the first write makes a new id.
+    pub async fn rotate(&self) -> Result {
+        let Some(key) = self.key().await? else {
+            return Ok(());
+        };
+        let id = Id::generate();
+        let rotated = self.inner.store.rotate(key, id.key()).await?;
+        let mut state = self.state();
+        if rotated {
+            state.standing = Standing::Live(id);
+            state.news = News::Issue;
+        } else {
+            state.standing = Standing::Ended;
+        }
+        Ok(())
+    }
+
+    /// Ends the session, here and for every request that is under way with it. A write after
+    /// it begins a new one.
+    pub async fn destroy(&self) -> Result {
+        if let Some(key) = self.key().await? {
+            self.inner.store.destroy(key).await?;
+        }
+        let mut state = self.state();
+        state.standing = Standing::Anonymous;
+        state.news = News::Withdraw;
+        Ok(())
+    }
+
+    /// The key under which the store has the session; none if there is no session. Whoever
+    /// sees it can do nothing with it: it is not the id.
+    pub async fn key(&self) -> Result<Option<Key>> {
+        let standing = {
+            let mut state = self.state();
+            state.used = true;
+            state.standing.clone()
+        };
+        match standing {
+            Standing::Live(id) => Ok(Some(id.key())),
+            Standing::Anonymous | Standing::Ended => Ok(None),
+            Standing::Claimed(claims) => self.believe(claims).await,
+        }
+    }
+
+    /// Whether anything was asked of the session: an answer may then depend on it.
+    pub fn was_used(&self) -> bool {
+        self.state().used
+    }
+
+    /// What the client has to be told, looked up at the last moment: an id that has died in the
+    /// meantime is not given out again.
+    pub async fn announcement(&self) -> Result<Announcement> {
+        let (standing, news) = {
+            let state = self.state();
+            (state.standing.clone(), state.news)
+        };
+        match (standing, news) {
+            (Standing::Live(id), News::Issue) => {
+                let touched = self.inner.store.touch(id.key()).await?;
+                Ok(match self.unless_ended(touched) {
+                    Some(touched) => Announcement::Issue { id, keep: touched.keep },
+                    None => Announcement::Nothing,
+                })
+            }
+            (_, News::Withdraw) => Ok(Announcement::Withdraw),
+            _ => Ok(Announcement::Nothing),
+        }
+    }
+
+    /// Finds the one of these that the store knows.
+    async fn believe(&self, claims: Vec<Id>) -> Result<Option<Key>> {
+        let _gate = self.inner.gate.lock().await;
+        if let Some(key) = self.known() {
+            return Ok(key);
+        }
+        for id in claims {
+            if let Some(touched) = self.inner.store.touch(id.key()).await? {
+                let mut state = self.state();
+                if touched.renew {
+                    state.news = News::Issue;
+                }
+                let key = id.key();
+                state.standing = Standing::Live(id);
+                return Ok(Some(key));
+            }
+        }
+        self.state().standing = Standing::Anonymous;
+        Ok(None)
+    }
+
+    /// Begins a session with its first value, if there is none and none has ended.
+    async fn begin(&self, name: &str, value: &str) -> Result<bool> {
+        if self.key().await?.is_some() {
+            return Ok(false);
+        }
+        let _gate = self.inner.gate.lock().await;
+        if !matches!(self.state().standing, Standing::Anonymous) {
+            return Ok(false);
+        }
+        loop {
+            let id = Id::generate();
+            let created =
+                self.inner.store.create(id.key(), self.inner.lifetime, name, value).await?;
+            // That the id is taken will not happen in the life of this universe; but if it
+            // did, somebody would be given another's session.
+            if created {
+                let mut state = self.state();
+                state.standing = Standing::Live(id);
+                state.news = News::Issue;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// What a clone found out in the meantime.
+    fn known(&self) -> Option<Option<Key>> {
+        match &self.state().standing {
+            Standing::Claimed(_) => None,
+            Standing::Live(id) => Some(Some(id.key())),
+            Standing::Anonymous | Standing::Ended => Some(None),
+        }
+    }
+
+    /// Takes notice where a store says that there is no such session any more.
+    fn unless_ended<T>(&self, answer: Option<T>) -> Option<T> {
+        if answer.is_none() {
+            self.state().standing = Standing::Ended;
+        }
+        answer
+    }
+
+    /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.state().standing {
+            Standing::Claimed(_) => "Session(claimed)",
+            Standing::Anonymous => "Session(none)",
+            Standing::Live(_) => "Session(live)",
+            Standing::Ended => "Session(ended)",
+        })
+    }
+}
+
+fn typed<T: FromStr>(name: &str, value: &str) -> Result<T> {
+    value.parse().map_err(|_| Error::WrongType { name: name.to_owned() })
+}

@@ -1,0 +1,387 @@
+//! One request, and the response that is being built for it, with Tornado's verbs.
+
+use std::any::{Any, TypeId};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, HttpError, Result};
+use crate::http::cookie::{self, SetCookie};
+use crate::http::request::Request;
+use crate::http::response::{Body, Response};
+use crate::http::status::Status;
+use crate::http::stream::{Outlet, Stream, StreamError};
+use crate::session::id::Id;
+use crate::session::{Announcement, Session};
+use crate::web::arguments::Arguments;
+use crate::web::multipart::{self, File};
+use crate::web::shared::Shared;
+
+/// One request, and the response that is being built for it. It is lent to the handler's
+/// methods; its verbs are those of Tornado's `RequestHandler`. What may have to wait, for
+/// the session's store or for a file, is `async`.
+pub struct Exchange {
+    pub(crate) request: Request,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) arguments: AllArguments,
+    pub(crate) path_arguments: Vec<(String, String)>,
+    pub(crate) route_arguments: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) new_cookies: Vec<SetCookie>,
+    remote_ip: IpAddr,
+    https: bool,
+    content: Bytes,
+    response: Response,
+    written: Vec<u8>,
+    finished: bool,
+    session: Option<Session>,
+    began: Option<Instant>,
+}
+
+/// The arguments of a request, by where they stood.
+#[derive(Default)]
+pub(crate) struct AllArguments {
+    pub(crate) query: Arguments,
+    pub(crate) body: Arguments,
+    pub(crate) files: Vec<File>,
+}
+
+impl Exchange {
+    pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
+        let logged = log::log_enabled!(target: "dustdevil::access", log::Level::Info);
+        let mut response = Response::new(Status::OK);
+        for &(name, value) in shared.settings.default_headers {
+            response.set_known(name, value);
+        }
+        let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
+        Exchange {
+            request,
+            shared,
+            arguments: AllArguments::default(),
+            path_arguments: Vec::new(),
+            route_arguments: None,
+            new_cookies: Vec::new(),
+            remote_ip,
+            https,
+            content: Bytes::new(),
+            response,
+            written: Vec::new(),
+            finished: false,
+            session: None,
+            began: logged.then(Instant::now),
+        }
+    }
+
+    /// The request's head.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The request's content, as it was sent.
+    pub fn content(&self) -> &Bytes {
+        &self.content
+    }
+
+    /// The response as it stands.
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// What was written so far.
+    pub fn written(&self) -> &[u8] {
+        &self.written
+    }
+
+    /// The client's address; what a trusted proxy says that it is.
+    pub fn remote_ip(&self) -> IpAddr {
+        self.remote_ip
+    }
+
+    /// Whether the client came over https, as a trusted proxy says.
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// What the application handed over of this type; see
+    /// [`Application::state`](crate::web::application::Application::state).
+    pub fn state<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
+        let found = self.shared.state.get(&TypeId::of::<T>()).cloned();
+        let missing =
+            || Error::other(format!("no state of type {}", std::any::type_name::<T>()));
+        found.and_then(|state| state.downcast().ok()).ok_or_else(missing)
+    }
+
+    /// What the route table gives for this route; see
+    /// [`Route::with`](crate::web::route::Route::with). Tornado passes it to `initialize`.
+    pub fn route_arguments<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
+        let missing = || {
+            Error::other(format!(
+                "the route has no arguments of {}",
+                std::any::type_name::<T>()
+            ))
+        };
+        let found = self.route_arguments.clone();
+        found.and_then(|arguments| arguments.downcast().ok()).ok_or_else(missing)
+    }
+
+    /// The session of whoever sent the request. It costs nothing before it is used.
+    pub fn session(&mut self) -> Session {
+        if let Some(session) = &self.session {
+            return session.clone();
+        }
+        let name = self.cookie_name(&self.shared.settings.session_cookie);
+        let claims = self.cookie_values(&name);
+        let claims = claims.iter().filter_map(|value| Id::parse(value));
+        let lifetime = self.shared.settings.session_lifetime;
+        let session = Session::new(Arc::clone(&self.shared.store), lifetime, claims);
+        self.session = Some(session.clone());
+        session
+    }
+
+    /// Sets the status.
+    pub fn set_status(&mut self, status: Status) {
+        self.response.status = status;
+    }
+
+    /// Sets a header field. One with a line break in it, or one that the connection writes
+    /// itself (`Content-Length`, `Transfer-Encoding`, `Connection`, `Date`), is an error.
+    pub fn set_header(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Result {
+        Ok(self.response.set_field(name, value)?)
+    }
+
+    /// Adds a line to a header field that may have several.
+    pub fn add_header(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Result {
+        Ok(self.response.add_field(name, value)?)
+    }
+
+    /// Takes a header field away.
+    pub fn clear_header(&mut self, name: &str) {
+        self.response.remove_field(name);
+    }
+
+    /// The value of a cookie that the client sent; the last, if there are several.
+    pub fn get_cookie(&self, name: &str) -> Option<String> {
+        self.cookie_values(name).pop()
+    }
+
+    /// Every value of a cookie that the client sent.
+    pub(crate) fn cookie_values(&self, name: &str) -> Vec<String> {
+        let fields = self.request.field_values("Cookie");
+        let fields = fields.filter_map(|field| std::str::from_utf8(field).ok());
+        fields.flat_map(|field| cookie::values(field, name)).map(str::to_owned).collect()
+    }
+
+    /// Sets a cookie; behind https it becomes `Secure`. It is sent with the response unless that
+    /// becomes an error page.
+    pub fn set_cookie(&mut self, cookie: SetCookie) -> Result {
+        let cookie = if self.https { cookie.secure(true) } else { cookie };
+        cookie.to_field_value()?;
+        self.new_cookies.retain(|other| other.name() != cookie.name());
+        self.new_cookies.push(cookie);
+        Ok(())
+    }
+
+    /// Makes the client forget a cookie that has the default path and domain.
+    pub fn clear_cookie(&mut self, name: &str) -> Result {
+        self.set_cookie(SetCookie::removal(name))
+    }
+
+    /// A cookie of our own by the name that it has on this connection. Behind https the prefix
+    /// `__Host-` keeps neighbouring domains from planting one (RFC 6265bis section 4.1.3.2).
+    pub(crate) fn cookie_name(&self, name: &str) -> String {
+        if self.https { format!("__Host-{name}") } else { name.to_owned() }
+    }
+
+    /// Writes to the response. After `finish` it is an error, as in Tornado.
+    pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
+        if self.finished {
+            return Err(Error::other("write() after the response was finished"));
+        }
+        self.written.extend_from_slice(text.as_ref());
+        Ok(())
+    }
+
+    /// Answers with content that is made while it is sent, by an async closure that is given
+    /// an [`Outlet`]. If it fails, the client sees the answer break off.
+    pub fn stream<W, E>(&mut self, work: impl FnOnce(Outlet) -> W) -> Result
+    where
+        W: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<StreamError>,
+    {
+        self.finish_with(Body::Stream(Stream::new(None, work)))
+    }
+
+    /// Ends the response with this content.
+    pub(crate) fn finish_with(&mut self, body: Body) -> Result {
+        self.write("")?;
+        self.response.body = body;
+        self.finish();
+        Ok(())
+    }
+
+    /// Ends the response. It is sent when the handler's method returns.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Whether the response has been ended.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Sends the client elsewhere: 302, as in Tornado.
+    pub fn redirect(&mut self, url: &str) -> Result {
+        self.redirect_as(Status::FOUND, url)
+    }
+
+    /// Sends the client elsewhere for good: 301.
+    pub fn redirect_permanently(&mut self, url: &str) -> Result {
+        self.redirect_as(Status::MOVED_PERMANENTLY, url)
+    }
+
+    /// Sends the client elsewhere with a status of one's choice. A target that a browser would
+    /// read as another host than it seems to name is refused: `//host`, and anything with a
+    /// backslash, a space or a control character.
+    pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
+        let is_plain = url.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
+        if url.is_empty() || url.starts_with("//") || !is_plain {
+            let sentence = "The target of the redirect is not a plain URL.";
+            return Err(Error::http(Status::BAD_REQUEST, sentence));
+        }
+        self.set_status(status);
+        self.set_header("Location", url.to_owned())?;
+        self.finish_with(Body::Bytes(Bytes::new()))
+    }
+
+    /// Ends the request with an error page: `return exchange.send_error(Status::NOT_FOUND)`.
+    pub fn send_error(&self, status: Status) -> Result {
+        Err(Error::http(status, ""))
+    }
+
+    /// Takes everything back that was put into the response, as Tornado does before it draws an
+    /// error page. The session's cookie is not among it, for the session is what it is.
+    pub fn clear(&mut self) {
+        self.response.clear_fields();
+        for &(name, value) in self.shared.settings.default_headers {
+            self.response.set_known(name, value);
+        }
+        self.response.status = Status::OK;
+        self.response.body = Body::Bytes(Bytes::new());
+        self.new_cookies.clear();
+        self.written.clear();
+        self.finished = false;
+    }
+
+    /// Takes everything back, and begins the answer to an error.
+    pub(crate) fn begin_error(&mut self, error: &HttpError) {
+        self.clear();
+        self.set_status(error.status);
+        for (name, value) in &error.headers {
+            // What cannot be sent is left out: this is the answer to an error already.
+            let _ = self.response.set_field(*name, value.clone());
+        }
+    }
+
+    /// Answers without the session, which cannot be asked.
+    pub(crate) fn forget_session(&mut self) {
+        self.session = None;
+    }
+
+    /// Takes in the content, and the arguments in it and in the query.
+    pub(crate) fn set_content(&mut self, content: Bytes) -> Result {
+        let limit = self.shared.settings.arguments;
+        if let Some(query) = self.request.query() {
+            self.arguments.query = Arguments::parse_urlencoded(query.as_bytes(), limit)?;
+        }
+        if content.is_empty() {
+            return Ok(());
+        }
+        let content_type = self.request.field("Content-Type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            self.arguments.body = Arguments::parse_urlencoded(&content, limit)?;
+        } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
+            let form = multipart::parse(content_type, &content, limit)?;
+            self.arguments.body = form.arguments;
+            self.arguments.files = form.files;
+        }
+        self.content = content;
+        Ok(())
+    }
+
+    /// The connection is to end behind the response.
+    pub(crate) fn close_connection(&mut self) {
+        self.response.close = true;
+    }
+
+    /// Adds what the session has to tell, the cookies, and what was written. The response is
+    /// complete then.
+    pub(crate) async fn conclude(&mut self) -> Result {
+        if let Some(session) = self.session.clone().filter(Session::was_used) {
+            self.response.add_field("Vary", "Cookie")?;
+            self.response.set_known("Cache-Control", "no-store");
+            self.tell(session.announcement().await?)?;
+        }
+        for cookie in &self.new_cookies {
+            self.response.add_field("Set-Cookie", cookie.to_field_value()?)?;
+        }
+        if !self.written.is_empty() {
+            let written = std::mem::take(&mut self.written);
+            if self.response.field("Content-Type").is_none() {
+                self.response.set_known("Content-Type", "text/html; charset=UTF-8");
+            }
+            self.response.body = Body::Bytes(written.into());
+        }
+        self.finished = true;
+        Ok(())
+    }
+
+    fn tell(&mut self, announcement: Announcement) -> Result {
+        let name = self.cookie_name(&self.shared.settings.session_cookie);
+        match announcement {
+            Announcement::Nothing => return Ok(()),
+            Announcement::Issue { id, keep } => {
+                self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;
+            }
+            Announcement::Withdraw => self.clear_cookie(&name)?,
+        }
+        self.forget_mark()
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        self.response
+    }
+
+    /// How long the request has taken, if anybody wants to know.
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
+    }
+}
+
+/// Where a request comes from. Anybody can write `X-Forwarded-For`, so it counts only where
+/// the last hop is a proxy of ours; and of the addresses in it, the last that is not one.
+fn whence(request: &Request, peer: IpAddr, proxies: &[IpAddr]) -> (IpAddr, bool) {
+    if !proxies.contains(&peer) {
+        return (peer, false);
+    }
+    let forwarded = request.field("X-Forwarded-For").unwrap_or_default();
+    let hops = forwarded.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+    let client = hops.into_iter().find(|hop| !proxies.contains(hop)).unwrap_or(peer);
+    (client, request.field("X-Forwarded-Proto") == Some("https"))
+}
+
+/// `path` with its percent escapes undone, if that is text.
+pub(crate) fn decode_path(path: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(path).decode_utf8().ok()
+}

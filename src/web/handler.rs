@@ -1,0 +1,308 @@
+//! Handlers, and the life of one request.
+//!
+//! ```text
+//! initialize      the hook: makes the handler, for this one request
+//! method          405 unless it is one of SUPPORTED_METHODS
+//! content         read from the wire, and taken apart into arguments
+//! origin, XSRF    403 for what another site made the browser send
+//! prepare         whatever all methods need
+//! get, post, ...  the method itself
+//! finish          session, cookies, content: the response is complete
+//! log line        200 GET /main (127.0.0.1) 0.12ms
+//! on_finish       whatever is to be done after it
+//! ```
+//! An error at any step is drawn by `write_error` and goes on with `finish`.
+
+use std::future::{Ready, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use log::{Level, error, log, warn};
+
+use crate::error::{Error, HttpError, Result};
+use crate::escape;
+use crate::http::content::Incoming;
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::web::exchange::Exchange;
+
+/// Answers the requests of a route: a new value for each request, made by
+/// [`initialize`](RequestHandler::initialize). Tornado's `RequestHandler`.
+///
+/// The methods are written as `async fn`. What one does not write is answered 405 if it is not
+/// in [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS), and is a fault of the program if
+/// it is.
+///
+/// ```
+/// use dustdevil::{Exchange, Method, RequestHandler, Result};
+///
+/// /// Greets.
+/// struct HelloHandler;
+///
+/// impl RequestHandler for HelloHandler {
+///     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+///
+///     async fn initialize(_: &mut Exchange) -> Result<Self> {
+///         Ok(Self)
+///     }
+///
+///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
+///         exchange.write("Hello, world!")
+///     }
+/// }
+/// ```
+pub trait RequestHandler: Sized + Send {
+    /// The methods that are written. 405 and OPTIONS tell the client of them; where GET is among
+    /// them, HEAD and OPTIONS are as well.
+    const SUPPORTED_METHODS: &'static [Method];
+
+    /// The hook: makes the handler for one request, before anything else is done with it. A
+    /// handler that builds on another keeps that one inside, and begins with its hook. An error
+    /// here is answered like any other.
+    fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Called before the method, whichever it is. A response that is finished here is sent,
+    /// and the method is not called.
+    fn prepare(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        let _ = exchange;
+        async { Ok(()) }
+    }
+
+    /// GET.
+    fn get(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        not_written(exchange)
+    }
+
+    /// HEAD. Unless it is written, it is GET, and the content is left out when it is sent.
+    fn head(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        self.get(exchange)
+    }
+
+    /// POST.
+    fn post(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        not_written(exchange)
+    }
+
+    /// PUT.
+    fn put(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        not_written(exchange)
+    }
+
+    /// PATCH.
+    fn patch(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        not_written(exchange)
+    }
+
+    /// DELETE.
+    fn delete(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        not_written(exchange)
+    }
+
+    /// OPTIONS. Unless it is written, it is 204 with `Allow`.
+    fn options(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
+        async {
+            exchange.set_status(Status::NO_CONTENT);
+            exchange.set_header("Allow", allowed(Self::SUPPORTED_METHODS))
+        }
+    }
+
+    /// Draws the page of an error: the `error_template`, if there is one. There may be no handler: it may be the hook that failed.
+    fn write_error(
+        exchange: &mut Exchange,
+        error: &HttpError,
+    ) -> impl Future<Output = Result> + Send {
+        draw(exchange, error)
+    }
+
+    /// Called when the response is complete, before it is sent. It can change nothing any more.
+    fn on_finish(&mut self, exchange: &Exchange) {
+        let _ = exchange;
+    }
+}
+
+/// What stands in a route table for a handler: `("/login", handler::<LoginHandler>)`.
+pub type Handler = for<'a> fn(&'a mut Exchange, &'a mut dyn Incoming) -> Answering<'a>;
+
+/// A handler at work.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Has a request answered by a new `H`.
+pub fn handler<'a, H: RequestHandler + 'static>(
+    exchange: &'a mut Exchange,
+    incoming: &'a mut dyn Incoming,
+) -> Answering<'a> {
+    Box::pin(live::<H>(exchange, incoming))
+}
+
+/// The life of one request.
+async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
+    let mut handler: Option<H> = None;
+    let mut outcome = unless_it_panics(execute(&mut handler, exchange, incoming)).await;
+    if outcome.is_ok() {
+        outcome = exchange.conclude().await;
+    }
+    if let Err(error) = outcome {
+        answer_error::<H>(exchange, &error).await;
+    }
+    log_access(exchange);
+    if let Some(mut handler) = handler {
+        handler.on_finish(exchange);
+    }
+}
+
+/// The hook, the checks, the method.
+async fn execute<H: RequestHandler>(
+    slot: &mut Option<H>,
+    exchange: &mut Exchange,
+    incoming: &mut dyn Incoming,
+) -> Result {
+    let handler = slot.insert(H::initialize(exchange).await?);
+    let method = exchange.request.method();
+    check_method(method, H::SUPPORTED_METHODS)?;
+    exchange.set_content(incoming.read().await?)?;
+    if !method.is_safe() {
+        check_source(exchange).await?;
+    }
+    handler.prepare(exchange).await?;
+    if exchange.is_finished() {
+        return Ok(());
+    }
+    match method {
+        Method::Get => handler.get(exchange).await,
+        Method::Head => handler.head(exchange).await,
+        Method::Post => handler.post(exchange).await,
+        Method::Put => handler.put(exchange).await,
+        Method::Patch => handler.patch(exchange).await,
+        Method::Delete => handler.delete(exchange).await,
+        Method::Options => handler.options(exchange).await,
+    }
+}
+
+/// RFC 9110 section 15.5.6: 405 says what would be allowed.
+fn check_method(method: Method, supported: &[Method]) -> Result {
+    let is_implied = match method {
+        Method::Options => true,
+        Method::Head => supported.contains(&Method::Get),
+        _ => false,
+    };
+    if is_implied || supported.contains(&method) {
+        return Ok(());
+    }
+    let sentence = format!("{method} is not supported here.");
+    let status = Status::METHOD_NOT_ALLOWED;
+    Err(Error::http_with_header(status, sentence, "Allow", allowed(supported)))
+}
+
+fn allowed(supported: &[Method]) -> String {
+    let mut methods = supported.to_vec();
+    if methods.contains(&Method::Get) && !methods.contains(&Method::Head) {
+        methods.push(Method::Head);
+    }
+    if !methods.contains(&Method::Options) {
+        methods.push(Method::Options);
+    }
+    methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+async fn check_source(exchange: &mut Exchange) -> Result {
+    if exchange.shared.settings.check_origin {
+        exchange.check_origin()?;
+    }
+    if exchange.shared.settings.xsrf_cookies {
+        exchange.check_xsrf_cookie().await?;
+    }
+    Ok(())
+}
+
+fn not_written(exchange: &Exchange) -> Ready<Result> {
+    let method = exchange.request.method();
+    ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
+}
+
+/// A handler that panics is one request's misfortune: that request is answered 500.
+async fn unless_it_panics(work: impl Future<Output = Result>) -> Result {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // The exchange may be left half changed, but an error takes everything in it back; the
+        // handler is never used again.
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(Error::other("the handler panicked"))))
+    })
+    .await
+}
+
+/// Makes the response an error page; or leaves it as it is, where the handler finished early.
+async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
+    if matches!(error, Error::Finish) && exchange.conclude().await.is_ok() {
+        return;
+    }
+    report(exchange, error);
+    let answer = error.answer();
+    if let Err(error) = draw_error::<H>(exchange, &answer).await {
+        // What could not be done the first time, such as asking the session's store, is not
+        // tried again: the plain page needs nothing but itself.
+        report(exchange, &error);
+        exchange.forget_session();
+        let answer = error.answer();
+        exchange.begin_error(&answer);
+        let page = exchange.write(error_page(&answer));
+        if page.is_err() || exchange.conclude().await.is_err() {
+            exchange.close_connection();
+        }
+    }
+}
+
+async fn draw_error<H: RequestHandler>(
+    exchange: &mut Exchange,
+    answer: &HttpError,
+) -> Result {
+    exchange.begin_error(answer);
+    H::write_error(exchange, answer).await?;
+    exchange.conclude().await
+}
+
+/// The application's error page, if it has one, or the plain one.
+async fn draw(exchange: &mut Exchange, error: &HttpError) -> Result {
+    let template = exchange.shared.settings.error_template.clone();
+    if template.is_empty() {
+        return exchange.write(error_page(error));
+    }
+    let status = error.status.to_string();
+    exchange.render(&template, &[("status", &status), ("sentence", &error.sentence)]).await
+}
+
+fn error_page(error: &HttpError) -> String {
+    let (status, sentence) = (error.status, escape::html(&error.sentence));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<title>{status}</title>\n\
+         <h1>{status}</h1>\n<p>{sentence}</p>\n</html>\n"
+    )
+}
+
+fn report(exchange: &Exchange, error: &Error) {
+    let (method, path) = (exchange.request.method(), exchange.request.path());
+    match error {
+        Error::Http(_) | Error::Finish | Error::Gone(_) => {
+            warn!(target: "dustdevil::general", "{method} {path}: {error}");
+        }
+        _ => error!(target: "dustdevil::application", "{method} {path}: {error}"),
+    }
+}
+
+/// Tornado's line: status, method, path, address, time; a warning from 400 on, an error from 500
+/// on. The query is left out, for it is where secrets end up.
+fn log_access(exchange: &Exchange) {
+    let Some(elapsed) = exchange.elapsed() else {
+        return;
+    };
+    let status = exchange.response().status.code();
+    let level = match status {
+        ..400 => Level::Info,
+        400..500 => Level::Warn,
+        _ => Level::Error,
+    };
+    let (method, path) = (exchange.request.method(), exchange.request.path());
+    let (address, time) = (exchange.remote_ip(), elapsed.as_secs_f64() * 1000.0);
+    log!(target: "dustdevil::access", level, "{status} {method} {path} ({address}) {time:.2}ms");
+}

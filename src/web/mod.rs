@@ -1,0 +1,37 @@
+//! Tornado's side of the house: applications, handlers, and what they say.
+//!
+//! In reading order: what an application is told ([`settings`]); the parts that know nothing of each other ([`template`], [`arguments`],
+//! [`multipart`], [`xsrf`], [`static_files`], [`throttle`]); what all requests share
+//! (`shared`); one request and the response being built for it ([`exchange`], `verbs`); the life of one request ([`handler`]); the handlers that are
+//! built in ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
+//! [`application`]).
+
+pub mod settings;
+
+pub mod template;
+
+pub mod arguments;
+
+pub mod multipart;
+
+pub mod xsrf;
+
+pub mod static_files;
+
+pub mod throttle;
+
+mod shared;
+
+pub mod exchange;
+
+mod verbs;
+
+pub mod handler;
+
+pub mod session_handler;
+
+pub mod static_handler;
+
+pub mod route;
+
+pub mod application;

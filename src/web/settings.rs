@@ -1,0 +1,103 @@
+//! What an application is told when it is made. Tornado's `settings`, except that a name which
+//! does not exist does not compile.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::limits::Limits;
+use crate::session::store::{Lifetime, Store};
+
+/// The settings of an [`Application`](crate::web::application::Application).
+///
+/// ```
+/// use dustdevil::Settings;
+///
+/// let settings = Settings { xsrf_cookies: true, ..Settings::default() };
+/// assert_eq!(settings.static_url_prefix, "/static/");
+/// ```
+#[derive(Clone)]
+pub struct Settings {
+    /// The folder that templates are in; all of them are read at the start. Default: empty,
+    /// which is none.
+    pub template_path: PathBuf,
+    /// Every name that a template may ask for: what handlers pass to `render`, and the keys of
+    /// sessions. With it, a template that asks for another name is an error at the start;
+    /// without it, when it is rendered. `xsrf_token` is always there. Default: empty, which is
+    /// not to check.
+    pub template_names: Vec<&'static str>,
+    /// The template of error pages, which may ask for `status` and `sentence`. Default: empty,
+    /// which is a plain page.
+    pub error_template: String,
+    /// The folder that is served below `static_url_prefix`, with `/favicon.ico` and
+    /// `/robots.txt` beside it. Default: empty, which is none.
+    pub static_path: PathBuf,
+    /// Where static files are found. Slashes at its ends make no difference. Default: `/static/`.
+    pub static_url_prefix: String,
+    /// Whether POST, PUT, PATCH and DELETE need a token that a page of ours gave out. Default:
+    /// false, as in Tornado.
+    pub xsrf_cookies: bool,
+    /// Whether these methods are refused where the browser says that another site sent them.
+    /// Default: true.
+    pub check_origin: bool,
+    /// Other origins whose pages may send them all the same, such as `https://example.com`.
+    /// Default: none.
+    pub trusted_origins: Vec<String>,
+    /// The key that tokens are signed with. Several processes that serve the same site need the
+    /// same one. Default: empty, which is a random one for each start.
+    pub cookie_secret: Vec<u8>,
+    /// Where `authenticated` sends a visitor who is not logged in. Default: `/login`.
+    pub login_url: String,
+    /// Proxies whose word is taken for the client's address (`X-Forwarded-For`) and for https
+    /// (`X-Forwarded-Proto`). Default: none.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Header fields of every response, unless its handler sets others. Default:
+    /// `X-Content-Type-Options: nosniff` and `Referrer-Policy: same-origin`.
+    pub default_headers: &'static [(&'static str, &'static str)],
+    /// The name of the session's cookie. Behind https it is `__Host-` and this. Default:
+    /// `session_id`.
+    pub session_cookie: String,
+    /// How long sessions live. Default: 5 minutes idle, 8 hours in all.
+    pub session_lifetime: Lifetime,
+    /// Where sessions live. Default: none, which is this process's own static map.
+    pub session_store: Option<Arc<dyn Store>>,
+    /// Arguments in a query, and in a form. Past it: 400. Default: 1,000.
+    pub arguments: usize,
+    /// What one connection may take.
+    pub limits: Limits,
+    /// Connections at once. Past it, new ones wait unaccepted. Default: 10,000.
+    pub connections: usize,
+    /// How long requests that are under way may take once the server was told to stop. Default:
+    /// 10 s.
+    pub drain_time: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            template_path: PathBuf::new(),
+            template_names: Vec::new(),
+            error_template: String::new(),
+            static_path: PathBuf::new(),
+            static_url_prefix: String::from("/static/"),
+            xsrf_cookies: false,
+            check_origin: true,
+            trusted_origins: Vec::new(),
+            cookie_secret: Vec::new(),
+            login_url: String::from("/login"),
+            trusted_proxies: Vec::new(),
+            default_headers: &[
+                ("X-Content-Type-Options", "nosniff"),
+                ("Referrer-Policy", "same-origin"),
+            ],
+            session_cookie: String::from("session_id"),
+            session_lifetime: Lifetime::default(),
+            session_store: None,
+            arguments: 1000,
+            limits: Limits::default(),
+            connections: 10_000,
+            drain_time: Duration::from_secs(10),
+        }
+    }
+}

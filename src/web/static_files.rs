@@ -1,0 +1,293 @@
+//! The files of one folder: finding them, and never anything outside.
+//!
+//! Small files are kept in memory, and held against the disk at most once a second. Large ones
+//! are read while they are sent, a piece at a time.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::http::conditions::Validators;
+use crate::http::stream::{Outlet, Stream, StreamError};
+
+/// Files up to this size are kept in memory.
+const SMALL: u64 = 128 * 1024;
+
+/// Octets of files in memory, in all, and how many files are known at once. Past either, what
+/// is known is forgotten, and learnt again as it is asked for.
+const MEMORY: usize = 16 * 1024 * 1024;
+const MOST_FILES: usize = 4096;
+
+/// How long a file is taken to be what it was.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What is read from a large file at once.
+const PIECE: usize = 256 * 1024;
+
+/// A folder whose files may be seen.
+pub struct StaticFiles {
+    root: PathBuf,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+struct Known {
+    file: Arc<StaticFile>,
+    checked: Instant,
+}
+
+/// A file as it was when it was looked at.
+#[derive(Debug)]
+pub struct StaticFile {
+    path: PathBuf,
+    state: State,
+    /// Its entity tag and its date.
+    pub validators: Validators,
+    /// What `static_url` puts behind `?v=`: it changes when the file does.
+    pub version: String,
+    /// What it is, by the end of its name.
+    pub content_type: String,
+    content: Option<Bytes>,
+}
+
+/// What is compared to find out whether a file has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl State {
+    fn of(metadata: &Metadata) -> State {
+        State { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+impl StaticFiles {
+    /// The files below `folder`, which must be there.
+    pub fn new(folder: &Path) -> Result<StaticFiles> {
+        let root =
+            fs::canonicalize(folder).and_then(|root| fs::read_dir(&root).map(|_| root));
+        let root = root.map_err(|error| {
+            Error::Setup(format!("the static folder {}: {error}", folder.display()))
+        })?;
+        Ok(StaticFiles { root, known: Mutex::default() })
+    }
+
+    /// The file at a path below the folder, as a URL has it once it is decoded. `None` if
+    /// there is none to be seen there.
+    pub async fn find(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
+        if !is_plain(path) {
+            return Ok(None);
+        }
+        let known = self.recall(path);
+        if let Some((file, true)) = known {
+            return Ok(Some(file));
+        }
+        let known = known.map(|(file, _)| file);
+        let (root, relative) = (self.root.clone(), path.to_owned());
+        let found = spawn_blocking(move || look(&root, &relative, known)).await;
+        let found = found.map_err(Error::other)??;
+        self.remember(path, found.as_ref());
+        Ok(found)
+    }
+
+    /// What is known of a file, and whether it is still to be believed. Whoever is told that it
+    /// is not goes and looks; those who come meanwhile make do with what is known.
+    fn recall(&self, path: &str) -> Option<(Arc<StaticFile>, bool)> {
+        let now = Instant::now();
+        let mut all = self.known();
+        let known = all.get_mut(path)?;
+        let fresh = now < known.checked + FRESH;
+        if !fresh {
+            known.checked = now;
+        }
+        Some((Arc::clone(&known.file), fresh))
+    }
+
+    fn remember(&self, path: &str, found: Option<&Arc<StaticFile>>) {
+        let mut all = self.known();
+        all.remove(path);
+        let Some(file) = found else { return };
+        let octets: usize = all.values().map(|known| known.file.octets_in_memory()).sum();
+        if octets + file.octets_in_memory() > MEMORY || all.len() >= MOST_FILES {
+            all.clear();
+        }
+        let known = Known { file: Arc::clone(file), checked: Instant::now() };
+        all.insert(path.to_owned(), known);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StaticFile {
+    /// Its length in octets.
+    pub fn length(&self) -> u64 {
+        self.state.length
+    }
+
+    /// All of it, or a part, where it is in memory.
+    pub fn content(&self, range: Range<u64>) -> Option<Bytes> {
+        let start = usize::try_from(range.start).ok()?;
+        let end = usize::try_from(range.end).ok()?;
+        self.content.as_ref().map(|content| content.slice(start..end))
+    }
+
+    /// All of it, or a part, read from the disk while it is sent.
+    pub fn stream(self: Arc<Self>, range: Range<u64>) -> Stream {
+        let length = range.end - range.start;
+        Stream::new(Some(length), |outlet| self.read_out(range, outlet))
+    }
+
+    /// Reads piece by piece. If the file has changed by the time the last piece was read, that
+    /// piece is not sent: half of one state and half of another is nobody's file, and an answer
+    /// that falls short of its length cannot be taken for whole.
+    async fn read_out(
+        self: Arc<Self>,
+        mut range: Range<u64>,
+        outlet: Outlet,
+    ) -> Result<(), StreamError> {
+        let path = self.path.clone();
+        let mut file = spawn_blocking(move || File::open(path)).await??;
+        while !range.is_empty() {
+            let length = PIECE.min(usize::try_from(range.end - range.start)?);
+            let (start, state) = (range.start, self.state);
+            let piece;
+            (file, piece) =
+                spawn_blocking(move || read_piece(file, start, length, state)).await??;
+            range.start += length as u64;
+            outlet.send(piece).await?;
+        }
+        Ok(())
+    }
+
+    fn octets_in_memory(&self) -> usize {
+        self.content.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+fn read_piece(
+    mut file: File,
+    start: u64,
+    length: usize,
+    state: State,
+) -> io::Result<(File, Bytes)> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut piece = vec![0; length];
+    file.read_exact(&mut piece)?;
+    if State::of(&file.metadata()?) != state {
+        return Err(io::Error::other("the file changed while it was sent"));
+    }
+    Ok((file, piece.into()))
+}
+
+/// Whether a path goes down and nowhere else, to nothing hidden: no `..`, no dotfiles, no
+/// backslash that another system would take for a slash, no NUL.
+fn is_plain(path: &str) -> bool {
+    let is_name = |segment: &str| {
+        !segment.is_empty()
+            && !segment.starts_with('.')
+            && !segment.contains(['\\', '\0', ':'])
+    };
+    path.split('/').all(is_name)
+}
+
+/// Looks at the disk. `known` is what was there the last time.
+fn look(
+    root: &Path,
+    relative: &str,
+    known: Option<Arc<StaticFile>>,
+) -> io::Result<Option<Arc<StaticFile>>> {
+    match open(root, relative) {
+        Ok(Some((path, file, metadata))) => match known {
+            Some(known) if known.state == State::of(&metadata) && known.path == path => {
+                Ok(Some(known))
+            }
+            _ => StaticFile::read(path, file, &metadata).map(|file| Some(Arc::new(file))),
+        },
+        Ok(None) => Ok(None),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Opens a file if it is a regular one below `root`. Links are followed first, so that one which
+/// leads outside, or to something hidden, leads nowhere. Whether it is a file is asked before
+/// it is opened, for opening a pipe would wait for whoever writes to it.
+fn open(root: &Path, relative: &str) -> io::Result<Option<(PathBuf, File, Metadata)>> {
+    let path = fs::canonicalize(root.join(relative))?;
+    let Ok(inside) = path.strip_prefix(root) else {
+        return Ok(None);
+    };
+    let is_hidden = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b".");
+    if inside.iter().any(is_hidden) || !fs::metadata(&path)?.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(&path)?;
+    let metadata = file.metadata()?;
+    Ok(Some((path, file, metadata)))
+}
+
+impl StaticFile {
+    fn read(path: PathBuf, file: File, metadata: &Metadata) -> io::Result<StaticFile> {
+        let state = State::of(metadata);
+        let content = match state.length {
+            0..=SMALL => Some(read_small(file, state)?),
+            _ => None,
+        };
+        let version = match &content {
+            Some(content) => hex::encode(Md5::digest(content)),
+            None => version_of_large(state),
+        };
+        let etag = format!("\"{version}\"");
+        let content_type = content_type(&path);
+        let validators = Validators { etag, last_modified: state.modified };
+        Ok(StaticFile { path, state, validators, version, content_type, content })
+    }
+}
+
+fn read_small(file: File, state: State) -> io::Result<Bytes> {
+    let mut content = Vec::new();
+    file.take(SMALL + 1).read_to_end(&mut content)?;
+    if content.len() as u64 != state.length {
+        return Err(io::Error::other("the file changed while it was read"));
+    }
+    Ok(content.into())
+}
+
+/// A large file is not read through for its tag: its length and its time, to the nanosecond,
+/// tell its states apart.
+fn version_of_large(state: State) -> String {
+    let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time = since.unwrap_or_default().as_nanos();
+    hex::encode(Md5::digest(format!("{}:{time}", state.length)))
+}
+
+/// By the end of its name. Text is taken to be UTF-8.
+fn content_type(path: &Path) -> String {
+    let guess = mime_guess::from_path(path).first_or_octet_stream();
+    let is_text = guess.type_() == mime_guess::mime::TEXT
+        || matches!(
+            guess.subtype().as_str(),
+            "javascript" | "json" | "xml" | "manifest+json"
+        );
+    match is_text {
+        true => format!("{}; charset=UTF-8", guess.essence_str()),
+        false => guess.to_string(),
+    }
+}

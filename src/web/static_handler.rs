@@ -1,0 +1,105 @@
+//! The handler of static files. Tornado's `StaticFileHandler`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::http::conditions::{self, Verdict};
+use crate::http::date;
+use crate::http::method::Method;
+use crate::http::range::{self, Selection};
+use crate::http::response::Body;
+use crate::http::status::Status;
+use crate::web::exchange::Exchange;
+use crate::web::handler::RequestHandler;
+use crate::web::static_files::StaticFile;
+
+/// The one path that a route serves, where it serves one: `favicon.ico`, `robots.txt`.
+#[derive(Debug)]
+pub(crate) struct OnlyFile(pub(crate) &'static str);
+
+/// Sends a file of the `static_path`, or a part of one, or word that it has not changed.
+pub struct StaticFileHandler {
+    file: Arc<StaticFile>,
+}
+
+impl RequestHandler for StaticFileHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        let path = match exchange.route_arguments::<OnlyFile>() {
+            Ok(only) => only.0,
+            Err(_) => exchange.path_argument("path")?,
+        };
+        let files = exchange.shared.static_files.as_ref();
+        let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
+        let missing = || Error::http(Status::NOT_FOUND, "There is no such file.");
+        Ok(Self { file: files.find(path).await?.ok_or_else(missing)? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let validators = &self.file.validators;
+        exchange.set_header("ETag", validators.etag.clone())?;
+        if let Some(modified) = validators.last_modified {
+            exchange.set_header("Last-Modified", date::format(modified))?;
+        }
+        exchange.set_header("Cache-Control", self.cache_control(exchange))?;
+        exchange.set_header("Accept-Ranges", "bytes")?;
+        match conditions::weigh(&exchange.request, validators) {
+            Verdict::Proceed => self.send(exchange),
+            Verdict::NotModified => {
+                exchange.set_status(Status::NOT_MODIFIED);
+                exchange.finish_with(Body::Bytes(Bytes::new()))
+            }
+            Verdict::PreconditionFailed => exchange.send_error(Status::PRECONDITION_FAILED),
+        }
+    }
+}
+
+impl StaticFileHandler {
+    /// A URL with the version that the file has now may be kept for good: when the file changes,
+    /// so does its URL. One with another version, or none, must be asked for again.
+    fn cache_control(&self, exchange: &Exchange) -> &'static str {
+        match exchange.get_query_argument_raw("v") {
+            Ok(version) if version == self.file.version => {
+                "public, max-age=31536000, immutable"
+            }
+            _ => "no-cache",
+        }
+    }
+
+    /// RFC 9110 section 14.2: a Range counts in GET, if the client's other parts still fit.
+    fn send(&self, exchange: &mut Exchange) -> Result {
+        let length = self.file.length();
+        exchange.set_header("Content-Type", self.file.content_type.clone())?;
+        let request = &exchange.request;
+        let range = request.field("Range").filter(|_| {
+            request.method() == Method::Get
+                && conditions::range_counts(request, &self.file.validators)
+        });
+        match range.map_or(Selection::Whole, |range| range::select(range, length)) {
+            Selection::Whole => exchange.finish_with(self.body(0, length)),
+            Selection::Part(part) => {
+                exchange.set_status(Status::PARTIAL_CONTENT);
+                let (first, last) = (part.start, part.end - 1);
+                let content_range = format!("bytes {first}-{last}/{length}");
+                exchange.set_header("Content-Range", content_range)?;
+                exchange.finish_with(self.body(part.start, part.end))
+            }
+            Selection::Unsatisfiable => Err(Error::http_with_header(
+                Status::RANGE_NOT_SATISFIABLE,
+                "The file has no such octets.",
+                "Content-Range",
+                format!("bytes */{length}"),
+            )),
+        }
+    }
+
+    fn body(&self, start: u64, end: u64) -> Body {
+        match self.file.content(start..end) {
+            Some(content) => Body::Bytes(content),
+            None => Body::Stream(Arc::clone(&self.file).stream(start..end)),
+        }
+    }
+}

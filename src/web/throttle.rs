@@ -1,0 +1,76 @@
+//! A brake for whatever must not be tried too often, such as passwords.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
+/// ones that began earliest, and not run out of memory.
+const MOST_KEYS: usize = 10_000;
+
+/// Allows so many attempts for each key within a span of time, which begins with the first.
+///
+/// An attempt is counted before it is made: a hundred guesses sent at once are a hundred
+/// attempts, and not one that nobody had counted yet.
+#[derive(Debug)]
+pub struct Throttle {
+    limit: u32,
+    span: Duration,
+    attempts: Mutex<HashMap<String, Attempts>>,
+}
+
+#[derive(Debug)]
+struct Attempts {
+    count: u32,
+    first: Instant,
+}
+
+impl Throttle {
+    /// `limit` attempts for each key in `span`.
+    pub fn new(limit: u32, span: Duration) -> Throttle {
+        Throttle { limit, span, attempts: Mutex::default() }
+    }
+
+    /// Counts an attempt. If it is one too many, tells how long to wait for the next.
+    pub fn attempt(&self, key: &str) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut attempts = self.lock();
+        if attempts.len() >= MOST_KEYS && !attempts.contains_key(key) {
+            self.forget_some(&mut attempts, now);
+        }
+        let entry =
+            attempts.entry(key.to_owned()).or_insert(Attempts { count: 0, first: now });
+        if now >= entry.first + self.span {
+            *entry = Attempts { count: 0, first: now };
+        }
+        if entry.count >= self.limit {
+            return Err(entry.first + self.span - now);
+        }
+        entry.count += 1;
+        Ok(())
+    }
+
+    /// Forgets the attempts of a key: the last one was a good one.
+    pub fn forgive(&self, key: &str) {
+        self.lock().remove(key);
+    }
+
+    /// Forgets what is over, or else the earliest half: seldom, so that it costs each attempt
+    /// next to nothing.
+    fn forget_some(&self, attempts: &mut HashMap<String, Attempts>, now: Instant) {
+        attempts.retain(|_, entry| now < entry.first + self.span);
+        if attempts.len() >= MOST_KEYS {
+            let mut firsts: Vec<Instant> =
+                attempts.values().map(|entry| entry.first).collect();
+            let (_, middle, _) = firsts.select_nth_unstable(MOST_KEYS / 2);
+            let middle = *middle;
+            attempts.retain(|_, entry| entry.first > middle);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Attempts>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

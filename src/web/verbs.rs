@@ -1,0 +1,215 @@
+//! More of Tornado's verbs: those that read arguments, and those that draw pages.
+
+use crate::error::{Error, Result};
+use crate::escape;
+use crate::http::cookie::SetCookie;
+use crate::http::status::Status;
+use crate::web::arguments::{self, Arguments};
+use crate::web::exchange::Exchange;
+use crate::web::multipart::File;
+use crate::web::shared::XSRF_TOKEN;
+use crate::web::xsrf::{Bearer, Provenance};
+
+/// The cookie that marks a visitor without a session, and the field of a form that holds a token.
+const XSRF: &str = "_xsrf";
+
+/// Arguments. Where a name was sent several times, the last value counts. A name that was not
+/// sent is answered 400, and the answer names it; so is a value that is not UTF-8.
+impl Exchange {
+    /// An argument of the form or, if it is not there, of the query; without the white space
+    /// around it.
+    pub fn get_argument(&self, name: &str) -> Result<String> {
+        let in_body = self.arguments.body.last(name)?;
+        let found = match in_body {
+            Some(value) => Some(value),
+            None => self.arguments.query.last(name)?,
+        };
+        found.map(|value| arguments::tidy(&value)).ok_or_else(|| missing(name))
+    }
+
+    /// All values of an argument: the query's, and the form's after them.
+    pub fn get_arguments(&self, name: &str) -> Result<Vec<String>> {
+        let mut values = all(&self.arguments.query, name)?;
+        values.extend(all(&self.arguments.body, name)?);
+        Ok(values)
+    }
+
+    /// An argument of the query, without the white space around it.
+    pub fn get_query_argument(&self, name: &str) -> Result<String> {
+        self.get_query_argument_raw(name).map(|value| arguments::tidy(&value))
+    }
+
+    /// An argument of the query, as it was sent.
+    pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
+        self.arguments.query.last(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// All values of an argument of the query.
+    pub fn get_query_arguments(&self, name: &str) -> Result<Vec<String>> {
+        all(&self.arguments.query, name)
+    }
+
+    /// An argument of the form, without the white space around it.
+    pub fn get_body_argument(&self, name: &str) -> Result<String> {
+        self.get_body_argument_raw(name).map(|value| arguments::tidy(&value))
+    }
+
+    /// An argument of the form, as it was sent: for passwords, where a space is a character.
+    pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
+        self.arguments.body.last(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// All values of an argument of the form.
+    pub fn get_body_arguments(&self, name: &str) -> Result<Vec<String>> {
+        all(&self.arguments.body, name)
+    }
+
+    /// The files that came with the form under this name.
+    pub fn get_files(&self, name: &str) -> impl Iterator<Item = &File> {
+        self.arguments.files.iter().filter(move |file| file.name == name)
+    }
+
+    /// What the route's `{name}` stood for, decoded.
+    pub fn path_argument(&self, name: &str) -> Result<&str> {
+        let mut arguments = self.path_arguments.iter();
+        let found =
+            arguments.find(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        found.ok_or_else(|| Error::other(format!("the route has no {{{name}}}")))
+    }
+
+    /// What the route's names stood for, in their order.
+    pub fn path_arguments(&self) -> impl Iterator<Item = &str> {
+        self.path_arguments.iter().map(|(_, value)| value.as_str())
+    }
+}
+
+/// Pages.
+impl Exchange {
+    /// Answers with a template. Its names are replaced by `values`, escaped; `xsrf_token` is
+    /// always among them. A name that is not is an error.
+    pub async fn render(&mut self, template: &str, values: &[(&str, &str)]) -> Result {
+        let page = self.render_string(template, values).await?;
+        self.write(page)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// A template with its names replaced, as [`render`](Exchange::render) does it.
+    pub async fn render_string(
+        &mut self,
+        template: &str,
+        values: &[(&str, &str)],
+    ) -> Result<String> {
+        let shared = self.shared.clone();
+        let template = shared.templates.find(template)?;
+        let token = match template.names().any(|name| name == XSRF_TOKEN) {
+            true => self.xsrf_token().await?,
+            false => String::new(),
+        };
+        template.render(|name| {
+            let given =
+                values.iter().find(|(given, _)| *given == name).map(|(_, value)| *value);
+            given.or((name == XSRF_TOKEN).then_some(token.as_str()))
+        })
+    }
+
+    /// The URL of a static file, with its version: `/static/site.css?v=5d41402a`. A browser may
+    /// keep what it finds there for good, since the file has another URL once it changes.
+    pub async fn static_url(&self, path: &str) -> Result<String> {
+        let files = self.shared.static_files.as_ref();
+        let file = match files {
+            Some(files) => files.find(path).await?,
+            None => None,
+        };
+        let file = file.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
+        let path: Vec<String> = path.split('/').map(escape::url).collect();
+        Ok(format!(
+            "{}{}?v={}",
+            self.shared.static_url_prefix,
+            path.join("/"),
+            file.version
+        ))
+    }
+
+    /// The token that a form must bring back as `_xsrf`, or a script in the header
+    /// `X-XSRFToken`. It is made for the session where there is one; another visitor is given
+    /// a cookie to know it by.
+    pub async fn xsrf_token(&mut self) -> Result<String> {
+        let shared = self.shared.clone();
+        if let Some(key) = self.session().key().await? {
+            return Ok(shared.secret.issue(Bearer::Session(key)));
+        }
+        let name = self.cookie_name(XSRF);
+        let new = self.new_cookies.iter().find(|cookie| cookie.name() == name);
+        let mark = new.map(|cookie| cookie.value().to_owned());
+        let mark = mark.or_else(|| {
+            self.cookie_values(&name).into_iter().find(|mark| shared.secret.is_mark(mark))
+        });
+        let mark = match mark {
+            Some(mark) => mark,
+            None => {
+                let mark = shared.secret.new_mark();
+                self.set_cookie(SetCookie::new(name, mark.clone()))?;
+                mark
+            }
+        };
+        Ok(shared.secret.issue(Bearer::Visitor(&mark)))
+    }
+
+    /// Refuses what another site made the browser send: 403.
+    pub(crate) fn check_origin(&self) -> Result {
+        let provenance = Provenance {
+            fetch_site: self.request.field("Sec-Fetch-Site"),
+            origin: self.request.field("Origin"),
+            host: self.request.authority(),
+        };
+        if provenance.is_foreign(&self.shared.settings.trusted_origins) {
+            return Err(Error::http(Status::FORBIDDEN, "Another site sent this request."));
+        }
+        Ok(())
+    }
+
+    /// Refuses what does not bring a token that was made for whoever sent it: 403. A token in
+    /// the URL does not count, for URLs are logged, kept and passed on.
+    pub(crate) async fn check_xsrf_cookie(&mut self) -> Result {
+        let headers = ["X-XSRFToken", "X-CSRFToken"];
+        let in_header = || headers.iter().find_map(|name| self.request.field(name));
+        let in_form = self.arguments.body.last(XSRF)?;
+        let Some(text) = in_form.or_else(|| in_header().map(str::to_owned)) else {
+            return Err(Error::http(Status::FORBIDDEN, "The _xsrf token is missing."));
+        };
+        let name = self.cookie_name(XSRF);
+        let secret = &self.shared.clone().secret;
+        let accepted = match self.session().key().await? {
+            Some(key) => secret.accepts(&text, Bearer::Session(key)),
+            None => self.cookie_values(&name).iter().any(|mark| {
+                secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))
+            }),
+        };
+        if !accepted {
+            let sentence = "The _xsrf token is not one that was given to you.";
+            return Err(Error::http(Status::FORBIDDEN, sentence));
+        }
+        Ok(())
+    }
+
+    /// Takes the visitor's mark away once there is a session, or no longer one: tokens that were
+    /// made before a login are not to come back to life after the logout.
+    pub(crate) fn forget_mark(&mut self) -> Result {
+        let name = self.cookie_name(XSRF);
+        let is_new = self.new_cookies.iter().any(|cookie| cookie.name() == name);
+        if !is_new && !self.cookie_values(&name).is_empty() {
+            self.clear_cookie(&name)?;
+        }
+        Ok(())
+    }
+}
+
+fn all(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
+    let texts = arguments.values(name).map(arguments::to_text);
+    texts.map(|text| text.map(|text| arguments::tidy(&text))).collect()
+}
+
+fn missing(name: &str) -> Error {
+    Error::http(Status::BAD_REQUEST, format!("The argument {name} is missing."))
+}

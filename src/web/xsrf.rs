@@ -1,0 +1,133 @@
+//! Protection against cross-site request forgery: other sites can make a browser send a form
+//! here, with its cookies, but they cannot read our pages. So a form must bring a token that
+//! stood on one of them.
+//!
+//! A token is bound to whoever it was made for: to the session where there is one, and else to
+//! a random mark in the cookie `_xsrf`, so that nothing is stored for somebody who only looks at
+//! a form. Both are signed. A value that was never issued here, or that was issued before a
+//! login, a logout or a rotation, is worth nothing.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::session::id::Key;
+use crate::token;
+
+/// The key that tokens are signed with.
+pub struct Secret {
+    key: Vec<u8>,
+}
+
+/// A token before it is masked. 128 bits are as many as an id has.
+type Token = [u8; 16];
+
+/// Who a token is made for.
+#[derive(Clone, Copy, Debug)]
+pub enum Bearer<'a> {
+    /// Whoever has this session.
+    Session(Key),
+    /// Whoever has this mark in a cookie.
+    Visitor(&'a str),
+}
+
+impl Secret {
+    /// The application's `cookie_secret`, or a random one if it has none.
+    pub fn new(cookie_secret: &[u8]) -> Secret {
+        let key = match cookie_secret {
+            [] => token::random::<32>().to_vec(),
+            given => given.to_vec(),
+        };
+        Secret { key }
+    }
+
+    /// A mark for a visitor without a session: 128 random bits and our signature.
+    pub fn new_mark(&self) -> String {
+        let random = hex::encode(token::random::<16>());
+        let signature = hex::encode(self.sign(b"mark", random.as_bytes()));
+        random + &signature
+    }
+
+    /// Whether a mark was issued here.
+    pub fn is_mark(&self, mark: &str) -> bool {
+        let Some((random, signature)) = mark.split_at_checked(32) else {
+            return false;
+        };
+        token::same(signature, hex::encode(self.sign(b"mark", random.as_bytes())))
+    }
+
+    /// A token as it stands on a page. It is masked with random octets afresh each time, for a
+    /// page that is compressed tells by its length what in it repeats (BREACH).
+    pub fn issue(&self, bearer: Bearer<'_>) -> String {
+        let mask: Token = token::random();
+        hex::encode(mask) + &hex::encode(xor(self.token(bearer), mask))
+    }
+
+    /// Whether `text` is a token of this bearer.
+    pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
+        let Some((mask, masked)) = text.split_at_checked(32) else {
+            return false;
+        };
+        let (mut mask_octets, mut octets) = (Token::default(), Token::default());
+        hex::decode_to_slice(mask, &mut mask_octets).is_ok()
+            && hex::decode_to_slice(masked, &mut octets).is_ok()
+            && token::same(xor(octets, mask_octets), self.token(bearer))
+    }
+
+    fn token(&self, bearer: Bearer<'_>) -> Token {
+        match bearer {
+            Bearer::Session(key) => self.sign(b"session", key.octets()),
+            Bearer::Visitor(mark) => self.sign(b"visitor", mark.as_bytes()),
+        }
+    }
+
+    /// HMAC-SHA-256, cut to 128 bits. `purpose` keeps what is signed for one thing from being
+    /// taken for another.
+    fn sign(&self, purpose: &[u8], text: &[u8]) -> Token {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
+            .expect("HMAC takes a key of any length (RFC 2104 section 2)");
+        mac.update(purpose);
+        mac.update(b":");
+        mac.update(text);
+        let signature: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut token = Token::default();
+        token.copy_from_slice(&signature[..16]);
+        token
+    }
+}
+
+fn xor(left: Token, right: Token) -> Token {
+    std::array::from_fn(|at| left[at] ^ right[at])
+}
+
+/// Where a browser says that a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Provenance<'a> {
+    /// Sec-Fetch-Site.
+    pub fetch_site: Option<&'a str>,
+    /// Origin.
+    pub origin: Option<&'a str>,
+    /// Host.
+    pub host: Option<&'a str>,
+}
+
+impl Provenance<'_> {
+    /// Whether another site sent it. Browsers that are up to date say so in Sec-Fetch-Site, and
+    /// no page can make them say otherwise; older ones give an Origin, which is held against
+    /// Host; a client that gives neither is no browser, and brings no cookies of a victim.
+    pub fn is_foreign(&self, trusted_origins: &[String]) -> bool {
+        let is_trusted = |origin| trusted_origins.iter().any(|trusted| trusted == origin);
+        if self.origin.is_some_and(is_trusted) {
+            return false;
+        }
+        match (self.fetch_site, self.origin) {
+            (Some(site), _) => !matches!(site, "same-origin" | "none"),
+            (None, Some(origin)) => {
+                let host = origin.split_once("://").map(|(_, host)| host);
+                !host
+                    .zip(self.host)
+                    .is_some_and(|(host, ours)| host.eq_ignore_ascii_case(ours))
+            }
+            (None, None) => false,
+        }
+    }
+}

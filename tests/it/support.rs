@@ -1,0 +1,348 @@
+//! What the tests stand on: servers on free ports, a client that sees every octet, and a visitor
+//! who keeps cookies as a browser does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dustdevil::http::limits::Limits;
+use dustdevil::{Application, Exchange, MemoryLimits, MemoryStore, Request, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A path of the project, from wherever the tests are started.
+pub fn project(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The demo, with all its settings at their defaults.
+pub fn demo() -> Application {
+    crate::demo::make_app(crate::demo::options::Options::default())
+        .expect("the demo is whole")
+}
+
+/// Settings with a store of the test's own.
+pub fn settings() -> Settings {
+    Settings { session_store: Some(store()), ..Settings::default() }
+}
+
+/// A store that no other test knows.
+pub fn store() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(MemoryLimits::default()))
+}
+
+/// An exchange that no socket brought. `head` is a request line and fields, a line each.
+pub fn exchange(application: &Application, head: &str) -> Exchange {
+    application.exchange(request(head), "127.0.0.1:50000".parse().unwrap())
+}
+
+/// A request from its lines, with the Host field that it must have.
+pub fn request(head: &str) -> Request {
+    let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
+    let fields: String =
+        fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
+    let head = format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim());
+    let parsed = Request::parse(&mut BytesMut::from(&*head), &mut 0, &Limits::default());
+    parsed.expect("a request").expect("a whole head")
+}
+
+/// A server that runs beside the test, in the same runtime and on the same clock.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+/// Serves an application on a free port.
+pub async fn serve(application: Application) -> Running {
+    let server = application.listen("127.0.0.1:0").await.expect("a free port");
+    let address = server.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(server.run_until(async {
+        let _ = stopped.await;
+    }));
+    Running { address, stop: Some(stop), task }
+}
+
+impl Running {
+    /// Tells the server to stop, and waits until it has.
+    pub async fn stop(mut self) {
+        self.tell_to_stop();
+        (&mut self.task).await.expect("the server ends well");
+    }
+
+    /// Tells the server to stop.
+    pub fn tell_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// Somebody new.
+    pub fn visitor(&self) -> Visitor {
+        Visitor { address: self.address, cookies: BTreeMap::new() }
+    }
+}
+
+/// One connection, octet by octet.
+pub struct Client {
+    socket: TcpStream,
+    input: Vec<u8>,
+}
+
+/// A response as it came.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub reason: String,
+    pub fields: Vec<(String, String)>,
+    pub content: Vec<u8>,
+}
+
+impl Reply {
+    /// The first value of a field.
+    pub fn field<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.fields_named(name).next()
+    }
+
+    /// The values of all lines of a field.
+    pub fn fields_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let fields =
+            self.fields.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name));
+        fields.map(|(_, value)| value.as_str())
+    }
+
+    /// The content as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.content).into_owned()
+    }
+
+    /// The value of a cookie that it sets.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookie_line(name)?.split(';').next()?.split_once('=').map(|(_, value)| value)
+    }
+
+    /// A whole Set-Cookie line.
+    pub fn cookie_line(&self, name: &str) -> Option<&str> {
+        let mut lines = self.fields_named("Set-Cookie");
+        lines.find(|line| line.split_once('=').is_some_and(|(found, _)| found == name))
+    }
+
+    /// The `_xsrf` token in its form.
+    pub fn xsrf_token(&self) -> String {
+        let page = self.text();
+        let (_, rest) =
+            page.split_once("name=\"_xsrf\" value=\"").expect("a form with a token");
+        rest.split('"').next().unwrap_or_default().to_owned()
+    }
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Client {
+        let socket = TcpStream::connect(address).await.expect("a connection");
+        Client { socket, input: Vec::new() }
+    }
+
+    /// Sends octets as they are.
+    pub async fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.socket.write_all(octets.as_ref()).await.expect("octets sent");
+    }
+
+    /// Says that no more will be sent.
+    pub async fn half_close(&mut self) {
+        self.socket.shutdown().await.expect("half closed");
+    }
+
+    /// One response to anything but HEAD.
+    pub async fn receive(&mut self) -> Reply {
+        let head = self.receive_head().await;
+        self.with_content(head).await
+    }
+
+    /// One response without content: to HEAD, or an interim one.
+    pub async fn receive_head(&mut self) -> Reply {
+        loop {
+            let found = self.input.windows(4).position(|window| window == b"\r\n\r\n");
+            if let Some(end) = found {
+                let head: Vec<u8> = self.input.drain(..end + 4).collect();
+                return parse_head(&String::from_utf8_lossy(&head));
+            }
+            assert!(
+                self.more().await,
+                "the connection ended within a head: {:?}",
+                self.input
+            );
+        }
+    }
+
+    async fn with_content(&mut self, mut reply: Reply) -> Reply {
+        if matches!(reply.status, 204 | 304) {
+            return reply;
+        }
+        if reply.field("Transfer-Encoding") == Some("chunked") {
+            loop {
+                let line = self.line().await;
+                let size = usize::from_str_radix(&line, 16).expect("a chunk size");
+                let data = self.octets(size).await;
+                reply.content.extend_from_slice(&data);
+                assert_eq!(self.line().await, "", "the end of a chunk");
+                if size == 0 {
+                    return reply;
+                }
+            }
+        }
+        match reply.field("Content-Length").map(str::to_owned) {
+            Some(length) => {
+                reply.content = self.octets(length.parse().expect("a length")).await;
+            }
+            None => reply.content = self.rest().await,
+        }
+        reply
+    }
+
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.input.windows(2).position(|window| window == b"\r\n") {
+                let line: Vec<u8> = self.input.drain(..end + 2).collect();
+                return String::from_utf8_lossy(&line[..end]).into_owned();
+            }
+            assert!(self.more().await, "the connection ended within a line");
+        }
+    }
+
+    async fn octets(&mut self, count: usize) -> Vec<u8> {
+        while self.input.len() < count {
+            assert!(self.more().await, "the connection ended within content");
+        }
+        self.input.drain(..count).collect()
+    }
+
+    /// Everything until the server closes. A reset counts as an end.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.input)
+    }
+
+    /// Whether the server has closed, with nothing left to read.
+    pub async fn is_closed(&mut self) -> bool {
+        self.rest().await.is_empty()
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut octets = [0; 16 * 1024];
+        match self.socket.read(&mut octets).await {
+            Ok(0) | Err(_) => false,
+            Ok(read) => {
+                self.input.extend_from_slice(&octets[..read]);
+                true
+            }
+        }
+    }
+
+    /// Sends a request without content and receives its response. `request` is a request line
+    /// without its version, and fields, a line each.
+    pub async fn ask(&mut self, request: &str) -> Reply {
+        let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
+        let fields: String =
+            fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
+        self.send(format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim()))
+            .await;
+        match line.starts_with("HEAD ") {
+            true => self.receive_head().await,
+            false => self.receive().await,
+        }
+    }
+}
+
+fn parse_head(head: &str) -> Reply {
+    let mut lines = head.trim_end().split("\r\n");
+    let status_line = lines.next().expect("a status line");
+    let mut parts = status_line.splitn(3, ' ');
+    assert_eq!(parts.next(), Some("HTTP/1.1"), "{status_line}");
+    let status = parts.next().and_then(|code| code.parse().ok()).expect("a status");
+    let reason = parts.next().expect("a space before the reason").to_owned();
+    let field = |line: &str| {
+        let (name, value) = line.split_once(": ").expect("a field");
+        (name.to_owned(), value.to_owned())
+    };
+    Reply { status, reason, fields: lines.map(field).collect(), content: Vec::new() }
+}
+
+/// Somebody with a browser's cookie jar, and a new connection for each request.
+#[derive(Clone)]
+pub struct Visitor {
+    pub address: SocketAddr,
+    pub cookies: BTreeMap<String, String>,
+}
+
+impl Visitor {
+    pub async fn get(&mut self, target: &str) -> Reply {
+        self.request(&format!("GET {target}"), "").await
+    }
+
+    /// Sends a form.
+    pub async fn post(&mut self, target: &str, form: &[(&str, &str)]) -> Reply {
+        let url = dustdevil::escape::url;
+        let pairs =
+            form.iter().map(|(name, value)| format!("{}={}", url(name), url(value)));
+        let content = pairs.collect::<Vec<_>>().join("&");
+        let head = format!(
+            "POST {target}\nContent-Type: application/x-www-form-urlencoded\nContent-Length: {}",
+            content.len()
+        );
+        self.request(&head, &content).await
+    }
+
+    /// Fetches a page with a form, and sends a form with its token.
+    pub async fn fill(&mut self, page: &str, target: &str, form: &[(&str, &str)]) -> Reply {
+        let token = self.get(page).await.xsrf_token();
+        let mut form = form.to_vec();
+        form.push(("_xsrf", &token));
+        self.post(target, &form).await
+    }
+
+    /// Logs in to the demo.
+    pub async fn log_in(&mut self) -> Reply {
+        self.fill("/login", "/login", &[("username", "admin"), ("password", "123")]).await
+    }
+
+    /// Sends a head, a line each, with the cookies in the jar, and content behind it; keeps the
+    /// cookies that come back.
+    pub async fn request(&mut self, head: &str, content: &str) -> Reply {
+        let mut client = Client::connect(self.address).await;
+        let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
+        let mut request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
+        for field in fields.lines() {
+            request.push_str(&format!("{field}\r\n"));
+        }
+        if !self.cookies.is_empty() {
+            let pairs: Vec<String> = self
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            request.push_str(&format!("Cookie: {}\r\n", pairs.join("; ")));
+        }
+        client.send(format!("{request}\r\n{content}")).await;
+        let reply = client.receive().await;
+        for line in reply.fields_named("Set-Cookie") {
+            let (name, rest) = line.split_once('=').expect("a cookie");
+            if line.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                let value = rest.split(';').next().unwrap_or_default();
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        reply
+    }
+}
