@@ -9,4 +9,5 @@ mod demo;
 
 mod support;
 
-mod smoke;
+mod arguments;
+mod handlers;

@@ -1,0 +1,243 @@
+//! Queries, forms and paths: what a handler is told by whoever sent the request.
+
+use dustdevil::http::content::NoContent;
+use dustdevil::{
+    Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
+};
+
+use crate::support::{exchange, serve, settings};
+
+/// Tells what it was told, by the verb that the argument `verb` names.
+struct TellHandler;
+
+impl RequestHandler for TellHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let told = match exchange.get_query_argument("verb")?.as_str() {
+            "argument" => exchange.get_argument("name")?,
+            "arguments" => exchange.get_arguments("name")?.join("|"),
+            "query" => exchange.get_query_argument("name")?,
+            "query_raw" => exchange.get_query_argument_raw("name")?,
+            "queries" => exchange.get_query_arguments("name")?.join("|"),
+            "body" => exchange.get_body_argument("name")?,
+            "body_raw" => exchange.get_body_argument_raw("name")?,
+            "bodies" => exchange.get_body_arguments("name")?.join("|"),
+            "file" => {
+                let files = exchange.get_files("name").map(|file| {
+                    format!("{} {} {}", file.filename, file.content_type, file.body.len())
+                });
+                files.collect::<Vec<_>>().join("|")
+            }
+            _ => exchange.path_arguments().collect::<Vec<_>>().join("|"),
+        };
+        exchange.write(format!("[{told}]"))
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        self.get(exchange).await
+    }
+}
+
+async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
+    let server = serve(teller(settings())).await;
+    let mut visitor = server.visitor();
+    let reply = match form {
+        [] => visitor.get(target).await,
+        form => visitor.post(target, form).await,
+    };
+    (reply.status, reply.text())
+}
+
+fn teller(settings: Settings) -> Application {
+    let routes = [
+        ("/", handler::<TellHandler> as dustdevil::Handler),
+        ("/story/{id}", handler::<TellHandler>),
+        ("/story/{id}/page/{page}", handler::<TellHandler>),
+        ("/files/{path...}", handler::<TellHandler>),
+    ];
+    Application::new(routes, settings).unwrap()
+}
+
+async fn told(target: &str, form: &[(&str, &str)]) -> String {
+    let (status, text) = tell(target, form).await;
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+#[tokio::test]
+async fn get_argument_has_tornados_rules() {
+    let form = &[("name", "form1"), ("name", " form2\u{1}x ")];
+    assert_eq!(told("/?verb=argument&name=query", form).await, "[form2 x]");
+    assert_eq!(told("/?verb=argument&name=a&name=+b%20", &[]).await, "[b]");
+    assert_eq!(told("/?verb=arguments&name=query", form).await, "[query|form1|form2 x]");
+    assert_eq!(told("/?verb=argument&name=", &[]).await, "[]");
+    assert_eq!(told("/?verb=argument&name", &[]).await, "[]");
+    assert_eq!(told("/?verb=argument&name=%C3%A9+%26", &[]).await, "[\u{e9} &]");
+}
+
+#[tokio::test]
+async fn query_and_form_can_be_asked_apart_and_raw_values_keep_their_spaces() {
+    let form = &[("name", " form ")];
+    assert_eq!(told("/?verb=query&name=+query+", form).await, "[query]");
+    assert_eq!(told("/?verb=query_raw&name=+query+", form).await, "[ query ]");
+    assert_eq!(told("/?verb=queries&name=1&name=2", form).await, "[1|2]");
+    assert_eq!(told("/?verb=body&name=query", form).await, "[form]");
+    assert_eq!(told("/?verb=body_raw&name=query", form).await, "[ form ]");
+    assert_eq!(told("/?verb=bodies&name=query", form).await, "[form]");
+}
+
+#[tokio::test]
+async fn a_missing_argument_is_400_and_the_answer_names_it() {
+    for verb in ["argument", "query", "query_raw", "body", "body_raw"] {
+        let (status, text) = tell(&format!("/?verb={verb}"), &[("other", "x")]).await;
+        assert_eq!(status, 400, "{verb}");
+        assert!(text.contains("The argument name is missing."), "{verb}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_argument_that_is_not_utf_8_is_400() {
+    assert_eq!(tell("/?verb=argument&name=%ff", &[]).await.0, 400);
+    assert_eq!(tell("/?verb=argument&%ff=name", &[]).await.0, 400);
+}
+
+#[tokio::test]
+async fn there_is_a_limit_to_arguments() {
+    let server = serve(teller(Settings { arguments: 3, ..settings() })).await;
+    let mut visitor = server.visitor();
+    assert_eq!(visitor.get("/?verb=argument&name=1&a=2").await.status, 200);
+    assert_eq!(visitor.get("/?verb=argument&name=1&a=2&b=3").await.status, 400);
+    let form = [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")];
+    assert_eq!(visitor.post("/?verb=argument", &form).await.status, 400);
+}
+
+#[tokio::test]
+async fn content_past_its_limit_is_413() {
+    let limits = Limits { content: 10, ..Limits::default() };
+    let server = serve(teller(Settings { limits, ..settings() })).await;
+    let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
+    assert_eq!(reply.status, 200, "ten octets");
+    let reply = server.visitor().post("/?verb=argument", &[("name", "012345")]).await;
+    assert_eq!((reply.status, reply.field("Connection")), (413, Some("close")));
+}
+
+const MULTIPART: &str = "--x\r\nContent-Disposition: form-data; name=\"verb\"\r\n\r\nignored\r\n\
+    --x\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\n a field \r\n\
+    --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"a \\\"b\\\";c.txt\"\r\n\
+    Content-Type: text/plain\r\n\r\nline\r\n--\r\n\r\n\
+    --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"\"\r\n\r\n\r\n--x--\r\n";
+
+async fn send_multipart(target: &str, content_type: &str, content: &str) -> (u16, String) {
+    let server = serve(teller(settings())).await;
+    let head = format!(
+        "POST {target}\nContent-Type: {content_type}\nContent-Length: {}",
+        content.len()
+    );
+    let reply = server.visitor().request(&head, content).await;
+    (reply.status, reply.text())
+}
+
+#[tokio::test]
+async fn multipart_forms_bring_fields_and_files() {
+    let form = "multipart/form-data; boundary=x";
+    let (status, text) = send_multipart("/?verb=file", form, MULTIPART).await;
+    let files = "[a \"b\";c.txt text/plain 10| application/octet-stream 0]";
+    assert_eq!((status, text.as_str()), (200, files));
+    let (_, text) = send_multipart("/?verb=body_raw", form, MULTIPART).await;
+    assert_eq!(text, "[ a field ]");
+    let quoted = "Multipart/Form-Data; charset=utf-8; boundary=\"x\"";
+    let (_, text) = send_multipart("/?verb=body", quoted, MULTIPART).await;
+    assert_eq!(text, "[a field]");
+}
+
+#[tokio::test]
+async fn malformed_multipart_is_400() {
+    let form = "multipart/form-data; boundary=x";
+    for (content_type, content) in [
+        ("multipart/form-data", MULTIPART),
+        ("multipart/form-data; boundary=", MULTIPART),
+        ("multipart/form-data; boundary=y", MULTIPART),
+        (form, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nno end"),
+        (form, "--x\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--x--"),
+        (form, "--x\r\nContent-Disposition: attachment; name=\"a\"\r\n\r\n\r\n--x--"),
+        (form, "--x\r\nno head\r\n--x--"),
+        (form, "--xContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n--x--"),
+    ] {
+        let (status, _) = send_multipart("/?verb=body", content_type, content).await;
+        assert_eq!(status, 400, "{content_type} {content:?}");
+    }
+}
+
+#[tokio::test]
+async fn path_arguments_come_decoded_in_order_and_by_name() {
+    assert_eq!(told("/story/12?verb=path", &[]).await, "[12]");
+    assert_eq!(told("/story/a%20b%2Fc/page/%C3%A9?verb=path", &[]).await, "[a b/c|\u{e9}]");
+    assert_eq!(told("/files/a/b.txt?verb=path", &[]).await, "[a/b.txt]");
+    assert_eq!(tell("/story/?verb=path", &[]).await.0, 404);
+    assert_eq!(tell("/story/1/?verb=path", &[]).await.0, 404);
+    assert_eq!(tell("/files/a%2Fb?verb=path", &[]).await.0, 404);
+    assert_eq!(tell("/story/%ff?verb=path", &[]).await.0, 400);
+
+    let application = teller(settings());
+    let exchange = exchange(&application, "GET /story/12");
+    assert!(exchange.path_argument("id").is_err(), "no route has been looked for yet");
+}
+
+#[tokio::test]
+async fn routes_are_whole_paths_and_the_first_match_wins() {
+    let routes = [
+        ("/story/new", handler::<NewHandler> as dustdevil::Handler),
+        ("/story/{id}", handler::<TellHandler>),
+    ];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /story/new").await.text(), "new");
+    assert_eq!(
+        client.ask("GET /story/n%65w").await.text(),
+        "new",
+        "decoded, then compared"
+    );
+    assert_eq!(client.ask("GET /story/newer?verb=path").await.text(), "[newer]");
+    for path in ["/story/new/", "//story/new", "/story", "/STORY/new", "/x/story/new"] {
+        assert_eq!(client.ask(&format!("GET {path}")).await.status, 404, "{path}");
+    }
+    let absolute = client.ask("GET http://localhost/story/new").await;
+    assert_eq!(absolute.text(), "new", "absolute-form (RFC 9112 section 3.2.2)");
+}
+
+struct NewHandler;
+
+impl RequestHandler for NewHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("new")
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_cannot_be_is_an_error_at_the_start() {
+    for pattern in ["login", "/{path...}/more", "/story-{id}", "/a}"] {
+        let application = Application::new([(pattern, handler::<NewHandler>)], settings());
+        let Err(error) = application else { panic!("{pattern} was taken") };
+        assert!(error.to_string().contains(pattern), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_can_be_run_whole_without_a_socket() {
+    let application = teller(settings());
+    let mut exchange = exchange(&application, "GET /?verb=argument&name=value");
+    handler::<TellHandler>(&mut exchange, &mut NoContent).await;
+    assert!(exchange.is_finished());
+    assert_eq!(exchange.response().status.code(), 200);
+}

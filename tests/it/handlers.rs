@@ -1,0 +1,450 @@
+//! Handlers and the life of a request. Where no socket is needed, there is none: an exchange is
+//! made, the hook and the method are called, and the response is looked at.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dustdevil::{
+    Application, Error, Exchange, HttpError, Method, RequestHandler, Result, Route,
+    SessionHandler, Settings, Status, handler,
+};
+
+use crate::support::{exchange, serve, settings};
+
+/// Counts in a field of its own, which must always begin at nothing.
+struct CountingHandler {
+    count: u32,
+}
+
+impl RequestHandler for CountingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self { count: 0 })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        self.count += 1;
+        exchange.write(self.count.to_string())
+    }
+}
+
+#[tokio::test]
+async fn each_request_gets_a_handler_of_its_own() {
+    let application =
+        Application::new([("/count", handler::<CountingHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /count").await.text(), "1");
+    assert_eq!(client.ask("GET /count").await.text(), "1");
+}
+
+#[tokio::test]
+async fn a_handler_is_a_value_that_needs_no_socket() {
+    let application = Application::new([], settings()).unwrap();
+    let mut exchange = exchange(&application, "GET /count");
+    let mut handler = CountingHandler::initialize(&mut exchange).await.unwrap();
+    handler.get(&mut exchange).await.unwrap();
+    assert_eq!(exchange.written(), b"1");
+    assert_eq!(exchange.response().status, Status::OK);
+}
+
+/// The steps of a request, in the order in which they were taken.
+#[derive(Default)]
+struct Steps(Mutex<Vec<&'static str>>);
+
+impl Steps {
+    fn take(&self, step: &'static str) {
+        self.0.lock().unwrap().push(step);
+    }
+
+    fn taken(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Notes every step, and stops where the query says.
+struct SteppingHandler {
+    steps: Arc<Steps>,
+}
+
+fn stop_at(exchange: &Exchange, step: &str) -> Result {
+    match exchange.request().query() == Some(step) {
+        true => Err(Error::http(Status::CONFLICT, "Stopped.")),
+        false => Ok(()),
+    }
+}
+
+impl RequestHandler for SteppingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        let steps = Arc::clone(&*exchange.state::<Arc<Steps>>()?);
+        steps.take("initialize");
+        stop_at(exchange, "initialize")?;
+        Ok(Self { steps })
+    }
+
+    async fn prepare(&mut self, exchange: &mut Exchange) -> Result {
+        self.steps.take("prepare");
+        if exchange.request().query() == Some("finish") {
+            exchange.write("finished early")?;
+            exchange.finish();
+        }
+        stop_at(exchange, "prepare")
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        self.steps.take("get");
+        exchange.write("content")?;
+        stop_at(exchange, "get")
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        self.steps.take("post");
+        exchange.write(exchange.content().clone())
+    }
+
+    async fn write_error(exchange: &mut Exchange, error: &HttpError) -> Result {
+        let steps = exchange.state::<Arc<Steps>>()?;
+        steps.take("write_error");
+        exchange.write(format!("drawn: {}", error.sentence))
+    }
+
+    fn on_finish(&mut self, exchange: &Exchange) {
+        assert!(exchange.is_finished());
+        self.steps.take("on_finish");
+    }
+}
+
+fn stepping() -> (Application, Arc<Steps>) {
+    let steps = Arc::new(Steps::default());
+    let settings = Settings { xsrf_cookies: true, ..settings() };
+    let application =
+        Application::new([("/", handler::<SteppingHandler>)], settings).unwrap();
+    (application.state(Arc::clone(&steps)), steps)
+}
+
+#[tokio::test]
+async fn the_steps_of_a_request_have_tornados_order() {
+    let (application, steps) = stepping();
+    let server = serve(application).await;
+    let mut client = server.connect().await;
+
+    assert_eq!(client.ask("GET /").await.text(), "content");
+    assert_eq!(steps.taken(), ["initialize", "prepare", "get", "on_finish"]);
+
+    assert_eq!(client.ask("GET /?initialize").await.status, 409);
+    assert_eq!(steps.taken(), ["initialize", "write_error"]);
+
+    assert_eq!(client.ask("GET /?prepare").await.text(), "drawn: Stopped.");
+    assert_eq!(steps.taken(), ["initialize", "prepare", "write_error", "on_finish"]);
+
+    let reply = client.ask("GET /?get").await;
+    assert_eq!((reply.status, reply.text().as_str()), (409, "drawn: Stopped."));
+    assert_eq!(steps.taken(), ["initialize", "prepare", "get", "write_error", "on_finish"]);
+
+    assert_eq!(client.ask("GET /?finish").await.text(), "finished early");
+    assert_eq!(steps.taken(), ["initialize", "prepare", "on_finish"]);
+}
+
+#[tokio::test]
+async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
+    let (application, steps) = stepping();
+    let server = serve(application).await;
+
+    let mut visitor = server.visitor();
+    assert_eq!(visitor.request("DELETE /", "").await.status, 405);
+    assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
+
+    let reply = visitor.request("POST /\nContent-Length: 999999999", "").await;
+    assert_eq!(reply.status, 413);
+    assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
+
+    assert_eq!(visitor.post("/", &[("name", "value")]).await.status, 403);
+    assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
+}
+
+/// Fails in its hook in a way that is the program's own fault.
+struct BrokenHandler;
+
+impl RequestHandler for BrokenHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Put];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        if exchange.request().method() == Method::Put {
+            return Ok(Self);
+        }
+        Err(Error::other("the database <is> on fire"))
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_initialize_is_answered_500_and_its_message_stays_here() {
+    let application =
+        Application::new([("/broken", handler::<BrokenHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let mut client = server.connect().await;
+    let reply = client.ask("GET /broken").await;
+    assert_eq!((reply.status, reply.reason.as_str()), (500, "Internal Server Error"));
+    assert!(!reply.text().contains("fire"), "{}", reply.text());
+    let reply = client.ask("PUT /broken").await;
+    assert_eq!(reply.status, 500, "a method that is named and not written");
+    assert_eq!(client.ask("GET /broken").await.status, 500, "the connection goes on");
+}
+
+/// What a route has to say to its handler.
+struct Greeting(&'static str);
+
+struct GreetingHandler {
+    greeting: Arc<Greeting>,
+}
+
+impl RequestHandler for GreetingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { greeting: exchange.route_arguments::<Greeting>()? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write(self.greeting.0)
+    }
+}
+
+#[tokio::test]
+async fn a_route_hands_its_arguments_to_initialize() {
+    let greet =
+        |path, text| Route::new(path, handler::<GreetingHandler>).with(Greeting(text));
+    let routes = [greet("/morning", "Good morning!"), greet("/night", "Good night!")];
+    let server = serve(Application::with_routes(routes, settings()).unwrap()).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /morning").await.text(), "Good morning!");
+    assert_eq!(client.ask("GET /night").await.text(), "Good night!");
+}
+
+/// Builds on a base that builds on a base.
+struct VipHandler {
+    base: MemberHandler,
+}
+
+/// Lets nobody in who does not say the word.
+struct MemberHandler {
+    base: SessionHandler,
+}
+
+impl MemberHandler {
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        if exchange.request().query() != Some("please") {
+            exchange.redirect("/elsewhere")?;
+            return Err(Error::Finish);
+        }
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+}
+
+impl RequestHandler for VipHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: MemberHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.base.session.set("seen", exchange.get_argument("page")?).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_base_may_end_the_request() {
+    let application =
+        Application::new([("/vip", handler::<VipHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let reply = server.visitor().get("/vip").await;
+    assert_eq!((reply.status, reply.field("Location")), (302, Some("/elsewhere")));
+    assert_eq!(server.visitor().get("/vip?please").await.status, 400);
+}
+
+/// Answers everything about how often it was asked, across requests.
+struct SharingHandler;
+
+impl RequestHandler for SharingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let count = exchange.state::<AtomicU32>()?.fetch_add(1, Ordering::Relaxed);
+        exchange.write(count.to_string())
+    }
+}
+
+#[tokio::test]
+async fn what_the_application_shares_is_asked_for_by_type() {
+    let application =
+        Application::new([("/", handler::<SharingHandler>)], settings()).unwrap();
+    let server = serve(application.state(AtomicU32::new(7))).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /").await.text(), "7");
+    assert_eq!(client.ask("GET /").await.text(), "8");
+}
+
+/// Sets things, and then fails if it is asked to.
+struct SettingHandler;
+
+impl RequestHandler for SettingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.set_status(Status::ACCEPTED);
+        exchange.set_header("X-Once", "one")?;
+        exchange.set_header("x-once", "two")?;
+        exchange.add_header("X-Twice", "one")?;
+        exchange.add_header("X-Twice", "two")?;
+        exchange.set_header("X-Never", "there")?;
+        exchange.clear_header("x-never");
+        exchange.set_cookie(dustdevil::SetCookie::new("colour", "sand"))?;
+        exchange.clear_cookie("stale")?;
+        exchange.session().set("kept", "yes").await?;
+        exchange.write("half of it")?;
+        match exchange.request().query() {
+            Some("error") => exchange.send_error(Status::GONE),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_verbs_build_the_response() {
+    let application =
+        Application::new([("/", handler::<SettingHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let reply = server.visitor().get("/").await;
+    assert_eq!(reply.status, 202);
+    assert_eq!(reply.fields_named("X-Once").collect::<Vec<_>>(), ["two"]);
+    assert_eq!(reply.fields_named("X-Twice").collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(reply.field("X-Never"), None);
+    let colour = reply.cookie_line("colour");
+    assert_eq!(colour, Some("colour=sand; Path=/; HttpOnly; SameSite=Lax"));
+    assert!(reply.cookie_line("stale").unwrap().contains("Max-Age=0"));
+    assert_eq!(reply.field("Content-Type"), Some("text/html; charset=UTF-8"));
+}
+
+#[tokio::test]
+async fn an_error_page_keeps_the_sessions_cookie_and_drops_what_was_set_before() {
+    let application =
+        Application::new([("/", handler::<SettingHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let reply = server.visitor().get("/?error").await;
+    assert_eq!(reply.status, 410);
+    assert!(!reply.text().contains("half of it"));
+    assert_eq!(reply.field("X-Once"), None);
+    assert_eq!(reply.cookie("colour"), None);
+    assert!(reply.cookie("session_id").is_some());
+    assert_eq!(reply.field("Cache-Control"), Some("no-store"));
+    assert_eq!(reply.field("X-Content-Type-Options"), Some("nosniff"), "a default header");
+}
+
+#[tokio::test]
+async fn a_header_a_cookie_or_a_redirect_cannot_split_the_response() {
+    let application = Application::new([], settings()).unwrap();
+    let mut exchange = exchange(&application, "GET /");
+    for value in ["a\r\nSet-Cookie: b=c", "a\nb", "a\rb", "a\0b"] {
+        assert!(exchange.set_header("X-Value", value).is_err(), "{value:?}");
+        assert!(exchange.add_header("X-Value", value).is_err(), "{value:?}");
+        let cookie = dustdevil::SetCookie::new("name", value);
+        assert!(exchange.set_cookie(cookie).is_err(), "{value:?}");
+        assert!(exchange.redirect(&format!("/{value}")).is_err(), "{value:?}");
+    }
+    for name in
+        ["", "a b", "a:b", "a\r\nb", "Content-Length", "transfer-encoding", "Connection"]
+    {
+        assert!(exchange.set_header(name, "1").is_err(), "{name:?}");
+    }
+    for url in
+        ["", "//evil.example", "/\\evil.example", "\\\\evil.example", "/a b", "/\u{e9}"]
+    {
+        assert!(exchange.redirect(url).is_err(), "{url:?}");
+    }
+    assert!(exchange.response().fields().all(|(name, _)| name != "X-Value"));
+    exchange.redirect("https://example.com/on?purpose=1").unwrap();
+}
+
+#[tokio::test]
+async fn redirects_have_tornados_statuses_and_others_on_request() {
+    let application = Application::new([], settings()).unwrap();
+    let redirect = |go: fn(&mut Exchange) -> Result| {
+        let mut exchange = exchange(&application, "GET /");
+        go(&mut exchange).unwrap();
+        assert!(exchange.is_finished());
+        assert_eq!(exchange.response().field("Location"), Some("/main"));
+        exchange.response().status
+    };
+    assert_eq!(redirect(|exchange| exchange.redirect("/main")), Status::FOUND);
+    let permanently = redirect(|exchange| exchange.redirect_permanently("/main"));
+    assert_eq!(permanently, Status::MOVED_PERMANENTLY);
+    let see_other = redirect(|exchange| exchange.redirect_as(Status::SEE_OTHER, "/main"));
+    assert_eq!(see_other, Status::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn writing_after_the_end_is_an_error() {
+    let application = Application::new([], settings()).unwrap();
+    let mut exchange = exchange(&application, "GET /");
+    exchange.write("all of it").unwrap();
+    exchange.finish();
+    assert!(exchange.write("more").is_err());
+    assert_eq!(exchange.written(), b"all of it");
+}
+
+/// A page for what is not there.
+struct LostHandler;
+
+impl RequestHandler for LostHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.set_status(Status::NOT_FOUND);
+        exchange.write("lost in the dust")
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_404_and_has_no_session() {
+    let server = serve(Application::new([], settings()).unwrap()).await;
+    let reply = server.visitor().get("/nowhere").await;
+    assert_eq!((reply.status, reply.field("Set-Cookie")), (404, None));
+    assert!(reply.text().contains("There is no such page."));
+
+    let application = Application::new([], settings()).unwrap();
+    let server = serve(application.default_handler(handler::<LostHandler>)).await;
+    let reply = server.visitor().get("/nowhere").await;
+    assert_eq!((reply.status, reply.text().as_str()), (404, "lost in the dust"));
+}
+
+#[tokio::test]
+async fn methods_that_are_not_supported_are_405_with_allow() {
+    let application =
+        Application::new([("/count", handler::<CountingHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let reply = server.visitor().request("DELETE /count", "").await;
+    assert_eq!((reply.status, reply.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let mut client = server.connect().await;
+    let reply = client.ask("OPTIONS /count").await;
+    assert_eq!((reply.status, reply.field("Allow")), (204, Some("GET, HEAD, OPTIONS")));
+    let reply = client.ask("HEAD /count").await;
+    assert_eq!((reply.status, reply.field("Content-Length")), (200, Some("1")));
+    let reply = server.visitor().request("BREW /count", "").await;
+    assert_eq!(reply.status, 501);
+}
