@@ -209,20 +209,12 @@ fn look(
     relative: &str,
     known: Option<Arc<StaticFile>>,
 ) -> io::Result<Option<Arc<StaticFile>>> {
-    match open(root, relative) {
-        Ok(Some((path, file, metadata))) => match known {
-            Some(known) if known.state == State::of(&metadata) && known.path == path => {
-                Ok(Some(known))
-            }
-            _ => StaticFile::read(path, file, &metadata).map(|file| Some(Arc::new(file))),
-        },
-        Ok(None) => Ok(None),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::InvalidFilename => Ok(None),
-            _ => Err(error),
-        },
+    let Some((path, file, metadata)) = open(root, relative)? else { return Ok(None) };
+    match known {
+        Some(known) if known.state == State::of(&metadata) && known.path == path => {
+            Ok(Some(known))
+        }
+        _ => StaticFile::read(path, file, &metadata).map(|file| Some(Arc::new(file))),
     }
 }
 
@@ -230,7 +222,7 @@ fn look(
 /// leads outside, or to something hidden, leads nowhere. Whether it is a file is asked before
 /// it is opened, for opening a pipe would wait for whoever writes to it.
 fn open(root: &Path, relative: &str) -> io::Result<Option<(PathBuf, File, Metadata)>> {
-    let path = fs::canonicalize(root.join(relative))?;
+    let Ok(path) = fs::canonicalize(root.join(relative)) else { return Ok(None) };
     let Ok(inside) = path.strip_prefix(root) else {
         return Ok(None);
     };
@@ -281,13 +273,15 @@ fn version_of_large(state: State) -> String {
 /// By the end of its name. Text is taken to be UTF-8.
 fn content_type(path: &Path) -> String {
     let guess = mime_guess::from_path(path).first_or_octet_stream();
-    let is_text = guess.type_() == mime_guess::mime::TEXT
-        || matches!(
-            guess.subtype().as_str(),
-            "javascript" | "json" | "xml" | "manifest+json"
-        );
-    match is_text {
-        true => format!("{}; charset=UTF-8", guess.essence_str()),
-        false => guess.to_string(),
-    }
+    let essence = match guess.essence_str() {
+        // RFC 9239 section 6: one name for JavaScript, modules (.mjs) included.
+        "application/javascript" => "text/javascript",
+        essence => essence,
+    };
+    let is_text = essence.starts_with("text/") || TEXT.contains(&essence);
+    format!("{essence}{}", if is_text { "; charset=UTF-8" } else { "" })
 }
+
+/// What is text, and does not say so.
+const TEXT: [&str; 3] =
+    ["application/json", "application/xml", "application/manifest+json"];

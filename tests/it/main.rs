@@ -9,5 +9,13 @@ mod demo;
 
 mod support;
 
+mod templates;
+mod xsrf;
+
 mod arguments;
 mod handlers;
+mod house;
+mod login;
+mod sessions;
+mod static_files;
+mod store_contract;

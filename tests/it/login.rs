@@ -1,0 +1,213 @@
+//! The demo, as the tutorial's readers know it: a login page, a main page, a session between them.
+
+use std::time::Duration;
+
+use dustdevil::session::id::Id;
+use dustdevil::session::memory;
+use tokio::time::advance;
+
+use crate::support::{demo, serve};
+
+#[tokio::test]
+async fn one_logs_in_sees_the_main_page_and_logs_out() {
+    let server = serve(demo()).await;
+    let visitor = &mut server.visitor();
+    let reply = visitor.log_in().await;
+    assert_eq!((reply.status, reply.field("Location")), (302, Some("/main")));
+    let page = visitor.get("/main").await;
+    assert!(page.text().contains("this is main page"));
+    assert!(page.text().contains("admin"));
+    assert_eq!(page.field("Cache-Control"), Some("no-store"));
+    assert_eq!((page.field("ETag"), page.field("Set-Cookie")), (None, None));
+
+    let old = visitor.clone();
+    let reply = visitor.fill("/main", "/logout", &[]).await;
+    assert_eq!((reply.status, reply.field("Location")), (302, Some("/login")));
+    assert!(reply.cookie_line("session_id").unwrap().contains("Max-Age=0"));
+    for mut visitor in [visitor.clone(), old] {
+        let reply = visitor.get("/main").await;
+        assert_eq!(
+            (reply.status, reply.field("Location")),
+            (302, Some("/login?next=%2Fmain"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_login_page_is_a_form_with_a_token_that_nobody_caches() {
+    let server = serve(demo()).await;
+    let reply = server.visitor().get("/login").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.field("Content-Type"), Some("text/html; charset=UTF-8"));
+    assert_eq!(reply.field("Cache-Control"), Some("no-store"));
+    assert_eq!(reply.field("ETag"), None);
+    assert_eq!(reply.xsrf_token().len(), 64);
+    let policy = reply.field("Content-Security-Policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
+    assert!(!reply.text().contains("<script") && !reply.text().contains("style="));
+}
+
+#[tokio::test]
+async fn a_wrong_password_leads_back_with_a_message_that_is_shown_once() {
+    let server = serve(demo()).await;
+    let visitor = &mut server.visitor();
+    let form = [("username", "once"), ("password", "wrong")];
+    let reply = visitor.fill("/login", "/login", &form).await;
+    assert_eq!((reply.status, reply.field("Location")), (302, Some("/login")));
+    let message = "Wrong username or password.";
+    assert!(visitor.get("/login").await.text().contains(message));
+    assert!(!visitor.get("/login").await.text().contains(message));
+    assert_eq!(visitor.get("/main").await.status, 302);
+}
+
+#[tokio::test]
+async fn the_password_is_read_from_the_form_alone_and_as_it_was_typed() {
+    let server = serve(demo()).await;
+    let visitor = &mut server.visitor();
+    let reply = visitor.fill("/login", "/login?username=admin&password=123", &[]).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("The argument username is missing."));
+    let spaces = [("username", "admin"), ("password", " 123 ")];
+    let reply = visitor.fill("/login", "/login", &spaces).await;
+    assert_eq!(reply.field("Location"), Some("/login"));
+    let spaces = [("username", " admin "), ("password", "123")];
+    let reply = visitor.fill("/login", "/login", &spaces).await;
+    assert_eq!(reply.field("Location"), Some("/main"), "a name is tidied");
+}
+
+#[tokio::test]
+async fn a_session_id_that_was_known_before_the_login_opens_nothing_after_it() {
+    let server = serve(demo()).await;
+    let attacker = &mut server.visitor();
+    let form = [("username", "fixation"), ("password", "wrong")];
+    attacker.fill("/login", "/login", &form).await;
+    let planted = attacker.cookies["session_id"].clone();
+
+    let victim = &mut server.visitor();
+    victim.cookies.insert("session_id".into(), planted.clone());
+    assert_eq!(victim.log_in().await.field("Location"), Some("/main"));
+    assert_ne!(victim.cookies["session_id"], planted);
+    assert_eq!(victim.get("/main").await.status, 200);
+    assert_eq!(attacker.get("/main").await.status, 302);
+    let key = Id::parse(&planted).unwrap().key();
+    let store: &dyn dustdevil::Store = &*memory::container();
+    assert!(store.touch(key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn after_the_login_one_goes_where_one_wanted_to_if_that_is_here() {
+    let server = serve(demo()).await;
+    for (next, location) in [
+        ("/main?page=2", "/main?page=2"),
+        ("https://evil.example", "/main"),
+        ("//evil.example", "/main"),
+        ("/\\evil.example", "/main"),
+        ("/a\r\nSet-Cookie: a=b", "/main"),
+        ("", "/main"),
+    ] {
+        let form = [("username", "admin"), ("password", "123"), ("next", next)];
+        let reply = server.visitor().fill("/login", "/login", &form).await;
+        assert_eq!(reply.field("Location"), Some(location), "{next}");
+    }
+    let visitor = &mut server.visitor();
+    let reply = visitor.get("/main?page=2").await;
+    let login = reply.field("Location").unwrap().to_owned();
+    assert_eq!(login, "/login?next=%2Fmain%3Fpage%3D2");
+    let page = visitor.get(&login).await.text();
+    assert!(page.contains("name=\"next\" value=\"/main?page=2\""), "{page}");
+    let form = [("username", "next"), ("password", "wrong"), ("next", "/main?page=2")];
+    let reply = visitor.fill("/login", "/login", &form).await;
+    assert_eq!(
+        reply.field("Location"),
+        Some(login.as_str()),
+        "it survives a wrong password"
+    );
+}
+
+#[tokio::test]
+async fn a_post_to_the_main_page_needs_the_login_too() {
+    let server = serve(demo()).await;
+    let visitor = &mut server.visitor();
+    assert_eq!(visitor.fill("/login", "/main", &[]).await.status, 403);
+    visitor.log_in().await;
+    let reply = visitor.fill("/main", "/main", &[]).await;
+    assert_eq!((reply.status, reply.content.len()), (200, 0), "the tutorial's pass");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_is_throttled_for_each_name_and_address() {
+    let server = serve(demo()).await;
+    let guess = async |username: &str, password: &str| {
+        let form = [("username", username), ("password", password)];
+        server.visitor().fill("/login", "/login", &form).await
+    };
+    for _ in 0..5 {
+        assert_eq!(guess("admin", "wrong").await.status, 302);
+    }
+    let reply = guess("admin", "123").await;
+    assert_eq!(reply.status, 429, "even if it is right now");
+    let wait: u64 = reply.field("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=61).contains(&wait), "{wait}");
+    assert_eq!(guess("somebody", "wrong").await.status, 302, "another name");
+    advance(Duration::from_secs(wait)).await;
+    assert_eq!(guess("admin", "123").await.field("Location"), Some("/main"));
+
+    for number in 0..29 {
+        assert_eq!(guess(&format!("name{number}"), "wrong").await.status, 302);
+    }
+    assert_eq!(
+        guess("another", "wrong").await.status,
+        429,
+        "and for the address as a whole"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_that_are_sent_at_once_are_all_counted() {
+    let server = serve(demo()).await;
+    let mut visitor = server.visitor();
+    let token = visitor.get("/login").await.xsrf_token();
+    let guesses = (0..20).map(|_| {
+        let (mut visitor, token) = (visitor.clone(), token.clone());
+        tokio::spawn(async move {
+            let form = [("username", "parallel"), ("password", "wrong"), ("_xsrf", &token)];
+            visitor.post("/login", &form).await.status
+        })
+    });
+    let mut let_through = 0;
+    for guess in guesses.collect::<Vec<_>>() {
+        let_through += usize::from(guess.await.unwrap() == 302);
+    }
+    assert_eq!(let_through, 5);
+}
+
+#[tokio::test]
+async fn hello_is_thirteen_octets_and_no_session() {
+    let server = serve(demo()).await;
+    let reply = server.visitor().get("/hello").await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "Hello, world!"));
+    assert_eq!((reply.field("Set-Cookie"), reply.field("Vary")), (None, None));
+}
+
+#[tokio::test]
+async fn an_error_page_looks_like_the_others() {
+    let server = serve(demo()).await;
+    let reply = server.visitor().get("/nothing?script").await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.text().contains("404 Not Found") && reply.text().contains("site.css"));
+    assert!(reply.field("Content-Security-Policy").is_some());
+}
+
+#[tokio::test]
+async fn the_front_door_leads_to_the_main_page() {
+    let server = serve(demo()).await;
+    assert_eq!(server.visitor().get("/").await.field("Location"), Some("/main"));
+}
+
+/// What the demo listens on when it is told nothing is in `options.rs`.
+#[test]
+fn the_demo_listens_to_this_machine_alone_unless_it_is_told_otherwise() {
+    let options = crate::demo::options::Options::default();
+    assert!(options.address.is_loopback());
+    assert_eq!(options.port, 8888);
+}

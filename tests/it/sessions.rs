@@ -1,0 +1,457 @@
+//! Sessions as handlers and browsers meet them, over real sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dustdevil::session::id::Id;
+use dustdevil::{
+    Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
+    SessionHandler, Settings, Store, handler,
+};
+use tokio::time::advance;
+
+use crate::support::{Running, Visitor, project, serve, store};
+
+/// Does to its session what the path says.
+struct DoHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for DoHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let session = &self.base.session;
+        let name = exchange.get_argument("name").unwrap_or_default();
+        let value = exchange.get_argument("value").unwrap_or_default();
+        let answer = match exchange.path_argument("what")? {
+            "get" => session.get(&name).await?.unwrap_or_else(|| String::from("(none)")),
+            "set" => session.set(&name, value).await.map(|()| String::new())?,
+            "remove" => session.remove(&name).await?.unwrap_or_default(),
+            "contains" => session.contains(&name).await?.to_string(),
+            "keys" => {
+                let mut keys = session.keys().await?;
+                keys.sort();
+                keys.join(",")
+            }
+            "clear" => session.clear().await.map(|()| String::new())?,
+            "destroy" => session.destroy().await.map(|()| String::new())?,
+            "rotate" => session.rotate().await.map(|()| String::new())?,
+            "count" => {
+                let count = |count: Option<u32>| count.unwrap_or(0) + 1;
+                session.update(&name, count).await?.unwrap_or_default().to_string()
+            }
+            "flash" => session.flash(&value).await.map(|()| String::new())?,
+            "flashed" => session.take_flash().await?.unwrap_or_default(),
+            "number" => session.get_as::<u32>(&name).await?.unwrap_or_default().to_string(),
+            "render" => {
+                let values = [("given", value.as_str()), ("username", "from the handler")];
+                let values = if value.is_empty() { &values[..1] } else { &values };
+                return self.base.render(exchange, "page.html", values).await;
+            }
+            "renew" => {
+                session.destroy().await?;
+                session.set(&name, value).await.map(|()| String::new())?
+            }
+            _ => String::from("untouched"),
+        };
+        exchange.write(answer)
+    }
+}
+
+async fn doing(store: Arc<MemoryStore>) -> Running {
+    doing_with(store, Settings::default()).await
+}
+
+async fn doing_with(store: Arc<MemoryStore>, settings: Settings) -> Running {
+    let settings = Settings {
+        session_store: Some(store),
+        template_path: project("tests/it/pages"),
+        ..settings
+    };
+    let routes = [("/{what}", handler::<DoHandler> as dustdevil::Handler)];
+    serve(Application::new(routes, settings).unwrap()).await
+}
+
+async fn text(visitor: &mut Visitor, target: &str) -> String {
+    let reply = visitor.get(target).await;
+    assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+    reply.text()
+}
+
+#[tokio::test]
+async fn nothing_exists_before_the_first_write() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    for what in ["/get", "/keys", "/contains", "/remove", "/clear", "/rotate", "/flashed"] {
+        let reply = server.visitor().get(&format!("{what}?name=a")).await;
+        assert_eq!((reply.status, reply.field("Set-Cookie")), (200, None), "{what}");
+        assert_eq!(reply.field("Cache-Control"), Some("no-store"), "{what}: it was asked");
+    }
+    assert!(store.is_empty());
+    let mut visitor = server.visitor();
+    let reply = visitor.get("/set?name=a&value=1").await;
+    assert!(reply.cookie("session_id").is_some());
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn five_hundred_visitors_who_only_look_leave_nothing() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    let mut client = server.connect().await;
+    for _ in 0..500 {
+        assert_eq!(client.ask("GET /get?name=a").await.text(), "(none)");
+    }
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_has_every_operation_that_a_map_has() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=1").await;
+    text(visitor, "/set?name=b&value=x").await;
+    assert_eq!(text(visitor, "/get?name=a").await, "1");
+    assert_eq!(text(visitor, "/get?name=c").await, "(none)");
+    assert_eq!(text(visitor, "/contains?name=a").await, "true");
+    assert_eq!(text(visitor, "/keys").await, "a,b");
+    assert_eq!(text(visitor, "/number?name=a").await, "1");
+    assert_eq!(text(visitor, "/count?name=a").await, "2");
+    assert_eq!(text(visitor, "/count?name=new").await, "1");
+    assert_eq!(text(visitor, "/remove?name=b").await, "x");
+    assert_eq!(text(visitor, "/remove?name=b").await, "");
+    text(visitor, "/clear").await;
+    assert_eq!(text(visitor, "/keys").await, "");
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_is_a_fault_and_not_a_zero() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=many").await;
+    assert_eq!(visitor.get("/number?name=a").await.status, 500);
+    assert_eq!(visitor.get("/count?name=a").await.status, 500);
+    assert_eq!(text(visitor, "/get?name=a").await, "many");
+}
+
+#[tokio::test]
+async fn a_flash_message_is_shown_once() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/flash?value=wrong").await;
+    assert_eq!(text(visitor, "/flashed").await, "wrong");
+    assert_eq!(text(visitor, "/flashed").await, "");
+}
+
+#[tokio::test]
+async fn an_id_that_was_not_issued_is_not_adopted() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    let chosen = "0123456789abcdef0123456789abcdef";
+    let mut visitor = server.visitor();
+    visitor.cookies.insert("session_id".into(), chosen.into());
+    let reply = visitor.get("/set?name=a&value=1").await;
+    let issued = reply.cookie("session_id").unwrap().to_owned();
+    assert_ne!(issued, chosen);
+    assert!(store.get(Id::parse(chosen).unwrap().key(), "a").await.unwrap().is_none());
+    assert!(store.get(Id::parse(&issued).unwrap().key(), "a").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn of_several_session_cookies_the_live_one_counts() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=mine").await;
+    let id = visitor.cookies["session_id"].clone();
+    let planted = "0123456789abcdef0123456789abcdef";
+    let mut client = server.connect().await;
+    for cookies in [
+        format!("session_id={planted}; session_id={id}"),
+        format!("session_id={id}; session_id={planted}"),
+        format!("session_id=; session_id=\"{id}\"; session_id"),
+        format!("other=1;;; =; session_id={id}"),
+    ] {
+        let reply = client.ask(&format!("GET /get?name=a\nCookie: {cookies}")).await;
+        assert_eq!(reply.text(), "mine", "{cookies}");
+        let two_lines = cookies.replace("; ", "\nCookie: ");
+        let reply = client.ask(&format!("GET /get?name=a\nCookie: {two_lines}")).await;
+        assert_eq!(reply.text(), "mine", "{two_lines}");
+    }
+}
+
+#[tokio::test]
+async fn malformed_cookies_are_passed_over() {
+    let server = doing(store()).await;
+    let mut client = server.connect().await;
+    let long = "x".repeat(4000);
+    for cookies in
+        ["", ";", "=", "session_id", "session_id=", "session_id=zz", "a=b;=c", &long]
+    {
+        let reply = client.ask(&format!("GET /get?name=a\nCookie: {cookies}")).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "(none)"), "{cookies}");
+    }
+    client
+        .send(b"GET /get?name=a HTTP/1.1\r\nHost: a\r\nCookie: session_id=\xff\xfe\r\n\r\n")
+        .await;
+    assert_eq!(client.receive().await.text(), "(none)");
+}
+
+#[tokio::test]
+async fn the_sessions_cookie_is_safe_by_default() {
+    let server = doing(store()).await;
+    let reply = server.visitor().get("/set?name=a&value=1").await;
+    let line = reply.cookie_line("session_id").unwrap();
+    for attribute in ["; Path=/", "; HttpOnly", "; SameSite=Lax", "; Max-Age=330"] {
+        assert!(line.contains(attribute), "{line}");
+    }
+    assert!(!line.contains("Secure") && !line.contains("Domain"), "{line}");
+}
+
+#[tokio::test]
+async fn max_age_and_expires_of_a_cookie_agree() {
+    let server = doing(store()).await;
+    let reply = server.visitor().get("/set?name=a&value=1").await;
+    let line = reply.cookie_line("session_id").unwrap();
+    let attribute = |name: &str| {
+        let found = line.split("; ").find_map(|part| part.strip_prefix(name));
+        found.unwrap().to_owned()
+    };
+    let max_age: u64 = attribute("Max-Age=").parse().unwrap();
+    let expires = dustdevil::http::date::parse(&attribute("Expires=")).unwrap();
+    let date = dustdevil::http::date::parse(reply.field("Date").unwrap()).unwrap();
+    let difference = expires.duration_since(date).unwrap().as_secs();
+    assert!(difference.abs_diff(max_age) <= 1, "{line}");
+}
+
+#[tokio::test]
+async fn behind_https_the_cookie_is_secure_and_bound_to_its_host() {
+    let settings =
+        Settings { trusted_proxies: vec![[127, 0, 0, 1].into()], ..Settings::default() };
+    let server = doing_with(store(), settings).await;
+    let visitor = &mut server.visitor();
+    let https = "X-Forwarded-Proto: https";
+    let reply = visitor.request(&format!("GET /set?name=a&value=1\n{https}"), "").await;
+    let line = reply.cookie_line("__Host-session_id").unwrap();
+    assert!(line.contains("; Secure") && line.contains("; Path=/"), "{line}");
+    let reply = visitor.request(&format!("GET /get?name=a\n{https}"), "").await;
+    assert_eq!(reply.text(), "1");
+    let id = visitor.cookies["__Host-session_id"].clone();
+    let mut planted = server.visitor();
+    planted.cookies.insert("session_id".into(), id);
+    let reply = planted.request(&format!("GET /get?name=a\n{https}"), "").await;
+    assert_eq!(reply.text(), "(none)", "a name that any neighbour may set is not read");
+
+    let server = doing(store()).await;
+    let reply =
+        server.visitor().request(&format!("GET /set?name=a&value=1\n{https}"), "").await;
+    assert!(reply.cookie("session_id").is_some(), "nobody trusts this proxy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cookie_is_sent_again_only_when_worth_it() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=1").await;
+    assert_eq!(visitor.get("/get?name=a").await.cookie("session_id"), None);
+    assert_eq!(visitor.get("/set?name=a&value=2").await.cookie("session_id"), None);
+    advance(Duration::from_secs(31)).await;
+    let id = visitor.cookies["session_id"].clone();
+    assert_eq!(visitor.get("/get?name=a").await.cookie("session_id"), Some(id.as_str()));
+    assert_eq!(visitor.get("/get?name=a").await.cookie("session_id"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_cookie_opens_nothing_once_the_session_has_expired() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=1").await;
+    advance(Duration::from_secs(330)).await;
+    let reply = visitor.get("/get?name=a").await;
+    assert_eq!((reply.text().as_str(), reply.field("Set-Cookie")), ("(none)", None));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(store.is_empty(), "and the server has swept it without being asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lifetime_is_a_setting() {
+    let session_lifetime =
+        Lifetime { idle: Duration::from_secs(10), absolute: Duration::from_secs(15) };
+    let server =
+        doing_with(store(), Settings { session_lifetime, ..Settings::default() }).await;
+    let visitor = &mut server.visitor();
+    let reply = visitor.get("/set?name=a&value=1").await;
+    assert!(reply.cookie_line("session_id").unwrap().contains("Max-Age=11;"));
+    advance(Duration::from_secs(9)).await;
+    let reply = visitor.get("/get?name=a").await;
+    let line = reply.cookie_line("session_id").unwrap();
+    assert!(line.contains("Max-Age=6;") || line.contains("Max-Age=5;"), "{line}");
+    advance(Duration::from_secs(6)).await;
+    assert_eq!(text(visitor, "/get?name=a").await, "(none)");
+}
+
+#[tokio::test]
+async fn an_answer_that_used_the_session_is_not_cached_and_another_may_be() {
+    let server = doing(store()).await;
+    let reply = server.visitor().get("/get?name=a").await;
+    assert_eq!(reply.field("Cache-Control"), Some("no-store"));
+    assert_eq!(reply.field("Vary"), Some("Cookie"));
+    let reply = server.visitor().get("/nothing").await;
+    assert_eq!((reply.field("Cache-Control"), reply.field("Vary")), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn twenty_parallel_writes_of_different_keys_all_survive() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=first&value=0").await;
+    let writes = (0..20).map(|number| {
+        let mut visitor = visitor.clone();
+        tokio::spawn(async move {
+            visitor.get(&format!("/set?name=k{number:02}&value=1")).await
+        })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        assert_eq!(write.await.unwrap().status, 200);
+    }
+    let keys = text(visitor, "/keys").await;
+    assert_eq!(keys.split(',').count(), 21, "{keys}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn twenty_parallel_updates_of_one_counter_all_count() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/count?name=visits").await;
+    let counts = (0..20).map(|_| {
+        let mut visitor = visitor.clone();
+        tokio::spawn(async move { visitor.get("/count?name=visits").await })
+    });
+    for count in counts.collect::<Vec<_>>() {
+        assert_eq!(count.await.unwrap().status, 200);
+    }
+    assert_eq!(text(visitor, "/get?name=visits").await, "21");
+}
+
+/// Two requests of one client, held at the point where both have found their session.
+async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
+    let first = Session::new(store.clone(), Lifetime::default(), std::iter::empty());
+    first.set("username", "admin").await.unwrap();
+    let dustdevil::session::Announcement::Issue { id, .. } =
+        first.announcement().await.unwrap()
+    else {
+        panic!("a new session is announced")
+    };
+    let again =
+        || Session::new(store.clone(), Lifetime::default(), [id.clone()].into_iter());
+    let (one, other) = (again(), again());
+    assert!(one.contains("username").await.unwrap());
+    assert!(other.contains("username").await.unwrap());
+    (one, other)
+}
+
+/// Late operations do nothing, find nothing, and have nothing to tell the client.
+async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
+    assert_eq!(late.get("username").await.unwrap(), None);
+    late.set("username", "ghost").await.unwrap();
+    assert_eq!(late.update("count", |_: Option<u32>| 1).await.unwrap(), None);
+    assert_eq!(late.remove("username").await.unwrap(), None);
+    late.rotate().await.unwrap();
+    late.clear().await.unwrap();
+    late.flash("boo").await.unwrap();
+    let announcement = late.announcement().await.unwrap();
+    assert!(matches!(announcement, dustdevil::session::Announcement::Nothing));
+    assert_eq!(store.len(), sessions);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_cannot_bring_a_logged_out_session_back() {
+    let store = store();
+    let (logout, late) = two_at_once(&store).await;
+    logout.destroy().await.unwrap();
+    assert_inert(&late, &store, 0).await;
+}
+
+#[tokio::test]
+async fn a_request_in_flight_cannot_undo_a_rotation() {
+    let store = store();
+    let (login, late) = two_at_once(&store).await;
+    login.rotate().await.unwrap();
+    assert_inert(&late, &store, 1).await;
+    assert_eq!(login.get("username").await.unwrap().as_deref(), Some("admin"));
+}
+
+#[tokio::test]
+async fn a_response_that_is_late_does_not_give_the_cookie_out_again() {
+    let store = store();
+    let (one, other) = two_at_once(&store).await;
+    one.rotate().await.unwrap();
+    let dustdevil::session::Announcement::Issue { id, .. } =
+        one.announcement().await.unwrap()
+    else {
+        panic!("a rotated session is announced")
+    };
+    drop(other);
+    store.destroy(id.key()).await.unwrap();
+    let announcement = one.announcement().await.unwrap();
+    assert!(matches!(announcement, dustdevil::session::Announcement::Nothing));
+}
+
+#[tokio::test]
+async fn two_first_writes_in_one_request_begin_one_session() {
+    let store = store();
+    let session = Session::new(store.clone(), Lifetime::default(), std::iter::empty());
+    let clone = session.clone();
+    let (one, other) = tokio::join!(session.set("a", 1), clone.set("b", 2));
+    one.unwrap();
+    other.unwrap();
+    assert_eq!(store.len(), 1);
+    let mut keys = session.keys().await.unwrap();
+    keys.sort();
+    assert_eq!(keys, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_write_after_the_logout_begins_another_session() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=username&value=admin").await;
+    let old = visitor.cookies["session_id"].clone();
+    text(visitor, "/renew?name=note&value=bye").await;
+    assert_ne!(visitor.cookies["session_id"], old);
+    assert_eq!(text(visitor, "/keys").await, "note");
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn destroying_ends_it_here_and_there() {
+    let store = store();
+    let server = doing(Arc::clone(&store)).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=a&value=1").await;
+    let mut thief = visitor.clone();
+    let reply = visitor.get("/destroy").await;
+    assert!(reply.cookie_line("session_id").unwrap().contains("Max-Age=0"));
+    assert!(store.is_empty());
+    let old = thief.cookies["session_id"].clone();
+    text(&mut thief, "/set?name=a&value=2").await;
+    assert_ne!(thief.cookies["session_id"], old, "the thief begins with nothing");
+    assert!(!store.destroy(Id::parse(&old).unwrap().key()).await.unwrap());
+}
+
+#[tokio::test]
+async fn render_looks_in_the_values_first_and_in_the_session_after_them() {
+    let server = doing(store()).await;
+    let visitor = &mut server.visitor();
+    text(visitor, "/set?name=username&value=%3Cadmin%3E").await;
+    assert_eq!(text(visitor, "/render").await.trim(), "[] [&lt;admin&gt;]");
+    assert_eq!(text(visitor, "/render?value=x").await.trim(), "[x] [from the handler]");
+    let reply = server.visitor().get("/render").await;
+    assert_eq!(reply.status, 500, "a name that nobody gave");
+}

@@ -1,0 +1,368 @@
+//! Static files: what is served, in which parts, to whom again, and what never is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use tokio::time::advance;
+
+use crate::support::{Running, serve, settings};
+
+/// A folder of its own for each test.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    fs::write(folder.join("site.css"), "0123456789").unwrap();
+    fs::write(folder.join("sub/a b.txt"), "in a folder").unwrap();
+    fs::write(folder.join("favicon.ico"), "icon").unwrap();
+    fs::write(folder.join("robots.txt"), "robots").unwrap();
+    fs::write(folder.join(".secret"), "secret").unwrap();
+    folder
+}
+
+fn application(static_path: &Path) -> Application {
+    let static_path = static_path.to_owned();
+    let settings = Settings { static_path, ..settings() };
+    Application::new([("/url", handler::<UrlHandler>)], settings).unwrap()
+}
+
+async fn serving(name: &str) -> (Running, PathBuf) {
+    let folder = folder(name);
+    (serve(application(&folder)).await, folder)
+}
+
+/// Writes the URL of a static file.
+struct UrlHandler;
+
+impl RequestHandler for UrlHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let url = exchange.static_url(&exchange.get_argument("path")?).await?;
+        exchange.write(url)
+    }
+}
+
+#[tokio::test]
+async fn a_file_comes_with_its_type_and_validators() {
+    let (server, folder) = serving("types").await;
+    let mut client = server.connect().await;
+    let reply = client.ask("GET /static/site.css").await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "0123456789"));
+    assert_eq!(reply.field("Content-Type"), Some("text/css; charset=UTF-8"));
+    assert_eq!(reply.field("ETag"), Some("\"781e5e245d69b566979b86e28d23f2c7\""));
+    assert!(reply.field("Last-Modified").is_some());
+    assert_eq!(reply.field("Accept-Ranges"), Some("bytes"));
+    assert_eq!(reply.field("Cache-Control"), Some("no-cache"));
+    assert_eq!(reply.field("Vary"), None, "no session was asked");
+    for (name, content_type) in [
+        ("a.html", "text/html; charset=UTF-8"),
+        ("a.js", "text/javascript; charset=UTF-8"),
+        ("a.mjs", "text/javascript; charset=UTF-8"),
+        ("a.json", "application/json; charset=UTF-8"),
+        ("a.svg", "image/svg+xml"),
+        ("a.png", "image/png"),
+        ("a.woff2", "font/woff2"),
+        ("a.wasm", "application/wasm"),
+        ("a.nobody-knows", "application/octet-stream"),
+        ("a", "application/octet-stream"),
+    ] {
+        fs::write(folder.join(name), "x").unwrap();
+        let reply = client.ask(&format!("GET /static/{name}")).await;
+        assert_eq!(reply.field("Content-Type"), Some(content_type), "{name}");
+    }
+    let reply = client.ask("GET /static/sub/a%20b.txt").await;
+    assert_eq!(reply.text(), "in a folder");
+    fs::write(folder.join("empty.txt"), "").unwrap();
+    let reply = client.ask("GET /static/empty.txt").await;
+    assert_eq!((reply.status, reply.field("Content-Length")), (200, Some("0")));
+}
+
+#[tokio::test]
+async fn icon_and_robots_are_where_everybody_looks_for_them() {
+    let (server, folder) = serving("mounts").await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /favicon.ico").await.text(), "icon");
+    assert_eq!(client.ask("GET /robots.txt").await.text(), "robots");
+    fs::remove_file(folder.join("robots.txt")).unwrap();
+    drop(server);
+    let server = serve(application(&folder)).await;
+    assert_eq!(server.visitor().get("/robots.txt").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_prefix_is_the_same_however_it_is_written() {
+    for prefix in ["static", "/static", "static/", "/static/"] {
+        let settings = Settings {
+            static_path: folder("prefix"),
+            static_url_prefix: prefix.to_owned(),
+            ..settings()
+        };
+        let server = serve(Application::new([], settings).unwrap()).await;
+        assert_eq!(server.visitor().get("/static/site.css").await.status, 200, "{prefix}");
+        assert_eq!(server.visitor().get("/staticsite.css").await.status, 404, "{prefix}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_file_is_told_so() {
+    let (server, _) = serving("conditions").await;
+    let mut client = server.connect().await;
+    let reply = client.ask("GET /static/site.css").await;
+    let tag = reply.field("ETag").unwrap().to_owned();
+    let date = reply.field("Last-Modified").unwrap().to_owned();
+    let earlier = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (fields, status) in [
+        (format!("If-None-Match: {tag}"), 304),
+        (format!("If-None-Match: W/{tag}"), 304),
+        (format!("If-None-Match: \"a,b\", {tag}"), 304),
+        (format!("If-None-Match: \"x\"\nIf-None-Match: {tag}"), 304),
+        (String::from("If-None-Match: *"), 304),
+        (String::from("If-None-Match: \"x\""), 200),
+        (format!("If-None-Match: \"x\"\nIf-Modified-Since: {date}"), 200),
+        (format!("If-Modified-Since: {date}"), 304),
+        (format!("If-Modified-Since: {earlier}"), 200),
+        (String::from("If-Modified-Since: yesterday"), 200),
+        (format!("If-Match: {tag}"), 200),
+        (String::from("If-Match: *"), 200),
+        (String::from("If-Match: \"x\""), 412),
+        (format!("If-Match: W/{tag}"), 412),
+        (format!("If-Unmodified-Since: {date}"), 200),
+        (format!("If-Unmodified-Since: {earlier}"), 412),
+        (format!("If-Match: {tag}\nIf-Unmodified-Since: {earlier}"), 200),
+        (format!("If-Match: {tag}\nIf-None-Match: {tag}"), 304),
+    ] {
+        let reply = client.ask(&format!("GET /static/site.css\n{fields}")).await;
+        assert_eq!(reply.status, status, "{fields}");
+        if status == 304 {
+            assert_eq!(reply.field("ETag"), Some(tag.as_str()));
+            assert_eq!((reply.field("Content-Length"), reply.content.len()), (None, 0));
+        }
+        let reply = client.ask(&format!("HEAD /static/site.css\n{fields}")).await;
+        assert_eq!(reply.status, status, "HEAD {fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_a_file_can_be_had() {
+    let (server, _) = serving("ranges").await;
+    let mut client = server.connect().await;
+    for (range, part) in [
+        ("bytes=0-3", "0123"),
+        ("bytes=8-", "89"),
+        ("bytes=-3", "789"),
+        ("bytes=-30", "0123456789"),
+        ("bytes=5-99", "56789"),
+        ("BYTES=9-9", "9"),
+    ] {
+        let reply = client.ask(&format!("GET /static/site.css\nRange: {range}")).await;
+        assert_eq!((reply.status, reply.text().as_str()), (206, part), "{range}");
+        let content_range = reply.field("Content-Range").unwrap();
+        assert!(content_range.ends_with("/10"), "{content_range}");
+    }
+    for range in ["bytes=10-", "bytes=10-20", "bytes=-0"] {
+        let reply = client.ask(&format!("GET /static/site.css\nRange: {range}")).await;
+        assert_eq!(reply.status, 416, "{range}");
+        assert_eq!(reply.field("Content-Range"), Some("bytes */10"));
+    }
+    for range in
+        ["bytes=0-1,3-4", "bytes=3-1", "bytes=a-b", "lines=1-2", "bytes", "bytes=-"]
+    {
+        let reply = client.ask(&format!("GET /static/site.css\nRange: {range}")).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "0123456789"), "{range}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_sent_only_if_it_fits_the_parts_that_the_client_has() {
+    let (server, _) = serving("if_range").await;
+    let mut client = server.connect().await;
+    let reply = client.ask("GET /static/site.css").await;
+    let tag = reply.field("ETag").unwrap().to_owned();
+    let date = reply.field("Last-Modified").unwrap().to_owned();
+    for (condition, status) in [
+        (tag.as_str(), 206),
+        (date.as_str(), 206),
+        ("\"x\"", 200),
+        (&format!("W/{tag}"), 200),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 200),
+        ("nonsense", 200),
+    ] {
+        let head = format!("GET /static/site.css\nRange: bytes=0-3\nIf-Range: {condition}");
+        assert_eq!(client.ask(&head).await.status, status, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_content() {
+    let (server, _) = serving("head").await;
+    let mut client = server.connect().await;
+    let mut get = client.ask("GET /static/site.css").await.fields;
+    let reply = client.ask("HEAD /static/site.css\nRange: bytes=0-3").await;
+    assert_eq!(reply.status, 200, "Range counts in GET alone");
+    let mut head = reply.fields;
+    let not_the_date = |fields: &mut Vec<(String, String)>| {
+        fields.retain(|(name, _)| name != "Date");
+    };
+    not_the_date(&mut get);
+    not_the_date(&mut head);
+    assert_eq!(get, head);
+    let reply = client.ask("DELETE /static/site.css").await;
+    assert_eq!((reply.status, reply.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
+}
+
+#[tokio::test]
+async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
+    let (server, folder) = serving("traversal").await;
+    let outside = folder.parent().unwrap().join("outside.txt");
+    fs::write(&outside, "outside").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        symlink(&outside, folder.join("link.txt")).unwrap();
+        symlink("..", folder.join("up")).unwrap();
+        symlink(".secret", folder.join("shown.txt")).unwrap();
+        symlink("loop", folder.join("loop")).unwrap();
+        symlink("/dev/zero", folder.join("zero")).unwrap();
+        symlink("site.css", folder.join("inside.css")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status();
+        assert!(pipe.unwrap().success());
+    }
+    let mut client = server.connect().await;
+    for path in [
+        "",
+        ".",
+        "..",
+        "sub",
+        "sub/",
+        "/site.css",
+        "sub//a",
+        "../outside.txt",
+        "sub/../site.css",
+        "%2e%2e/outside.txt",
+        "..%2foutside.txt",
+        "%2e%2e%2foutside.txt",
+        "..%5coutside.txt",
+        "..\\outside.txt",
+        "%252e%252e/outside.txt",
+        "sub%2fa%20b.txt",
+        "site.css%00",
+        "site.css%00.png",
+        ".secret",
+        "%2esecret",
+        "sub/.secret",
+        "link.txt",
+        "up/outside.txt",
+        "up/site.css/",
+        "shown.txt",
+        "loop",
+        "zero",
+        "pipe",
+        "site.css/",
+        "site.css/x",
+        "nothing.txt",
+        "c:/windows",
+        "site.css::$DATA",
+    ] {
+        let reply = client.ask(&format!("GET /static/{path}")).await;
+        assert_eq!(reply.status, 404, "{path}: {}", reply.text());
+    }
+    let long = "x".repeat(5000);
+    assert_eq!(client.ask(&format!("GET /static/{long}")).await.status, 404);
+    assert_eq!(client.ask("GET /static/inside.css").await.status, 200, "a link that stays");
+}
+
+#[tokio::test]
+async fn a_url_with_the_files_version_may_be_kept_for_good() {
+    let (server, folder) = serving("versions").await;
+    let mut client = server.connect().await;
+    let url = client.ask("GET /url?path=site.css").await.text();
+    assert_eq!(url, "/static/site.css?v=781e5e245d69b566979b86e28d23f2c7");
+    let forever = Some("public, max-age=31536000, immutable");
+    assert_eq!(client.ask(&format!("GET {url}")).await.field("Cache-Control"), forever);
+    for other in ["/static/site.css", "/static/site.css?v=", "/static/site.css?v=781e"] {
+        let reply = client.ask(&format!("GET {other}")).await;
+        assert_eq!((reply.status, reply.field("Cache-Control")), (200, Some("no-cache")));
+    }
+    let url = client.ask("GET /url?path=sub/a%20b.txt").await.text();
+    assert!(url.starts_with("/static/sub/a%20b.txt?v="), "{url}");
+    assert_eq!(client.ask(&format!("GET {url}")).await.status, 200);
+    assert_eq!(client.ask("GET /url?path=lost.css").await.status, 500);
+    assert_eq!(client.ask("GET /url?path=../Cargo.toml").await.status, 500);
+    drop(folder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_changes_is_another_file_within_a_second() {
+    let (server, folder) = serving("changes").await;
+    let mut client = server.connect().await;
+    let old = client.ask("GET /static/site.css").await;
+    fs::write(folder.join("site.css"), "abc").unwrap();
+    advance(Duration::from_millis(1100)).await;
+    let new = client.ask("GET /static/site.css").await;
+    assert_eq!(new.text(), "abc");
+    assert_ne!(new.field("ETag"), old.field("ETag"));
+    fs::remove_file(folder.join("site.css")).unwrap();
+    advance(Duration::from_millis(1100)).await;
+    assert_eq!(client.ask("GET /static/site.css").await.status, 404);
+    fs::write(folder.join("site.css"), "back").unwrap();
+    assert_eq!(client.ask("GET /static/site.css").await.text(), "back");
+}
+
+const LARGE: usize = 3_000_000;
+
+fn write_large(folder: &Path) -> Vec<u8> {
+    let content: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
+    fs::write(folder.join("large.bin"), &content).unwrap();
+    content
+}
+
+#[tokio::test]
+async fn a_large_file_arrives_whole_and_in_parts() {
+    let (server, folder) = serving("large").await;
+    let content = write_large(&folder);
+    let mut client = server.connect().await;
+    let reply = client.ask("GET /static/large.bin").await;
+    assert!(reply.content == content && reply.field("Content-Length") == Some("3000000"));
+    let reply = client.ask("GET /static/large.bin\nRange: bytes=299999-2500000").await;
+    assert!(reply.status == 206 && reply.content == content[299_999..=2_500_000]);
+    let reply = client.ask("GET /static/large.bin\nRange: bytes=-1").await;
+    assert_eq!(reply.content, content[LARGE - 1..]);
+    let tag = reply.field("ETag").unwrap().to_owned();
+    let reply = client.ask(&format!("GET /static/large.bin\nIf-None-Match: {tag}")).await;
+    assert_eq!(reply.status, 304);
+    assert_eq!(client.ask("HEAD /static/large.bin").await.status, 200);
+    assert_eq!(
+        client.ask("GET /static/site.css").await.status,
+        200,
+        "the connection goes on"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
+    let (server, folder) = serving("mixed").await;
+    fs::write(folder.join("large.bin"), vec![b'a'; 20_000_000]).unwrap();
+    let mut client = server.connect().await;
+    client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let head = client.receive_head().await;
+    assert_eq!(head.field("Content-Length"), Some("20000000"));
+    // The socket's buffers hold a small part of it, so the rest is read after this.
+    let file = fs::File::options().write(true).open(folder.join("large.bin")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(client.rest().await.len() < 20_000_000);
+    assert_eq!(server.visitor().get("/static/site.css").await.status, 200);
+}
+
+#[test]
+fn a_static_folder_that_is_not_there_is_an_error_at_the_start() {
+    let settings = Settings { static_path: PathBuf::from("no/such/folder"), ..settings() };
+    let error = Application::new([], settings).err().unwrap().to_string();
+    assert!(error.contains("no/such/folder"), "{error}");
+}

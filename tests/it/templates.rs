@@ -1,0 +1,108 @@
+//! Templates: substitution, and nothing else.
+
+use std::fs;
+use std::path::PathBuf;
+
+use dustdevil::web::template::{Template, Templates};
+use dustdevil::{Application, Settings, escape};
+
+use crate::support::{exchange, project, settings};
+
+fn render(source: &str, values: &[(&str, &str)]) -> String {
+    let template = Template::parse("page.html", source).unwrap();
+    let value =
+        |name: &str| values.iter().find(|(given, _)| *given == name).map(|(_, v)| *v);
+    template.render(value).unwrap()
+}
+
+#[test]
+fn every_value_is_escaped() {
+    let value = "<b title=\"x\">Tom & 'Jerry'</b>";
+    let page = render("<p title=\"{{ value }}\">{{value}}</p>", &[("value", value)]);
+    let escaped = "&lt;b title=&quot;x&quot;&gt;Tom &amp; &#x27;Jerry&#x27;&lt;/b&gt;";
+    assert_eq!(page, format!("<p title=\"{escaped}\">{escaped}</p>"));
+    assert_eq!(escape::html(value), escaped);
+}
+
+#[test]
+fn values_are_not_templates_themselves() {
+    let values = [("a", "{{ b }}"), ("b", "secret")];
+    assert_eq!(render("{{ a }} {{ b }}", &values), "{{ b }} secret");
+}
+
+#[test]
+fn what_is_no_name_stays_as_it_is() {
+    assert_eq!(render("a { b } }} {{! name }} {", &[]), "a { b } }} {{ name }} {");
+    assert_eq!(render("", &[]), "");
+    assert_eq!(render("\u{e9}{{ a }}\u{e9}", &[("a", "\u{e8}")]), "\u{e9}\u{e8}\u{e9}");
+}
+
+#[test]
+fn a_broken_template_is_named_with_its_line() {
+    for (source, line) in [
+        ("a\n\n{{ name", 3),
+        ("{{ }}", 1),
+        ("a\n{{ two words }}", 2),
+        ("{{ 1st }}", 1),
+        ("\n{{ a.b }}", 2),
+        ("{{ a }}\n{{ {{ b }}", 2),
+    ] {
+        let error = Template::parse("views/page.html", source).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("views/page.html:{line}: ")), "{error}");
+    }
+}
+
+#[test]
+fn a_name_that_nobody_gave_is_an_error_that_says_which() {
+    let template = Template::parse("page.html", "{{ missing }}").unwrap();
+    let error = template.render(|_| None).unwrap_err().to_string();
+    assert!(error.contains("page.html") && error.contains("missing"), "{error}");
+}
+
+/// A folder of its own for each test.
+fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    for (path, source) in files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, source).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn templates_are_read_at_the_start_with_their_folders() {
+    let files =
+        [("a.html", "a"), ("mail/b.txt", "b"), (".hidden", "{{"), ("mail/.swp/x", "{{")];
+    let templates = Templates::load(&folder("templates_read", &files)).unwrap();
+    assert!(templates.find("a.html").is_ok() && templates.find("mail/b.txt").is_ok());
+    assert!(templates.find("b.txt").is_err() && templates.find(".hidden").is_err());
+}
+
+fn start(template_path: PathBuf, names: &[&'static str]) -> Result<Application, String> {
+    let settings = Settings { template_path, template_names: names.to_vec(), ..settings() };
+    Application::new([], settings).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_application_does_not_start_on_templates_that_cannot_be_rendered() {
+    let error = start(folder("broken", &[("a.html", "one\n{{ oops")]), &[]).err().unwrap();
+    assert!(error.contains("a.html:2"), "{error}");
+    let misspelt = folder("misspelt", &[("a.html", "{{ usrename }} {{ xsrf_token }}")]);
+    let error = start(misspelt.clone(), &["username"]).err().unwrap();
+    assert!(error.contains("a.html") && error.contains("usrename"), "{error}");
+    assert!(start(misspelt, &["usrename"]).is_ok());
+    let error = start(project("no/such/folder"), &[]).err().unwrap();
+    assert!(error.contains("no/such/folder"), "{error}");
+    let settings = Settings { error_template: String::from("lost.html"), ..settings() };
+    assert!(Application::new([], settings).is_err());
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_there_is_the_programs_fault() {
+    let application = Application::new([], settings()).unwrap();
+    let mut exchange = exchange(&application, "GET /");
+    let error = exchange.render("lost.html", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("lost.html"), "{error}");
+}

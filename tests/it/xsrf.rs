@@ -1,0 +1,230 @@
+//! Forms that other sites would like to send in a visitor's name.
+
+use dustdevil::web::xsrf::{Bearer, Secret};
+use dustdevil::{
+    Application, Exchange, Method, RequestHandler, Result, SessionHandler, Settings,
+    handler,
+};
+
+use crate::support::{Running, Visitor, serve, settings};
+
+/// GET gives a token, POST needs one; the path says what to do to the session meanwhile.
+struct FormHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for FormHandler {
+    const SUPPORTED_METHODS: &'static [Method] =
+        &[Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let token = exchange.xsrf_token().await?;
+        exchange.write(format!("name=\"_xsrf\" value=\"{token}\""))
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        match exchange.request().path() {
+            "/login" => self.base.session.set("username", "admin").await?,
+            "/rotate" => self.base.session.rotate().await?,
+            "/logout" => self.base.session.destroy().await?,
+            _ => {}
+        }
+        exchange.write("done")
+    }
+
+    async fn put(&mut self, exchange: &mut Exchange) -> Result {
+        self.post(exchange).await
+    }
+
+    async fn patch(&mut self, exchange: &mut Exchange) -> Result {
+        self.post(exchange).await
+    }
+
+    async fn delete(&mut self, exchange: &mut Exchange) -> Result {
+        self.post(exchange).await
+    }
+}
+
+async fn forms() -> Running {
+    forms_with(Settings { xsrf_cookies: true, ..settings() }).await
+}
+
+async fn forms_with(settings: Settings) -> Running {
+    let routes = ["/", "/login", "/rotate", "/logout"];
+    let routes = routes.map(|path| (path, handler::<FormHandler> as dustdevil::Handler));
+    serve(Application::new(routes, settings).unwrap()).await
+}
+
+async fn post(visitor: &mut Visitor, target: &str, token: &str) -> u16 {
+    visitor.post(target, &[("_xsrf", token)]).await.status
+}
+
+#[tokio::test]
+async fn a_form_needs_the_token_of_its_page() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let reply = visitor.post("/", &[("name", "value")]).await;
+    assert_eq!((reply.status, reply.field("Set-Cookie")), (403, None));
+    assert!(reply.text().contains("The _xsrf token is missing."));
+    let token = visitor.get("/").await.xsrf_token();
+    assert_eq!(post(visitor, "/", &token).await, 200);
+    assert_eq!(post(visitor, "/", &token).await, 200, "as often as one likes");
+    for method in ["PUT", "PATCH", "DELETE"] {
+        assert_eq!(
+            visitor.request(&format!("{method} /"), "").await.status,
+            403,
+            "{method}"
+        );
+        let head = format!("{method} /\nX-XSRFToken: {token}");
+        assert_eq!(visitor.request(&head, "").await.status, 200, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn scripts_may_send_the_token_in_a_header() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let token = visitor.get("/").await.xsrf_token();
+    for name in ["X-XSRFToken", "X-CSRFToken"] {
+        let head = format!("POST /\n{name}: {token}\nContent-Length: 0");
+        assert_eq!(visitor.request(&head, "").await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_url_does_not_count() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let token = visitor.get("/").await.xsrf_token();
+    let reply = visitor.post(&format!("/?_xsrf={token}"), &[("name", "value")]).await;
+    assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
+async fn a_pair_that_was_never_issued_here_is_worth_nothing() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let genuine = visitor.get("/").await.xsrf_token();
+    let mark = visitor.cookies["_xsrf"].clone();
+    for (cookie, token) in [
+        ("abc", "abc"),
+        ("", ""),
+        (mark.as_str(), mark.as_str()),
+        (mark.as_str(), &genuine[1..]),
+        (mark.as_str(), ""),
+        (&"0".repeat(64), &"0".repeat(64)),
+        (mark.as_str(), &"\u{e9}".repeat(32)),
+        ("abc", genuine.as_str()),
+    ] {
+        visitor.cookies.insert("_xsrf".into(), cookie.into());
+        assert_eq!(post(visitor, "/", token).await, 403, "{cookie} {token}");
+    }
+    let other = server.visitor().get("/").await.xsrf_token();
+    visitor.cookies.insert("_xsrf".into(), mark);
+    assert_eq!(post(visitor, "/", &other).await, 403, "somebody else's");
+    assert_eq!(post(visitor, "/", &genuine).await, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_stored_for_who_only_looks_at_a_form() {
+    let store = crate::support::store();
+    let settings = Settings {
+        xsrf_cookies: true,
+        session_store: Some(store.clone()),
+        ..Settings::default()
+    };
+    let server = forms_with(settings).await;
+    let mut visitor = server.visitor();
+    let reply = visitor.get("/").await;
+    let line = reply.cookie_line("_xsrf").unwrap();
+    assert!(line.contains("; HttpOnly") && line.contains("; SameSite=Lax"), "{line}");
+    assert_eq!(reply.field("Cache-Control"), Some("no-store"));
+    assert_eq!(visitor.get("/").await.cookie("_xsrf"), None, "one mark is enough");
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
+async fn tokens_are_masked_afresh_in_every_page() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let one = visitor.get("/").await.xsrf_token();
+    let other = visitor.get("/").await.xsrf_token();
+    assert_ne!(one, other);
+    assert_eq!(post(visitor, "/", &one).await, 200);
+    assert_eq!(post(visitor, "/", &other).await, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_dead_after_login_rotation_and_logout() {
+    let server = forms().await;
+    let visitor = &mut server.visitor();
+    let before = visitor.get("/").await.xsrf_token();
+    let mark = visitor.cookies["_xsrf"].clone();
+    assert_eq!(post(visitor, "/login", &before).await, 200);
+    assert!(!visitor.cookies.contains_key("_xsrf"), "a session needs no mark");
+    visitor.cookies.insert("_xsrf".into(), mark);
+    assert_eq!(post(visitor, "/", &before).await, 403, "after the login");
+
+    let within = visitor.get("/").await.xsrf_token();
+    assert_eq!(post(visitor, "/", &within).await, 200);
+    assert_eq!(post(visitor, "/rotate", &within).await, 200);
+    assert_eq!(post(visitor, "/", &within).await, 403, "after the rotation");
+
+    let within = visitor.get("/").await.xsrf_token();
+    let old = visitor.clone();
+    assert_eq!(post(visitor, "/logout", &within).await, 200);
+    assert_eq!(post(visitor, "/", &within).await, 403, "after the logout");
+    assert_eq!(post(&mut old.clone(), "/", &within).await, 403, "with the old cookie, too");
+    assert_eq!(post(visitor, "/", &before).await, 403, "and the first is not back");
+}
+
+#[tokio::test]
+async fn what_another_site_sends_is_refused_before_any_token_is_looked_at() {
+    let server = forms_with(Settings {
+        trusted_origins: vec![String::from("https://friend.example")],
+        ..settings()
+    })
+    .await;
+    let mut client = server.connect().await;
+    for (fields, status) in [
+        ("", 200),
+        ("Sec-Fetch-Site: same-origin", 200),
+        ("Sec-Fetch-Site: none", 200),
+        ("Sec-Fetch-Site: cross-site", 403),
+        ("Sec-Fetch-Site: same-site", 403),
+        ("Origin: http://localhost", 200),
+        ("Origin: http://localhost:81", 403),
+        ("Origin: http://evil.example", 403),
+        ("Origin: null", 403),
+        ("Origin: https://friend.example", 200),
+        ("Sec-Fetch-Site: cross-site\nOrigin: https://friend.example", 200),
+        ("Sec-Fetch-Site: cross-site\nOrigin: http://localhost", 403),
+    ] {
+        let reply = client.ask(&format!("POST /\n{fields}")).await;
+        assert_eq!(reply.status, status, "{fields}");
+        let reply = client.ask(&format!("GET /\n{fields}")).await;
+        assert_eq!(reply.status, 200, "who only looks may come from anywhere: {fields}");
+    }
+    let server = forms_with(Settings { check_origin: false, ..settings() }).await;
+    let mut client = server.connect().await;
+    assert_eq!(
+        client.ask("POST /\nSec-Fetch-Site: cross-site").await.status,
+        200,
+        "a setting"
+    );
+}
+
+#[test]
+fn another_secret_accepts_nothing_and_the_same_one_everything() {
+    let (one, same, other) =
+        (Secret::new(b"a secret"), Secret::new(b"a secret"), Secret::new(b""));
+    let mark = one.new_mark();
+    let token = one.issue(Bearer::Visitor(&mark));
+    assert!(same.is_mark(&mark) && same.accepts(&token, Bearer::Visitor(&mark)));
+    assert!(!other.is_mark(&mark) && !other.accepts(&token, Bearer::Visitor(&mark)));
+    assert_ne!(other.new_mark(), Secret::new(b"").new_mark());
+}
