@@ -81,3 +81,8 @@ pub use crate::web::route::Route;
 pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;
 pub use crate::web::throttle::Throttle;
+
+/// The README's examples are compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,6 +16,7 @@ mod arguments;
 mod handlers;
 mod house;
 mod login;
+mod readme;
 mod sessions;
 mod static_files;
 mod store_contract;

@@ -1,0 +1,93 @@
+//! What the README shows is what happens.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{demo, project, serve};
+
+fn readme() -> String {
+    fs::read_to_string(project("README.md")).unwrap()
+}
+
+/// The code blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let (text, fence) = (readme(), format!("```{language}\n"));
+    let blocks = text.split(fence.as_str()).skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_story_in_the_readme_can_be_typed_as_it_stands() {
+    let server = serve(demo()).await;
+    let blocks = blocks("sh");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let folder = project("").join(env!("CARGO_TARGET_TMPDIR")).join("readme");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let script = block.replace("127.0.0.1:8888", &server.address.to_string());
+        let run =
+            move || Command::new("sh").args(["-ec", &script]).current_dir(folder).output();
+        let output = tokio::task::spawn_blocking(run).await.unwrap().expect("a shell");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{block}\n{printed}");
+        assert!(printed.contains("Hello, world!") && printed.contains("this is main page"));
+    }
+}
+
+#[test]
+fn the_make_commands_in_the_readme_exist() {
+    let makefile = fs::read_to_string(project("Makefile")).unwrap();
+    let text = readme();
+    let targets = text.split("make ").skip(1).map(|rest| {
+        let end = rest.find(|character: char| !character.is_ascii_lowercase());
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    let known = ["run", "test", "curl"];
+    for target in targets.filter(|target| known.contains(target)) {
+        assert!(makefile.contains(&format!("\n{target}:")), "there is no make {target}");
+    }
+}
+
+#[test]
+fn every_file_that_the_readme_names_is_there() {
+    let text = readme();
+    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(link.starts_with("https:") || project(link).exists(), "{link}");
+    }
+    let sources = ["http", "session", "web"].map(|wing| project("src").join(wing));
+    for folder in sources {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name =
+                path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
+            let is_told =
+                ["mod.rs", "error.rs", "date.rs", "method.rs", "status.rs", "refusal.rs"];
+            let is_small = is_told.iter().any(|small| name.ends_with(small));
+            let is_small = is_small || name.ends_with("framing.rs");
+            assert!(is_small || text.contains(&name), "the README does not tell of {name}");
+        }
+    }
+}
+
+/// The public fields of a struct.
+fn fields(path: &str, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(project(path)).unwrap();
+    let (_, rest) = text.split_once(&format!("pub struct {name} {{")).unwrap();
+    let body = rest.split("\n}").next().unwrap();
+    let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    fields.filter_map(|field| field.split(':').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tables_of_settings_are_whole() {
+    let text = readme();
+    let mut all = fields("src/web/settings.rs", "Settings");
+    all.extend(fields("src/http/limits.rs", "Limits"));
+    let rows: Vec<&str> = text
+        .lines()
+        .skip_while(|line| *line != "## Settings")
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    assert_eq!(rows, all);
+}
