@@ -161,7 +161,7 @@ impl Credentials {
     }
 }
 
-/// Five guesses a minute at one name, and thirty at all names, from one address.
+/// Five wrong guesses a minute at one name, and thirty at all names, from one address.
 struct LoginThrottle {
     at_one_name: Throttle,
     at_all_names: Throttle,
@@ -194,8 +194,10 @@ impl LoginThrottle {
         )
     }
 
+    /// Only wrong guesses count.
     fn forgive(&self, address: IpAddr, username: &str) {
         self.at_one_name.forgive(&format!("{address} {username}"));
+        self.at_all_names.forgive(&address.to_string());
     }
 }
 

@@ -132,7 +132,7 @@ impl Session {
             return Ok(None);
         };
         let found = self.inner.store.get(key, name).await?;
-        Ok(self.unless_ended(found).flatten())
+        Ok(self.unless_ended(key, found).flatten())
     }
 
     /// The value of a key, as the type that it was set from.
@@ -151,7 +151,7 @@ impl Session {
             return Ok(Vec::new());
         };
         let found = self.inner.store.keys(key).await?;
-        Ok(self.unless_ended(found).unwrap_or_default())
+        Ok(self.unless_ended(key, found).unwrap_or_default())
     }
 
     /// Puts a value under a key, and begins a session if there is none.
@@ -164,7 +164,7 @@ impl Session {
             return Ok(());
         };
         let done = self.inner.store.set(key, name, &value).await?;
-        self.unless_ended(done);
+        self.unless_ended(key, done);
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Session {
             return Ok(None);
         };
         let taken = self.inner.store.remove(key, name).await?;
-        Ok(self.unless_ended(taken).flatten())
+        Ok(self.unless_ended(key, taken).flatten())
     }
 
     /// Puts under a key what `change` makes of its value, and loses nothing: where another
@@ -201,7 +201,7 @@ impl Session {
                 continue;
             };
             let found = self.inner.store.get(key, name).await?;
-            let Some(old) = self.unless_ended(found) else {
+            let Some(old) = self.unless_ended(key, found) else {
                 return Ok(None);
             };
             let value = old.as_deref().map(|value| typed(name, value)).transpose()?;
@@ -209,7 +209,7 @@ impl Session {
             let text = new.to_string();
             let swapped =
                 self.inner.store.compare_and_set(key, name, old.as_deref(), &text).await?;
-            match self.unless_ended(swapped) {
+            match self.unless_ended(key, swapped) {
                 None => return Ok(None),
                 Some(true) => return Ok(Some(new)),
                 Some(false) => {}
@@ -223,7 +223,7 @@ impl Session {
             return Ok(());
         };
         let done = self.inner.store.clear(key).await?;
-        self.unless_ended(done);
+        self.unless_ended(key, done);
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl Session {
         match (standing, news) {
             (Standing::Live(id), News::Issue) => {
                 let touched = self.inner.store.touch(id.key()).await?;
-                Ok(match self.unless_ended(touched) {
+                Ok(match self.unless_ended(id.key(), touched) {
                     Some(touched) => Announcement::Issue { id, keep: touched.keep },
                     None => Announcement::Nothing,
                 })
@@ -362,10 +362,14 @@ impl Session {
         }
     }
 
-    /// Takes notice where a store says that there is no such session any more.
-    fn unless_ended<T>(&self, answer: Option<T>) -> Option<T> {
-        if answer.is_none() {
-            self.state().standing = Standing::Ended;
+    /// Takes notice where a store says that there is no session under `key` any more; unless
+    /// it is this very request that has moved it, or ended it, in the meantime.
+    fn unless_ended<T>(&self, key: Key, answer: Option<T>) -> Option<T> {
+        let mut state = self.state();
+        if answer.is_none()
+            && matches!(&state.standing, Standing::Live(id) if id.key() == key)
+        {
+            state.standing = Standing::Ended;
         }
         answer
     }

@@ -52,9 +52,11 @@ impl Throttle {
         Ok(())
     }
 
-    /// Forgets the attempts of a key: the last one was a good one.
+    /// Takes an attempt back: it was a good one, and does not count.
     pub fn forgive(&self, key: &str) {
-        self.lock().remove(key);
+        if let Some(entry) = self.lock().get_mut(key) {
+            entry.count = entry.count.saturating_sub(1);
+        }
     }
 
     /// Forgets what is over, or else the earliest half: seldom, so that it costs each attempt
