@@ -222,6 +222,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         }
         if let Err(error) = next {
             warn!("an answer to {} broke off: {error}", self.peer.ip());
+            // What stands before it is owed all the same, answers to other requests among it.
+            self.wire.flush().await?;
             return Err(io::Error::other("the content could not be made"));
         }
         if left.is_some_and(|left| left > 0) {

@@ -13,13 +13,16 @@ use tokio::sync::mpsc;
 /// end before the content does.
 pub type StreamError = Box<dyn Error + Send + Sync>;
 
-type Work = Pin<Box<dyn Future<Output = Result<(), StreamError>> + Send>>;
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Content that was made, or why there is no more of it.
+type Piece = Result<Bytes, StreamError>;
 
 /// A future that makes content, and the pieces that it has made. It runs only as fast as the
 /// client takes them: there is never more than one piece waiting.
 pub struct Stream {
     length: Option<u64>,
-    pieces: mpsc::Receiver<Bytes>,
+    pieces: mpsc::Receiver<Piece>,
     /// Nobody locks it: only its owner polls it. A future need not be `Sync`, but an
     /// `Exchange` that a handler lends to something async must be, and this may lie in one.
     work: Mutex<Option<Work>>,
@@ -27,14 +30,14 @@ pub struct Stream {
 
 /// Where the work puts its pieces.
 pub struct Outlet {
-    pieces: mpsc::Sender<Bytes>,
+    pieces: mpsc::Sender<Piece>,
 }
 
 impl Outlet {
     /// Sends a piece. Fails when nobody takes it any more, and the work may as well stop.
     pub async fn send(&self, piece: impl Into<Bytes>) -> io::Result<()> {
         let gone = |_| io::ErrorKind::BrokenPipe.into();
-        self.pieces.send(piece.into()).await.map_err(gone)
+        self.pieces.send(Ok(piece.into())).await.map_err(gone)
     }
 }
 
@@ -48,9 +51,14 @@ impl Stream {
         E: Into<StreamError>,
     {
         let (sender, pieces) = mpsc::channel(1);
-        let work = work(Outlet { pieces: sender });
-        let work = Box::pin(async move { work.await.map_err(Into::into) });
-        Stream { length, pieces, work: Mutex::new(Some(work)) }
+        let work = work(Outlet { pieces: sender.clone() });
+        let work = async move {
+            if let Err(error) = work.await.map_err(Into::into) {
+                // The failure stands in line, behind the pieces that were made before it.
+                let _ = sender.send(Err(error)).await;
+            }
+        };
+        Stream { length, pieces, work: Mutex::new(Some(Box::pin(work))) }
     }
 
     /// Its length in octets, where it is known before.
@@ -64,14 +72,11 @@ impl Stream {
         while let Some(work) = slot {
             tokio::select! {
                 biased;
-                Some(piece) = self.pieces.recv() => return Ok(Some(piece)),
-                done = work => {
-                    *slot = None;
-                    done?;
-                }
+                Some(piece) = self.pieces.recv() => return piece.map(Some),
+                () = work => *slot = None,
             }
         }
-        Ok(self.pieces.recv().await)
+        self.pieces.recv().await.transpose()
     }
 }
 
