@@ -126,15 +126,13 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
 /// Takes the trailer section away; `false` if its end has not arrived.
 fn trailers(input: &mut BytesMut) -> Result<bool, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-    if let Some((length, _)) = parse_fields(input, &mut room)? {
-        input.advance(length);
-        return Ok(true);
-    }
-    if input.len() > TRAILERS {
+    let end = parse_fields(input, &mut room)?.map(|(length, _)| length);
+    if end.unwrap_or(input.len()) > TRAILERS {
         let sentence = "The trailer section is too large.";
         return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence));
     }
-    Ok(false)
+    input.advance(end.unwrap_or(0));
+    Ok(end.is_some())
 }
 
 /// Writes the line before a chunk of `length` octets. CRLF follows the data.
