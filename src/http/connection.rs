@@ -85,7 +85,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         loop {
             let then = match self.next_request().await? {
                 Next::Request(request) => self.answer(request).await?,
-                Next::Refused(refusal) => self.refuse(&refusal),
+                Next::Refused(refusal) => self.refuse(&refusal).await?,
                 Next::Nothing => return Ok(()),
             };
             match then {
@@ -237,14 +237,14 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
 
     /// Answers what could not be read. Where this request ends is not known, so nothing behind
     /// it is read as another.
-    fn refuse(&mut self, refusal: &Refusal) -> Then {
+    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
         warn!("{} {} ({})", refusal.status.code(), refusal.sentence, self.peer.ip());
+        let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, &refusal.sentence);
-        response.write_head(self.wire.output(), Asked::nobody_knows(), false);
-        if let Body::Bytes(content) = &response.body {
-            self.wire.output.extend_from_slice(content);
-        }
-        Then::Linger
+        let delimiter = response.delimiter(asked);
+        response.write_head(self.wire.output(), asked, false);
+        self.send(response.body, delimiter).await?;
+        Ok(Then::Linger)
     }
 }
 

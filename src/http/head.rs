@@ -42,6 +42,11 @@ impl Span {
         Span { start: start as u32, end: end as u32 }
     }
 
+    /// What stands there.
+    pub(crate) fn octets(self, input: &[u8]) -> &[u8] {
+        &input[self.start as usize..self.end as usize]
+    }
+
     /// The place of `part` in what begins `offset` octets before `whole`.
     fn of(part: &[u8], whole: &[u8], offset: usize) -> Span {
         let start = part.as_ptr() as usize - whole.as_ptr() as usize + offset;
@@ -179,7 +184,7 @@ impl Facts {
         if version == Version::Http10 {
             return Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding."));
         }
-        let coding = &input[coding.start as usize..coding.end as usize];
+        let coding = coding.octets(input);
         if coding.eq_ignore_ascii_case(b"chunked") {
             return Ok(Framing::Chunked);
         }

@@ -72,23 +72,24 @@ impl Request {
         let span = |range: std::ops::Range<usize>| {
             Span::new(target_start + range.start, target_start + range.end)
         };
+        let authority = target.authority.map(span);
+        if disagree(authority, facts.host, input) {
+            return Err(Refusal::bad(
+                "The Host field and the request target name two hosts.",
+            ));
+        }
         let request = Request {
             method,
             version,
             path: span(target.path),
             query: target.query.map(span),
-            authority: target.authority.map(span).or(facts.host),
+            authority: authority.or(facts.host),
             framing: facts.framing(version, input)?,
             persistent: facts.persistent(version),
             expects_continue: facts.expects_continue && version == Version::Http11,
             fields: facts.fields,
             head: input.split_to(end).freeze(),
         };
-        if request.disagrees_with(facts.host) {
-            return Err(Refusal::bad(
-                "The Host field and the request target name two hosts.",
-            ));
-        }
         *seen = 0;
         Ok(Some(request))
     }
@@ -157,23 +158,30 @@ impl Request {
             .and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// RFC 9112 section 3.2.2 has a server ignore Host behind an absolute target. A request that
-    /// names two hosts is meant to be read differently by two servers; it is refused here.
-    fn disagrees_with(&self, host: Option<Span>) -> bool {
-        match (self.authority(), host) {
-            (Some(target), Some(host)) => !target.eq_ignore_ascii_case(self.text(host)),
-            _ => false,
-        }
-    }
-
     fn octets(&self, span: Span) -> &[u8] {
-        &self.head[span.start as usize..span.end as usize]
+        span.octets(&self.head)
     }
 
     /// For what was found to be ASCII when it was read: targets and hosts.
     fn text(&self, span: Span) -> &str {
         std::str::from_utf8(self.octets(span)).unwrap_or_default()
     }
+}
+
+/// RFC 9112 section 3.2.2 has a server ignore Host behind an absolute target. A request that
+/// names two hosts is meant to be read differently by two servers; it is refused here.
+fn disagree(target: Option<Span>, host: Option<Span>, input: &[u8]) -> bool {
+    let (Some(target), Some(host)) = (target, host) else {
+        return false;
+    };
+    !target.octets(input).eq_ignore_ascii_case(host.octets(input))
+}
+
+/// The method that a refused request begins with, if it has come that far.
+pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
+    let line = &input[empty_lines(input)..];
+    let end = line.iter().position(|&octet| octet == b' ')?;
+    Method::from_token(&line[..end])
 }
 
 /// The first line without its CRLF, once that is there.

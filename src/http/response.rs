@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use crate::http::date;
 use crate::http::head::{Version, is_token_octet};
 use crate::http::method::Method;
-use crate::http::request::Request;
+use crate::http::request::{self, Request};
 use crate::http::status::Status;
 use crate::http::stream::Stream;
 
@@ -145,10 +145,11 @@ impl Asked {
         }
     }
 
-    /// As much as is known of a request that could not be read. The grammar of HTTP/1.1 is what
-    /// it was measured by, so its answer is in HTTP/1.1.
-    pub(crate) fn nobody_knows() -> Asked {
-        Asked { method: Method::Get, version: Version::Http11, persistent: false }
+    /// As much as is known of a request that was refused, and still stands in `input`. The
+    /// grammar of HTTP/1.1 is what it was measured by, so its answer is in HTTP/1.1.
+    pub(crate) fn by_refused(input: &[u8]) -> Asked {
+        let method = request::first_method(input).unwrap_or(Method::Get);
+        Asked { method, version: Version::Http11, persistent: false }
     }
 }
 
