@@ -1,0 +1,424 @@
+//! Every conversation in `tests/transcripts`, held with a server over a socket. The README there
+//! tells how to read and to write one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{project, serve, settings};
+
+#[tokio::test]
+async fn every_transcript_holds() {
+    let server = serve(application(settings())).await;
+    let mut failures = Vec::new();
+    for path in transcripts(&project("tests/transcripts")) {
+        if let Err(failure) = hold(&path, server.address).await {
+            failures.push(failure);
+        }
+    }
+    server.stop().await;
+    assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
+}
+
+/// What the transcripts talk to.
+pub fn application(settings: Settings) -> Application {
+    Application::new(
+        [
+            ("/hello", handler::<HelloHandler>),
+            ("/echo", handler::<EchoHandler>),
+            ("/echo/{segment}", handler::<EchoHandler>),
+            ("/stream", handler::<StreamHandler>),
+            ("/broken-stream", handler::<BrokenStreamHandler>),
+            ("/panic", handler::<PanicHandler>),
+        ],
+        settings,
+    )
+    .expect("the application is whole")
+}
+
+struct HelloHandler;
+
+impl RequestHandler for HelloHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("Hello, world!")
+    }
+}
+
+/// Says what it was asked, a line each: method and path, the segment, every argument `name`, every
+/// field `Field`. Behind them stands the content.
+struct EchoHandler;
+
+impl RequestHandler for EchoHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post, Method::Put];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        echo(exchange)
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        echo(exchange)
+    }
+
+    async fn put(&mut self, exchange: &mut Exchange) -> Result {
+        echo(exchange)
+    }
+}
+
+fn echo(exchange: &mut Exchange) -> Result {
+    let request = exchange.request();
+    let mut octets = format!("{} {}\r\n", request.method(), request.path()).into_bytes();
+    for segment in exchange.path_arguments() {
+        octets.extend(format!("segment {segment}\r\n").bytes());
+    }
+    for value in exchange.get_arguments("name")? {
+        octets.extend(format!("name {value}\r\n").bytes());
+    }
+    for value in request.field_values("Field") {
+        octets.extend([b"field ", value, b"\r\n"].concat());
+    }
+    octets.extend_from_slice(exchange.content());
+    exchange.set_header("Content-Type", "application/octet-stream")?;
+    exchange.write(octets)
+}
+
+/// Tells a story in three pieces.
+struct StreamHandler;
+
+impl RequestHandler for StreamHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.stream(|outlet| async move {
+            for piece in ["once ", "upon a ", "time"] {
+                outlet.send(piece).await?;
+            }
+            io::Result::Ok(())
+        })
+    }
+}
+
+/// Forgets how the story goes on.
+struct BrokenStreamHandler;
+
+impl RequestHandler for BrokenStreamHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.stream(|outlet| async move {
+            outlet.send("once ").await?;
+            Err(io::Error::other("nobody knows the end"))
+        })
+    }
+}
+
+struct PanicHandler;
+
+impl RequestHandler for PanicHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, _: &mut Exchange) -> Result {
+        panic!("the handler meant to")
+    }
+}
+
+/// Every transcript in a folder and in those below it, in order.
+fn transcripts(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().expect("a folder").map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = entries
+        .flat_map(|path| if path.is_dir() { transcripts(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Holds one conversation; says at which line it took another turn.
+async fn hold(path: &Path, address: SocketAddr) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).expect("a transcript is text");
+    let file = path.strip_prefix(project("")).unwrap_or(path).display();
+    let steps =
+        steps(&text).map_err(|(number, what)| format!("{file}:{number}: {what}"))?;
+    let mut conversation = Conversation::begin(address).await;
+    for (number, step) in &steps {
+        conversation.take(step).await.map_err(|came| {
+            let line = text.lines().nth(number - 1).unwrap_or_default();
+            format!("{file}:{number}\n  expected: {line}\n  came:     {came}")
+        })?;
+    }
+    conversation.end(steps.last().map(|(_, step)| step)).await.map_err(|came| {
+        format!("{file}: at the end\n  expected: nothing more\n  came:     {came}")
+    })
+}
+
+/// A step of a conversation.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// `> text`: these octets are sent.
+    Send(Vec<u8>),
+    /// `>|`: the client says that it will send no more.
+    HalfClose,
+    /// `< text`: these octets come back, with anything in the gaps between them. Behind `< ...`,
+    /// whole lines may come in front of them.
+    Receive { parts: Vec<Vec<u8>>, skip_lines: bool },
+    /// `<|`: the server closes, and nothing else comes before.
+    Closed,
+}
+
+/// The steps of a transcript, with the number of the line that each begins at. What is sent
+/// without waiting for anything is one step.
+fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
+    let mut steps: Vec<(usize, Step)> = Vec::new();
+    let mut skip_lines = false;
+    for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
+        let octets = |line: &str| {
+            let text = line[1..].strip_prefix(' ').unwrap_or(&line[1..]);
+            unescape_line(text).map_err(|what| (number, what))
+        };
+        let step = match line {
+            "< ..." => {
+                skip_lines = true;
+                continue;
+            }
+            ">|" => Step::HalfClose,
+            "<|" => Step::Closed,
+            sent if sent.starts_with('>') => Step::Send(octets(sent)?.join(&b'*')),
+            expected if expected.starts_with('<') => Step::Receive {
+                parts: octets(expected)?,
+                skip_lines: std::mem::take(&mut skip_lines),
+            },
+            _prose => continue,
+        };
+        match (steps.last_mut(), step) {
+            (Some((_, Step::Send(before))), Step::Send(more)) => before.extend(more),
+            (_, step) => steps.push((number, step)),
+        }
+    }
+    Ok(steps)
+}
+
+/// The octets of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
+/// end in CRLF.
+fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
+    let without_backslashes = line.trim_end_matches('\\');
+    let is_open = (line.len() - without_backslashes.len()) % 2 == 1;
+    let mut parts = unescape(if is_open { &line[..line.len() - 1] } else { line })?;
+    if let (false, Some(last)) = (is_open, parts.last_mut()) {
+        last.extend(b"\r\n");
+    }
+    Ok(parts)
+}
+
+fn unescape(text: &str) -> Result<Vec<Vec<u8>>, String> {
+    let (mut parts, mut octets, mut rest) = (Vec::new(), Vec::new(), text);
+    while let Some(at) = rest.find(['\\', '*']) {
+        octets.extend(rest[..at].bytes());
+        let special = &rest[at..];
+        if let Some(after) = special.strip_prefix('*') {
+            parts.push(std::mem::take(&mut octets));
+            rest = after;
+        } else {
+            let (escaped, after) = escape(&special[1..])
+                .ok_or_else(|| format!("there is no escape {special:.4}"))?;
+            octets.extend(escaped);
+            rest = after;
+        }
+    }
+    octets.extend(rest.bytes());
+    parts.push(octets);
+    Ok(parts)
+}
+
+/// The octets that an escape stands for, and what comes behind it.
+fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
+    let (kind, rest) = text.split_at_checked(1)?;
+    let octet = match kind {
+        "n" => b'\n',
+        "r" => b'\r',
+        "t" => b'\t',
+        "0" => b'\0',
+        "\\" => b'\\',
+        "*" => b'*',
+        "x" => {
+            let (digits, rest) = rest.split_at_checked(2)?;
+            return Some((vec![u8::from_str_radix(digits, 16).ok()?], rest));
+        }
+        "{" => {
+            let (inner, rest) = rest.split_once('}')?;
+            let (count, repeated) = inner.split_once(' ')?;
+            let octets = unescape(repeated).ok()?.join(&b'*');
+            return Some((octets.repeat(count.parse().ok()?), rest));
+        }
+        _ => return None,
+    };
+    Some((vec![octet], rest))
+}
+
+/// How far what came is what was expected.
+enum Found {
+    /// It is, up to here.
+    UpTo(usize),
+    /// It may become so.
+    NotYet,
+    /// It never will.
+    Never,
+}
+
+/// Looks for `parts` at the front of `input`. A gap holds anything but CRLF.
+fn find(parts: &[Vec<u8>], input: &[u8]) -> Found {
+    let (first, others) = parts.split_first().expect("there is one at least");
+    let arrived = first.len().min(input.len());
+    if input[..arrived] != first[..arrived] {
+        return Found::Never;
+    }
+    if arrived < first.len() {
+        return Found::NotYet;
+    }
+    let mut end = first.len();
+    for part in others {
+        let rest = &input[end..];
+        let line_end = position(rest, b"\r\n");
+        match position(rest, part) {
+            Some(at) if line_end.is_none_or(|line_end| at <= line_end) => {
+                end += at + part.len();
+            }
+            _ if line_end.is_some() => return Found::Never,
+            _ => return Found::NotYet,
+        }
+    }
+    Found::UpTo(end)
+}
+
+fn position(octets: &[u8], part: &[u8]) -> Option<usize> {
+    (0..=octets.len()).find(|&at| octets[at..].starts_with(part))
+}
+
+/// The client's side. Where something else comes than was expected, the error is what came.
+struct Conversation {
+    socket: TcpStream,
+    input: Vec<u8>,
+}
+
+impl Conversation {
+    async fn begin(address: SocketAddr) -> Conversation {
+        let socket = TcpStream::connect(address).await.expect("a connection");
+        Conversation { socket, input: Vec::new() }
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Send(octets) => {
+                self.socket.write_all(octets).await.map_err(|error| error.to_string())
+            }
+            Step::HalfClose => {
+                self.socket.shutdown().await.map_err(|error| error.to_string())
+            }
+            Step::Receive { parts, skip_lines: false } => self.receive(parts).await,
+            Step::Receive { parts, skip_lines: true } => self.receive_behind(parts).await,
+            Step::Closed => self.closed().await,
+        }
+    }
+
+    async fn receive(&mut self, parts: &[Vec<u8>]) -> Result<(), String> {
+        loop {
+            match find(parts, &self.input) {
+                Found::UpTo(end) => {
+                    self.input.drain(..end);
+                    return Ok(());
+                }
+                Found::NotYet if self.more().await? => {}
+                Found::NotYet => return Err(self.came(", then the end")),
+                Found::Never => return Err(self.came("")),
+            }
+        }
+    }
+
+    /// Skips lines until one comes that is expected. No empty line is skipped, so that this
+    /// stays within a head.
+    async fn receive_behind(&mut self, parts: &[Vec<u8>]) -> Result<(), String> {
+        while matches!(find(parts, self.line().await?), Found::Never) {
+            let length = self.line().await?.len();
+            if length == 2 {
+                return Err(self.came(""));
+            }
+            self.input.drain(..length);
+        }
+        self.receive(parts).await
+    }
+
+    /// The next line, with its end.
+    async fn line(&mut self) -> Result<&[u8], String> {
+        loop {
+            if let Some(length) = position(&self.input, b"\r\n") {
+                return Ok(&self.input[..length + 2]);
+            }
+            if !self.more().await? {
+                return Err(self.came(", then the end"));
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> Result<(), String> {
+        if self.input.is_empty() && !self.more().await? {
+            return Ok(());
+        }
+        Err(self.came(""))
+    }
+
+    /// Behind the last step, the client half-closes, and nothing more may come.
+    async fn end(&mut self, last: Option<&Step>) -> Result<(), String> {
+        if last == Some(&Step::Closed) {
+            return Ok(());
+        }
+        if last != Some(&Step::HalfClose) {
+            self.take(&Step::HalfClose).await?;
+        }
+        self.closed().await
+    }
+
+    /// Waits for more; `false` is the end.
+    async fn more(&mut self) -> Result<bool, String> {
+        self.input.reserve(4096);
+        match timeout(PATIENCE, self.socket.read_buf(&mut self.input)).await {
+            Ok(Ok(read)) => Ok(read > 0),
+            Ok(Err(error)) => Err(self.came(&format!(", then: {error}"))),
+            Err(_) => Err(self.came(", then nothing")),
+        }
+    }
+
+    /// What has come since the last line that was expected, and what came then.
+    fn came(&self, then: &str) -> String {
+        let octets = &self.input[..self.input.len().min(500)];
+        format!("{}{then}", octets.escape_ascii())
+    }
+}
+
+/// How long to wait for what is expected.
+const PATIENCE: Duration = Duration::from_secs(5);
