@@ -39,14 +39,15 @@ pub struct Request {
 impl Request {
     /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
     /// and leaves `input` as it is; `seen` then remembers how far it was looked at, so that a
-    /// head which trickles in is not read again for every octet. It is 0 for a new head.
+    /// head which trickles in is not read again for every octet, but for every line: a line that
+    /// is wrong is refused as soon as it is there. It is 0 for a new head.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
         let looked_at = std::mem::replace(seen, input.len());
-        if looked_at > 0 && !may_end_in(&input[looked_at.saturating_sub(3)..]) {
+        if looked_at > 0 && !input[looked_at..].contains(&b'\n') {
             return within_limits(input, limits).map(|()| None);
         }
         let start = empty_lines(input);
@@ -201,11 +202,6 @@ fn empty_lines(input: &[u8]) -> usize {
 /// Whether nothing but empty lines has arrived: the client has not begun a request.
 pub fn is_only_empty_lines(input: &[u8]) -> bool {
     input.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
-}
-
-/// Whether a head could end in these octets.
-fn may_end_in(octets: &[u8]) -> bool {
-    octets.windows(2).any(|pair| pair == b"\n\r" || pair == b"\n\n")
 }
 
 /// Whether a head that has not ended yet may go on.
