@@ -10,12 +10,11 @@
 //! Requests that are sent without waiting for answers (pipelining, RFC 9112 section 9.3.2) are
 //! answered in order, and the answers to all that one read brought leave in one write.
 
-use std::future::poll_fn;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::task::Poll;
 
+use bytes::Buf;
 use log::{debug, warn};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -138,7 +137,9 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn answer(&mut self, request: Request) -> io::Result<Then> {
         let asked = Asked::by(&request);
         let (response, all_read) = if request.framing() == Framing::Empty {
-            (self.respond_at_once(request).await?, true)
+            let mut no_content = NoContent;
+            let work = self.service.respond(request, self.peer, &mut no_content);
+            (self.wire.wait_for(work).await?, true)
         } else {
             // What is owed goes out before the client is waited for.
             self.wire.flush().await?;
@@ -163,21 +164,6 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         })
     }
 
-    /// Most answers are there as soon as they are asked for. One that is not must not hold up
-    /// those before it, which may still be waiting to be sent.
-    async fn respond_at_once(&mut self, request: Request) -> io::Result<Response> {
-        let mut no_content = NoContent;
-        let mut work = pin!(self.service.respond(request, self.peer, &mut no_content));
-        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-        match first {
-            Poll::Ready(response) => Ok(response),
-            Poll::Pending => {
-                self.wire.flush().await?;
-                Ok(work.await)
-            }
-        }
-    }
-
     /// Sends the content behind the head that was just written. Small answers wait for those
     /// that follow them; `next_request` sends them all before it waits for the client.
     async fn send(&mut self, body: Body, delimiter: Delimiter) -> io::Result<()> {
@@ -186,7 +172,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             Body::Bytes(content) if content.len() <= SMALL => {
                 self.wire.output.extend_from_slice(&content);
             }
-            Body::Bytes(content) => return self.wire.flush_with(&content).await,
+            Body::Bytes(content) => return self.wire.flush_with(content).await,
             Body::Stream(stream) => return self.send_stream(stream, delimiter).await,
         }
         if self.wire.output.len() >= OUTPUT_FULL {
@@ -204,35 +190,39 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         delimiter: Delimiter,
     ) -> io::Result<()> {
         let mut left = stream.length();
-        let mut next = stream.next().await;
+        let mut next = self.wire.wait_for(stream.next()).await?;
         while let Ok(Some(piece)) = &next {
-            if let Some(left) = &mut left {
-                let rest = left.checked_sub(piece.len() as u64);
-                *left =
-                    rest.ok_or_else(|| io::Error::other("more content than announced"))?;
+            let length = piece.len() as u64;
+            if left.is_some_and(|left| left < length) {
+                return self.break_off("it is longer than was announced").await;
             }
-            if delimiter == Delimiter::LastChunk && !piece.is_empty() {
+            left = left.map(|left| left - length);
+            if delimiter == Delimiter::LastChunk && length > 0 {
                 chunked::push_size(self.wire.output(), piece.len());
-                self.wire.flush_with(piece).await?;
-                self.wire.output().extend_from_slice(b"\r\n");
+                self.wire.flush_with(piece.as_ref().chain(&b"\r\n"[..])).await?;
             } else {
-                self.wire.flush_with(piece).await?;
+                self.wire.flush_with(piece.as_ref()).await?;
             }
             next = stream.next().await;
         }
         if let Err(error) = next {
-            warn!("an answer to {} broke off: {error}", self.peer.ip());
-            // What stands before it is owed all the same, answers to other requests among it.
-            self.wire.flush().await?;
-            return Err(io::Error::other("the content could not be made"));
+            return self.break_off(error).await;
         }
         if left.is_some_and(|left| left > 0) {
-            return Err(io::Error::other("less content than announced"));
+            return self.break_off("it is shorter than was announced").await;
         }
         if delimiter == Delimiter::LastChunk {
             self.wire.output().extend_from_slice(chunked::LAST_CHUNK);
         }
         Ok(())
+    }
+
+    /// Ends the connection within an answer. What stands before that point is owed all the same,
+    /// and the answers to other requests may be among it.
+    async fn break_off(&mut self, why: impl Display) -> io::Result<()> {
+        warn!("an answer to {} broke off: {why}", self.peer.ip());
+        self.wire.flush().await?;
+        Err(io::Error::other("the content could not be made"))
     }
 
     /// Answers what could not be read. Where this request ends is not known, so nothing behind

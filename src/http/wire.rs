@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -78,12 +79,12 @@ impl<S: Socket> Wire<S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        self.flush_with(&[]).await
+        self.flush_with(&[][..]).await
     }
 
     /// Sends what is to be sent, and `content` behind it without copying it: one system call
     /// for both, as long as the socket takes them.
-    pub(crate) async fn flush_with(&mut self, content: &[u8]) -> io::Result<()> {
+    pub(crate) async fn flush_with(&mut self, content: impl Buf) -> io::Result<()> {
         let mut octets = Buf::chain(&self.output[..], content);
         while octets.has_remaining() {
             // A timer for each write, so that it is standing still which is limited, and a
@@ -97,6 +98,20 @@ impl<S: Socket> Wire<S> {
         self.output.clear();
         give_back(mem::take(&mut self.output));
         Ok(())
+    }
+
+    /// Waits for `work`. Most work is done as soon as it is asked for; other work must not hold
+    /// up what is to be sent, such as the answers to earlier requests.
+    pub(crate) async fn wait_for<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
+        let mut work = pin!(work);
+        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        match first {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => {
+                self.flush().await?;
+                Ok(work.await)
+            }
+        }
     }
 
     /// Closes in two steps (RFC 9112 section 9.6). A socket that is closed with octets unread
