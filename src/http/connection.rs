@@ -73,7 +73,7 @@ enum Next {
 enum Then {
     /// The next request.
     KeepAlive,
-    /// Closed; the client has sent nothing that was not read.
+    /// Closed; the client has sent nothing that was not read, and said that it sends no more.
     Close,
     /// Closed, but the client may still be sending.
     Linger,
@@ -157,7 +157,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         self.send(response.body, delimiter).await?;
         Ok(if keep_alive {
             Then::KeepAlive
-        } else if all_read && self.wire.input.is_empty() {
+        } else if !asked.persistent && all_read && self.wire.input.is_empty() {
             Then::Close
         } else {
             Then::Linger
