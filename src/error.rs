@@ -27,6 +27,8 @@ pub enum Error {
     Session(session::Error),
     /// The client went away while its content was read. Nobody is there to be answered.
     Gone(io::Error),
+    /// The handler panicked.
+    Panic,
     /// The application is not set up right. Said at its start, before anything is served.
     Setup(String),
     /// Anything else: a 500 for the client, and a line in the log.
@@ -79,7 +81,6 @@ impl Error {
                     headers,
                 };
             }
-            Error::Gone(_) => (Status::BAD_REQUEST, "The content did not arrive."),
             _ => (Status::INTERNAL_SERVER_ERROR, ""),
         };
         HttpError { status, sentence: sentence.into(), headers: Vec::new() }
@@ -92,6 +93,7 @@ impl fmt::Display for Error {
             Error::Http(error) if error.sentence.is_empty() => error.status.fmt(formatter),
             Error::Http(error) => write!(formatter, "{}: {}", error.status, error.sentence),
             Error::Finish => formatter.write_str("finished early"),
+            Error::Panic => formatter.write_str("the handler panicked"),
             Error::Session(error) => error.fmt(formatter),
             Error::Gone(error) => error.fmt(formatter),
             Error::Setup(sentence) => formatter.write_str(sentence),
@@ -106,7 +108,7 @@ impl std::error::Error for Error {
             Error::Session(error) => Some(error),
             Error::Gone(error) => Some(error),
             Error::Other(error) => Some(&**error),
-            Error::Http(_) | Error::Finish | Error::Setup(_) => None,
+            Error::Http(_) | Error::Finish | Error::Panic | Error::Setup(_) => None,
         }
     }
 }

@@ -40,3 +40,10 @@ pub fn push_html(page: &mut String, text: &str) {
 pub fn url(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
+
+/// Whether `url` is nothing but visible ASCII, without the backslash that browsers take for a
+/// slash, and does not begin with `//`, which would make its first segment a host.
+pub fn is_plain_url(url: &str) -> bool {
+    let is_plain = url.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
+    is_plain && !url.is_empty() && !url.starts_with("//")
+}

@@ -39,8 +39,9 @@
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
 //! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up.
 //!
-//! Beside them stand [`error`], [`escape`] and [`token`], on which all of them lean. `main.rs` is
-//! the demo, written as a stranger to the crate would write it: begin there.
+//! Beside them stand [`escape`] and [`token`], which need nobody, and [`error`], where what goes
+//! wrong in any wing becomes an answer. `main.rs` is the demo, written as a stranger to the crate
+//! would write it: begin there.
 //!
 //! # How a request passes through
 //!
@@ -50,13 +51,15 @@
 //! the method does, it does with the [`web::exchange`]. Then [`http::response`] writes the answer,
 //! and the connection sends it.
 
-pub mod error;
 pub mod escape;
+
 pub mod token;
 
 pub mod http;
 
 pub mod session;
+
+pub mod error;
 
 pub mod web;
 

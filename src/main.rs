@@ -154,10 +154,11 @@ struct Credentials {
 }
 
 impl Credentials {
-    /// Compares both in any case, and each to its end: how long it takes tells nobody which of
-    /// them was wrong, or where.
+    /// Compares both in any case: how long it takes tells nobody which of them was wrong.
     fn are(&self, username: &str, password: &str) -> bool {
-        token::same(&self.username, username) & token::same(&self.password, password)
+        let same_name = token::same_secret(&self.username, username);
+        let same_password = token::same_secret(&self.password, password);
+        same_name && same_password
     }
 }
 
@@ -178,27 +179,32 @@ impl LoginThrottle {
 
     /// Counts an attempt; 429 if it is one too many.
     fn attempt(&self, address: IpAddr, username: &str) -> Result {
-        let name = format!("{address} {username}");
-        let counted = self.at_one_name.attempt(&name);
-        counted.and_then(|()| self.at_all_names.attempt(&address.to_string())).map_err(
-            |wait| {
-                let sentence = "Too many attempts to log in. Please wait a little.";
-                let seconds = (wait.as_secs() + 1).to_string();
-                Error::http_with_header(
-                    Status::TOO_MANY_REQUESTS,
-                    sentence,
-                    "Retry-After",
-                    seconds,
-                )
-            },
-        )
+        let (address, name) = keys(address, username);
+        let counted = self.at_all_names.attempt(&address);
+        counted.and_then(|()| self.at_one_name.attempt(&name)).map_err(|wait| {
+            let sentence = "Too many attempts to log in. Please wait a little.";
+            let seconds = (wait.as_secs() + 1).to_string();
+            let status = Status::TOO_MANY_REQUESTS;
+            Error::http_with_header(status, sentence, "Retry-After", seconds)
+        })
     }
 
     /// Only wrong guesses count.
     fn forgive(&self, address: IpAddr, username: &str) {
-        self.at_one_name.forgive(&format!("{address} {username}"));
-        self.at_all_names.forgive(&address.to_string());
+        let (address, name) = keys(address, username);
+        self.at_all_names.forgive(&address);
+        self.at_one_name.forgive(&name);
     }
+}
+
+/// What attempts are counted by. In version 6 a client has not one address but a /64 of them.
+fn keys(address: IpAddr, username: &str) -> (String, String) {
+    let address = match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
+    };
+    let name = format!("{address} {username}");
+    (address, name)
 }
 
 /// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
@@ -263,7 +269,7 @@ async fn main() -> ExitCode {
 async fn serve(options: Options) -> Result {
     start_log();
     let address = (options.address, options.port);
-    let (username, password) = (options.username.clone(), options.password.clone());
+    let hint = options.hint();
     let application = make_app(options)?;
     let server = application.listen(address).await.map_err(|error| {
         Error::Setup(format!("cannot listen on {}:{}: {error}", address.0, address.1))
@@ -274,7 +280,7 @@ async fn serve(options: Options) -> Result {
     let _ = writeln!(
         out,
         "dustdevil listens on {url}\n\
-         \x20 open it and log in as {username} with the password {password}, or try\n\
+         \x20 open it and log in as {hint}, or try\n\
          \x20 curl -i {url}/hello\n\
          \x20 curl -i {url}/main\n\
          \x20 make curl            the whole story, told with curl\n\

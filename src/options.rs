@@ -1,11 +1,11 @@
 //! The demo's command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use lexopt::prelude::{Long, Short, Value, ValueExt};
+use lexopt::prelude::{Long, Short};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -68,48 +68,65 @@ impl Options {
         let mut options = Options::default();
         let mut parser = lexopt::Parser::from_iter(arguments);
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-            let name = match argument {
+            match argument {
                 Long("help") | Short('h') => return Ok(Wish::Help),
-                Long(name) => name.to_owned(),
-                Short(letter) => return Err(unknown(&format!("-{letter}"))),
-                Value(value) => return Err(unknown(&value.to_string_lossy())),
-            };
-            if !HELP.contains(&format!("  --{name} ")) {
-                return Err(unknown(&format!("--{name}")));
-            }
-            let value = parser.value().map_err(|error| error.to_string())?;
-            match name.as_str() {
-                "port" => options.port = parse(&name, &value, "a number from 0 to 65535")?,
-                "address" => options.address = parse(&name, &value, "an IP address")?,
-                "static-path" => options.static_path = value.into(),
-                "template-path" => options.template_path = value.into(),
-                "credentials" => {
-                    let text = value.string().unwrap_or_default();
-                    let (username, password) = text
-                        .split_once(':')
-                        .ok_or("--credentials takes a name, a colon and a password")?;
-                    (options.username, options.password) =
-                        (username.into(), password.into());
+                Long("port") => {
+                    options.port = parse(&value(&mut parser)?, "--port takes 0 to 65535")?;
                 }
-                _ if value == "memory" => {}
-                _ => {
-                    return Err(String::from(
-                        "--store takes memory, and nothing else so far",
+                Long("address") => {
+                    options.address =
+                        parse(&value(&mut parser)?, "--address takes an IP address")?;
+                }
+                Long("static-path") => options.static_path = value(&mut parser)?.into(),
+                Long("template-path") => options.template_path = value(&mut parser)?.into(),
+                Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
+                Long("store") => {
+                    if value(&mut parser)? != "memory" {
+                        return Err(String::from(
+                            "--store takes memory, and nothing else so far",
+                        ));
+                    }
+                }
+                other => {
+                    return Err(format!(
+                        "{}; --help tells what there is",
+                        other.unexpected()
                     ));
                 }
             }
         }
         Ok(Wish::Serve(options))
     }
+
+    fn set_credentials(&mut self, value: &OsStr) -> Result<(), String> {
+        let pair = value.to_str().and_then(|text| text.split_once(':'));
+        // The form's name arrives without spaces around it.
+        let pair = pair.map(|(username, password)| (username.trim(), password));
+        let Some((username, password)) =
+            pair.filter(|pair| !pair.0.is_empty() && !pair.1.is_empty())
+        else {
+            return Err(String::from("--credentials takes a name, a colon and a password"));
+        };
+        (self.username, self.password) = (username.to_owned(), password.to_owned());
+        Ok(())
+    }
+
+    /// Who may log in, for the eyes of whoever starts it. A password of their own they know.
+    pub(crate) fn hint(&self) -> String {
+        match self.password == Options::default().password {
+            true => format!("{} with the password {}", self.username, self.password),
+            false => self.username.clone(),
+        }
+    }
 }
 
-fn parse<T: FromStr>(name: &str, value: &OsString, what: &str) -> Result<T, String> {
+fn value(parser: &mut lexopt::Parser) -> Result<OsString, String> {
+    parser.value().map_err(|error| error.to_string())
+}
+
+fn parse<T: FromStr>(value: &OsStr, sentence: &str) -> Result<T, String> {
     let parsed = value.to_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| format!("--{name} takes {what}, not {}", value.to_string_lossy()))
-}
-
-fn unknown(argument: &str) -> String {
-    format!("{argument} means nothing here; --help tells what does")
+    parsed.ok_or_else(|| format!("{sentence}, not {}", value.to_string_lossy()))
 }
 
 /// The demo's folders lie beside the source that it was built from, so that it finds them from

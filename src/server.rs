@@ -72,10 +72,10 @@ impl Server {
         let Server { listener, application } = self;
         let (drain, draining) = watch::channel(false);
         let mut connections = JoinSet::new();
-        let sweeper = tokio::spawn(sweep(Arc::clone(application.session_store())));
         tokio::select! {
             () = stop => {}
             () = accept(&listener, &application, &draining, &mut connections) => {}
+            () = sweep(application.session_store()) => {}
         }
         drop((listener, draining));
         drain.send_replace(true);
@@ -84,7 +84,6 @@ impl Server {
         if timeout(drain_time, all).await.is_err() {
             warn!("{} requests took too long to stop; they are cut off", connections.len());
         }
-        sweeper.abort();
     }
 }
 
@@ -95,7 +94,8 @@ async fn accept(
     draining: &watch::Receiver<bool>,
     connections: &mut JoinSet<()>,
 ) {
-    let room = Arc::new(Semaphore::new(application.settings().connections));
+    let most = application.settings().connections.min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(most));
     loop {
         // Room first: a client that there is no room for waits in the system's queue.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -133,7 +133,7 @@ async fn serve(
 }
 
 /// Has a store swept, forever.
-async fn sweep(store: Arc<dyn Store>) {
+async fn sweep(store: &Arc<dyn Store>) {
     loop {
         sleep(SWEEP).await;
         if let Err(error) = store.sweep().await {

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use bytes::Buf;
 use log::{debug, warn};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::http::Service;
 use crate::http::chunked;
@@ -110,15 +110,16 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             }
             self.wire.flush().await?;
             let idle = request::is_only_empty_lines(&self.wire.input);
-            let deadline = if idle {
-                Instant::now() + self.limits.idle_time
+            let time_left = if idle {
+                self.limits.idle_time
             } else {
-                *head_began.get_or_insert_with(Instant::now) + self.limits.head_time
+                let began = head_began.get_or_insert_with(Instant::now);
+                self.limits.head_time.saturating_sub(began.elapsed())
             };
             let read = tokio::select! {
                 biased;
                 read = self.wire.fill(0) => read?,
-                () = sleep_until(deadline) => return Ok(late(idle)),
+                () = sleep(time_left) => return Ok(late(idle)),
                 _ = self.drain.wait_for(|draining| *draining), if idle => {
                     return Ok(Next::Nothing);
                 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::http::chunked::Decoder;
 use crate::http::framing::Framing;
@@ -152,10 +152,10 @@ impl<'c, S: Socket> Content<'c, S> {
         wanted: usize,
     ) -> Result<(), ContentError> {
         let seconds = arrived as u64 / u64::from(self.limits.content_floor.max(1));
-        let by_floor = begun + FLOOR_GRACE + Duration::from_secs(seconds);
-        let deadline = by_floor.min(begun + self.limits.content_time);
-        let Ok(read) =
-            tokio::time::timeout_at(deadline, self.wire.fill(wanted.min(READ_AHEAD))).await
+        let by_floor = FLOOR_GRACE + Duration::from_secs(seconds);
+        let time_left =
+            by_floor.min(self.limits.content_time).saturating_sub(begun.elapsed());
+        let Ok(read) = timeout(time_left, self.wire.fill(wanted.min(READ_AHEAD))).await
         else {
             let sentence = "The content did not arrive in time.";
             return Err(Refusal::new(Status::REQUEST_TIMEOUT, sentence).into());

@@ -48,8 +48,8 @@ pub struct SetCookie {
     same_site: SameSite,
 }
 
-/// A cookie that cannot be written: its name is no token, or its value, path or domain has an
-/// octet that would end it early.
+/// A cookie that cannot be written: its name is no token, its value, path or domain has an octet
+/// that would end it early, or it is `SameSite=None` and not `Secure`, which no browser keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidCookie {
     name: String,
@@ -137,12 +137,22 @@ impl SetCookie {
         &self.value
     }
 
+    /// Whether a browser would keep one instead of the other, not beside it.
+    pub(crate) fn replaces(&self, other: &SetCookie) -> bool {
+        (&self.name, &self.path, &self.domain) == (&other.name, &other.path, &other.domain)
+    }
+
     /// As the value of a Set-Cookie field.
     pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
         let attributes = [Some(self.path.as_str()), self.domain.as_deref()];
         let are_attributes = attributes.into_iter().flatten().all(is_attribute_value);
-        if !is_token || !self.value.bytes().all(is_cookie_octet) || !are_attributes {
+        let is_kept = self.secure || self.same_site != SameSite::None;
+        if !is_token
+            || !self.value.bytes().all(is_cookie_octet)
+            || !are_attributes
+            || !is_kept
+        {
             return Err(InvalidCookie { name: self.name.clone() });
         }
         let mut field = format!("{}={}; Path={}", self.name, self.value, self.path);

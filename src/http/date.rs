@@ -11,7 +11,7 @@ thread_local! {
 
 /// Calls `write` with the date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn with_now(write: impl FnOnce(&str)) {
-    let now = SystemTime::now();
+    let now = within_reach(SystemTime::now());
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     WRITTEN.with_borrow_mut(|(written, text)| {
         if *written != second {
@@ -24,7 +24,14 @@ pub fn with_now(write: impl FnOnce(&str)) {
 
 /// `time` as HTTP has it.
 pub fn format(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
+    httpdate::fmt_http_date(within_reach(time))
+}
+
+/// HTTP's years have four digits, and httpdate's begin in 1970. A clock, a file or a cookie may
+/// say otherwise; then the nearest time that can be written has to do.
+fn within_reach(time: SystemTime) -> SystemTime {
+    let last_second_of_9999 = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    time.clamp(UNIX_EPOCH, last_second_of_9999)
 }
 
 /// A date in any of the three forms of RFC 9110 section 5.6.7.

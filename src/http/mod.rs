@@ -24,17 +24,17 @@ pub mod head;
 
 pub mod request;
 
-pub mod content;
-
 pub mod chunked;
+
+mod wire;
+
+pub mod content;
 
 pub mod response;
 
 pub mod stream;
 
 pub mod date;
-
-mod wire;
 
 pub mod connection;
 
@@ -52,8 +52,8 @@ use crate::http::response::Response;
 
 /// Whatever answers requests. A connection asks it one request at a time.
 pub trait Service: Send + Sync + 'static {
-    /// Answers the `request` that came from `peer`. Its content, if it has any, is still on the wire, and is read only
-    /// if `incoming` is asked for it.
+    /// Answers the `request` that came from `peer`. Its content, if it has any, is still on
+    /// the wire, and is read only if `incoming` is asked for it.
     fn respond<'a>(
         &'a self,
         request: Request,

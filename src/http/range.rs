@@ -36,6 +36,7 @@ pub fn select(field: &str, length: u64) -> Selection {
         (Some(first), Some(last)) => part(first, last.saturating_add(1), length),
         (Some(first), None) if last.is_empty() => part(first, length, length),
         (None, Some(0)) if first.is_empty() => Selection::Unsatisfiable,
+        (None, Some(_)) if first.is_empty() && length == 0 => Selection::Whole,
         (None, Some(suffix)) if first.is_empty() => {
             part(length.saturating_sub(suffix), length, length)
         }

@@ -201,14 +201,14 @@ fn empty_lines(input: &[u8]) -> usize {
 
 /// Whether nothing but empty lines has arrived: the client has not begun a request.
 pub fn is_only_empty_lines(input: &[u8]) -> bool {
-    input.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
+    input.chunks(2).all(|pair| b"\r\n".starts_with(pair))
 }
 
 /// Whether a head that has not ended yet may go on.
 fn within_limits(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let start = empty_lines(input);
     let in_first_line = !input[start..].contains(&b'\n');
-    if in_first_line && input.len() - start > limits.request_line + "\r".len() {
+    if in_first_line && (input.len() - start).saturating_sub(1) > limits.request_line {
         return Err(line_too_long());
     }
     if input.len() - start > limits.head {

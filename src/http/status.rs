@@ -25,7 +25,6 @@ macro_rules! statuses {
 }
 
 statuses! {
-    100 CONTINUE "Continue"
     200 OK "OK"
     201 CREATED "Created"
     202 ACCEPTED "Accepted"
@@ -62,8 +61,8 @@ statuses! {
 }
 
 impl Status {
-    /// The status with this code, which must be a final one: 200 to 599. Interim answers (1xx)
-    /// are the connection's own.
+    /// The status with this code, which must be a final one: 200 to 599. The interim answer
+    /// `100 Continue` is the connection's own.
     pub fn new(code: u16) -> Option<Status> {
         (200..600).contains(&code).then_some(Status(code))
     }
@@ -76,7 +75,7 @@ impl Status {
     /// Whether a response with it ends with its head, whatever its fields say (RFC 9112
     /// section 6.3).
     pub fn has_no_content(self) -> bool {
-        matches!(self.0, 100..200 | 204 | 304)
+        matches!(self.0, 204 | 304)
     }
 }
 

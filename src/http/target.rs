@@ -88,8 +88,7 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// ```text
 /// Host = uri-host [ ":" port ]
 /// ```
-/// A name may be empty; an address of version 6 stands in brackets; nobody logs in here, so
-/// there is no `user@`.
+/// An address of version 6 stands in brackets; nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
     let bracket = octets.iter().position(|&octet| octet == b']');
     let (host, port) = match bracket {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 /// What a new buffer has room for: nearly every head, and nearly every page.
 const ROOM: usize = 4 * 1024;
@@ -41,12 +41,21 @@ pub(crate) struct Wire<S> {
     pub(crate) input: BytesMut,
     /// What is to be sent, and was not yet.
     pub(crate) output: BytesMut,
+    /// Whether `input` was made large. What is left of it when it was taken looks small, and
+    /// still holds all of it.
+    input_is_large: bool,
     write_time: Duration,
 }
 
 impl<S: Socket> Wire<S> {
     pub(crate) fn new(socket: S, write_time: Duration) -> Wire<S> {
-        Wire { socket, input: BytesMut::new(), output: BytesMut::new(), write_time }
+        Wire {
+            socket,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            input_is_large: false,
+            write_time,
+        }
     }
 
     /// Waits until more octets have come in, and says how many. 0 is the end: the client will
@@ -56,10 +65,14 @@ impl<S: Socket> Wire<S> {
             if self.input.capacity() == 0 {
                 self.input = spare_buffer();
             }
+            self.input_is_large |= wanted > ROOM;
             self.input.reserve(wanted.max(ROOM / 2));
             let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
             if read.is_pending() && self.input.is_empty() {
-                give_back(mem::take(&mut self.input));
+                let input = mem::take(&mut self.input);
+                if !mem::take(&mut self.input_is_large) {
+                    give_back(input);
+                }
             }
             read
         })
@@ -119,15 +132,15 @@ impl<S: Socket> Wire<S> {
     /// will come, and read until the client has seen it.
     pub(crate) async fn linger(mut self, time: Duration) -> io::Result<()> {
         self.socket.shutdown().await?;
-        let until = Instant::now() + time;
-        self.input.clear();
-        while let Ok(read) = timeout_at(until, self.fill(ROOM)).await {
-            if read? == 0 {
-                break;
-            }
+        let rest = async {
             self.input.clear();
-        }
-        Ok(())
+            while self.fill(ROOM).await? > 0 {
+                self.input.clear();
+            }
+            Ok(())
+        };
+        // Whoever is not done by then is left to it.
+        timeout(time, rest).await.unwrap_or(Ok(()))
     }
 }
 

@@ -32,7 +32,8 @@ pub struct MemoryLimits {
     /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
     /// the oldest. Default: 100,000.
     pub sessions: usize,
-    /// Octets of names and values in one session. Past it a write fails. Default: 16 KiB.
+    /// Octets of names and values in one session, and 32 for each value. Past it a write
+    /// fails. Default: 16 KiB.
     pub session_octets: usize,
 }
 
@@ -125,7 +126,7 @@ impl MemoryStore {
         let now = self.now();
         let mut shard = self.shard(key);
         let entry = shard.live(key, now)?;
-        let renew = now >= entry.told + millis(entry.lifetime.renewal());
+        let renew = now - entry.told >= millis(entry.lifetime.renewal());
         if renew {
             entry.told = now;
         }

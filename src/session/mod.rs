@@ -5,9 +5,9 @@
 //! in the store, at once and as a whole. A session that ended accepts nothing and comes back for
 //! nobody, whatever is still in flight.
 //!
-//! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]), what
-//! a store promises ([`store`]), the store that is built in (`shard`, [`memory`]), and the [`Session`]
-//! that a handler holds.
+//! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]),
+//! what a store promises ([`store`]), the store that is built in (`shard`, [`memory`]), and
+//! the [`Session`] that a handler holds.
 
 pub mod error;
 
@@ -27,18 +27,16 @@ use std::time::Duration;
 pub use crate::session::error::Error;
 
 use crate::session::id::{Id, Key};
-use crate::session::store::{Lifetime, Store};
+use crate::session::store::{Answer, Lifetime, Store};
 
-/// The key under which a session remembers who is logged in. A session that has it is somebody's;
-/// one without is anonymous, and is the first to go when a store is full.
-pub const USERNAME: &str = "username";
+pub use crate::session::store::USERNAME;
 
 /// Where a message waits for the next page.
 const FLASH: &str = "_flash";
 
-/// Ids that one request may claim. A browser sends one, or two or three where a neighbour of
-/// ours plays tricks.
-const MOST_CLAIMS: usize = 8;
+/// Ids that one request may claim. A browser sends one; a neighbouring domain that plays tricks
+/// may plant many in front of it, and is not to hide it.
+const MOST_CLAIMS: usize = 64;
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
@@ -128,11 +126,8 @@ impl Session {
 
     /// The value of a key.
     pub async fn get(&self, name: &str) -> Result<Option<String>> {
-        let Some(key) = self.key().await? else {
-            return Ok(None);
-        };
-        let found = self.inner.store.get(key, name).await?;
-        Ok(self.unless_ended(key, found).flatten())
+        let found = self.ask(|key| self.inner.store.get(key, name)).await?;
+        Ok(found.flatten())
     }
 
     /// The value of a key, as the type that it was set from.
@@ -147,34 +142,23 @@ impl Session {
 
     /// The keys that have a value, in no order.
     pub async fn keys(&self) -> Result<Vec<String>> {
-        let Some(key) = self.key().await? else {
-            return Ok(Vec::new());
-        };
-        let found = self.inner.store.keys(key).await?;
-        Ok(self.unless_ended(key, found).unwrap_or_default())
+        let found = self.ask(|key| self.inner.store.keys(key)).await?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Puts a value under a key, and begins a session if there is none.
     pub async fn set(&self, name: &str, value: impl ToString) -> Result {
         let value = value.to_string();
-        if self.begin(name, &value).await? {
-            return Ok(());
+        if !self.begin(name, &value).await? {
+            self.ask(|key| self.inner.store.set(key, name, &value)).await?;
         }
-        let Some(key) = self.key().await? else {
-            return Ok(());
-        };
-        let done = self.inner.store.set(key, name, &value).await?;
-        self.unless_ended(key, done);
         Ok(())
     }
 
     /// Takes a value away, and gives it. Of two who take at once, one gets it.
     pub async fn remove(&self, name: &str) -> Result<Option<String>> {
-        let Some(key) = self.key().await? else {
-            return Ok(None);
-        };
-        let taken = self.inner.store.remove(key, name).await?;
-        Ok(self.unless_ended(key, taken).flatten())
+        let taken = self.ask(|key| self.inner.store.remove(key, name)).await?;
+        Ok(taken.flatten())
     }
 
     /// Puts under a key what `change` makes of its value, and loses nothing: where another
@@ -189,27 +173,20 @@ impl Session {
         name: &str,
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<Option<T>> {
+        if self.key().await?.is_none() {
+            let new = change(None);
+            if self.begin(name, &new.to_string()).await? {
+                return Ok(Some(new));
+            }
+        }
         loop {
-            let Some(key) = self.key().await? else {
-                let new = change(None);
-                if self.begin(name, &new.to_string()).await? {
-                    return Ok(Some(new));
-                }
-                if self.key().await?.is_none() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let found = self.inner.store.get(key, name).await?;
-            let Some(old) = self.unless_ended(key, found) else {
-                return Ok(None);
-            };
+            let found = self.ask(|key| self.inner.store.get(key, name)).await?;
+            let Some(old) = found else { return Ok(None) };
             let value = old.as_deref().map(|value| typed(name, value)).transpose()?;
             let new = change(value);
-            let text = new.to_string();
-            let swapped =
-                self.inner.store.compare_and_set(key, name, old.as_deref(), &text).await?;
-            match self.unless_ended(key, swapped) {
+            let (old, text) = (old.as_deref(), new.to_string());
+            let swap = |key| self.inner.store.compare_and_set(key, name, old, &text);
+            match self.ask(swap).await? {
                 None => return Ok(None),
                 Some(true) => return Ok(Some(new)),
                 Some(false) => {}
@@ -219,11 +196,7 @@ impl Session {
 
     /// Takes all values away. The session goes on.
     pub async fn clear(&self) -> Result {
-        let Some(key) = self.key().await? else {
-            return Ok(());
-        };
-        let done = self.inner.store.clear(key).await?;
-        self.unless_ended(key, done);
+        self.ask(|key| self.inner.store.clear(key)).await?;
         Ok(())
     }
 
@@ -241,9 +214,9 @@ impl Session {
     /// now. To be done whenever a visitor becomes somebody else: above all when logging in.
     /// Where there is no session there is nothing to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {
-        let Some(key) = self.key().await? else {
-            return Ok(());
-        };
+        self.key().await?;
+        let _gate = self.inner.gate.lock().await;
+        let Some(key) = self.known().flatten() else { return Ok(()) };
         let id = Id::generate();
         let rotated = self.inner.store.rotate(key, id.key()).await?;
         let mut state = self.state();
@@ -298,7 +271,7 @@ impl Session {
         match (standing, news) {
             (Standing::Live(id), News::Issue) => {
                 let touched = self.inner.store.touch(id.key()).await?;
-                Ok(match self.unless_ended(id.key(), touched) {
+                Ok(match touched {
                     Some(touched) => Announcement::Issue { id, keep: touched.keep },
                     None => Announcement::Nothing,
                 })
@@ -362,16 +335,26 @@ impl Session {
         }
     }
 
-    /// Takes notice where a store says that there is no session under `key` any more; unless
-    /// it is this very request that has moved it, or ended it, in the meantime.
-    fn unless_ended<T>(&self, key: Key, answer: Option<T>) -> Option<T> {
-        let mut state = self.state();
-        if answer.is_none()
-            && matches!(&state.standing, Standing::Live(id) if id.key() == key)
-        {
-            state.standing = Standing::Ended;
+    /// Asks the store, if there is a session. Where it says that there is none of this key any
+    /// more, it may have been this very request that moved it, in another branch of a `join!`;
+    /// then it is asked again, with the key that it moved to.
+    async fn ask<'a, T>(
+        &'a self,
+        question: impl Fn(Key) -> Answer<'a, Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut key = self.key().await?;
+        while let Some(asked) = key {
+            let answer = question(asked).await?;
+            if answer.is_some() {
+                return Ok(answer);
+            }
+            key = self.key().await?;
+            if key == Some(asked) {
+                self.state().standing = Standing::Ended;
+                return Ok(None);
+            }
         }
-        answer
+        Ok(None)
     }
 
     /// This is a `std::sync::Mutex` because it is never held while anything is waited for.

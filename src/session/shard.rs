@@ -7,10 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
-use crate::session::USERNAME;
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::store::Lifetime;
+use crate::session::store::{Lifetime, USERNAME};
 
 /// Sessions that are looked at in one go while sweeping, so that nobody waits long for a lock.
 const BITE: usize = 128;
@@ -43,11 +42,11 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn expiry(&self) -> Millis {
-        (self.used + millis(self.lifetime.idle)).min(self.end())
+        self.used.saturating_add(millis(self.lifetime.idle)).min(self.end())
     }
 
     pub(crate) fn end(&self) -> Millis {
-        self.began + millis(self.lifetime.absolute)
+        self.began.saturating_add(millis(self.lifetime.absolute))
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
@@ -64,8 +63,8 @@ impl Entry {
         value: &str,
         limit: usize,
     ) -> Result<(), Error> {
-        let old = self.value(name).map_or(0, |old| name.len() + old.len());
-        let octets = self.octets - old + name.len() + value.len();
+        let old = self.value(name).map_or(0, |old| cost(name, old));
+        let octets = self.octets - old + cost(name, value);
         if octets > limit {
             return Err(Error::TooLarge { limit });
         }
@@ -80,7 +79,7 @@ impl Entry {
     pub(crate) fn remove(&mut self, name: &str) -> Option<Box<str>> {
         let at = self.values.iter().position(|(found, _)| **found == *name)?;
         let (name, value) = self.values.swap_remove(at);
-        self.octets -= name.len() + value.len();
+        self.octets -= cost(&name, &value);
         Some(value)
     }
 }
@@ -164,8 +163,13 @@ impl Shard {
     }
 }
 
+/// What a value takes of its session's room: its octets, its name's, and those that hold them.
+fn cost(name: &str, value: &str) -> usize {
+    name.len() + value.len() + 32
+}
+
 pub(crate) fn millis(duration: Duration) -> Millis {
-    u64::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
+    u64::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
 
 fn second_after(time: Millis) -> u64 {

@@ -15,6 +15,10 @@ use std::time::Duration;
 use crate::session::error::Error;
 use crate::session::id::Key;
 
+/// The key under which a session remembers who is logged in. A session that has it is somebody's;
+/// one without is anonymous, and is the first to go when a store is full.
+pub const USERNAME: &str = "username";
+
 /// An answer that may come over a network.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -44,7 +48,7 @@ impl Lifetime {
     /// `left` of its absolute time. It is a little longer than the idle limit, because for
     /// a while after this it will not be told again.
     pub fn keep(&self, left: Duration) -> Duration {
-        (self.idle + self.renewal()).min(left)
+        self.idle.saturating_add(self.renewal()).min(left)
     }
 }
 

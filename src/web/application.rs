@@ -11,9 +11,9 @@ use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::web::exchange::{Exchange, decode_path};
+use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
-use crate::web::route::Route;
+use crate::web::route::{self, Route};
 use crate::web::settings::Settings;
 use crate::web::shared::Shared;
 use crate::web::static_handler::{OnlyFile, StaticFileHandler};
@@ -97,7 +97,7 @@ impl Application {
         if path == "*" {
             return handler::<ServerHandler>;
         }
-        if decode_path(path).is_none() {
+        if route::decode(path).is_none() {
             return handler::<BadPathHandler>;
         }
         for route in &self.routes {

@@ -37,6 +37,11 @@ impl Arguments {
         Ok(())
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
     /// Every value of one name, as octets.
     pub fn values<'a>(
         &'a self,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, HttpError, Result};
+use crate::escape::is_plain_url;
 use crate::http::cookie::{self, SetCookie};
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
@@ -18,6 +18,7 @@ use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
 use crate::session::{Announcement, Session};
 use crate::web::arguments::Arguments;
+use crate::web::forwarded::whence;
 use crate::web::multipart::{self, File};
 use crate::web::shared::Shared;
 
@@ -51,7 +52,7 @@ pub(crate) struct AllArguments {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let logged = log::log_enabled!(target: "dustdevil::access", log::Level::Info);
+        let logged = log::log_enabled!(target: "dustdevil::access", log::Level::Error);
         let mut response = Response::new(Status::OK);
         for &(name, value) in shared.settings.default_headers {
             response.set_known(name, value);
@@ -187,7 +188,7 @@ impl Exchange {
     pub fn set_cookie(&mut self, cookie: SetCookie) -> Result {
         let cookie = if self.https { cookie.secure(true) } else { cookie };
         cookie.to_field_value()?;
-        self.new_cookies.retain(|other| other.name() != cookie.name());
+        self.new_cookies.retain(|other| !cookie.replaces(other));
         self.new_cookies.push(cookie);
         Ok(())
     }
@@ -219,6 +220,9 @@ impl Exchange {
         W: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StreamError>,
     {
+        if !self.written.is_empty() {
+            return Err(Error::other("stream() after write(); send all of it as one"));
+        }
         self.finish_with(Body::Stream(Stream::new(None, work)))
     }
 
@@ -254,13 +258,13 @@ impl Exchange {
     /// read as another host than it seems to name is refused: `//host`, and anything with a
     /// backslash, a space or a control character.
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
-        let is_plain = url.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
-        if url.is_empty() || url.starts_with("//") || !is_plain {
+        if !is_plain_url(url) {
             let sentence = "The target of the redirect is not a plain URL.";
             return Err(Error::http(Status::BAD_REQUEST, sentence));
         }
         self.set_status(status);
         self.set_header("Location", url.to_owned())?;
+        self.written.clear();
         self.finish_with(Body::Bytes(Bytes::new()))
     }
 
@@ -367,21 +371,4 @@ impl Exchange {
     pub(crate) fn elapsed(&self) -> Option<Duration> {
         self.began.map(|began| began.elapsed())
     }
-}
-
-/// Where a request comes from. Anybody can write `X-Forwarded-For`, so it counts only where
-/// the last hop is a proxy of ours; and of the addresses in it, the last that is not one.
-fn whence(request: &Request, peer: IpAddr, proxies: &[IpAddr]) -> (IpAddr, bool) {
-    if !proxies.contains(&peer) {
-        return (peer, false);
-    }
-    let forwarded = request.field("X-Forwarded-For").unwrap_or_default();
-    let hops = forwarded.rsplit(',').map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-    let client = hops.into_iter().find(|hop| !proxies.contains(hop)).unwrap_or(peer);
-    (client, request.field("X-Forwarded-Proto") == Some("https"))
-}
-
-/// `path` with its percent escapes undone, if that is text.
-pub(crate) fn decode_path(path: &str) -> Option<Cow<'_, str>> {
-    percent_decode_str(path).decode_utf8().ok()
 }

@@ -107,7 +107,8 @@ pub trait RequestHandler: Sized + Send {
         }
     }
 
-    /// Draws the page of an error: the `error_template`, if there is one. There may be no handler: it may be the hook that failed.
+    /// Draws the page of an error: the `error_template`, if there is one. There may be no
+    /// handler: it may be the hook that failed.
     fn write_error(
         exchange: &mut Exchange,
         error: &HttpError,
@@ -139,15 +140,31 @@ pub fn handler<'a, H: RequestHandler + 'static>(
 async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
     let mut handler: Option<H> = None;
     let mut outcome = unless_it_panics(execute(&mut handler, exchange, incoming)).await;
-    if outcome.is_ok() {
+    if matches!(outcome, Ok(()) | Err(Error::Finish)) {
         outcome = exchange.conclude().await;
     }
-    if let Err(error) = outcome {
-        answer_error::<H>(exchange, &error).await;
+    if let Err(Error::Panic) = outcome {
+        // Who knows what state it was left in.
+        handler = None;
+        exchange.close_connection();
     }
-    log_access(exchange);
+    match outcome {
+        Ok(()) => log_access(exchange),
+        // Nobody is there to be answered, and it was nobody's fault.
+        Err(Error::Gone(_)) => exchange.close_connection(),
+        Err(error) => {
+            answer_error::<H>(exchange, &error).await;
+            log_access(exchange);
+        }
+    }
     if let Some(mut handler) = handler {
-        handler.on_finish(exchange);
+        let work = async {
+            handler.on_finish(exchange);
+            Ok(())
+        };
+        if let Err(error) = unless_it_panics(work).await {
+            report(exchange, &error);
+        }
     }
 }
 
@@ -220,26 +237,22 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
     ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
 }
 
-/// A handler that panics is one request's misfortune: that request is answered 500.
+/// A handler that panics is one request's misfortune: it is answered 500, and the connection ends.
 async fn unless_it_panics(work: impl Future<Output = Result>) -> Result {
     let mut work = pin!(work);
     poll_fn(|context| {
-        // The exchange may be left half changed, but an error takes everything in it back; the
-        // handler is never used again.
+        // The exchange may be left half changed, but an error takes everything in it back.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(Error::other("the handler panicked"))))
+        polled.unwrap_or_else(|_| Poll::Ready(Err(Error::Panic)))
     })
     .await
 }
 
-/// Makes the response an error page; or leaves it as it is, where the handler finished early.
+/// Makes the response an error page.
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
-    if matches!(error, Error::Finish) && exchange.conclude().await.is_ok() {
-        return;
-    }
     report(exchange, error);
     let answer = error.answer();
-    if let Err(error) = draw_error::<H>(exchange, &answer).await {
+    if let Err(error) = unless_it_panics(draw_error::<H>(exchange, &answer)).await {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);
@@ -283,7 +296,7 @@ fn error_page(error: &HttpError) -> String {
 fn report(exchange: &Exchange, error: &Error) {
     let (method, path) = (exchange.request.method(), exchange.request.path());
     match error {
-        Error::Http(_) | Error::Finish | Error::Gone(_) => {
+        Error::Http(_) => {
             warn!(target: "dustdevil::general", "{method} {path}: {error}");
         }
         _ => error!(target: "dustdevil::application", "{method} {path}: {error}"),

@@ -1,10 +1,11 @@
 //! Tornado's side of the house: applications, handlers, and what they say.
 //!
-//! In reading order: what an application is told ([`settings`]); the parts that know nothing of each other ([`template`], [`arguments`],
-//! [`multipart`], [`xsrf`], [`static_files`], [`throttle`]); what all requests share
-//! (`shared`); one request and the response being built for it ([`exchange`], `verbs`); the life of one request ([`handler`]); the handlers that are
-//! built in ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
-//! [`application`]).
+//! In reading order: what an application is told ([`settings`]); the parts that know
+//! nothing of each other ([`template`], [`arguments`], [`multipart`], [`xsrf`],
+//! [`static_files`], [`throttle`], `forwarded`); what all requests share (`shared`); one
+//! request and the response being built for it ([`exchange`], `verbs`); the life of one
+//! request ([`handler`]); the handlers that are built in ([`session_handler`],
+//! [`static_handler`]); and who gets which request ([`route`], [`application`]).
 
 pub mod settings;
 
@@ -19,6 +20,8 @@ pub mod xsrf;
 pub mod static_files;
 
 pub mod throttle;
+
+mod forwarded;
 
 mod shared;
 

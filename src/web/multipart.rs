@@ -87,10 +87,11 @@ impl Form {
             return Err(malformed("A part of the form has no name."));
         };
         let body = part.slice(length..);
+        let room = limit - self.files.len();
         match parameter(disposition, "filename") {
-            None => self.arguments.push(name, body.to_vec(), limit),
-            Some(_) if self.files.len() >= limit => {
-                Err(malformed("There are too many files."))
+            None => self.arguments.push(name, body.to_vec(), room),
+            Some(_) if self.arguments.len() >= room => {
+                Err(malformed("The form has too many parts."))
             }
             Some(filename) => {
                 let content_type =
@@ -109,7 +110,9 @@ fn parameter(field: &str, name: &str) -> Option<String> {
     let mut rest = field;
     loop {
         rest = &rest[rest.find(';')? + 1..];
-        let (found, value) = rest.split_once('=')?;
+        let end = rest.find([';', '=']).unwrap_or(rest.len());
+        let (found, value) = rest.split_at(end);
+        let Some(value) = value.strip_prefix('=') else { continue };
         let quoted = value.trim_start().strip_prefix('"');
         let (text, length) = match quoted {
             Some(quoted) => unquoted(quoted)?,

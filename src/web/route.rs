@@ -9,11 +9,14 @@
 //! `/login`, but `/a%2Fb` is one segment with a slash in it. `/login/` is another path.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use crate::error::{Error, Result};
-use crate::web::exchange::decode_path;
 use crate::web::handler::Handler;
+use crate::web::template::is_name;
 
 /// A line of the route table.
 pub struct Route {
@@ -74,6 +77,9 @@ impl Route {
                 Segment::Rest(_) if at < last => {
                     return Err(wrong("a {name...} can only be the last segment"));
                 }
+                Segment::One(name) | Segment::Rest(name) if !is_name(name) => {
+                    return Err(wrong("what stands in braces is a name"));
+                }
                 _ => {}
             }
         }
@@ -95,12 +101,12 @@ impl Route {
             };
             rest = after;
             match segment {
-                Segment::Literal(text) if decode_path(one)? == *text => {}
+                Segment::Literal(text) if decode(one)? == *text => {}
                 Segment::One(name) if !one.is_empty() => {
-                    arguments.push((name.clone(), decode_path(one)?.into_owned()));
+                    arguments.push((name.clone(), decode(one)?.into_owned()));
                 }
-                Segment::Rest(name) if !has_encoded_slash(path) => {
-                    arguments.push((name.clone(), decode_path(path)?.into_owned()));
+                Segment::Rest(name) if !path.is_empty() && !has_encoded_slash(path) => {
+                    arguments.push((name.clone(), decode(path)?.into_owned()));
                     rest = None;
                 }
                 _ => return None,
@@ -119,6 +125,11 @@ impl Segment {
             None => Segment::Literal(text.to_owned()),
         }
     }
+}
+
+/// `path` with its percent escapes undone, if that is text.
+pub(crate) fn decode(path: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(path).decode_utf8().ok()
 }
 
 /// Undone, it would become one slash more.

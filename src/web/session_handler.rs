@@ -7,11 +7,12 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::escape;
+use crate::escape::{self, is_plain_url};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::session::{Session, USERNAME};
 use crate::web::exchange::Exchange;
+use crate::web::xsrf::XSRF_TOKEN;
 
 /// What a handler with a session builds on: it keeps one of these inside, and begins with its
 /// hook.
@@ -60,10 +61,12 @@ impl SessionHandler {
         values: &[(&str, &str)],
     ) -> Result {
         let shared = exchange.shared.clone();
-        let mut found = Vec::new();
+        let mut found: Vec<(&str, String)> = Vec::new();
         for name in shared.templates.find(template)?.names() {
-            let is_given = values.iter().any(|(given, _)| *given == name);
-            if !is_given && let Some(value) = self.session.get(name).await? {
+            let is_known = name == XSRF_TOKEN
+                || values.iter().any(|(given, _)| *given == name)
+                || found.iter().any(|(found, _)| *found == name);
+            if !is_known && let Some(value) = self.session.get(name).await? {
                 found.push((name, value));
             }
         }
@@ -101,11 +104,6 @@ impl SessionHandler {
     /// Anything else could be somebody else's site behind our name.
     pub fn next_path(exchange: &Exchange) -> Option<String> {
         let next = exchange.get_argument("next").ok()?;
-        is_local_path(&next).then_some(next)
+        (next.starts_with('/') && is_plain_url(&next)).then_some(next)
     }
-}
-
-fn is_local_path(text: &str) -> bool {
-    let is_plain = text.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
-    text.starts_with('/') && !text.starts_with("//") && is_plain
 }

@@ -45,7 +45,7 @@ pub struct Settings {
     /// Default: none.
     pub trusted_origins: Vec<String>,
     /// The key that tokens are signed with. Several processes that serve the same site need the
-    /// same one. Default: empty, which is a random one for each start.
+    /// same one, of 32 octets or more. Default: empty, which is a random one for each start.
     pub cookie_secret: Vec<u8>,
     /// Where `authenticated` sends a visitor who is not logged in. Default: `/login`.
     pub login_url: String,

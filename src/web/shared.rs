@@ -4,13 +4,18 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use log::info;
+
 use crate::error::{Error, Result};
+use crate::http::cookie::SetCookie;
+use crate::http::response::Response;
+use crate::http::status::Status;
 use crate::session::memory;
 use crate::session::store::Store;
 use crate::web::settings::Settings;
 use crate::web::static_files::StaticFiles;
 use crate::web::template::Templates;
-use crate::web::xsrf::Secret;
+use crate::web::xsrf::{Secret, XSRF_TOKEN};
 
 /// What an application makes of its settings when it starts.
 pub(crate) struct Shared {
@@ -25,12 +30,10 @@ pub(crate) struct Shared {
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
-/// The name that every template may use without anybody giving it.
-pub(crate) const XSRF_TOKEN: &str = "xsrf_token";
-
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Shared> {
         let has_folder = |path: &std::path::Path| !path.as_os_str().is_empty();
+        check(&settings)?;
         let templates = match has_folder(&settings.template_path) {
             true => Templates::load(&settings.template_path)?,
             false => Templates::default(),
@@ -65,17 +68,37 @@ impl Shared {
     }
 }
 
+/// Finds what no request could be answered with.
+fn check(settings: &Settings) -> Result {
+    let mut probe = Response::new(Status::OK);
+    for &(name, value) in settings.default_headers {
+        probe.set_field(name, value).map_err(|error| Error::Setup(error.to_string()))?;
+    }
+    let cookie = SetCookie::new(settings.session_cookie.as_str(), "").to_field_value();
+    cookie.map_err(|error| Error::Setup(error.to_string()))?;
+    if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SECRET {
+        return Err(Error::Setup(format!(
+            "the cookie_secret is shorter than {SECRET} octets"
+        )));
+    }
+    if settings.static_url_prefix.trim_matches('/').is_empty() {
+        let sentence = "the static_url_prefix is the root: no other page could be found";
+        return Err(Error::Setup(String::from(sentence)));
+    }
+    Ok(())
+}
+
+/// RFC 2104 section 3: a key shorter than its hash makes it weaker.
+const SECRET: usize = 32;
+
 /// Tornado makes `static(.*)` of the prefix `static`, which no path matches, since paths begin
 /// with a slash; and says nothing. Here all ways to write it are the same.
 fn normal_prefix(given: &str) -> String {
+    let prefix = format!("/{}/", given.trim_matches('/'));
     if !given.starts_with('/') {
-        log::info!(
-            "static_url_prefix {given:?} has no slash in front, so with Tornado no path would match it; it is taken as /{}/",
-            given.trim_matches('/')
+        info!(
+            "static_url_prefix {given:?}: Tornado would find no path below it; taken as {prefix}"
         );
     }
-    match given.trim_matches('/') {
-        "" => String::from("/"),
-        prefix => format!("/{prefix}/"),
-    }
+    prefix
 }

@@ -64,12 +64,29 @@ pub struct StaticFile {
 struct State {
     length: u64,
     modified: Option<SystemTime>,
+    identity: Identity,
 }
 
 impl State {
     fn of(metadata: &Metadata) -> State {
-        State { length: metadata.len(), modified: metadata.modified().ok() }
+        let modified = metadata.modified().ok();
+        State { length: metadata.len(), modified, identity: identity(metadata) }
     }
+}
+
+/// The file's number and when that was changed last. Nobody can set this time, so a file that was
+/// put in place of another with the same length and date is told from it.
+type Identity = (u64, i64, i64);
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    Identity::default()
 }
 
 impl StaticFiles {
@@ -96,9 +113,9 @@ impl StaticFiles {
         let known = known.map(|(file, _)| file);
         let (root, relative) = (self.root.clone(), path.to_owned());
         let found = spawn_blocking(move || look(&root, &relative, known)).await;
-        let found = found.map_err(Error::other)??;
-        self.remember(path, found.as_ref());
-        Ok(found)
+        let found = found.map_err(Error::other)?;
+        self.remember(path, found.as_ref().ok().and_then(Option::as_ref));
+        Ok(found?)
     }
 
     /// What is known of a file, and whether it is still to be believed. Whoever is told that it
@@ -161,7 +178,8 @@ impl StaticFile {
         let path = self.path.clone();
         let mut file = spawn_blocking(move || File::open(path)).await??;
         while !range.is_empty() {
-            let length = PIECE.min(usize::try_from(range.end - range.start)?);
+            let length =
+                usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
             let (start, state) = (range.start, self.state);
             let piece;
             (file, piece) =
@@ -248,7 +266,9 @@ impl StaticFile {
         };
         let etag = format!("\"{version}\"");
         let content_type = content_type(&path);
-        let validators = Validators { etag, last_modified: state.modified };
+        // RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
+        let validators = Validators { etag, last_modified };
         Ok(StaticFile { path, state, validators, version, content_type, content })
     }
 }

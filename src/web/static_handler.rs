@@ -74,8 +74,10 @@ impl StaticFileHandler {
         let length = self.file.length();
         exchange.set_header("Content-Type", self.file.content_type.clone())?;
         let request = &exchange.request;
+        let is_one = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {
-            request.method() == Method::Get
+            is_one
+                && request.method() == Method::Get
                 && conditions::range_counts(request, &self.file.validators)
         });
         match range.map_or(Selection::Whole, |range| range::select(range, length)) {

@@ -86,7 +86,7 @@ impl Template {
 /// ```text
 /// name = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )
 /// ```
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
 }

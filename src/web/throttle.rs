@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 /// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
@@ -18,8 +19,11 @@ const MOST_KEYS: usize = 10_000;
 pub struct Throttle {
     limit: u32,
     span: Duration,
-    attempts: Mutex<HashMap<String, Attempts>>,
+    attempts: Mutex<HashMap<KeyHash, Attempts>>,
 }
+
+/// A key may be as long as whoever sends it likes; its hash is not.
+type KeyHash = [u8; 32];
 
 #[derive(Debug)]
 struct Attempts {
@@ -35,18 +39,17 @@ impl Throttle {
 
     /// Counts an attempt. If it is one too many, tells how long to wait for the next.
     pub fn attempt(&self, key: &str) -> Result<(), Duration> {
-        let now = Instant::now();
+        let (now, key) = (Instant::now(), hash(key));
         let mut attempts = self.lock();
-        if attempts.len() >= MOST_KEYS && !attempts.contains_key(key) {
+        if attempts.len() >= MOST_KEYS && !attempts.contains_key(&key) {
             self.forget_some(&mut attempts, now);
         }
-        let entry =
-            attempts.entry(key.to_owned()).or_insert(Attempts { count: 0, first: now });
-        if now >= entry.first + self.span {
+        let entry = attempts.entry(key).or_insert(Attempts { count: 0, first: now });
+        if now - entry.first >= self.span {
             *entry = Attempts { count: 0, first: now };
         }
         if entry.count >= self.limit {
-            return Err(entry.first + self.span - now);
+            return Err(self.span.saturating_sub(now - entry.first));
         }
         entry.count += 1;
         Ok(())
@@ -54,15 +57,15 @@ impl Throttle {
 
     /// Takes an attempt back: it was a good one, and does not count.
     pub fn forgive(&self, key: &str) {
-        if let Some(entry) = self.lock().get_mut(key) {
+        if let Some(entry) = self.lock().get_mut(&hash(key)) {
             entry.count = entry.count.saturating_sub(1);
         }
     }
 
     /// Forgets what is over, or else the earliest half: seldom, so that it costs each attempt
     /// next to nothing.
-    fn forget_some(&self, attempts: &mut HashMap<String, Attempts>, now: Instant) {
-        attempts.retain(|_, entry| now < entry.first + self.span);
+    fn forget_some(&self, attempts: &mut HashMap<KeyHash, Attempts>, now: Instant) {
+        attempts.retain(|_, entry| now - entry.first < self.span);
         if attempts.len() >= MOST_KEYS {
             let mut firsts: Vec<Instant> =
                 attempts.values().map(|entry| entry.first).collect();
@@ -72,7 +75,11 @@ impl Throttle {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Attempts>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeyHash, Attempts>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn hash(key: &str) -> KeyHash {
+    Sha256::digest(key).into()
 }

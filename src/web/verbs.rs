@@ -7,11 +7,7 @@ use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
 use crate::web::multipart::File;
-use crate::web::shared::XSRF_TOKEN;
-use crate::web::xsrf::{Bearer, Provenance};
-
-/// The cookie that marks a visitor without a session, and the field of a form that holds a token.
-const XSRF: &str = "_xsrf";
+use crate::web::xsrf::{Bearer, Provenance, XSRF, XSRF_TOKEN};
 
 /// Arguments. Where a name was sent several times, the last value counts. A name that was not
 /// sent is answered 400, and the answer names it; so is a value that is not UTF-8.
@@ -162,6 +158,7 @@ impl Exchange {
             fetch_site: self.request.field("Sec-Fetch-Site"),
             origin: self.request.field("Origin"),
             host: self.request.authority(),
+            https: self.is_https(),
         };
         if provenance.is_foreign(&self.shared.settings.trusted_origins) {
             return Err(Error::http(Status::FORBIDDEN, "Another site sent this request."));
@@ -187,7 +184,7 @@ impl Exchange {
             }),
         };
         if !accepted {
-            let sentence = "The _xsrf token is not one that was given to you.";
+            let sentence = "The _xsrf token is too old, or not yours. Load the page again.";
             return Err(Error::http(Status::FORBIDDEN, sentence));
         }
         Ok(())

@@ -13,6 +13,12 @@ use sha2::Sha256;
 use crate::session::id::Key;
 use crate::token;
 
+/// The cookie that marks a visitor without a session, and the field of a form that holds a token.
+pub(crate) const XSRF: &str = "_xsrf";
+
+/// What a template calls the token. Every template may, without anybody giving it.
+pub(crate) const XSRF_TOKEN: &str = "xsrf_token";
+
 /// The key that tokens are signed with.
 pub struct Secret {
     key: Vec<u8>,
@@ -108,6 +114,8 @@ pub struct Provenance<'a> {
     pub origin: Option<&'a str>,
     /// Host.
     pub host: Option<&'a str>,
+    /// Whether it came over https, as far as is known.
+    pub https: bool,
 }
 
 impl Provenance<'_> {

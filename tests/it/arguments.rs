@@ -226,7 +226,9 @@ impl RequestHandler for NewHandler {
 
 #[tokio::test]
 async fn a_route_that_cannot_be_is_an_error_at_the_start() {
-    for pattern in ["login", "/{path...}/more", "/story-{id}", "/a}"] {
+    for pattern in
+        ["login", "/{path...}/more", "/story-{id}", "/a}", "/{a}-{b}", "/{}", "/{...}"]
+    {
         let application = Application::new([(pattern, handler::<NewHandler>)], settings());
         let Err(error) = application else { panic!("{pattern} was taken") };
         assert!(error.to_string().contains(pattern), "{error}");

@@ -1,6 +1,8 @@
 //! The tests, a module for each room of the house. `tests/README.md` tells how to read them.
 
-#![allow(missing_docs, unreachable_pub, clippy::format_push_string)]
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::format_push_string, clippy::format_collect, clippy::large_futures)]
+#![allow(clippy::similar_names)]
 
 /// The demo itself, as its binary has it.
 #[path = "../../src/main.rs"]
@@ -10,6 +12,7 @@ mod demo;
 mod support;
 
 mod templates;
+mod transcripts;
 mod xsrf;
 
 mod arguments;

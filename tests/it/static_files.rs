@@ -318,7 +318,7 @@ async fn a_file_that_changes_is_another_file_within_a_second() {
 const LARGE: usize = 3_000_000;
 
 fn write_large(folder: &Path) -> Vec<u8> {
-    let content: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
+    let content: Vec<u8> = (0..LARGE).map(|at| u8::try_from(at % 251).unwrap()).collect();
     fs::write(folder.join("large.bin"), &content).unwrap();
     content
 }

@@ -205,21 +205,21 @@ async fn a_large_store_keeps_to_its_limit() {
 
 #[tokio::test]
 async fn a_session_is_bounded_in_octets() {
-    let limits = MemoryLimits { session_octets: 10, ..MemoryLimits::default() };
+    let limits = MemoryLimits { session_octets: 74, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
-    let key = begun(&store, "a", "123456789").await;
-    let too_large = Err(Error::TooLarge { limit: 10 });
-    assert_eq!(store.set(key, "a", "1234567890").await, too_large);
+    let key = begun(&store, "a", &"1".repeat(41)).await;
+    let too_large = Err(Error::TooLarge { limit: 74 });
+    assert_eq!(store.set(key, "a", &"1".repeat(42)).await, too_large);
     assert_eq!(store.set(key, "b", "").await, too_large);
     assert_eq!(
         get(&store, key, "a").await.as_deref(),
-        Some("123456789"),
+        Some("1".repeat(41).as_str()),
         "nothing was lost"
     );
     assert_eq!(store.set(key, "a", "1").await, Ok(Some(())));
     assert_eq!(store.set(key, "b", "1234567").await, Ok(Some(())));
-    let create = store.create(self::key(), LIFETIME, "a", "1234567890").await;
-    assert_eq!(create, Err(Error::TooLarge { limit: 10 }));
+    let create = store.create(self::key(), LIFETIME, "a", &"1".repeat(42)).await;
+    assert_eq!(create, Err(Error::TooLarge { limit: 74 }));
     assert_eq!(store.len(), 1);
 }
 
