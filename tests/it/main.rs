@@ -11,6 +11,9 @@ mod demo;
 
 mod support;
 
+mod transcripts;
+mod wire;
+
 mod templates;
 mod transcripts;
 mod xsrf;

@@ -42,7 +42,7 @@ pub fn application(settings: Settings) -> Application {
     .expect("the application is whole")
 }
 
-struct HelloHandler;
+pub struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
@@ -58,7 +58,7 @@ impl RequestHandler for HelloHandler {
 
 /// Says what it was asked, a line each: method and path, the segment, every argument `name`, every
 /// field `Field`. Behind them stands the content.
-struct EchoHandler;
+pub struct EchoHandler;
 
 impl RequestHandler for EchoHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post, Method::Put];
@@ -118,7 +118,7 @@ impl RequestHandler for StreamHandler {
 }
 
 /// Forgets how the story goes on.
-struct BrokenStreamHandler;
+pub struct BrokenStreamHandler;
 
 impl RequestHandler for BrokenStreamHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];

@@ -1,0 +1,395 @@
+//! The connection where a transcript cannot tell it: time, several clients, several writes.
+//!
+//! The clock stands still and jumps to the next timer as soon as nobody has anything to do, so
+//! that a minute passes at once. Waiting for a socket lets it jump, too, and here the next timer
+//! is never farther than the store's next sweep, a second away: a time is met within a few
+//! seconds, and not to the millisecond.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use dustdevil::http::connection;
+use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Running, serve, settings};
+use crate::transcripts::{self, BrokenStreamHandler, EchoHandler, HelloHandler};
+
+const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn application(settings: Settings) -> Application {
+    Application::new(
+        [
+            ("/hello", handler::<HelloHandler>),
+            ("/echo", handler::<EchoHandler>),
+            ("/slow", handler::<SlowHandler>),
+            ("/slow-stream", handler::<SlowStreamHandler>),
+            ("/broken-stream", handler::<BrokenStreamHandler>),
+            ("/large", handler::<LargeHandler>),
+        ],
+        settings,
+    )
+    .expect("the application is whole")
+}
+
+/// Takes as many seconds as it is asked for.
+struct SlowHandler;
+
+impl RequestHandler for SlowHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let seconds = exchange.get_query_argument("seconds")?.parse().unwrap_or(0);
+        sleep(Duration::from_secs(seconds)).await;
+        exchange.write("at last")
+    }
+}
+
+/// Thinks for five seconds before each word.
+struct SlowStreamHandler;
+
+impl RequestHandler for SlowStreamHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.stream(|outlet| async move {
+            for word in ["at", "last"] {
+                sleep(Duration::from_secs(5)).await;
+                outlet.send(word).await?;
+            }
+            io::Result::Ok(())
+        })
+    }
+}
+
+/// More than any socket holds.
+const LARGE: usize = 32 * 1024 * 1024;
+
+struct LargeHandler;
+
+impl RequestHandler for LargeHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write(vec![b'a'; LARGE])
+    }
+}
+
+async fn server() -> Running {
+    serve(application(settings())).await
+}
+
+/// Whether so many seconds have passed, and not many more.
+fn is_about(seconds: u64, since: Instant) -> bool {
+    (seconds..seconds + 5).contains(&since.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_ten_seconds_from_its_first_octet() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    sleep(Duration::from_secs(30)).await;
+    let begun = Instant::now();
+    client.send("GET /hello").await;
+    sleep(Duration::from_secs(6)).await;
+    client.send(" HTTP/1.1\r\n").await;
+    let reply = client.receive().await;
+    assert_eq!(reply.status, 408);
+    assert_eq!(reply.field("Connection"), Some("close"));
+    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_has_thirty_seconds() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let begun = Instant::now();
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+        .await;
+    // Faster than the floor, and still too slow.
+    while begun.elapsed().as_secs() < 29 {
+        client.send([b'a'; 1000]).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.receive().await.status, 408);
+    assert!(is_about(30, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_may_not_trickle() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let begun = Instant::now();
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+        .await;
+    client.send([b'a'; 512]).await;
+    // Five seconds of grace, and one for each 256 octets.
+    assert_eq!(client.receive().await.status, 408);
+    assert!(is_about(7, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_without_a_word() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /hello").await.status, 200);
+    let begun = Instant::now();
+    assert!(client.is_closed().await);
+    assert!(is_about(60, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stops_reading_is_dropped() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    sleep(Duration::from_secs(40)).await;
+    let came = client.rest().await.len();
+    assert!(came > 0 && came < LARGE, "{came} octets");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_no_room_waits_until_somebody_leaves() {
+    let settings = Settings { connections: 2, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut first = server.connect().await;
+    let mut second = server.connect().await;
+    assert_eq!(first.ask("GET /hello").await.status, 200);
+    assert_eq!(second.ask("GET /hello").await.status, 200);
+    let mut third = server.connect().await;
+    third.send(HELLO).await;
+    let waited = timeout(Duration::from_secs(10), third.receive()).await;
+    assert!(waited.is_err(), "nobody answers the third client yet");
+    assert_eq!(first.ask("GET /hello").await.status, 200);
+    drop(second);
+    assert_eq!(third.receive().await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_closes_idle_connections() {
+    let mut server = server().await;
+    let mut used = server.connect().await;
+    let mut fresh = server.connect().await;
+    assert_eq!(used.ask("GET /hello").await.status, 200);
+    let begun = Instant::now();
+    server.tell_to_stop();
+    assert!(used.is_closed().await);
+    assert!(fresh.is_closed().await);
+    server.stop().await;
+    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_answers_what_it_has_begun() {
+    let mut server = server().await;
+    let mut client = server.connect().await;
+    client.send("GET /slow?seconds=8 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    sleep(Duration::from_secs(3)).await;
+    server.tell_to_stop();
+    let reply = client.receive().await;
+    assert_eq!(reply.text(), "at last");
+    assert_eq!(reply.field("Connection"), Some("close"));
+    assert!(client.is_closed().await);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_waits_ten_seconds_at_most() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    client.send("GET /slow?seconds=50 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    sleep(Duration::from_secs(3)).await;
+    let begun = Instant::now();
+    server.stop().await;
+    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n")
+        .await;
+    for _ in 0..64 {
+        client.send([b'a'; 16 * 1024]).await;
+    }
+    assert_eq!(client.receive().await.status, 413);
+    assert!(client.is_closed().await);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_harms_nobody_else() {
+    let server = serve(transcripts::application(settings())).await;
+    let mut before = server.connect().await;
+    assert_eq!(before.ask("GET /hello").await.status, 200);
+    assert_eq!(server.connect().await.ask("GET /panic").await.status, 500);
+    assert_eq!(before.ask("GET /hello").await.status, 200);
+    assert_eq!(server.connect().await.ask("GET /hello").await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
+    let server = server().await;
+    for slow in ["/slow?seconds=8", "/slow-stream"] {
+        let mut client = server.connect().await;
+        let begun = Instant::now();
+        client.send(format!("{HELLO}GET {slow} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(client.receive().await.text(), "Hello, world!");
+        assert!(is_about(0, begun), "{:?}", begun.elapsed());
+        client.receive().await;
+        assert!(begun.elapsed().as_secs() >= 8, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_takes_no_other_with_it() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    client
+        .send(format!("{HELLO}GET /broken-stream HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        .await;
+    assert_eq!(client.receive().await.text(), "Hello, world!");
+    assert_eq!(client.receive_head().await.status, 200);
+    assert_eq!(client.rest().await, b"5\r\nonce \r\n");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_of_a_stream_is_whole_before_the_next_is_made() {
+    let server = server().await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let begun = Instant::now();
+    socket
+        .write_all(b"GET /slow-stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut came = Vec::new();
+    while !came.ends_with(b"2\r\nat\r\n") {
+        assert!(socket.read_buf(&mut came).await.unwrap() > 0, "more comes");
+    }
+    assert!(is_about(5, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_head_may_come_octet_by_octet() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    for octet in HELLO.bytes() {
+        client.send([octet]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.receive().await.text(), "Hello, world!");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_line_is_refused_before_the_head_is_whole() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let begun = Instant::now();
+    client.send("BR").await;
+    sleep(Duration::from_secs(1)).await;
+    client.send("EW /hello HTTP/1.1\r\n").await;
+    assert_eq!(client.receive().await.status, 501);
+    assert!(is_about(1, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let settings = Settings { connections: 1, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut client = server.connect().await;
+    for _ in 0..500 {
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
+    let (mut client, socket) = duplex(64 * 1024);
+    client.write_all(HELLO.repeat(20).as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let writes = Arc::new(AtomicUsize::new(0));
+    let counting = Counting { socket, writes: Arc::clone(&writes) };
+    let application = application(settings());
+    let (_drain, draining) = watch::channel(false);
+    let peer = "127.0.0.1:50000".parse().unwrap();
+    let limits = &application.settings().limits;
+    connection::serve(counting, peer, &application, limits, draining).await;
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("Hello, world!").count(), 20);
+    assert_eq!(writes.load(Ordering::Relaxed), 1);
+}
+
+/// A socket that counts what is written to it, in writes.
+struct Counting {
+    socket: DuplexStream,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, octets)
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.socket).poll_write(context, octets)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
