@@ -11,6 +11,7 @@ mod demo;
 
 mod support;
 
+mod properties;
 mod transcripts;
 mod wire;
 
