@@ -55,7 +55,7 @@ proptest! {
         for (name, value) in &fields {
             octets.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
-        for length in length {
+        if let Some(length) = length {
             octets.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         octets.extend_from_slice(b"\r\n");

@@ -238,7 +238,7 @@ async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
         .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n")
         .await;
     for _ in 0..64 {
-        client.send([b'a'; 16 * 1024]).await;
+        client.send(vec![b'a'; 16 * 1024]).await;
     }
     assert_eq!(client.receive().await.status, 413);
     assert!(client.is_closed().await);
