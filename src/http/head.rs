@@ -115,7 +115,7 @@ impl Facts {
     fn note(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), Refusal> {
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
-                if value.is_empty() || !target::is_authority(value) {
+                if !target::is_authority(value) {
                     return Err(Refusal::bad("The Host field names no valid host."));
                 }
                 self.hosts += 1;

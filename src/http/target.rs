@@ -62,7 +62,7 @@ fn authority(octets: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
     let start = scheme.len();
     let length = octets[start..].iter().position(|&octet| matches!(octet, b'/' | b'?'));
     let end = length.map_or(octets.len(), |length| start + length);
-    if start == end || !is_authority(&octets[start..end]) {
+    if !is_authority(&octets[start..end]) {
         return Err(Refusal::bad("The request target names no valid host."));
     }
     Ok(Some(start..end))
@@ -88,7 +88,7 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// ```text
 /// Host = uri-host [ ":" port ]
 /// ```
-/// An address of version 6 stands in brackets; nobody logs in here, so there is no `user@`.
+/// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets; nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
     let bracket = octets.iter().position(|&octet| octet == b']');
     let (host, port) = match bracket {
@@ -103,7 +103,8 @@ pub fn is_authority(octets: &[u8]) -> bool {
         let address = address.and_then(|address| std::str::from_utf8(address).ok());
         address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
     } else {
-        percent_escapes_are_whole(host)
+        !host.is_empty()
+            && percent_escapes_are_whole(host)
             && host.iter().all(|octet| {
                 octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(octet)
             })

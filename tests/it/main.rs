@@ -1,7 +1,7 @@
 //! The tests, a module for each room of the house. `tests/README.md` tells how to read them.
 
 #![allow(missing_docs, unreachable_pub)]
-#![allow(clippy::format_push_string, clippy::format_collect, clippy::large_futures)]
+#![allow(clippy::format_push_string, clippy::format_collect)]
 #![allow(clippy::similar_names)]
 
 /// The demo itself, as its binary has it.
@@ -11,19 +11,16 @@ mod demo;
 
 mod support;
 
-mod properties;
-mod transcripts;
-mod wire;
-
-mod templates;
-mod transcripts;
-mod xsrf;
-
 mod arguments;
 mod handlers;
 mod house;
 mod login;
+mod properties;
 mod readme;
 mod sessions;
 mod static_files;
 mod store_contract;
+mod templates;
+mod transcripts;
+mod wire;
+mod xsrf;

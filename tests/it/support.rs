@@ -157,11 +157,6 @@ impl Client {
         self.socket.write_all(octets.as_ref()).await.expect("octets sent");
     }
 
-    /// Says that no more will be sent.
-    pub async fn half_close(&mut self) {
-        self.socket.shutdown().await.expect("half closed");
-    }
-
     /// One response to anything but HEAD.
     pub async fn receive(&mut self) -> Reply {
         let head = self.receive_head().await;
@@ -237,15 +232,10 @@ impl Client {
         self.rest().await.is_empty()
     }
 
+    /// Waits for more octets. A reset is an end like any other.
     async fn more(&mut self) -> bool {
-        let mut octets = [0; 16 * 1024];
-        match self.socket.read(&mut octets).await {
-            Ok(0) | Err(_) => false,
-            Ok(read) => {
-                self.input.extend_from_slice(&octets[..read]);
-                true
-            }
-        }
+        self.input.reserve(16 * 1024);
+        self.socket.read_buf(&mut self.input).await.is_ok_and(|read| read > 0)
     }
 
     /// Sends a request without content and receives its response. `request` is a request line
