@@ -88,7 +88,8 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// ```text
 /// Host = uri-host [ ":" port ]
 /// ```
-/// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets; nobody logs in here, so there is no `user@`.
+/// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
+/// nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
     let bracket = octets.iter().position(|&octet| octet == b']');
     let (host, port) = match bracket {
