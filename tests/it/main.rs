@@ -12,9 +12,12 @@ mod demo;
 mod support;
 
 mod arguments;
+mod command;
+mod curl;
 mod handlers;
 mod house;
 mod login;
+mod process;
 mod properties;
 mod readme;
 mod sessions;

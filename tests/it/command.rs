@@ -1,0 +1,210 @@
+//! The command line, as whoever types it meets it: what it refuses, how it ends, what it logs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use dustdevil::http::date;
+
+use crate::process::{Process, command};
+use crate::support::{Client, Visitor, project};
+
+#[test]
+fn help_tells_what_there_is() {
+    let ended = Process::start(&mut command(["--help"])).wait();
+    assert!(ended.status.success());
+    assert!(ended.log.is_empty(), "{:?}", ended.log);
+    let help = ended.output.join("\n");
+    for flag in ["--port", "--address", "--static-path", "--template-path", "--store"] {
+        assert!(help.contains(flag), "{flag} is not in\n{help}");
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    let sentence = "invalid option '--colour'; --help tells what there is";
+    assert_eq!(refusal(["--colour", "red"]), sentence);
+}
+
+#[test]
+fn a_port_that_is_none_is_refused() {
+    let sentence = "--port takes 0 to 65535, not 65536";
+    assert_eq!(refusal(["--port", "65536"]), sentence);
+}
+
+#[test]
+fn a_store_that_nobody_knows_is_refused() {
+    assert!(refusal(["--store", "nonsense"]).starts_with("--store takes memory"));
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let sentence = refusal(["--port", &address.port().to_string()]);
+    assert!(sentence.starts_with(&format!("cannot listen on {address}: ")), "{sentence}");
+}
+
+#[test]
+fn a_folder_that_is_missing_is_refused() {
+    let sentence = refusal(["--template-path", "no/such/pages"]);
+    assert!(sentence.starts_with("the template folder no/such/pages: "), "{sentence}");
+    let sentence = refusal(["--static-path", "no/such/files"]);
+    assert!(sentence.starts_with("the static folder no/such/files: "), "{sentence}");
+}
+
+#[test]
+fn a_broken_template_is_refused() {
+    let views = views_with("broken", "main.html", "<h1>\n{{ oops");
+    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(sentence.ends_with("main.html:2: {{ without }}"), "{sentence}");
+}
+
+#[test]
+fn a_template_that_asks_for_what_nobody_gives_is_refused() {
+    let views = views_with("misspelt", "login.html", "<p>{{ mesage }}</p>");
+    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(
+        sentence.ends_with("login.html: nobody gives the name \"mesage\""),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn it_starts_in_any_folder() {
+    let demo = Process::start(command::<&str>([]).current_dir(std::env::temp_dir()));
+    let mut visitor = visitor(demo.address());
+    assert_eq!(visitor.log_in().await.field("Location"), Some("/main"));
+    let page = visitor.get("/main").await;
+    assert!(page.text().contains("this is main page"), "{page:?}");
+    assert_eq!(visitor.get("/static/site.css").await.status, 200);
+}
+
+#[tokio::test]
+async fn either_signal_ends_it_well() {
+    for signal in ["INT", "TERM"] {
+        let demo = Process::start(&mut command::<&str>([]));
+        let mut idle = Client::connect(demo.address()).await;
+        assert_eq!(idle.ask("GET /hello").await.status, 200);
+        demo.signal(signal);
+        assert!(demo.wait().status.success(), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_before_it_ends() {
+    let demo = Process::start(&mut command::<&str>([]));
+    let (mut client, content) = begin_to_log_in(demo.address()).await;
+    tell_to_stop(&demo).await;
+    client.send(content).await;
+    let reply = client.receive().await;
+    assert_eq!((reply.status, reply.field("Location")), (302, Some("/main")));
+    assert_eq!(reply.field("Connection"), Some("close"));
+    drop(client);
+    assert!(demo.wait().status.success());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let demo = Process::start(&mut command::<&str>([]));
+    let (mut client, _) = begin_to_log_in(demo.address()).await;
+    tell_to_stop(&demo).await;
+    demo.signal("TERM");
+    assert!(client.is_closed().await, "nobody has answered");
+    let ended = demo.wait();
+    assert_eq!(ended.status.code(), Some(1));
+    let sentence = "dustdevil: stopped before every request was answered";
+    assert_eq!(ended.log.last().map(String::as_str), Some(sentence));
+}
+
+#[tokio::test]
+async fn a_line_of_the_log_is_tornados() {
+    let demo = Process::start(&mut command::<&str>([]));
+    visitor(demo.address()).log_in().await;
+    demo.signal("TERM");
+    let log = demo.wait().log;
+    let line = log.iter().find(|line| line.contains("POST")).expect("a line for the POST");
+    let (stamp, message) = line.split_once("] ").expect("a stamp");
+    let date = stamp.strip_prefix("[I ").and_then(date::parse);
+    assert!(date.is_some(), "{line}");
+    let time = message.strip_prefix("302 POST /login (127.0.0.1) ").expect(line);
+    let time = time.strip_suffix("ms").and_then(|time| time.split_once('.')).expect(line);
+    assert!(time.0.parse::<u64>().is_ok() && time.1.len() == 2, "{line}");
+}
+
+#[tokio::test]
+async fn nothing_secret_is_in_the_log() {
+    let demo = Process::start(&mut command(["--credentials", "admin:open sesame"]));
+    let mut visitor = visitor(demo.address());
+    let form = [("username", "admin"), ("password", "open barley")];
+    visitor.fill("/login", "/login", &form).await;
+    let mut secrets: Vec<String> = visitor.cookies.values().cloned().collect();
+    let form = [("username", "admin"), ("password", "open sesame")];
+    let reply = visitor.fill("/login", "/login", &form).await;
+    assert_eq!(reply.field("Location"), Some("/main"));
+    secrets.extend(visitor.cookies.values().cloned());
+    assert_eq!(visitor.get("/main?treasure=gold").await.status, 200);
+    assert_eq!(visitor.get("/cave?treasure=gold").await.status, 404);
+
+    demo.signal("TERM");
+    let log = demo.wait().log.join("\n");
+    assert!(log.contains("200 GET /main") && log.contains("404 GET /cave"), "{log}");
+    assert!(secrets.len() >= 2, "an id before the login, and one after it");
+    secrets.extend(["barley", "sesame", "treasure", "gold"].map(String::from));
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in\n{log}");
+    }
+}
+
+/// What it says when it refuses to start: one line, and nothing else.
+fn refusal<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
+    let ended = Process::start(&mut command(arguments)).wait();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.output.is_empty(), "{:?}", ended.output);
+    let [line] = &ended.log[..] else { panic!("not one line: {:#?}", ended.log) };
+    line.strip_prefix("dustdevil: ").expect(line).to_owned()
+}
+
+/// The demo's templates, but for one of them, in a folder of the test's own.
+fn views_with(folder: &str, template: &str, source: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("command").join(folder);
+    fs::create_dir_all(&folder).unwrap();
+    for view in fs::read_dir(project("views")).unwrap() {
+        let view = view.unwrap();
+        fs::copy(view.path(), folder.join(view.file_name())).unwrap();
+    }
+    fs::write(folder.join(template), source).unwrap();
+    folder
+}
+
+fn visitor(address: SocketAddr) -> Visitor {
+    Visitor { address, cookies: BTreeMap::new() }
+}
+
+/// Sends the head of a login, and waits until the server asks for the content: from then on it
+/// is a request under way. Gives the connection, and the content that is owed.
+async fn begin_to_log_in(address: SocketAddr) -> (Client, String) {
+    let page = visitor(address).get("/login").await;
+    let mark = page.cookie("_xsrf").expect("a cookie that belongs to the token");
+    let content = format!("username=admin&password=123&_xsrf={}", page.xsrf_token());
+    let length = content.len();
+    let mut client = Client::connect(address).await;
+    client
+        .send(format!(
+            "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: _xsrf={mark}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.receive_head().await.status, 100);
+    (client, content)
+}
+
+/// Tells it to stop, and waits until it has heard: then it closes whatever is idle.
+async fn tell_to_stop(demo: &Process) {
+    let mut idle = Client::connect(demo.address()).await;
+    assert_eq!(idle.ask("GET /hello").await.status, 200);
+    demo.signal("TERM");
+    assert!(idle.is_closed().await);
+}

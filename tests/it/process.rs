@@ -1,0 +1,104 @@
+//! The demo as a process of its own, as whoever types its name meets it.
+
+use std::cell::OnceCell;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long a process may be silent before it is taken to be stuck. No test that holds waits
+/// for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A demo that was started. It is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    address: OnceCell<SocketAddr>,
+    output: Receiver<String>,
+    log: Receiver<String>,
+}
+
+/// What is left of a process.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// What it printed; without the line with its address, if that was asked for.
+    pub output: Vec<String>,
+    /// What it said on standard error.
+    pub log: Vec<String>,
+}
+
+/// The command that starts the demo on any port that is free, unless the arguments say
+/// otherwise.
+pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dustdevil"));
+    command.args(["--port", "0"]).args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Process {
+        let command =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the demo starts");
+        let output = lines(child.stdout.take().expect("standard output is piped"));
+        let log = lines(child.stderr.take().expect("standard error is piped"));
+        Process { child, address: OnceCell::new(), output, log }
+    }
+
+    /// Where it listens. Waits until it says so.
+    pub fn address(&self) -> SocketAddr {
+        *self.address.get_or_init(|| {
+            let line = self.output.recv_timeout(PATIENCE).expect("a line with an address");
+            let address = line.strip_prefix("dustdevil listens on http://");
+            address.and_then(|address| address.parse().ok()).expect(&line)
+        })
+    }
+
+    /// Sends it a signal: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        let sent = kill.args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("the command kill").success(), "{name} was not sent");
+    }
+
+    /// Waits until it ends.
+    pub fn wait(mut self) -> Ended {
+        let (output, log) = (rest(&self.output), rest(&self.log));
+        Ended { status: self.child.wait().expect("a status"), output, log }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads lines while the test does something else, so that a process with much to say need not
+/// wait until it is listened to.
+fn lines(source: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(source).lines().map_while(Result::ok);
+        // Once nobody wants to know any more, the rest is read all the same.
+        lines.for_each(|line| drop(sender.send(line)));
+    });
+    receiver
+}
+
+/// All that is still to come.
+fn rest(lines: &Receiver<String>) -> Vec<String> {
+    let mut rest = Vec::new();
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => rest.push(line),
+            Err(RecvTimeoutError::Disconnected) => return rest,
+            Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {rest:#?}"),
+        }
+    }
+}
