@@ -9,7 +9,7 @@
 pub(crate) mod options;
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -268,13 +268,15 @@ async fn main() -> ExitCode {
 
 async fn serve(options: Options) -> Result {
     start_log();
-    let address = (options.address, options.port);
+    let address = SocketAddr::from((options.address, options.port));
     let hint = options.hint();
     let application = make_app(options)?;
-    let server = application.listen(address).await.map_err(|error| {
-        Error::Setup(format!("cannot listen on {}:{}: {error}", address.0, address.1))
-    })?;
+    let server = application
+        .listen(address)
+        .await
+        .map_err(|error| Error::Setup(format!("cannot listen on {address}: {error}")))?;
     let url = format!("http://{}", server.local_addr()?);
+    let running = server.run();
     let mut out = std::io::stdout();
     // Whoever started it may have closed its output; it serves all the same.
     let _ = writeln!(
@@ -287,7 +289,7 @@ async fn serve(options: Options) -> Result {
          \x20 Ctrl-C               stops it",
     );
     let _ = out.flush();
-    Ok(server.run().await?)
+    Ok(running.await?)
 }
 
 /// Log lines as Tornado has them: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`.

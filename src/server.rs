@@ -47,8 +47,15 @@ impl Server {
 
     /// Serves until the process is told to stop, by SIGINT (Ctrl-C) or SIGTERM. See
     /// [`run_until`](Server::run_until). Told a second time, it stops at once, with an error.
-    pub async fn run(self) -> io::Result<()> {
-        let mut signals = Signals::new()?;
+    ///
+    /// It listens for signals from the call on, and not only once it is awaited: whoever is told
+    /// in between that the server is there may already tell it to stop.
+    pub fn run(self) -> impl Future<Output = io::Result<()>> {
+        let signals = Signals::new();
+        async { self.run_until_told(signals?).await }
+    }
+
+    async fn run_until_told(self, mut signals: Signals) -> io::Result<()> {
         let (first, told) = oneshot::channel();
         let insist = async {
             signals.next().await;
@@ -77,8 +84,8 @@ impl Server {
             () = accept(&listener, &application, &draining, &mut connections) => {}
             () = sweep(application.session_store()) => {}
         }
-        drop((listener, draining));
         drain.send_replace(true);
+        drop(listener);
         let drain_time = application.settings().drain_time;
         let all = async { while connections.join_next().await.is_some() {} };
         if timeout(drain_time, all).await.is_err() {

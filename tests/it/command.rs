@@ -85,10 +85,16 @@ async fn it_starts_in_any_folder() {
 async fn either_signal_ends_it_well() {
     for signal in ["INT", "TERM"] {
         let demo = Process::start(&mut command::<&str>([]));
+        // It listens for signals before it says where it listens for clients.
+        demo.address();
+        demo.signal(signal);
+        assert!(demo.wait().status.success(), "{signal}");
+
+        let demo = Process::start(&mut command::<&str>([]));
         let mut idle = Client::connect(demo.address()).await;
         assert_eq!(idle.ask("GET /hello").await.status, 200);
         demo.signal(signal);
-        assert!(demo.wait().status.success(), "{signal}");
+        assert!(demo.wait().status.success(), "{signal} with an idle client");
     }
 }
 
