@@ -97,7 +97,7 @@ impl Application {
         if path == "*" {
             return handler::<ServerHandler>;
         }
-        if route::decode(path).is_none() {
+        if path.contains('%') && route::decode(path).is_none() {
             return handler::<BadPathHandler>;
         }
         for route in &self.routes {
