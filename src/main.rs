@@ -255,7 +255,7 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
 async fn main() -> ExitCode {
     match Options::from_arguments(std::env::args_os()) {
         Ok(Wish::Help) => {
-            print!("{}", options::HELP);
+            say(options::HELP);
             ExitCode::SUCCESS
         }
         Ok(Wish::Serve(options)) => match serve(options).await {
@@ -277,18 +277,14 @@ async fn serve(options: Options) -> Result {
         .map_err(|error| Error::Setup(format!("cannot listen on {address}: {error}")))?;
     let url = format!("http://{}", server.local_addr()?);
     let running = server.run();
-    let mut out = std::io::stdout();
-    // Whoever started it may have closed its output; it serves all the same.
-    let _ = writeln!(
-        out,
+    say(&format!(
         "dustdevil listens on {url}\n\
          \x20 open it and log in as {hint}, or try\n\
          \x20 curl -i {url}/hello\n\
          \x20 curl -i {url}/main\n\
          \x20 make curl            the whole story, told with curl\n\
-         \x20 Ctrl-C               stops it",
-    );
-    let _ = out.flush();
+         \x20 Ctrl-C               stops it\n",
+    ));
     Ok(running.await?)
 }
 
@@ -309,7 +305,14 @@ fn start_log() {
         .init();
 }
 
+/// Prints, if there is anybody to print for: whoever started it may have closed its output, or
+/// filled their disk, and is served all the same.
+fn say(text: &str) {
+    let mut output = std::io::stdout();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
 fn fail(sentence: &str) -> ExitCode {
-    eprintln!("dustdevil: {sentence}");
+    let _ = writeln!(std::io::stderr(), "dustdevil: {sentence}");
     ExitCode::FAILURE
 }

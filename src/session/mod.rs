@@ -165,8 +165,12 @@ impl Session {
     /// request wrote in between, `change` is called again with what it wrote. Gives the new
     /// value, or nothing where the session has ended.
     ///
-    /// ```ignore
-    /// let visits = session.update("visits", |visits| visits.unwrap_or(0) + 1).await?;
+    /// ```
+    /// # async fn example(session: dustdevil::Session) -> dustdevil::Result {
+    /// let count = |visits: Option<u32>| visits.unwrap_or(0) + 1;
+    /// let visits = session.update("visits", count).await?;
+    /// # Ok(())
+    /// # }
     /// ```
     pub async fn update<T: FromStr + ToString>(
         &self,
