@@ -12,15 +12,17 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::http::head::parse_fields;
+use crate::http::head::{is_text_octet, parse_fields};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
-/// Octets of the lines that hold chunk sizes, over and above what a chunk's data pays for.
+/// Octets of size lines beyond one for each octet of data.
 const OVERHEAD: usize = 16 * 1024;
 
-/// Octets of a trailer section, and how many fields it may have.
+/// Octets of a trailer section.
 const TRAILERS: usize = 8 * 1024;
+
+/// Fields of a trailer section.
 const TRAILER_FIELDS: usize = 32;
 
 /// Takes chunked content apart, as far as it has arrived.
@@ -111,10 +113,9 @@ impl Decoder {
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
-    let is_text = |&octet: &u8| octet == b'\t' || (octet >= b' ' && octet != 0x7f);
     let extended = extensions.trim_ascii_start().first();
     if !extensions.is_empty()
-        && (extended != Some(&b';') || !extensions.iter().all(is_text))
+        && (extended != Some(&b';') || !extensions.iter().copied().all(is_text_octet))
     {
         return Err(Refusal::bad("A chunk's size is not a hexadecimal number."));
     }

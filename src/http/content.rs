@@ -1,4 +1,4 @@
-//! Content (RFC 9112 section 6): where it ends, and reading it.
+//! Content (RFC 9112 section 6): reading it, within its limits.
 
 use std::io;
 use std::pin::Pin;
@@ -114,9 +114,10 @@ impl<'c, S: Socket> Content<'c, S> {
     /// Tells a client that waits for it to go on. One whose content comes already did not wait.
     async fn invite(&mut self) -> io::Result<()> {
         if self.expects_continue && self.wire.input.is_empty() {
-            self.wire.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.wire.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.wire.flush().await?;
         }
-        self.wire.flush().await
+        Ok(())
     }
 
     async fn read_length(&mut self, length: usize) -> Result<Bytes, ContentError> {
@@ -132,16 +133,16 @@ impl<'c, S: Socket> Content<'c, S> {
         let begun = Instant::now();
         let mut decoder = Decoder::default();
         let mut content = BytesMut::new();
-        while !decoder.decode(&mut self.wire.input, &mut content)? {
+        loop {
+            let is_whole = decoder.decode(&mut self.wire.input, &mut content)?;
             if content.len() > self.limits.content {
                 return Err(too_large().into());
             }
+            if is_whole {
+                return Ok(content.freeze());
+            }
             self.read_more(begun, content.len(), READ_AHEAD).await?;
         }
-        if content.len() > self.limits.content {
-            return Err(too_large().into());
-        }
-        Ok(content.freeze())
     }
 
     /// Waits for more octets, as long as the two time limits allow.

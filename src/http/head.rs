@@ -1,25 +1,17 @@
 //! The lines of a head (RFC 9112 sections 3 and 5): the request line and the fields, and what they
 //! say of the message itself.
 
-use crate::http::framing::Framing;
+use crate::http::framing::{Framing, FramingFields};
 use crate::http::limits::Limits;
 use crate::http::method::Method;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{self, Target};
+use crate::http::version::Version;
 
 /// How many fields are looked for at first. Nearly no head has more, and room for few is made
 /// ready faster than room for many.
 const USUAL_FIELDS: usize = 32;
-
-/// The version of a request, as far as it changes anything (RFC 9112 section 2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// No chunked content; connections end unless `keep-alive` is asked for.
-    Http10,
-    /// And whatever minor version may come behind it.
-    Http11,
-}
 
 /// Some octets of the head.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +28,7 @@ pub(crate) struct Field {
 }
 
 impl Span {
-    /// Heads are far smaller than 4 GiB, so 32 bits do.
+    /// 32 bits do: no head is 4 GiB, whatever its limit says.
     #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn new(start: usize, end: usize) -> Span {
         Span { start: start as u32, end: end as u32 }
@@ -47,160 +39,131 @@ impl Span {
         &input[self.start as usize..self.end as usize]
     }
 
-    /// The place of `part` in what begins `offset` octets before `whole`.
+    /// Where `part`, a slice of `whole`, lies in the input; `whole` begins at `offset`.
     fn of(part: &[u8], whole: &[u8], offset: usize) -> Span {
         let start = part.as_ptr() as usize - whole.as_ptr() as usize + offset;
         Span::new(start, start + part.len())
     }
 }
 
-/// What the fields say about the message itself, gathered in one pass over them.
+/// The fields of a head, and what they say of the message itself, gathered in one pass.
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) fields: Vec<Field>,
-    hosts: usize,
     pub(crate) host: Option<Span>,
-    content_lengths: usize,
-    content_length: Option<u64>,
-    transfer_codings: Vec<Span>,
+    framing_fields: FramingFields,
     close: bool,
     keep_alive: bool,
-    pub(crate) expects_continue: bool,
+    expects_continue: bool,
 }
 
 impl Facts {
     /// Reads the field lines at the front of `octets`, which begin at `offset` of the input.
-    /// Gives their length, the empty line at their end included.
-    pub(crate) fn read_fields(
-        &mut self,
+    /// Gives them with their length, the empty line at their end included; `None` if that has
+    /// not arrived.
+    pub(crate) fn read(
         octets: &[u8],
         offset: usize,
         limits: &Limits,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Option<(Facts, usize)>, Refusal> {
         let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
         match parse_fields(octets, &mut few[..limits.fields.min(USUAL_FIELDS)]) {
             Err(refusal)
                 if refusal.status == Status::REQUEST_HEADER_FIELDS_TOO_LARGE
                     && limits.fields > USUAL_FIELDS =>
             {
-                let mut many = vec![httparse::EMPTY_HEADER; limits.fields];
-                self.note_all(parse_fields(octets, &mut many)?, octets, offset)
+                // The shortest field line has four octets, so there can be no more than this.
+                let most = limits.fields.min(octets.len() / 4 + 1);
+                let mut many = vec![httparse::EMPTY_HEADER; most];
+                Facts::note_all(parse_fields(octets, &mut many)?, octets, offset)
             }
-            parsed => self.note_all(parsed?, octets, offset),
+            parsed => Facts::note_all(parsed?, octets, offset),
         }
     }
 
     fn note_all(
-        &mut self,
         parsed: Option<(usize, &[httparse::Header<'_>])>,
         octets: &[u8],
         offset: usize,
-    ) -> Result<Option<usize>, Refusal> {
-        let Some((length, headers)) = parsed else {
-            return Ok(None);
-        };
-        self.fields.reserve_exact(headers.len());
+    ) -> Result<Option<(Facts, usize)>, Refusal> {
+        let Some((length, headers)) = parsed else { return Ok(None) };
+        let fields = Vec::with_capacity(headers.len());
+        let mut facts = Facts { fields, ..Facts::default() };
         for header in headers {
+            let name = Span::of(header.name.as_bytes(), octets, offset);
             let value = Span::of(header.value, octets, offset);
-            self.fields.push(Field {
-                name: Span::of(header.name.as_bytes(), octets, offset),
-                value,
-            });
-            self.note(header.name, header.value, value)?;
+            facts.fields.push(Field { name, value });
+            facts.note(header.name, header.value, value)?;
         }
-        Ok(Some(length))
+        Ok(Some((facts, length)))
     }
 
-    /// Takes notice of the few fields that concern the message itself.
+    /// Takes notice of the few fields that concern the message itself. Lengths are compared
+    /// first, for few names get past that.
     fn note(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), Refusal> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                if !target::is_authority(value) {
-                    return Err(Refusal::bad("The Host field names no valid host."));
-                }
-                self.hosts += 1;
-                self.host = Some(span);
-            }
-            6 if name.eq_ignore_ascii_case("expect") => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    let sentence = "The only expectation met here is 100-continue.";
-                    return Err(Refusal::new(Status::EXPECTATION_FAILED, sentence));
-                }
-                self.expects_continue = true;
-            }
+            4 if name.eq_ignore_ascii_case("host") => self.note_host(value, span),
+            6 if name.eq_ignore_ascii_case("expect") => self.note_expect(value),
             10 if name.eq_ignore_ascii_case("connection") => {
-                for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
+                self.note_connection(value);
+                Ok(())
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
-                self.content_lengths += 1;
-                self.content_length = Some(content_length(value)?);
+                self.framing_fields.content_length(value)
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.transfer_codings.push(span);
+                self.framing_fields.transfer_encoding(value)
             }
-            _ => {}
+            _ => Ok(()),
+        }
+    }
+
+    fn note_host(&mut self, value: &[u8], span: Span) -> Result<(), Refusal> {
+        if self.host.replace(span).is_some() {
+            return Err(Refusal::bad("There is more than one Host field."));
+        }
+        if !target::is_authority(value) {
+            return Err(Refusal::bad("The Host field names no valid host."));
         }
         Ok(())
     }
 
-    /// RFC 9112 section 3.2: exactly one Host; version 1.0 may do without.
-    pub(crate) fn check(&self, version: Version) -> Result<(), Refusal> {
-        if self.hosts > 1 {
-            return Err(Refusal::bad("There is more than one Host field."));
+    fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if !value.eq_ignore_ascii_case(b"100-continue") {
+            let sentence = "The only expectation met here is 100-continue.";
+            return Err(Refusal::new(Status::EXPECTATION_FAILED, sentence));
         }
-        if self.hosts == 0 && version == Version::Http11 {
+        self.expects_continue = true;
+        Ok(())
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112 section 3.2: there is a Host field, but in version 1.0 there need not be.
+    pub(crate) fn check_host(&self, version: Version) -> Result<(), Refusal> {
+        if self.host.is_none() && version == Version::Http11 {
             return Err(Refusal::bad("There is no Host field."));
         }
         Ok(())
     }
 
-    /// RFC 9112 section 6.3, with no benefit of any doubt: where two readers could see two
-    /// lengths, there is no request.
-    pub(crate) fn framing(
-        &self,
-        version: Version,
-        input: &[u8],
-    ) -> Result<Framing, Refusal> {
-        if self.content_lengths > 1 {
-            return Err(Refusal::bad("There is more than one Content-Length."));
-        }
-        let [coding] = self.transfer_codings[..] else {
-            if self.transfer_codings.len() > 1 {
-                return Err(Refusal::bad("There is more than one Transfer-Encoding."));
-            }
-            return Ok(match self.content_length {
-                None | Some(0) => Framing::Empty,
-                Some(length) => Framing::Length(length),
-            });
-        };
-        if self.content_length.is_some() {
-            return Err(Refusal::bad(
-                "Both Content-Length and Transfer-Encoding are there.",
-            ));
-        }
-        if version == Version::Http10 {
-            return Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding."));
-        }
-        let coding = coding.octets(input);
-        if coding.eq_ignore_ascii_case(b"chunked") {
-            return Ok(Framing::Chunked);
-        }
-        let mut codings = coding.split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        if codings.next_back().is_some_and(is_chunked) && !codings.any(is_chunked) {
-            let sentence = "The only transfer coding known here is chunked.";
-            return Err(Refusal::new(Status::NOT_IMPLEMENTED, sentence));
-        }
-        Err(Refusal::bad(
-            "The last transfer coding of a request must be chunked, and only it.",
-        ))
+    pub(crate) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+        self.framing_fields.framing(version)
     }
 
-    pub(crate) fn persistent(&self, version: Version) -> bool {
+    /// RFC 9112 section 9.3.
+    pub(crate) fn is_persistent(&self, version: Version) -> bool {
         !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+
+    /// RFC 9110 section 10.1.1: in version 1.0, an expectation is not looked at.
+    pub(crate) fn expects_continue(&self, version: Version) -> bool {
+        self.expects_continue && version == Version::Http11
     }
 }
 
@@ -243,16 +206,9 @@ pub(crate) fn is_token_octet(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
-/// ```text
-/// Content-Length = 1*DIGIT
-/// ```
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = std::str::from_utf8(value).unwrap_or_default();
-    // `parse` would take a sign.
-    if !digits.bytes().all(|octet| octet.is_ascii_digit()) {
-        return Err(Refusal::bad("The Content-Length is not one number."));
-    }
-    digits.parse().map_err(|_| Refusal::bad("The Content-Length is not one number."))
+/// Whether an octet may stand in a value: no control character but HTAB.
+pub(crate) fn is_text_octet(octet: u8) -> bool {
+    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
 }
 
 /// Field lines as httparse reads them, which refuses a space before the colon, folded lines, and

@@ -3,13 +3,16 @@
 //! This wing turns a socket into requests and responses into octets. It knows nothing of
 //! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
 //!
-//! In reading order: the words of the protocol ([`method`], [`status`], [`limits`],
-//! [`refusal`]), the way in ([`target`], [`framing`], [`head`], [`request`],
-//! [`chunked`], [`content`]), the way out
-//! ([`response`], [`stream`], [`date`]), the two joined ([`wire`], [`connection`]), and what some
+//! In reading order: the words of the protocol ([`method`], [`version`], [`status`],
+//! [`limits`], [`refusal`]); the way in ([`target`], [`framing`], [`head`], [`request`]); the
+//! socket and its buffers (`wire`), and reading content from it ([`chunked`], [`content`]); the
+//! way out ([`response`], [`stream`], [`date`]); the two joined ([`connection`]); and what some
 //! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
 
 pub mod method;
+
+pub mod version;
+
 pub mod status;
 
 pub mod limits;
@@ -24,17 +27,17 @@ pub mod head;
 
 pub mod request;
 
-pub mod chunked;
-
 mod wire;
+
+pub mod chunked;
 
 pub mod content;
 
-pub mod response;
+pub mod date;
 
 pub mod stream;
 
-pub mod date;
+pub mod response;
 
 pub mod connection;
 

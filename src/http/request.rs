@@ -8,14 +8,17 @@
 //! The request keeps the octets of its head, and everything it knows is a place in them:
 //! no name and no value is copied.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::http::framing::Framing;
-use crate::http::head::{Facts, Field, Span, Version, request_line};
+use crate::http::head::{Facts, Field, Span, request_line};
 use crate::http::limits::Limits;
 use crate::http::method::Method;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
+use crate::http::version::Version;
 
 /// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
 const EMPTY_LINES: usize = 4;
@@ -38,61 +41,60 @@ pub struct Request {
 
 impl Request {
     /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
-    /// and leaves `input` as it is; `seen` then remembers how far it was looked at, so that a
-    /// head which trickles in is not read again for every octet, but for every line: a line that
-    /// is wrong is refused as soon as it is there. It is 0 for a new head.
+    /// and leaves `input` as it is. `seen` remembers how much was there the last time, and is 0
+    /// for a new head: a head that trickles in is not read again for every octet, but for every
+    /// line, so that a line which is wrong is refused as soon as it is there.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
-        let looked_at = std::mem::replace(seen, input.len());
-        if looked_at > 0 && !input[looked_at..].contains(&b'\n') {
-            return within_limits(input, limits).map(|()| None);
+        let is_new = *seen == 0 || input[*seen..].contains(&b'\n');
+        if is_new && let Some(request) = Request::parse_lines(input, limits)? {
+            *seen = 0;
+            return Ok(Some(request));
         }
+        *seen = input.len();
+        check_unfinished(input, limits)?;
+        Ok(None)
+    }
+
+    fn parse_lines(
+        input: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<Option<Request>, Refusal> {
         let start = empty_lines(input);
-        let Some(line) = first_line(&input[start..])? else {
-            return within_limits(input, limits).map(|()| None);
-        };
+        let Some(line) = first_line(&input[start..])? else { return Ok(None) };
         if line.len() > limits.request_line {
             return Err(line_too_long());
         }
         let (method, target, version) = request_line(line)?;
-        let fields_start = start + line.len() + 2;
-        let mut facts = Facts::default();
-        let fields = &input[fields_start..];
-        let Some(length) = facts.read_fields(fields, fields_start, limits)? else {
-            return within_limits(input, limits).map(|()| None);
-        };
-        let end = fields_start + length;
+        let fields_start = start + line.len() + "\r\n".len();
+        let facts = Facts::read(&input[fields_start..], fields_start, limits)?;
+        let Some((facts, fields_length)) = facts else { return Ok(None) };
+        let end = fields_start + fields_length;
         if end - start > limits.head {
             return Err(head_too_large());
         }
-        facts.check(version)?;
-        let target_start = start + method.as_str().len() + 1;
-        let span = |range: std::ops::Range<usize>| {
+        facts.check_host(version)?;
+        let target_start = start + method.as_str().len() + " ".len();
+        let span = |range: Range<usize>| {
             Span::new(target_start + range.start, target_start + range.end)
         };
         let authority = target.authority.map(span);
-        if disagree(authority, facts.host, input) {
-            return Err(Refusal::bad(
-                "The Host field and the request target name two hosts.",
-            ));
-        }
-        let request = Request {
+        check_agreement(authority, facts.host, input)?;
+        Ok(Some(Request {
             method,
             version,
             path: span(target.path),
             query: target.query.map(span),
             authority: authority.or(facts.host),
-            framing: facts.framing(version, input)?,
-            persistent: facts.persistent(version),
-            expects_continue: facts.expects_continue && version == Version::Http11,
+            framing: facts.framing(version)?,
+            persistent: facts.is_persistent(version),
+            expects_continue: facts.expects_continue(version),
             fields: facts.fields,
             head: input.split_to(end).freeze(),
-        };
-        *seen = 0;
-        Ok(Some(request))
+        }))
     }
 
     /// The method.
@@ -144,19 +146,20 @@ impl Request {
     }
 
     /// The values of every line of one field; names know no case.
-    pub fn field_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let matches =
-            move |(found, _): &(&[u8], _)| found.eq_ignore_ascii_case(name.as_bytes());
-        self.fields().filter(matches).map(|(_, value)| value)
+    pub fn field_values<'r, 'n>(
+        &'r self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'r [u8]> + 'n
+    where
+        'r: 'n,
+    {
+        let is_named = move |found: &[u8]| found.eq_ignore_ascii_case(name.as_bytes());
+        self.fields().filter(move |(found, _)| is_named(found)).map(|(_, value)| value)
     }
 
     /// The value of the first line of a field, if it is text.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields()
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value)
-            .next()
-            .and_then(|value| std::str::from_utf8(value).ok())
+        self.field_values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
     fn octets(&self, span: Span) -> &[u8] {
@@ -169,13 +172,21 @@ impl Request {
     }
 }
 
-/// RFC 9112 section 3.2.2 has a server ignore Host behind an absolute target. A request that
+/// By RFC 9112 section 3.2.2 a server must ignore Host when the target is absolute. A request that
 /// names two hosts is meant to be read differently by two servers; it is refused here.
-fn disagree(target: Option<Span>, host: Option<Span>, input: &[u8]) -> bool {
-    let (Some(target), Some(host)) = (target, host) else {
-        return false;
-    };
-    !target.octets(input).eq_ignore_ascii_case(host.octets(input))
+fn check_agreement(
+    target: Option<Span>,
+    host: Option<Span>,
+    input: &[u8],
+) -> Result<(), Refusal> {
+    match (target, host) {
+        (Some(target), Some(host))
+            if !target.octets(input).eq_ignore_ascii_case(host.octets(input)) =>
+        {
+            Err(Refusal::bad("The Host field and the request target name two hosts."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The method that a refused request begins with, if it has come that far.
@@ -200,12 +211,12 @@ fn empty_lines(input: &[u8]) -> usize {
 }
 
 /// Whether nothing but empty lines has arrived: the client has not begun a request.
-pub fn is_only_empty_lines(input: &[u8]) -> bool {
+pub(crate) fn is_only_empty_lines(input: &[u8]) -> bool {
     input.chunks(2).all(|pair| b"\r\n".starts_with(pair))
 }
 
 /// Whether a head that has not ended yet may go on.
-fn within_limits(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
+fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let start = empty_lines(input);
     let in_first_line = !input[start..].contains(&b'\n');
     if in_first_line && (input.len() - start).saturating_sub(1) > limits.request_line {

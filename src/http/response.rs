@@ -6,11 +6,12 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 
 use crate::http::date;
-use crate::http::head::{Version, is_token_octet};
+use crate::http::head::{is_text_octet, is_token_octet};
 use crate::http::method::Method;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
 use crate::http::stream::Stream;
+use crate::http::version::Version;
 
 /// What a request is answered with.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Response {
     pub status: Status,
     /// Its content.
     pub body: Body,
-    /// Whether the connection is to end behind it.
+    /// Whether the connection ends after it.
     pub close: bool,
     fields: Vec<(Text, Text)>,
 }
@@ -98,7 +99,7 @@ impl Response {
         Ok(())
     }
 
-    /// Sets a field whose text stands in this crate.
+    /// Sets a field that needs no check: it stands in this crate, or was checked at the start.
     pub(crate) fn set_known(&mut self, name: &'static str, value: &'static str) {
         self.remove_field(name);
         self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
@@ -220,8 +221,7 @@ const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection",
 /// RFC 9110 section 5.5: a value has no control character but HTAB.
 fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
     let is_token = !name.is_empty() && name.bytes().all(is_token_octet);
-    let is_text =
-        value.bytes().all(|octet| octet == b'\t' || (octet >= b' ' && octet != 0x7f));
+    let is_text = value.bytes().all(is_text_octet);
     let is_ours = OUR_OWN.iter().any(|ours| ours.eq_ignore_ascii_case(&name));
     if !is_token || !is_text || is_ours {
         return Err(InvalidField { name: name.into_owned() });
