@@ -23,7 +23,7 @@ pub enum Error {
     Http(HttpError),
     /// The answer is complete: send it as it is. Tornado's `Finish`.
     Finish,
-    /// The session store could not do it.
+    /// The session could not do it: 503 if its store is out of reach, and else 500.
     Session(session::Error),
     /// The client went away while its content was read. Nobody is there to be answered.
     Gone(io::Error),
@@ -46,21 +46,28 @@ pub struct HttpError {
     pub headers: Vec<(&'static str, String)>,
 }
 
+impl HttpError {
+    /// A status, and a sentence that says what was wrong.
+    pub fn new(status: Status, sentence: impl Into<Cow<'static, str>>) -> HttpError {
+        HttpError { status, sentence: sentence.into(), headers: Vec::new() }
+    }
+
+    /// With one header field more.
+    #[must_use]
+    pub fn with_header(
+        mut self,
+        name: &'static str,
+        value: impl Into<String>,
+    ) -> HttpError {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
 impl Error {
     /// An answer with `status` and a sentence that says what was wrong.
     pub fn http(status: Status, sentence: impl Into<Cow<'static, str>>) -> Error {
-        Error::Http(HttpError { status, sentence: sentence.into(), headers: Vec::new() })
-    }
-
-    /// An answer with one header field more.
-    pub fn http_with_header(
-        status: Status,
-        sentence: impl Into<Cow<'static, str>>,
-        name: &'static str,
-        value: impl Into<String>,
-    ) -> Error {
-        let headers = vec![(name, value.into())];
-        Error::Http(HttpError { status, sentence: sentence.into(), headers })
+        Error::Http(HttpError::new(status, sentence))
     }
 
     /// A fault that is the application's own: the client sees a 500, the log sees the message.
@@ -70,20 +77,15 @@ impl Error {
 
     /// What the client is told.
     pub(crate) fn answer(&self) -> HttpError {
-        let (status, sentence) = match self {
-            Error::Http(error) => return error.clone(),
-            Error::Session(session::Error::Unavailable(_)) => {
-                let sentence = "Sessions are out of reach just now.".into();
-                let headers = vec![("Retry-After", String::from("1"))];
-                return HttpError {
-                    status: Status::SERVICE_UNAVAILABLE,
-                    sentence,
-                    headers,
-                };
+        match self {
+            Error::Http(error) => error.clone(),
+            Error::Session(session::error::Error::Unavailable(_)) => {
+                let sentence = "Sessions are out of reach just now.";
+                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
+                    .with_header("Retry-After", "1")
             }
-            _ => (Status::INTERNAL_SERVER_ERROR, ""),
-        };
-        HttpError { status, sentence: sentence.into(), headers: Vec::new() }
+            _ => HttpError::new(Status::INTERNAL_SERVER_ERROR, ""),
+        }
     }
 }
 
@@ -110,6 +112,12 @@ impl std::error::Error for Error {
             Error::Other(error) => Some(&**error),
             Error::Http(_) | Error::Finish | Error::Panic | Error::Setup(_) => None,
         }
+    }
+}
+
+impl From<HttpError> for Error {
+    fn from(error: HttpError) -> Error {
+        Error::Http(error)
     }
 }
 

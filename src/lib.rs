@@ -30,8 +30,9 @@
 //!
 //! # Layout
 //!
-//! Three wings and a door. Each wing can be read without the others; to find a line's room, ask:
-//! is it in an RFC, in Tornado's manual, or in neither?
+//! Three wings and a door. `http` and `session` can each be read alone; `web` stands on both. To
+//! find a line's room, ask: is it in an RFC, in Tornado's manual, or in neither? The modules are
+//! declared in the order to read them.
 //!
 //! - [`http`]: HTTP/1.1 as RFC 9110 and RFC 9112 have it. A socket becomes requests, responses
 //!   become octets. It names nothing of `web` or `session`.
@@ -79,7 +80,7 @@ pub use crate::session::store::{Lifetime, Store};
 pub use crate::web::application::Application;
 pub use crate::web::exchange::Exchange;
 pub use crate::web::handler::{Handler, RequestHandler, handler};
-pub use crate::web::multipart::File;
+pub use crate::web::multipart::HttpFile;
 pub use crate::web::route::Route;
 pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;

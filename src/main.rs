@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! /login    GET shows the form, POST checks it     /logout   POST ends the session
-//! /main     the page behind the login              /hello    the smallest handler there is
+//! /main     the page that one logs in for          /hello    the smallest handler there is
 //! ```
 
 pub(crate) mod options;
@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 use dustdevil::http::date;
 use dustdevil::session::USERNAME;
 use dustdevil::{
-    Application, Error, Exchange, Method, RequestHandler, Result, SessionHandler, Settings,
-    Status, Throttle, escape, handler, token,
+    Application, Error, Exchange, HttpError, Method, RequestHandler, Result,
+    SessionHandler, Settings, Status, Throttle, escape, handler, token,
 };
 
 use options::{Options, Wish};
@@ -96,7 +96,7 @@ impl RequestHandler for LoginHandler {
     }
 }
 
-/// The page behind the login.
+/// The page that one logs in for.
 struct MainHandler {
     base: SessionHandler,
 }
@@ -118,7 +118,7 @@ impl RequestHandler for MainHandler {
         self.base.render(exchange, "main.html", &values).await
     }
 
-    /// The tutorial's `pass`, behind the login.
+    /// The tutorial's `pass`, for whoever is logged in.
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         self.base.authenticated(exchange).await?;
         Ok(())
@@ -146,77 +146,6 @@ impl RequestHandler for LogoutHandler {
         exchange.redirect("/login")
     }
 }
-
-/// The one who may log in.
-struct Credentials {
-    username: String,
-    password: String,
-}
-
-impl Credentials {
-    /// Compares both in any case: how long it takes tells nobody which of them was wrong.
-    fn are(&self, username: &str, password: &str) -> bool {
-        let same_name = token::same_secret(&self.username, username);
-        let same_password = token::same_secret(&self.password, password);
-        same_name && same_password
-    }
-}
-
-/// Five wrong guesses a minute at one name, and thirty at all names, from one address.
-struct LoginThrottle {
-    at_one_name: Throttle,
-    at_all_names: Throttle,
-}
-
-impl LoginThrottle {
-    fn new() -> LoginThrottle {
-        let minute = Duration::from_secs(60);
-        LoginThrottle {
-            at_one_name: Throttle::new(5, minute),
-            at_all_names: Throttle::new(30, minute),
-        }
-    }
-
-    /// Counts an attempt; 429 if it is one too many.
-    fn attempt(&self, address: IpAddr, username: &str) -> Result {
-        let (address, name) = keys(address, username);
-        let counted = self.at_all_names.attempt(&address);
-        counted.and_then(|()| self.at_one_name.attempt(&name)).map_err(|wait| {
-            let sentence = "Too many attempts to log in. Please wait a little.";
-            let seconds = (wait.as_secs() + 1).to_string();
-            let status = Status::TOO_MANY_REQUESTS;
-            Error::http_with_header(status, sentence, "Retry-After", seconds)
-        })
-    }
-
-    /// Only wrong guesses count.
-    fn forgive(&self, address: IpAddr, username: &str) {
-        let (address, name) = keys(address, username);
-        self.at_all_names.forgive(&address);
-        self.at_one_name.forgive(&name);
-    }
-}
-
-/// What attempts are counted by. In version 6 a client has not one address but a /64 of them.
-fn keys(address: IpAddr, username: &str) -> (String, String) {
-    let address = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-    };
-    let name = format!("{address} {username}");
-    (address, name)
-}
-
-/// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
-const HEADERS: &[(&str, &str)] = &[
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-         frame-ancestors 'none'; base-uri 'none'",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-];
 
 /// The application, built but not started, so that anybody can ask it a question.
 pub(crate) fn make_app(options: Options) -> Result<Application> {
@@ -287,6 +216,77 @@ async fn serve(options: Options) -> Result {
     ));
     Ok(running.await?)
 }
+
+/// The one who may log in.
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl Credentials {
+    /// Always compares both: how long it takes tells nobody which of them was wrong.
+    fn are(&self, username: &str, password: &str) -> bool {
+        let same_name = token::same_secret(&self.username, username);
+        let same_password = token::same_secret(&self.password, password);
+        same_name && same_password
+    }
+}
+
+/// Five wrong guesses a minute at one name, and thirty at all names, from one address.
+struct LoginThrottle {
+    at_one_name: Throttle,
+    at_all_names: Throttle,
+}
+
+impl LoginThrottle {
+    fn new() -> LoginThrottle {
+        let minute = Duration::from_secs(60);
+        LoginThrottle {
+            at_one_name: Throttle::new(5, minute),
+            at_all_names: Throttle::new(30, minute),
+        }
+    }
+
+    /// Counts an attempt; 429 if it is one too many.
+    fn attempt(&self, address: IpAddr, username: &str) -> Result {
+        let (address, name) = keys(address, username);
+        let counted = self.at_all_names.attempt(&address);
+        counted.and_then(|()| self.at_one_name.attempt(&name)).map_err(|wait| {
+            let sentence = "Too many attempts to log in. Please wait a little.";
+            let seconds = (wait.as_secs() + 1).to_string();
+            let status = Status::TOO_MANY_REQUESTS;
+            HttpError::new(status, sentence).with_header("Retry-After", seconds).into()
+        })
+    }
+
+    /// Only wrong guesses count.
+    fn forgive(&self, address: IpAddr, username: &str) {
+        let (address, name) = keys(address, username);
+        self.at_all_names.forgive(&address);
+        self.at_one_name.forgive(&name);
+    }
+}
+
+/// What attempts are counted by. In version 6 a client has not one address but a /64 of them.
+fn keys(address: IpAddr, username: &str) -> (String, String) {
+    let address = match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
+    };
+    let name = format!("{address} {username}");
+    (address, name)
+}
+
+/// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
+const HEADERS: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+         frame-ancestors 'none'; base-uri 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+];
 
 /// Log lines as Tornado has them: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`.
 /// `RUST_LOG=warn` and the like make it quieter.

@@ -35,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) template_path: PathBuf,
     /// `--credentials`, before the colon.
     pub(crate) username: String,
-    /// `--credentials`, behind it.
+    /// `--credentials`, after it.
     pub(crate) password: String,
 }
 

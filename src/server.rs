@@ -56,25 +56,27 @@ impl Server {
     }
 
     async fn run_until_told(self, mut signals: Signals) -> io::Result<()> {
-        let (first, told) = oneshot::channel();
-        let insist = async {
+        let (stop, stopped) = oneshot::channel();
+        let two_signals = async {
             signals.next().await;
             // Nobody listens any more if the serving is over already.
-            let _ = first.send(());
+            let _ = stop.send(());
             signals.next().await;
         };
-        let told = async {
-            let _ = told.await;
+        let one_signal = async {
+            let _ = stopped.await;
         };
         tokio::select! {
-            () = self.run_until(told) => Ok(()),
-            () = insist => Err(io::Error::other("stopped before every request was answered")),
+            () = self.run_until(one_signal) => Ok(()),
+            () = two_signals => {
+                Err(io::Error::other("stopped before every request was answered"))
+            }
         }
     }
 
-    /// Serves until `stop` is over. Then no connection is accepted any more, those that wait for
-    /// a request are closed, and those with a request under way are closed behind its answer, for
-    /// which they have the `drain_time`.
+    /// Serves until `stop` completes. Then no connection is accepted any more, those that wait
+    /// for a request are closed, and those with a request under way are closed after its answer,
+    /// for which they have the `drain_time`.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let Server { listener, application } = self;
         let (drain, draining) = watch::channel(false);
@@ -101,13 +103,14 @@ async fn accept(
     draining: &watch::Receiver<bool>,
     connections: &mut JoinSet<()>,
 ) {
-    let most = application.settings().connections.min(Semaphore::MAX_PERMITS);
+    let most = application.settings().max_connections.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(most));
     loop {
         // Room first: a client that there is no room for waits in the system's queue.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return pending().await;
         };
+        // Those that have ended are let go of.
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((socket, peer)) => {
@@ -115,7 +118,7 @@ async fn accept(
                 connections.spawn(serve(socket, peer, application, draining, permit));
             }
             // A client that was gone before it was accepted, or, which lasts longer, no file
-            // left to accept it with. Those who are in go on, and leave files behind them.
+            // left to accept it with. Those who are in go on, and leave files when they leave.
             Err(error) => {
                 warn!("a connection could not be accepted: {error}");
                 sleep(BREATH).await;

@@ -47,7 +47,7 @@ enum State {
 
 impl Decoder {
     /// Moves the data that stands in `input` to the end of `content`, and says whether that was
-    /// the last of it. What comes behind it stays in `input`.
+    /// the last of it. What comes after it stays in `input`.
     pub fn decode(
         &mut self,
         input: &mut BytesMut,

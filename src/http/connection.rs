@@ -31,7 +31,7 @@ use crate::http::status::Status;
 use crate::http::stream::Stream;
 use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
 
-/// Content up to this size is copied behind its head; larger content is sent from where it is.
+/// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
 
 /// Serves the requests that come in on `socket` until either side has had enough. Once `drain`
@@ -69,7 +69,7 @@ enum Next {
     Nothing,
 }
 
-/// What is to become of the connection behind an answer.
+/// What is to become of the connection after an answer.
 enum Then {
     /// The next request.
     KeepAlive,
@@ -165,7 +165,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         })
     }
 
-    /// Sends the content behind the head that was just written. Small answers wait for those
+    /// Sends the content after the head that was just written. Small answers wait for those
     /// that follow them; `next_request` sends them all before it waits for the client.
     async fn send(&mut self, body: Body, delimiter: Delimiter) -> io::Result<()> {
         match body {
@@ -221,17 +221,17 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// Ends the connection within an answer. What stands before that point is owed all the same,
     /// and the answers to other requests may be among it.
     async fn break_off(&mut self, why: impl Display) -> io::Result<()> {
-        warn!("an answer to {} broke off: {why}", self.peer.ip());
+        warn!(target: "dustdevil::general", "an answer to {} broke off: {why}", self.peer.ip());
         self.wire.flush().await?;
         Err(io::Error::other("the content could not be made"))
     }
 
-    /// Answers what could not be read. Where this request ends is not known, so nothing behind
+    /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
     async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
-        warn!("{} {} ({})", refusal.status.code(), refusal.sentence, self.peer.ip());
+        warn!(target: "dustdevil::general", "{} {} ({})", refusal.status.code(), refusal.sentence, self.peer.ip());
         let asked = Asked::by_refused(&self.wire.input);
-        let response = Response::sentence(refusal.status, &refusal.sentence);
+        let response = Response::sentence(refusal.status, refusal.sentence);
         let delimiter = response.delimiter(asked);
         response.write_head(self.wire.output(), asked, false);
         self.send(response.body, delimiter).await?;

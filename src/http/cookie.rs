@@ -1,4 +1,4 @@
-//! Cookies (RFC 6265bis): reading the Cookie field, writing Set-Cookie.
+//! Cookies (RFC 6265bis, draft 20): reading the Cookie field, writing Set-Cookie.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,7 +7,7 @@ use crate::http::date;
 use crate::http::head::is_token_octet;
 
 /// The values of one cookie in a Cookie field, in the order in which the browser sent them.
-/// There may be several: a cookie set for another path, or by a neighbouring domain, comes
+/// There may be several: a cookie set for another path, or by a neighboring domain, comes
 /// beside the one that was set here. What is malformed is passed over.
 pub fn values<'a>(field: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     field.split(';').filter_map(move |pair| {
@@ -24,11 +24,11 @@ fn unquote(value: &str) -> &str {
 /// Which requests from other sites carry a cookie (RFC 6265bis section 5.6.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// None.
+    /// No request from another site.
     Strict,
-    /// Following a link, but not posting a form or fetching a picture.
+    /// Those that follow a link, but not those that post a form or fetch a picture.
     Lax,
-    /// All. Browsers want `Secure` with it.
+    /// Every request. It must be `Secure`, then.
     None,
 }
 
@@ -142,19 +142,22 @@ impl SetCookie {
         (&self.name, &self.path, &self.domain) == (&other.name, &other.path, &other.domain)
     }
 
-    /// As the value of a Set-Cookie field.
-    pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
+    /// Finds what keeps it from being written.
+    pub(crate) fn check(&self) -> Result<(), InvalidCookie> {
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
+        let is_value = self.value.bytes().all(is_cookie_octet);
         let attributes = [Some(self.path.as_str()), self.domain.as_deref()];
         let are_attributes = attributes.into_iter().flatten().all(is_attribute_value);
         let is_kept = self.secure || self.same_site != SameSite::None;
-        if !is_token
-            || !self.value.bytes().all(is_cookie_octet)
-            || !are_attributes
-            || !is_kept
-        {
-            return Err(InvalidCookie { name: self.name.clone() });
+        match is_token && is_value && are_attributes && is_kept {
+            true => Ok(()),
+            false => Err(InvalidCookie { name: self.name.clone() }),
         }
+    }
+
+    /// As the value of a Set-Cookie field.
+    pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
+        self.check()?;
         let mut field = format!("{}={}; Path={}", self.name, self.value, self.path);
         if let Some(domain) = &self.domain {
             field.push_str("; Domain=");

@@ -1,4 +1,4 @@
-//! The Date field (RFC 9110 section 6.6.1).
+//! Dates as HTTP writes them (RFC 9110 section 5.6.7).
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Calls `write` with the date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn with_now(write: impl FnOnce(&str)) {
+pub(crate) fn with_now(write: impl FnOnce(&str)) {
     let now = within_reach(SystemTime::now());
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     WRITTEN.with_borrow_mut(|(written, text)| {
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Option<SystemTime> {
 }
 
 /// `time` without its fraction: as much of it as HTTP can say.
-pub fn whole_seconds(time: SystemTime) -> SystemTime {
+pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The limits of one connection. Whoever goes past one is told so, in a sentence.
+/// The limits of one connection. Past most of them there is an answer with a sentence; past the
+/// last three the connection just ends.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Octets of a request line, without its end. Past it: 414. Default: 8 KiB.
@@ -19,7 +20,7 @@ pub struct Limits {
     /// From the end of a head to the end of the content. Past it: 408. Default: 30 s.
     pub content_time: Duration,
     /// Octets of content a second, counted once the first five seconds are over. A client that
-    /// is slower on the whole is answered 408. Default: 256.
+    /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
     pub content_floor: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
     pub idle_time: Duration,

@@ -5,7 +5,7 @@
 //!
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`],
 //! [`limits`], [`refusal`]); the way in ([`target`], [`framing`], [`head`], [`request`]); the
-//! socket and its buffers (`wire`), and reading content from it ([`chunked`], [`content`]); the
+//! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]); the
 //! way out ([`response`], [`stream`], [`date`]); the two joined ([`connection`]); and what some
 //! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
 
@@ -27,7 +27,7 @@ pub mod head;
 
 pub mod request;
 
-mod wire;
+pub mod wire;
 
 pub mod chunked;
 

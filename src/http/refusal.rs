@@ -1,24 +1,23 @@
 //! A request that is refused before anyone could answer it, or while its content was read.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::http::status::Status;
 
-/// The status of a refusal, and the sentence that says what was wrong. The sentence is for the
-/// client's eyes; it never quotes what the client sent.
+/// The status of a refusal, and the sentence that says what was wrong. The sentence stands in this
+/// crate: it quotes nothing that the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status that it is answered with.
     pub status: Status,
     /// What was wrong.
-    pub sentence: Cow<'static, str>,
+    pub sentence: &'static str,
 }
 
 impl Refusal {
     /// A refusal with any status.
-    pub fn new(status: Status, sentence: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, sentence: sentence.into() }
+    pub fn new(status: Status, sentence: &'static str) -> Refusal {
+        Refusal { status, sentence }
     }
 
     /// The commonest one: 400.

@@ -116,7 +116,8 @@ impl Response {
     }
 }
 
-/// What the end of a response's content is told by (RFC 9112 section 6.3).
+/// What the end of a response's content is told by (RFC 9112 section 6.3). Beside what requests
+/// may use, it may be the end of the head or of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delimiter {
     /// The end of the head: 204, 304, and whatever answers HEAD.

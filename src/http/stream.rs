@@ -54,7 +54,7 @@ impl Stream {
         let work = work(Outlet { pieces: sender.clone() });
         let work = async move {
             if let Err(error) = work.await.map_err(Into::into) {
-                // The failure stands in line, behind the pieces that were made before it.
+                // The failure stands in line, after the pieces that were made before it.
                 let _ = sender.send(Err(error)).await;
             }
         };

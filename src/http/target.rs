@@ -8,7 +8,7 @@ use crate::http::refusal::Refusal;
 ///
 /// ```text
 /// /main?page=2                       origin-form:   path, and maybe a query
-/// http://example.com/main?page=2     absolute-form: the same behind an authority
+/// http://example.com/main?page=2     absolute-form: the same after an authority
 /// *                                  asterisk-form: OPTIONS, of the server as a whole
 /// ```
 /// Authority-form belongs to CONNECT, which no handler answers.
@@ -18,7 +18,7 @@ pub struct Target {
     pub authority: Option<Range<usize>>,
     /// From the first slash to the query. Empty where an absolute target has none: it means `/`.
     pub path: Range<usize>,
-    /// What stands behind the question mark.
+    /// What stands after the question mark.
     pub query: Option<Range<usize>>,
 }
 
@@ -43,7 +43,7 @@ impl Target {
             return Err(Refusal::bad("The request target does not begin with a slash."));
         }
         if !percent_escapes_are_whole(&octets[path.clone()]) {
-            return Err(Refusal::bad("The path has a % without two hex digits behind it."));
+            return Err(Refusal::bad("The path has a % without two hex digits after it."));
         }
         let query = question_mark.map(|at| start + at + 1..octets.len());
         Ok(Target { authority, path, query })

@@ -41,8 +41,8 @@ pub(crate) struct Wire<S> {
     pub(crate) input: BytesMut,
     /// What is to be sent, and was not yet.
     pub(crate) output: BytesMut,
-    /// Whether `input` was made large. What is left of it when it was taken looks small, and
-    /// still holds all of it.
+    /// Whether `input` was grown past `ROOM`. What remains after a split reports little capacity
+    /// but holds all of the memory, so it is not kept for others.
     input_is_large: bool,
     write_time: Duration,
 }
@@ -59,7 +59,7 @@ impl<S: Socket> Wire<S> {
     }
 
     /// Waits until more octets have come in, and says how many. 0 is the end: the client will
-    /// send no more. `wanted` is how many would be welcome.
+    /// send no more. `wanted` is how many would be welcome; 0 is as many as come.
     pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         poll_fn(|context| {
             if self.input.capacity() == 0 {
@@ -95,7 +95,7 @@ impl<S: Socket> Wire<S> {
         self.flush_with(&[][..]).await
     }
 
-    /// Sends what is to be sent, and `content` behind it without copying it: one system call
+    /// Sends what is to be sent, and `content` after it without copying it: one system call
     /// for both, as long as the socket takes them.
     pub(crate) async fn flush_with(&mut self, content: impl Buf) -> io::Result<()> {
         let mut octets = Buf::chain(&self.output[..], content);

@@ -13,9 +13,9 @@ pub enum Error {
         /// The store's limit, in octets of names and values.
         limit: usize,
     },
-    /// What is kept under this key is not of the type that was asked for.
+    /// What is kept under this name is not of the type that was asked for.
     WrongType {
-        /// The key.
+        /// The name.
         name: String,
     },
 }

@@ -9,9 +9,9 @@ use crate::token;
 
 /// What the client shows to prove that a session is its own: 128 random bits, as 32 hex digits.
 ///
-/// That nobody can guess it lies in the randomness alone. The tutorial this began with took the
-/// MD5 of the time of day; it looks the same, and is found out in seconds, because a hash hides
-/// nothing that can be guessed before it is hashed.
+/// That nobody can guess it lies in the randomness alone. The tutorial takes the MD5 of the time
+/// of day. That looks the same, and is found out in seconds, because a hash hides nothing that can
+/// be guessed before it is hashed.
 #[derive(Clone)]
 pub struct Id {
     text: [u8; 32],
@@ -26,7 +26,7 @@ pub struct Key([u8; 16]);
 
 impl Id {
     /// A new one.
-    #[expect(clippy::missing_panics_doc)] // For it does not.
+    #[expect(clippy::missing_panics_doc)] // It does not panic.
     pub fn generate() -> Id {
         let mut text = [0; 32];
         hex::encode_to_slice(token::random::<16>(), &mut text)

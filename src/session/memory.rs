@@ -16,8 +16,7 @@ use crate::session::id::Key;
 use crate::session::shard::{Entry, Millis, Shard, millis};
 use crate::session::store::{Answer, Lifetime, Store, Touched};
 
-/// One map for the whole process, as the `container` of the program this began with is one for
-/// its class.
+/// One map for the whole process, as the tutorial's `container` is one for its class.
 static CONTAINER: LazyLock<Arc<MemoryStore>> =
     LazyLock::new(|| Arc::new(MemoryStore::new(MemoryLimits::default())));
 
@@ -30,7 +29,8 @@ pub fn container() -> Arc<MemoryStore> {
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
     /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the oldest. Default: 100,000.
+    /// the oldest. From 4,096 on the limit is kept shard by shard: a session may end a little
+    /// before it, and is the oldest of its shard. Default: 100,000.
     pub sessions: usize,
     /// Octets of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.

@@ -1,7 +1,7 @@
 //! Sessions: what a server remembers of a visitor from one request to the next.
 //!
 //! A [`Session`] is live. It is not a copy that is loaded, changed and saved back whole, which
-//! loses whatever another request wrote in between; every operation names one key, and happens
+//! loses whatever another request wrote in between; every operation names one value, and happens
 //! in the store, at once and as a whole. A session that ended accepts nothing and comes back for
 //! nobody, whatever is still in flight.
 //!
@@ -34,7 +34,7 @@ pub use crate::session::store::USERNAME;
 /// Where a message waits for the next page.
 const FLASH: &str = "_flash";
 
-/// Ids that one request may claim. A browser sends one; a neighbouring domain that plays tricks
+/// Ids that one request may claim. A browser sends one; a neighboring domain that plays tricks
 /// may plant many in front of it, and is not to hide it.
 const MOST_CLAIMS: usize = 64;
 
@@ -81,15 +81,18 @@ enum Standing {
     Ended,
 }
 
-/// What the client has to be told.
+/// What the client has to be told at the end of the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum News {
+    /// What it knows still holds.
     Nothing,
+    /// The id that its session has now.
     Issue,
+    /// To forget its id.
     Withdraw,
 }
 
-/// What the client has to be told about its session's id at the end of a request.
+/// The news for the client, with the id where there is one to tell.
 #[derive(Debug)]
 pub enum Announcement {
     /// What it knows still holds.
@@ -124,29 +127,31 @@ impl Session {
         Session { inner: Arc::new(Inner { store, lifetime, gate, state }) }
     }
 
-    /// The value of a key.
+    /// The value of a name.
     pub async fn get(&self, name: &str) -> Result<Option<String>> {
         let found = self.ask(|key| self.inner.store.get(key, name)).await?;
         Ok(found.flatten())
     }
 
-    /// The value of a key, as the type that it was set from.
+    /// The value of a name, as the type that it was set from; [`Error::WrongType`] if it is not of
+    /// that type.
     pub async fn get_as<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
         self.get(name).await?.map(|value| typed(name, &value)).transpose()
     }
 
-    /// Whether there is a value under a key.
+    /// Whether a name has a value.
     pub async fn contains(&self, name: &str) -> Result<bool> {
         Ok(self.get(name).await?.is_some())
     }
 
-    /// The keys that have a value, in no order.
+    /// The names that have a value, in no order.
     pub async fn keys(&self) -> Result<Vec<String>> {
         let found = self.ask(|key| self.inner.store.keys(key)).await?;
         Ok(found.unwrap_or_default())
     }
 
-    /// Puts a value under a key, and begins a session if there is none.
+    /// Gives a name a value, and begins a session if there is none. [`Error::TooLarge`] past what
+    /// the store allows a session, and nothing is changed.
     pub async fn set(&self, name: &str, value: impl ToString) -> Result {
         let value = value.to_string();
         if !self.begin(name, &value).await? {
@@ -161,7 +166,7 @@ impl Session {
         Ok(taken.flatten())
     }
 
-    /// Puts under a key what `change` makes of its value, and loses nothing: where another
+    /// Gives a name what `change` makes of its value, and loses nothing: where another
     /// request wrote in between, `change` is called again with what it wrote. Gives the new
     /// value, or nothing where the session has ended.
     ///
@@ -177,7 +182,7 @@ impl Session {
         name: &str,
         mut change: impl FnMut(Option<T>) -> T,
     ) -> Result<Option<T>> {
-        if self.key().await?.is_none() {
+        if self.store_key().await?.is_none() {
             let new = change(None);
             if self.begin(name, &new.to_string()).await? {
                 return Ok(Some(new));
@@ -204,7 +209,7 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves a message for the next page. See [`take_flash`](Session::take_flash).
+    /// Leaves a message for the next page, in place of one that waits there. See [`take_flash`](Session::take_flash).
     pub async fn flash(&self, message: &str) -> Result {
         self.set(FLASH, message).await
     }
@@ -214,11 +219,12 @@ impl Session {
         self.remove(FLASH).await
     }
 
-    /// Gives the session another id, and kills the old one. Whoever knew that, knows nothing
+    /// Gives the session another id, and kills the old one. Whoever knew the old id knows nothing
     /// now. To be done whenever a visitor becomes somebody else: above all when logging in.
     /// Where there is no session there is nothing to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {
-        self.key().await?;
+        // Settles the claims, if nobody has.
+        self.store_key().await?;
         let _gate = self.inner.gate.lock().await;
         let Some(key) = self.known().flatten() else { return Ok(()) };
         let id = Id::generate();
@@ -236,7 +242,7 @@ impl Session {
     /// Ends the session, here and for every request that is under way with it. A write after
     /// it begins a new one.
     pub async fn destroy(&self) -> Result {
-        if let Some(key) = self.key().await? {
+        if let Some(key) = self.store_key().await? {
             self.inner.store.destroy(key).await?;
         }
         let mut state = self.state();
@@ -247,16 +253,11 @@ impl Session {
 
     /// The key under which the store has the session; none if there is no session. Whoever
     /// sees it can do nothing with it: it is not the id.
-    pub async fn key(&self) -> Result<Option<Key>> {
-        let standing = {
-            let mut state = self.state();
-            state.used = true;
-            state.standing.clone()
-        };
-        match standing {
-            Standing::Live(id) => Ok(Some(id.key())),
-            Standing::Anonymous | Standing::Ended => Ok(None),
-            Standing::Claimed(claims) => self.believe(claims).await,
+    pub async fn store_key(&self) -> Result<Option<Key>> {
+        self.state().used = true;
+        match self.known() {
+            Some(key) => Ok(key),
+            None => self.believe().await,
         }
     }
 
@@ -285,30 +286,36 @@ impl Session {
         }
     }
 
-    /// Finds the one of these that the store knows.
-    async fn believe(&self, claims: Vec<Id>) -> Result<Option<Key>> {
+    /// Finds the one of the claimed ids that the store knows.
+    async fn believe(&self) -> Result<Option<Key>> {
         let _gate = self.inner.gate.lock().await;
-        if let Some(key) = self.known() {
-            return Ok(key);
-        }
+        let claims = match &self.state().standing {
+            Standing::Claimed(claims) => claims.clone(),
+            _ => Vec::new(),
+        };
         for id in claims {
             if let Some(touched) = self.inner.store.touch(id.key()).await? {
                 let mut state = self.state();
                 if touched.renew {
                     state.news = News::Issue;
                 }
-                let key = id.key();
                 state.standing = Standing::Live(id);
-                return Ok(Some(key));
+                break;
             }
         }
-        self.state().standing = Standing::Anonymous;
-        Ok(None)
+        // Whoever came first through the gate may have found out already.
+        let mut state = self.state();
+        if let Standing::Claimed(_) = state.standing {
+            state.standing = Standing::Anonymous;
+        }
+        drop(state);
+        Ok(self.known().flatten())
     }
 
-    /// Begins a session with its first value, if there is none and none has ended.
+    /// Begins a session with its first value, if there is none and none has ended; `true` if it
+    /// did.
     async fn begin(&self, name: &str, value: &str) -> Result<bool> {
-        if self.key().await?.is_some() {
+        if self.store_key().await?.is_some() {
             return Ok(false);
         }
         let _gate = self.inner.gate.lock().await;
@@ -330,7 +337,8 @@ impl Session {
         }
     }
 
-    /// What a clone found out in the meantime.
+    /// The key as far as it is known: `None` if nobody has looked yet, `Some(None)` if there is no
+    /// session.
     fn known(&self) -> Option<Option<Key>> {
         match &self.state().standing {
             Standing::Claimed(_) => None,
@@ -346,13 +354,13 @@ impl Session {
         &'a self,
         question: impl Fn(Key) -> Answer<'a, Option<T>>,
     ) -> Result<Option<T>> {
-        let mut key = self.key().await?;
+        let mut key = self.store_key().await?;
         while let Some(asked) = key {
             let answer = question(asked).await?;
             if answer.is_some() {
                 return Ok(answer);
             }
-            key = self.key().await?;
+            key = self.store_key().await?;
             if key == Some(asked) {
                 self.state().standing = Standing::Ended;
                 return Ok(None);

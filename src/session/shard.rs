@@ -31,12 +31,17 @@ pub(crate) struct Shard {
 
 pub(crate) struct Entry {
     pub(crate) values: Vec<(Box<str>, Box<str>)>,
+    /// What the values take of the session's room.
     pub(crate) octets: usize,
     pub(crate) lifetime: Lifetime,
     pub(crate) began: Millis,
+    /// Last of all.
     pub(crate) used: Millis,
+    /// When the client was last told its id.
     pub(crate) told: Millis,
+    /// Its second in the calendar.
     pub(crate) look_at: u64,
+    /// A number that is larger for a younger session.
     pub(crate) birth: u64,
 }
 
@@ -89,7 +94,7 @@ impl Shard {
         self.sessions.len()
     }
 
-    /// The session under `key`, if it lives; and it was used just now.
+    /// The session under `key`, if it lives. Marks it as used; lets go of it if its time is up.
     pub(crate) fn live(&mut self, key: Key, now: Millis) -> Option<&mut Entry> {
         let entry = self.sessions.get_mut(&key)?;
         if entry.expiry() <= now {

@@ -3,7 +3,7 @@
 //!
 //! - An operation is atomic: it happens as a whole or not at all, and two that come at once
 //!   happen one after the other.
-//! - Each names one session by its key. `None` says that there is no live session of that name:
+//! - Each means one session, by its key. `None` says that there is no live session of that name:
 //!   it never was, it ended, or its time is up. The operation has then done nothing.
 //! - A session that ended stays ended. Its key is never live again.
 //! - A session's time is up when nobody used it for its idle limit, or when its absolute limit
@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::session::error::Error;
 use crate::session::id::Key;
 
-/// The key under which a session remembers who is logged in. A session that has it is somebody's;
+/// The name under which a session remembers who is logged in. A session that has it is somebody's;
 /// one without is anonymous, and is the first to go when a store is full.
 pub const USERNAME: &str = "username";
 
@@ -25,7 +25,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Without being used. Default: 5 minutes, as in the program this began with.
+    /// Without being used. Default: 5 minutes, as in the tutorial.
     pub idle: Duration,
     /// In all. Default: 8 hours.
     pub absolute: Duration,
@@ -38,8 +38,8 @@ impl Default for Lifetime {
 }
 
 impl Lifetime {
-    /// The client's knowledge of its id is renewed when this much of its time is gone. More
-    /// often is not worth the octets.
+    /// How long after the client was last told its id it is told again: a tenth of the idle
+    /// limit. More often is not worth the octets.
     pub fn renewal(&self) -> Duration {
         self.idle / 10
     }
@@ -73,7 +73,7 @@ pub trait Store: Send + Sync + 'static {
         value: &'a str,
     ) -> Answer<'a, bool>;
 
-    /// Uses a session for nothing.
+    /// Counts as use, and changes nothing else.
     fn touch(&self, key: Key) -> Answer<'_, Option<Touched>>;
 
     /// A value; the inner `None` if there is none of that name.
@@ -106,7 +106,8 @@ pub trait Store: Send + Sync + 'static {
     fn destroy(&self, key: Key) -> Answer<'_, bool>;
 
     /// Moves a session to another key, with its values and what is left of its time, and ends
-    /// the old key. `false` if there was none; the new key is then not live either.
+    /// the old key. `false` if there was none; the new key is then not live either. What lived
+    /// under the new key is lost: keys are random, so that nothing does.
     fn rotate(&self, key: Key, new: Key) -> Answer<'_, bool>;
 
     /// Lets go of what has expired. A server calls it every second or so; nothing may depend

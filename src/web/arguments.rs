@@ -14,9 +14,11 @@ pub struct Arguments {
 
 impl Arguments {
     /// Reads `application/x-www-form-urlencoded`: `name=value&name=value`, with `+` for a space.
-    pub fn parse_urlencoded(text: &[u8], limit: usize) -> Result<Arguments> {
+    pub fn parse_urlencoded(text: impl AsRef<[u8]>, limit: usize) -> Result<Arguments> {
         let mut arguments = Arguments::default();
-        for pair in text.split(|&octet| octet == b'&').filter(|pair| !pair.is_empty()) {
+        for pair in
+            text.as_ref().split(|&octet| octet == b'&').filter(|pair| !pair.is_empty())
+        {
             let equals = pair.iter().position(|&octet| octet == b'=');
             let (name, value) = match equals {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
@@ -64,7 +66,7 @@ fn decode(octets: &[u8]) -> Vec<u8> {
 }
 
 /// A value as text; 400 if it is none.
-pub fn to_text(value: &[u8]) -> Result<String> {
+pub(crate) fn to_text(value: &[u8]) -> Result<String> {
     String::from_utf8(value.to_vec()).map_err(|_| not_text())
 }
 
@@ -74,7 +76,7 @@ fn not_text() -> Error {
 
 /// Tidies a value as Tornado's `get_argument` does: control characters become spaces, and the
 /// white space around it goes.
-pub fn tidy(value: &str) -> String {
+pub(crate) fn tidy(value: &str) -> String {
     let is_control = |character| matches!(character, '\0'..='\x08' | '\x0e'..='\x1f');
     value.replace(is_control, " ").trim().to_owned()
 }

@@ -19,7 +19,7 @@ use crate::session::id::Id;
 use crate::session::{Announcement, Session};
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
-use crate::web::multipart::{self, File};
+use crate::web::multipart::{self, HttpFile};
 use crate::web::shared::Shared;
 
 /// One request, and the response that is being built for it. It is lent to the handler's
@@ -39,7 +39,9 @@ pub struct Exchange {
     written: Vec<u8>,
     finished: bool,
     session: Option<Session>,
-    began: Option<Instant>,
+    began: Instant,
+    /// What is wrong with the query, until somebody is answered with it.
+    bad_query: Option<Error>,
 }
 
 /// The arguments of a request, by where they stood.
@@ -47,21 +49,27 @@ pub struct Exchange {
 pub(crate) struct AllArguments {
     pub(crate) query: Arguments,
     pub(crate) body: Arguments,
-    pub(crate) files: Vec<File>,
+    pub(crate) files: Vec<HttpFile>,
 }
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let logged = log::log_enabled!(target: "dustdevil::access", log::Level::Error);
         let mut response = Response::new(Status::OK);
         for &(name, value) in shared.settings.default_headers {
             response.set_known(name, value);
         }
+        let limit = shared.settings.max_arguments;
+        let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
+        let (query, bad_query) = match query.transpose() {
+            Ok(query) => (query.unwrap_or_default(), None),
+            Err(error) => (Arguments::default(), Some(error)),
+        };
         let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
         Exchange {
             request,
             shared,
-            arguments: AllArguments::default(),
+            arguments: AllArguments { query, ..AllArguments::default() },
+            bad_query,
             path_arguments: Vec::new(),
             route_arguments: None,
             new_cookies: Vec::new(),
@@ -72,7 +80,7 @@ impl Exchange {
             written: Vec::new(),
             finished: false,
             session: None,
-            began: logged.then(Instant::now),
+            began: Instant::now(),
         }
     }
 
@@ -128,7 +136,9 @@ impl Exchange {
         found.and_then(|arguments| arguments.downcast().ok()).ok_or_else(missing)
     }
 
-    /// The session of whoever sent the request. It costs nothing before it is used.
+    /// The session of whoever sent the request. It costs nothing before it is used. An answer
+    /// that used it is sent with `Vary: Cookie` and `Cache-Control: no-store`, whatever the
+    /// handler has set.
     pub fn session(&mut self) -> Session {
         if let Some(session) = &self.session {
             return session.clone();
@@ -183,11 +193,11 @@ impl Exchange {
         fields.flat_map(|field| cookie::values(field, name)).map(str::to_owned).collect()
     }
 
-    /// Sets a cookie; behind https it becomes `Secure`. It is sent with the response unless that
+    /// Sets a cookie; over https it becomes `Secure`. It is sent with the response unless that
     /// becomes an error page.
     pub fn set_cookie(&mut self, cookie: SetCookie) -> Result {
         let cookie = if self.https { cookie.secure(true) } else { cookie };
-        cookie.to_field_value()?;
+        cookie.check()?;
         self.new_cookies.retain(|other| !cookie.replaces(other));
         self.new_cookies.push(cookie);
         Ok(())
@@ -198,17 +208,16 @@ impl Exchange {
         self.set_cookie(SetCookie::removal(name))
     }
 
-    /// A cookie of our own by the name that it has on this connection. Behind https the prefix
-    /// `__Host-` keeps neighbouring domains from planting one (RFC 6265bis section 4.1.3.2).
+    /// A cookie of our own by the name that it has on this connection. Over https the prefix
+    /// `__Host-` keeps neighboring domains from planting one (RFC 6265bis section 4.1.3.2).
     pub(crate) fn cookie_name(&self, name: &str) -> String {
         if self.https { format!("__Host-{name}") } else { name.to_owned() }
     }
 
-    /// Writes to the response. After `finish` it is an error, as in Tornado.
+    /// Writes to the response. Its Content-Type is `text/html; charset=UTF-8` unless another is
+    /// set. After `finish` it is an error, as in Tornado.
     pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
-        if self.finished {
-            return Err(Error::other("write() after the response was finished"));
-        }
+        self.check_unfinished()?;
         self.written.extend_from_slice(text.as_ref());
         Ok(())
     }
@@ -228,10 +237,17 @@ impl Exchange {
 
     /// Ends the response with this content.
     pub(crate) fn finish_with(&mut self, body: Body) -> Result {
-        self.write("")?;
+        self.check_unfinished()?;
         self.response.body = body;
         self.finish();
         Ok(())
+    }
+
+    fn check_unfinished(&self) -> Result {
+        match self.finished {
+            true => Err(Error::other("the response was finished already")),
+            false => Ok(()),
+        }
     }
 
     /// Ends the response. It is sent when the handler's method returns.
@@ -255,8 +271,9 @@ impl Exchange {
     }
 
     /// Sends the client elsewhere with a status of one's choice. A target that a browser would
-    /// read as another host than it seems to name is refused: `//host`, and anything with a
-    /// backslash, a space or a control character.
+    /// read as another host than it seems to name is refused with 400: `//host`, and anything
+    /// empty or with a backslash, a space, a control character or one that is not ASCII; see
+    /// [`escape::url`](crate::escape::url).
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
             let sentence = "The target of the redirect is not a plain URL.";
@@ -302,12 +319,13 @@ impl Exchange {
         self.session = None;
     }
 
-    /// Takes in the content, and the arguments in it and in the query.
-    pub(crate) fn set_content(&mut self, content: Bytes) -> Result {
-        let limit = self.shared.settings.arguments;
-        if let Some(query) = self.request.query() {
-            self.arguments.query = Arguments::parse_urlencoded(query.as_bytes(), limit)?;
+    /// Takes in the content, and the arguments in it: what comes after the hook, for whoever
+    /// tries a handler out without a socket. An error if the query or the form is malformed.
+    pub fn set_content(&mut self, content: Bytes) -> Result {
+        if let Some(error) = self.bad_query.take() {
+            return Err(error);
         }
+        let limit = self.shared.settings.max_arguments;
         if content.is_empty() {
             return Ok(());
         }
@@ -324,7 +342,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// The connection is to end behind the response.
+    /// The connection is to end after the response.
     pub(crate) fn close_connection(&mut self) {
         self.response.close = true;
     }
@@ -367,8 +385,8 @@ impl Exchange {
         self.response
     }
 
-    /// How long the request has taken, if anybody wants to know.
-    pub(crate) fn elapsed(&self) -> Option<Duration> {
-        self.began.map(|began| began.elapsed())
+    /// How long the request has taken so far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 }

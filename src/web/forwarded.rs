@@ -1,4 +1,4 @@
-//! Where a request comes from, where proxies stand between us and the client.
+//! Where a request comes from, when proxies stand between us and the client.
 
 use std::net::IpAddr;
 

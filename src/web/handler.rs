@@ -11,7 +11,9 @@
 //! log line        200 GET /main (127.0.0.1) 0.12ms
 //! on_finish       whatever is to be done after it
 //! ```
-//! An error at any step is drawn by `write_error` and goes on with `finish`.
+//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is sent as it
+//! stands; a client that is gone is not answered. An answer that is made while it is sent is logged
+//! before its content.
 
 use std::future::{Ready, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,9 +32,8 @@ use crate::web::exchange::Exchange;
 /// Answers the requests of a route: a new value for each request, made by
 /// [`initialize`](RequestHandler::initialize). Tornado's `RequestHandler`.
 ///
-/// The methods are written as `async fn`. What one does not write is answered 405 if it is not
-/// in [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS), and is a fault of the program if
-/// it is.
+/// The methods are written as `async fn`. A method that is not written is answered 405 if it is not
+/// in [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS), and 500 if it is.
 ///
 /// ```
 /// use dustdevil::{Exchange, Method, RequestHandler, Result};
@@ -53,11 +54,12 @@ use crate::web::exchange::Exchange;
 /// }
 /// ```
 pub trait RequestHandler: Sized + Send {
-    /// The methods that are written. 405 and OPTIONS tell the client of them; where GET is among
-    /// them, HEAD and OPTIONS are as well.
+    /// The methods that are written. 405 and OPTIONS tell the client of them. HEAD comes with GET,
+    /// and OPTIONS with any.
     const SUPPORTED_METHODS: &'static [Method];
 
-    /// The hook: makes the handler for one request, before anything else is done with it. A
+    /// The hook: makes the handler for one request, before anything else is done with it. The
+    /// arguments of the query are there already; the content is not. A
     /// handler that builds on another keeps that one inside, and begins with its hook. An error
     /// here is answered like any other.
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
@@ -113,7 +115,7 @@ pub trait RequestHandler: Sized + Send {
         exchange: &mut Exchange,
         error: &HttpError,
     ) -> impl Future<Output = Result> + Send {
-        draw(exchange, error)
+        default_error_page(exchange, error)
     }
 
     /// Called when the response is complete, before it is sent. It can change nothing any more.
@@ -208,7 +210,7 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
     }
     let sentence = format!("{method} is not supported here.");
     let status = Status::METHOD_NOT_ALLOWED;
-    Err(Error::http_with_header(status, sentence, "Allow", allowed(supported)))
+    Err(HttpError::new(status, sentence).with_header("Allow", allowed(supported)).into())
 }
 
 fn allowed(supported: &[Method]) -> String {
@@ -252,7 +254,9 @@ async fn unless_it_panics(work: impl Future<Output = Result>) -> Result {
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
     report(exchange, error);
     let answer = error.answer();
-    if let Err(error) = unless_it_panics(draw_error::<H>(exchange, &answer)).await {
+    if let Err(error) =
+        unless_it_panics(finish_with_error_page::<H>(exchange, &answer)).await
+    {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);
@@ -266,7 +270,7 @@ async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error)
     }
 }
 
-async fn draw_error<H: RequestHandler>(
+async fn finish_with_error_page<H: RequestHandler>(
     exchange: &mut Exchange,
     answer: &HttpError,
 ) -> Result {
@@ -276,7 +280,7 @@ async fn draw_error<H: RequestHandler>(
 }
 
 /// The application's error page, if it has one, or the plain one.
-async fn draw(exchange: &mut Exchange, error: &HttpError) -> Result {
+async fn default_error_page(exchange: &mut Exchange, error: &HttpError) -> Result {
     let template = exchange.shared.settings.error_template.clone();
     if template.is_empty() {
         return exchange.write(error_page(error));
@@ -306,9 +310,6 @@ fn report(exchange: &Exchange, error: &Error) {
 /// Tornado's line: status, method, path, address, time; a warning from 400 on, an error from 500
 /// on. The query is left out, for it is where secrets end up.
 fn log_access(exchange: &Exchange) {
-    let Some(elapsed) = exchange.elapsed() else {
-        return;
-    };
     let status = exchange.response().status.code();
     let level = match status {
         ..400 => Level::Info,
@@ -316,6 +317,6 @@ fn log_access(exchange: &Exchange) {
         _ => Level::Error,
     };
     let (method, path) = (exchange.request.method(), exchange.request.path());
-    let (address, time) = (exchange.remote_ip(), elapsed.as_secs_f64() * 1000.0);
+    let (address, time) = (exchange.remote_ip(), exchange.elapsed().as_secs_f64() * 1000.0);
     log!(target: "dustdevil::access", level, "{status} {method} {path} ({address}) {time:.2}ms");
 }

@@ -1,7 +1,7 @@
 //! Tornado's side of the house: applications, handlers, and what they say.
 //!
 //! In reading order: what an application is told ([`settings`]); the parts that know
-//! nothing of each other ([`template`], [`arguments`], [`multipart`], [`xsrf`],
+//! nothing of requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`],
 //! [`static_files`], [`throttle`], `forwarded`); what all requests share (`shared`); one
 //! request and the response being built for it ([`exchange`], `verbs`); the life of one
 //! request ([`handler`]); the handlers that are built in ([`session_handler`],

@@ -21,7 +21,7 @@ const PART_FIELDS: usize = 16;
 
 /// A file of a form. Tornado's `HTTPFile`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct HttpFile {
     /// The name of its field in the form.
     pub name: String,
     /// What the client calls it. It is a name, and no path: whoever stores the file under it
@@ -39,7 +39,7 @@ pub struct Form {
     /// Fields without a file.
     pub arguments: Arguments,
     /// Fields with one.
-    pub files: Vec<File>,
+    pub files: Vec<HttpFile>,
 }
 
 /// Takes a form apart. `content_type` is the value of its Content-Type field; `limit` is for
@@ -97,14 +97,14 @@ impl Form {
                 let content_type =
                     field("Content-Type").unwrap_or("application/octet-stream");
                 let content_type = content_type.to_owned();
-                self.files.push(File { name, filename, content_type, body });
+                self.files.push(HttpFile { name, filename, content_type, body });
                 Ok(())
             }
         }
     }
 }
 
-/// The value of a parameter behind a field's value: `form-data; name="a"; filename="b"`. Quotes
+/// The value of a parameter of a field: `form-data; name="a"; filename="b"`. Quotes
 /// and backslashes before quotes are taken away.
 fn parameter(field: &str, name: &str) -> Option<String> {
     let mut rest = field;

@@ -80,9 +80,9 @@ impl SessionHandler {
         Ok(self.session.get(USERNAME).await?)
     }
 
-    /// Who is logged in; nobody else gets past it. Who only looks is sent to the `login_url`,
-    /// with where they wanted to go as `next`; for anything else it is 403. Tornado's
-    /// `@authenticated`.
+    /// The name of whoever is logged in. Others do not get past it: if they only look, they are sent
+    /// to the `login_url`, with where they wanted to go as `next`, and else they are answered 403.
+    /// Tornado's `@authenticated`.
     pub async fn authenticated(&self, exchange: &mut Exchange) -> Result<String> {
         if let Some(user) = self.current_user().await? {
             return Ok(user);
@@ -101,7 +101,7 @@ impl SessionHandler {
     }
 
     /// Where a client asked to be sent on to, in the argument `next`, if that is a path here.
-    /// Anything else could be somebody else's site behind our name.
+    /// Anything else could be somebody else's site under our name.
     pub fn next_path(exchange: &Exchange) -> Option<String> {
         let next = exchange.get_argument("next").ok()?;
         (next.starts_with('/') && is_plain_url(&next)).then_some(next)

@@ -19,7 +19,8 @@ use crate::session::store::{Lifetime, Store};
 /// ```
 #[derive(Clone)]
 pub struct Settings {
-    /// The folder that templates are in; all of them are read at the start. Default: empty,
+    /// The folder that templates are in, relative to the current one; all of them are read at
+    /// the start. Default: empty,
     /// which is none.
     pub template_path: PathBuf,
     /// Every name that a template may ask for: what handlers pass to `render`, and the keys of
@@ -30,7 +31,7 @@ pub struct Settings {
     /// The template of error pages, which may ask for `status` and `sentence`. Default: empty,
     /// which is a plain page.
     pub error_template: String,
-    /// The folder that is served below `static_url_prefix`, with `/favicon.ico` and
+    /// The folder that is served below `static_url_prefix`, relative to the current one, with `/favicon.ico` and
     /// `/robots.txt` beside it. Default: empty, which is none.
     pub static_path: PathBuf,
     /// Where static files are found. Slashes at its ends make no difference. Default: `/static/`.
@@ -55,7 +56,7 @@ pub struct Settings {
     /// Header fields of every response, unless its handler sets others. Default:
     /// `X-Content-Type-Options: nosniff` and `Referrer-Policy: same-origin`.
     pub default_headers: &'static [(&'static str, &'static str)],
-    /// The name of the session's cookie. Behind https it is `__Host-` and this. Default:
+    /// The name of the session's cookie. Over https it is `__Host-` and this. Default:
     /// `session_id`.
     pub session_cookie: String,
     /// How long sessions live. Default: 5 minutes idle, 8 hours in all.
@@ -63,11 +64,11 @@ pub struct Settings {
     /// Where sessions live. Default: none, which is this process's own static map.
     pub session_store: Option<Arc<dyn Store>>,
     /// Arguments in a query, and in a form. Past it: 400. Default: 1,000.
-    pub arguments: usize,
+    pub max_arguments: usize,
     /// What one connection may take.
     pub limits: Limits,
     /// Connections at once. Past it, new ones wait unaccepted. Default: 10,000.
-    pub connections: usize,
+    pub max_connections: usize,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.
     pub drain_time: Duration,
@@ -94,9 +95,9 @@ impl Default for Settings {
             session_cookie: String::from("session_id"),
             session_lifetime: Lifetime::default(),
             session_store: None,
-            arguments: 1000,
+            max_arguments: 1000,
             limits: Limits::default(),
-            connections: 10_000,
+            max_connections: 10_000,
             drain_time: Duration::from_secs(10),
         }
     }

@@ -74,12 +74,13 @@ fn check(settings: &Settings) -> Result {
     for &(name, value) in settings.default_headers {
         probe.set_field(name, value).map_err(|error| Error::Setup(error.to_string()))?;
     }
-    let cookie = SetCookie::new(settings.session_cookie.as_str(), "").to_field_value();
-    cookie.map_err(|error| Error::Setup(error.to_string()))?;
-    if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SECRET {
-        return Err(Error::Setup(format!(
-            "the cookie_secret is shorter than {SECRET} octets"
-        )));
+    let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
+    cookie.check().map_err(|error| Error::Setup(error.to_string()))?;
+    if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
+    {
+        let sentence =
+            format!("the cookie_secret is shorter than {SHORTEST_SECRET} octets");
+        return Err(Error::Setup(sentence));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
         let sentence = "the static_url_prefix is the root: no other page could be found";
@@ -89,7 +90,7 @@ fn check(settings: &Settings) -> Result {
 }
 
 /// RFC 2104 section 3: a key shorter than its hash makes it weaker.
-const SECRET: usize = 32;
+const SHORTEST_SECRET: usize = 32;
 
 /// Tornado makes `static(.*)` of the prefix `static`, which no path matches, since paths begin
 /// with a slash; and says nothing. Here all ways to write it are the same.

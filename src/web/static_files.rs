@@ -1,6 +1,6 @@
 //! The files of one folder: finding them, and never anything outside.
 //!
-//! Small files are kept in memory, and held against the disk at most once a second. Large ones
+//! Small files are kept in memory, and compared with the disk at most once a second. Large ones
 //! are read while they are sent, a piece at a time.
 
 use std::collections::HashMap;
@@ -23,9 +23,11 @@ use crate::http::stream::{Outlet, Stream, StreamError};
 /// Files up to this size are kept in memory.
 const SMALL: u64 = 128 * 1024;
 
-/// Octets of files in memory, in all, and how many files are known at once. Past either, what
-/// is known is forgotten, and learnt again as it is asked for.
+/// Octets of files in memory, in all. Past it, all files are forgotten, and looked at again as
+/// they are asked for.
 const MEMORY: usize = 16 * 1024 * 1024;
+
+/// Files that are remembered at once. Past it, likewise.
 const MOST_FILES: usize = 4096;
 
 /// How long a file is taken to be what it was.
@@ -37,12 +39,23 @@ const PIECE: usize = 256 * 1024;
 /// A folder whose files may be seen.
 pub struct StaticFiles {
     root: PathBuf,
-    known: Mutex<HashMap<String, Known>>,
+    memory: Mutex<HashMap<String, Entry>>,
 }
 
-struct Known {
+/// A file that is remembered, and when it was compared with the disk.
+struct Entry {
     file: Arc<StaticFile>,
     checked: Instant,
+}
+
+/// What memory says of a file.
+enum Remembered {
+    /// It was looked at just now.
+    Fresh(Arc<StaticFile>),
+    /// It was looked at a while ago.
+    Stale(Arc<StaticFile>),
+    /// It is not remembered.
+    Nothing,
 }
 
 /// A file as it was when it was looked at.
@@ -52,7 +65,7 @@ pub struct StaticFile {
     state: State,
     /// Its entity tag and its date.
     pub validators: Validators,
-    /// What `static_url` puts behind `?v=`: it changes when the file does.
+    /// What `static_url` writes after `?v=`: it changes when the file does.
     pub version: String,
     /// What it is, by the end of its name.
     pub content_type: String,
@@ -74,8 +87,8 @@ impl State {
     }
 }
 
-/// The file's number and when that was changed last. Nobody can set this time, so a file that was
-/// put in place of another with the same length and date is told from it.
+/// The inode's number, and when the inode last changed (ctime). Nobody can set this time, so a file
+/// that was put in place of another with the same length and date is told from it.
 type Identity = (u64, i64, i64);
 
 #[cfg(unix)]
@@ -97,7 +110,7 @@ impl StaticFiles {
         let root = root.map_err(|error| {
             Error::Setup(format!("the static folder {}: {error}", folder.display()))
         })?;
-        Ok(StaticFiles { root, known: Mutex::default() })
+        Ok(StaticFiles { root, memory: Mutex::default() })
     }
 
     /// The file at a path below the folder, as a URL has it once it is decoded. `None` if
@@ -106,49 +119,69 @@ impl StaticFiles {
         if !is_plain(path) {
             return Ok(None);
         }
-        let known = self.recall(path);
-        if let Some((file, true)) = known {
-            return Ok(Some(file));
-        }
-        let known = known.map(|(file, _)| file);
+        let before = match self.recall(path) {
+            Remembered::Fresh(file) => return Ok(Some(file)),
+            Remembered::Stale(file) => Some(file),
+            Remembered::Nothing => None,
+        };
         let (root, relative) = (self.root.clone(), path.to_owned());
-        let found = spawn_blocking(move || look(&root, &relative, known)).await;
+        let found = spawn_blocking(move || look(&root, &relative, before)).await;
         let found = found.map_err(Error::other)?;
         self.remember(path, found.as_ref().ok().and_then(Option::as_ref));
         Ok(found?)
     }
 
-    /// What is known of a file, and whether it is still to be believed. Whoever is told that it
-    /// is not goes and looks; those who come meanwhile make do with what is known.
-    fn recall(&self, path: &str) -> Option<(Arc<StaticFile>, bool)> {
+    /// Whoever is told that a file is stale goes and looks; those who come meanwhile make do with
+    /// it.
+    fn recall(&self, path: &str) -> Remembered {
         let now = Instant::now();
-        let mut all = self.known();
-        let known = all.get_mut(path)?;
-        let fresh = now < known.checked + FRESH;
-        if !fresh {
-            known.checked = now;
+        let mut memory = self.memory();
+        let Some(entry) = memory.get_mut(path) else { return Remembered::Nothing };
+        let file = Arc::clone(&entry.file);
+        if now < entry.checked + FRESH {
+            return Remembered::Fresh(file);
         }
-        Some((Arc::clone(&known.file), fresh))
+        entry.checked = now;
+        Remembered::Stale(file)
     }
 
     fn remember(&self, path: &str, found: Option<&Arc<StaticFile>>) {
-        let mut all = self.known();
-        all.remove(path);
+        let mut memory = self.memory();
+        memory.remove(path);
         let Some(file) = found else { return };
-        let octets: usize = all.values().map(|known| known.file.octets_in_memory()).sum();
-        if octets + file.octets_in_memory() > MEMORY || all.len() >= MOST_FILES {
-            all.clear();
+        let octets: usize =
+            memory.values().map(|entry| entry.file.octets_in_memory()).sum();
+        if octets + file.octets_in_memory() > MEMORY || memory.len() >= MOST_FILES {
+            memory.clear();
         }
-        let known = Known { file: Arc::clone(file), checked: Instant::now() };
-        all.insert(path.to_owned(), known);
+        let entry = Entry { file: Arc::clone(file), checked: Instant::now() };
+        memory.insert(path.to_owned(), entry);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StaticFile {
+    fn read(path: PathBuf, file: File, metadata: &Metadata) -> io::Result<StaticFile> {
+        let state = State::of(metadata);
+        let content = match state.length {
+            0..=SMALL => Some(read_small(file, state)?),
+            _ => None,
+        };
+        let version = match &content {
+            Some(content) => hex::encode(Md5::digest(content)),
+            None => version_of_large(state),
+        };
+        let etag = format!("\"{version}\"");
+        let content_type = content_type(&path);
+        // RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
+        let validators = Validators { etag, last_modified };
+        Ok(StaticFile { path, state, validators, version, content_type, content })
+    }
+
     /// Its length in octets.
     pub fn length(&self) -> u64 {
         self.state.length
@@ -221,16 +254,16 @@ fn is_plain(path: &str) -> bool {
     path.split('/').all(is_name)
 }
 
-/// Looks at the disk. `known` is what was there the last time.
+/// Looks at the disk. `before` is what was there the last time.
 fn look(
     root: &Path,
     relative: &str,
-    known: Option<Arc<StaticFile>>,
+    before: Option<Arc<StaticFile>>,
 ) -> io::Result<Option<Arc<StaticFile>>> {
     let Some((path, file, metadata)) = open(root, relative)? else { return Ok(None) };
-    match known {
-        Some(known) if known.state == State::of(&metadata) && known.path == path => {
-            Ok(Some(known))
+    match before {
+        Some(before) if before.state == State::of(&metadata) && before.path == path => {
+            Ok(Some(before))
         }
         _ => StaticFile::read(path, file, &metadata).map(|file| Some(Arc::new(file))),
     }
@@ -251,26 +284,6 @@ fn open(root: &Path, relative: &str) -> io::Result<Option<(PathBuf, File, Metada
     let file = File::open(&path)?;
     let metadata = file.metadata()?;
     Ok(Some((path, file, metadata)))
-}
-
-impl StaticFile {
-    fn read(path: PathBuf, file: File, metadata: &Metadata) -> io::Result<StaticFile> {
-        let state = State::of(metadata);
-        let content = match state.length {
-            0..=SMALL => Some(read_small(file, state)?),
-            _ => None,
-        };
-        let version = match &content {
-            Some(content) => hex::encode(Md5::digest(content)),
-            None => version_of_large(state),
-        };
-        let etag = format!("\"{version}\"");
-        let content_type = content_type(&path);
-        // RFC 9110 section 8.8.2.1: nothing was modified later than now.
-        let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
-        let validators = Validators { etag, last_modified };
-        Ok(StaticFile { path, state, validators, version, content_type, content })
-    }
 }
 
 fn read_small(file: File, state: State) -> io::Result<Bytes> {

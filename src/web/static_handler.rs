@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HttpError, Result};
 use crate::http::conditions::{self, Verdict};
 use crate::http::date;
 use crate::http::method::Method;
@@ -28,9 +28,10 @@ impl RequestHandler for StaticFileHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        let path = match exchange.route_arguments::<OnlyFile>() {
-            Ok(only) => only.0,
-            Err(_) => exchange.path_argument("path")?,
+        let only = exchange.route_arguments.as_ref().and_then(|only| only.downcast_ref());
+        let path = match only {
+            Some(OnlyFile(path)) => path,
+            None => exchange.path_argument("path")?,
         };
         let files = exchange.shared.static_files.as_ref();
         let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
@@ -89,12 +90,11 @@ impl StaticFileHandler {
                 exchange.set_header("Content-Range", content_range)?;
                 exchange.finish_with(self.body(part.start, part.end))
             }
-            Selection::Unsatisfiable => Err(Error::http_with_header(
-                Status::RANGE_NOT_SATISFIABLE,
-                "The file has no such octets.",
-                "Content-Range",
-                format!("bytes */{length}"),
-            )),
+            Selection::Unsatisfiable => {
+                let sentence = "The file has no such octets.";
+                let error = HttpError::new(Status::RANGE_NOT_SATISFIABLE, sentence);
+                Err(error.with_header("Content-Range", format!("bytes */{length}")).into())
+            }
         }
     }
 

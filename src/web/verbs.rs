@@ -1,4 +1,5 @@
-//! More of Tornado's verbs: those that read arguments, and those that draw pages.
+//! More of Tornado's verbs: those that read arguments, those that draw pages, and those that tell
+//! our own forms from forged ones.
 
 use crate::error::{Error, Result};
 use crate::escape;
@@ -6,7 +7,7 @@ use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
-use crate::web::multipart::File;
+use crate::web::multipart::HttpFile;
 use crate::web::xsrf::{Bearer, Provenance, XSRF, XSRF_TOKEN};
 
 /// Arguments. Where a name was sent several times, the last value counts. A name that was not
@@ -61,7 +62,7 @@ impl Exchange {
     }
 
     /// The files that came with the form under this name.
-    pub fn get_files(&self, name: &str) -> impl Iterator<Item = &File> {
+    pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }
 
@@ -126,13 +127,16 @@ impl Exchange {
             file.version
         ))
     }
+}
 
+/// Requests that other sites forge.
+impl Exchange {
     /// The token that a form must bring back as `_xsrf`, or a script in the header
     /// `X-XSRFToken`. It is made for the session where there is one; another visitor is given
     /// a cookie to know it by.
     pub async fn xsrf_token(&mut self) -> Result<String> {
         let shared = self.shared.clone();
-        if let Some(key) = self.session().key().await? {
+        if let Some(key) = self.session().store_key().await? {
             return Ok(shared.secret.issue(Bearer::Session(key)));
         }
         let name = self.cookie_name(XSRF);
@@ -177,7 +181,7 @@ impl Exchange {
         };
         let name = self.cookie_name(XSRF);
         let secret = &self.shared.clone().secret;
-        let accepted = match self.session().key().await? {
+        let accepted = match self.session().store_key().await? {
             Some(key) => secret.accepts(&text, Bearer::Session(key)),
             None => self.cookie_values(&name).iter().any(|mark| {
                 secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))

@@ -107,22 +107,22 @@ fn xor(left: Token, right: Token) -> Token {
 
 /// Where a browser says that a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Provenance<'a> {
+pub(crate) struct Provenance<'a> {
     /// Sec-Fetch-Site.
-    pub fetch_site: Option<&'a str>,
+    pub(crate) fetch_site: Option<&'a str>,
     /// Origin.
-    pub origin: Option<&'a str>,
+    pub(crate) origin: Option<&'a str>,
     /// Host.
-    pub host: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
     /// Whether it came over https, as far as is known.
-    pub https: bool,
+    pub(crate) https: bool,
 }
 
 impl Provenance<'_> {
     /// Whether another site sent it. Browsers that are up to date say so in Sec-Fetch-Site, and
-    /// no page can make them say otherwise; older ones give an Origin, which is held against
-    /// Host; a client that gives neither is no browser, and brings no cookies of a victim.
-    pub fn is_foreign(&self, trusted_origins: &[String]) -> bool {
+    /// no page can make them say otherwise; older ones give an Origin, which is compared
+    /// with Host; a client that gives neither is no browser, and brings no cookies of a victim.
+    pub(crate) fn is_foreign(&self, trusted_origins: &[String]) -> bool {
         let is_trusted = |origin| trusted_origins.iter().any(|trusted| trusted == origin);
         if self.origin.is_some_and(is_trusted) {
             return false;
@@ -130,10 +130,9 @@ impl Provenance<'_> {
         match (self.fetch_site, self.origin) {
             (Some(site), _) => !matches!(site, "same-origin" | "none"),
             (None, Some(origin)) => {
-                let host = origin.split_once("://").map(|(_, host)| host);
-                !host
-                    .zip(self.host)
-                    .is_some_and(|(host, ours)| host.eq_ignore_ascii_case(ours))
+                let (scheme, host) = origin.split_once("://").unwrap_or_default();
+                let is_ours = self.host.is_some_and(|ours| ours.eq_ignore_ascii_case(host));
+                !is_ours || (self.https && scheme != "https")
             }
             (None, None) => false,
         }

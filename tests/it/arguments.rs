@@ -108,7 +108,7 @@ async fn an_argument_that_is_not_utf_8_is_400() {
 
 #[tokio::test]
 async fn there_is_a_limit_to_arguments() {
-    let server = serve(teller(Settings { arguments: 3, ..settings() })).await;
+    let server = serve(teller(Settings { max_arguments: 3, ..settings() })).await;
     let mut visitor = server.visitor();
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2").await.status, 200);
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2&b=3").await.status, 400);

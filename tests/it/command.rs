@@ -23,8 +23,8 @@ fn help_tells_what_there_is() {
 
 #[test]
 fn an_unknown_flag_is_refused() {
-    let sentence = "invalid option '--colour'; --help tells what there is";
-    assert_eq!(refusal(["--colour", "red"]), sentence);
+    let sentence = "invalid option '--color'; --help tells what there is";
+    assert_eq!(refusal(["--color", "red"]), sentence);
 }
 
 #[test]

@@ -310,7 +310,7 @@ impl RequestHandler for SettingHandler {
         exchange.add_header("X-Twice", "two")?;
         exchange.set_header("X-Never", "there")?;
         exchange.clear_header("x-never");
-        exchange.set_cookie(dustdevil::SetCookie::new("colour", "sand"))?;
+        exchange.set_cookie(dustdevil::SetCookie::new("color", "sand"))?;
         exchange.clear_cookie("stale")?;
         exchange.session().set("kept", "yes").await?;
         exchange.write("half of it")?;
@@ -331,8 +331,8 @@ async fn the_verbs_build_the_response() {
     assert_eq!(reply.fields_named("X-Once").collect::<Vec<_>>(), ["two"]);
     assert_eq!(reply.fields_named("X-Twice").collect::<Vec<_>>(), ["one", "two"]);
     assert_eq!(reply.field("X-Never"), None);
-    let colour = reply.cookie_line("colour");
-    assert_eq!(colour, Some("colour=sand; Path=/; HttpOnly; SameSite=Lax"));
+    let color = reply.cookie_line("color");
+    assert_eq!(color, Some("color=sand; Path=/; HttpOnly; SameSite=Lax"));
     assert!(reply.cookie_line("stale").unwrap().contains("Max-Age=0"));
     assert_eq!(reply.field("Content-Type"), Some("text/html; charset=UTF-8"));
 }
@@ -346,7 +346,7 @@ async fn an_error_page_keeps_the_sessions_cookie_and_drops_what_was_set_before()
     assert_eq!(reply.status, 410);
     assert!(!reply.text().contains("half of it"));
     assert_eq!(reply.field("X-Once"), None);
-    assert_eq!(reply.cookie("colour"), None);
+    assert_eq!(reply.cookie("color"), None);
     assert!(reply.cookie("session_id").is_some());
     assert_eq!(reply.field("Cache-Control"), Some("no-store"));
     assert_eq!(reply.field("X-Content-Type-Options"), Some("nosniff"), "a default header");
@@ -447,4 +447,128 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
     assert_eq!((reply.status, reply.field("Content-Length")), (200, Some("1")));
     let reply = server.visitor().request("BREW /count", "").await;
     assert_eq!(reply.status, 501);
+}
+
+/// Says where the request came from.
+struct WhenceHandler;
+
+impl RequestHandler for WhenceHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write(format!("{} {}", exchange.remote_ip(), exchange.is_https()))
+    }
+}
+
+#[tokio::test]
+async fn the_word_of_a_proxy_counts_only_where_it_is_ours() {
+    let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
+    for (trusted_proxies, fields, whence) in [
+        (vec![], "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https", "127.0.0.1 false"),
+        (ours.clone(), "", "127.0.0.1 false"),
+        (ours.clone(), "X-Forwarded-For: 6.6.6.6", "6.6.6.6 false"),
+        (ours.clone(), "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.1", "7.7.7.7 false"),
+        (
+            ours.clone(),
+            "X-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 7.7.7.7",
+            "7.7.7.7 false",
+        ),
+        (ours.clone(), "X-Forwarded-For: ::ffff:7.7.7.7", "7.7.7.7 false"),
+        (ours.clone(), "X-Forwarded-For: 6.6.6.6, nonsense", "127.0.0.1 false"),
+        (
+            ours.clone(),
+            "X-Forwarded-Proto: http\nX-Forwarded-Proto: HTTPS",
+            "127.0.0.1 true",
+        ),
+    ] {
+        let settings = Settings { trusted_proxies, ..settings() };
+        let routes = [("/", handler::<WhenceHandler> as dustdevil::Handler)];
+        let server = serve(Application::new(routes, settings).unwrap()).await;
+        let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
+        assert_eq!(reply.text(), whence, "{fields}");
+    }
+}
+
+/// Asks for an argument in its hook.
+struct AskingHandler {
+    name: String,
+}
+
+impl RequestHandler for AskingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { name: exchange.get_query_argument("name")? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write(&self.name)
+    }
+}
+
+#[tokio::test]
+async fn the_arguments_of_the_query_are_there_in_the_hook() {
+    let routes = [("/", handler::<AskingHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /?name=dust").await.text(), "dust");
+    assert_eq!(client.ask("GET /").await.status, 400);
+}
+
+#[tokio::test]
+async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start() {
+    for settings in [
+        Settings { default_headers: &[("X-A", "a\r\nX-B: b")], ..settings() },
+        Settings { default_headers: &[("Connection", "close")], ..settings() },
+        Settings { session_cookie: String::from("a b"), ..settings() },
+        Settings { cookie_secret: b"short".to_vec(), ..settings() },
+        Settings { static_url_prefix: String::from("/"), ..settings() },
+    ] {
+        assert!(matches!(Application::new([], settings), Err(Error::Setup(_))));
+    }
+}
+
+/// Panics where its path says.
+struct PanickingHandler;
+
+impl RequestHandler for PanickingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        assert_ne!(exchange.request().path(), "/initialize", "meant to");
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        assert_ne!(exchange.request().path(), "/get", "meant to");
+        if exchange.request().path() == "/write_error" {
+            return exchange.send_error(Status::CONFLICT);
+        }
+        exchange.write("well")
+    }
+
+    async fn write_error(exchange: &mut Exchange, error: &HttpError) -> Result {
+        assert_ne!(exchange.request().path(), "/write_error", "meant to");
+        exchange.write(error.status.to_string())
+    }
+
+    fn on_finish(&mut self, exchange: &Exchange) {
+        assert_ne!(exchange.request().path(), "/on_finish", "meant to");
+    }
+}
+
+#[tokio::test]
+async fn wherever_a_handler_panics_its_request_is_answered() {
+    let paths = ["/initialize", "/get", "/write_error", "/on_finish"];
+    let routes =
+        paths.map(|path| (path, handler::<PanickingHandler> as dustdevil::Handler));
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    for (path, status) in paths.into_iter().zip([500, 500, 500, 200]) {
+        let mut client = server.connect().await;
+        assert_eq!(client.ask(&format!("GET {path}")).await.status, status, "{path}");
+    }
 }

@@ -244,7 +244,7 @@ async fn behind_https_the_cookie_is_secure_and_bound_to_its_host() {
     let mut planted = server.visitor();
     planted.cookies.insert("session_id".into(), id);
     let reply = planted.request(&format!("GET /get?name=a\n{https}"), "").await;
-    assert_eq!(reply.text(), "(none)", "a name that any neighbour may set is not read");
+    assert_eq!(reply.text(), "(none)", "a name that any neighbor may set is not read");
 
     let server = doing(store()).await;
     let reply =
@@ -454,4 +454,21 @@ async fn render_looks_in_the_values_first_and_in_the_session_after_them() {
     assert_eq!(text(visitor, "/render?value=x").await.trim(), "[x] [from the handler]");
     let reply = server.visitor().get("/render").await;
     assert_eq!(reply.status, 500, "a name that nobody gave");
+}
+
+#[tokio::test]
+async fn what_one_request_does_beside_its_own_rotation_is_not_lost() {
+    let store = store();
+    let (session, _) = two_at_once(&store).await;
+    let clone = session.clone();
+    let (rotated, counted, rotated_again) = tokio::join!(
+        session.rotate(),
+        clone.update("count", |count: Option<u32>| count.unwrap_or(0) + 1),
+        clone.rotate(),
+    );
+    rotated.unwrap();
+    rotated_again.unwrap();
+    assert_eq!(counted.unwrap(), Some(1));
+    assert_eq!(session.get_as::<u32>("count").await.unwrap(), Some(1));
+    assert_eq!(store.len(), 1);
 }

@@ -174,7 +174,7 @@ async fn a_reader_that_stops_reading_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn who_finds_no_room_waits_until_somebody_leaves() {
-    let settings = Settings { connections: 2, ..settings() };
+    let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
@@ -326,7 +326,7 @@ async fn a_wrong_line_is_refused_before_the_head_is_whole() {
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
-    let settings = Settings { connections: 1, ..settings() };
+    let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut client = server.connect().await;
     for _ in 0..500 {

@@ -209,6 +209,17 @@ async fn what_another_site_sends_is_refused_before_any_token_is_looked_at() {
         let reply = client.ask(&format!("GET /\n{fields}")).await;
         assert_eq!(reply.status, 200, "who only looks may come from anywhere: {fields}");
     }
+    let trusted_proxies = vec![[127, 0, 0, 1].into()];
+    let server = forms_with(Settings { trusted_proxies, ..settings() }).await;
+    let mut client = server.connect().await;
+    for (scheme, status) in [("https", 200), ("http", 403)] {
+        let fields = format!("X-Forwarded-Proto: https\nOrigin: {scheme}://localhost");
+        assert_eq!(
+            client.ask(&format!("POST /\n{fields}")).await.status,
+            status,
+            "{scheme}"
+        );
+    }
     let server = forms_with(Settings { check_origin: false, ..settings() }).await;
     let mut client = server.connect().await;
     assert_eq!(
