@@ -39,4 +39,5 @@ fi
 
 packages=$(missing)
 [ -z "$packages" ] || echo "set-up: these are missing and cannot be installed here: $packages"
+# In CI, a client that is missing is a failure.
 [ -z "$packages" ] || [ -z "${CI:-}" ]

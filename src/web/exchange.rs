@@ -376,9 +376,12 @@ impl Exchange {
             Announcement::Issue { id, keep } => {
                 self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;
             }
-            Announcement::Withdraw => self.clear_cookie(&name)?,
+            Announcement::Withdraw => {
+                self.clear_cookie(&name)?;
+                self.forget_mark()?;
+            }
         }
-        self.forget_mark()
+        Ok(())
     }
 
     pub(crate) fn into_response(self) -> Response {

@@ -188,14 +188,15 @@ impl Exchange {
             }),
         };
         if !accepted {
-            let sentence = "The _xsrf token is too old, or not yours. Load the page again.";
+            let sentence =
+                "This form is out of date. Load its page again, and send it from there.";
             return Err(Error::http(Status::FORBIDDEN, sentence));
         }
         Ok(())
     }
 
-    /// Takes the visitor's mark away once there is a session, or no longer one: tokens that were
-    /// made before a login are not to come back to life after the logout.
+    /// Takes the visitor's mark away at a logout: tokens that were made before the login are not to
+    /// come back to life.
     pub(crate) fn forget_mark(&mut self) -> Result {
         let name = self.cookie_name(XSRF);
         let is_new = self.new_cookies.iter().any(|cookie| cookie.name() == name);

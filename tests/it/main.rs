@@ -12,6 +12,8 @@ mod demo;
 mod support;
 
 mod arguments;
+mod browser;
+mod clients;
 mod command;
 mod curl;
 mod handlers;
@@ -25,5 +27,6 @@ mod static_files;
 mod store_contract;
 mod templates;
 mod transcripts;
+mod webdriver;
 mod wire;
 mod xsrf;

@@ -38,23 +38,31 @@ async fn the_story_in_the_readme_can_be_typed_as_it_stands() {
 #[test]
 fn the_make_commands_in_the_readme_exist() {
     let makefile = fs::read_to_string(project("Makefile")).unwrap();
+    for block in blocks("console") {
+        for command in block.lines().filter_map(|line| line.strip_prefix("$ make ")) {
+            let target = command.split(' ').next().unwrap();
+            assert!(makefile.contains(&format!("\n{target}:")), "no make {target}");
+        }
+    }
     let text = readme();
-    let targets = text.split("make ").skip(1).map(|rest| {
-        let end = rest.find(|character: char| !character.is_ascii_lowercase());
-        &rest[..end.unwrap_or(rest.len())]
-    });
-    let known = ["run", "test", "curl"];
-    for target in targets.filter(|target| known.contains(target)) {
-        assert!(makefile.contains(&format!("\n{target}:")), "there is no make {target}");
+    for target in
+        text.split("`make ").skip(1).filter_map(|rest| rest.split(['`', ' ']).next())
+    {
+        assert!(makefile.contains(&format!("\n{target}:")), "no make {target}");
     }
 }
 
 #[test]
-fn every_file_that_the_readme_names_is_there() {
-    let text = readme();
-    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(link.starts_with("https:") || project(link).exists(), "{link}");
+fn every_file_that_is_named_is_there() {
+    for (folder, file) in [("", "README.md"), ("tests", "README.md"), ("", "CHANGELOG.md")]
+    {
+        let text = fs::read_to_string(project(folder).join(file)).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_there = project(folder).join(link).exists();
+            assert!(link.starts_with("https:") || is_there, "{folder}/{file}: {link}");
+        }
     }
+    let text = readme();
     let sources = ["http", "session", "web"].map(|wing| project("src").join(wing));
     for folder in sources {
         for entry in fs::read_dir(folder).unwrap() {
@@ -86,6 +94,7 @@ fn the_tables_of_settings_are_whole() {
     let rows: Vec<&str> = text
         .lines()
         .skip_while(|line| *line != "## Settings")
+        .take_while(|line| *line != "## The log")
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .collect();
     assert_eq!(rows, all);

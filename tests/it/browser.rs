@@ -1,0 +1,175 @@
+//! The demo as a visitor sees it, in a real browser.
+
+use std::net::SocketAddr;
+
+use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+
+use crate::support::{demo, serve};
+use crate::webdriver::{Browser, patiently};
+
+/// Fills in the form on the page, and sends it.
+fn log_in(browser: &Browser, password: &str) {
+    browser.enter("#username", "admin");
+    browser.enter("#password", password);
+    browser.press("button");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_walks_in_looks_around_and_leaves() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+
+    browser.visit("/");
+    assert_eq!(browser.path(), "/login?next=%2Fmain");
+    log_in(&browser, "123");
+    assert_eq!(browser.path(), "/main");
+    assert_eq!(browser.text("h1"), "this is main page");
+    assert_eq!(browser.text("p strong"), "admin");
+    assert_eq!(browser.text(".quiet strong"), "1");
+
+    browser.reload();
+    assert_eq!(browser.text("h1"), "this is main page");
+    assert_eq!(browser.text(".quiet strong"), "2");
+
+    browser.press("button");
+    assert_eq!(browser.path(), "/login");
+    browser.visit("/main");
+    assert_eq!(browser.path(), "/login?next=%2Fmain");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_once() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+
+    browser.visit("/login");
+    assert_eq!(browser.text(".message"), "");
+    log_in(&browser, "guess");
+    assert_eq!(browser.path(), "/login");
+    assert_eq!(browser.text(".message"), "Wrong username or password.");
+
+    browser.reload();
+    assert_eq!(browser.text(".message"), "");
+    log_in(&browser, "123");
+    assert_eq!(browser.path(), "/main");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_has_nothing_to_complain_of() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+
+    browser.visit("/login");
+    log_in(&browser, "guess");
+    log_in(&browser, "123");
+    browser.reload();
+    browser.press("button");
+    assert_eq!(browser.console(), [""; 0]);
+
+    // It would have complained: the policy forbids this.
+    browser.execute("document.body.setAttribute('style', 'color: red')");
+    let is_violation = |line: &String| line.contains("Content Security Policy");
+    assert!(patiently(|| browser.console().iter().any(is_violation)));
+
+    browser.visit("/favicon.ico");
+    assert_eq!(browser.property("img", "naturalWidth"), 32);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_needs_javascript() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open_without_scripts(server.address) else { return };
+
+    browser.go("data:text/html,<p>off</p><script>document.body.innerText = 'on'</script>");
+    assert_eq!(browser.text("body"), "off");
+
+    browser.visit("/login");
+    log_in(&browser, "guess");
+    assert_eq!(browser.text(".message"), "Wrong username or password.");
+    log_in(&browser, "123");
+    assert_eq!(browser.text("h1"), "this is main page");
+    browser.press("button");
+    assert_eq!(browser.path(), "/login");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_see_no_cookie_of_ours() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+
+    browser.visit("/login");
+    let mark = browser.cookie("_xsrf");
+    log_in(&browser, "123");
+    let session = browser.cookie("session_id");
+    assert_eq!(browser.execute("return document.cookie"), "");
+    for cookie in [mark, session] {
+        assert_eq!(cookie["httpOnly"], true, "{cookie}");
+        assert_eq!(cookie["sameSite"], "Lax", "{cookie}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_after_logging_out_ends_at_the_login() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+
+    browser.visit("/login");
+    log_in(&browser, "123");
+    browser.press("button");
+
+    browser.go_back();
+    assert_eq!(browser.path(), "/login?next=%2Fmain");
+    assert_eq!(browser.text("h1"), "Dustdevil");
+    browser.reload();
+    assert_eq!(browser.path(), "/login?next=%2Fmain");
+    server.stop().await;
+}
+
+/// Somebody else's page, with a button that is not what it seems.
+struct TrapHandler;
+
+/// Where the button leads.
+struct Victim(SocketAddr);
+
+impl RequestHandler for TrapHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let victim = exchange.state::<Victim>()?.0;
+        exchange.write(format!(
+            "<form method=post action=http://{victim}/logout><button>Win a prize</button></form>"
+        ))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_on_somebody_elses_page_logs_nobody_out() {
+    let server = serve(demo()).await;
+    let Some(browser) = Browser::open(server.address) else { return };
+    let trap = Application::new([("/", handler::<TrapHandler>)], Settings::default());
+    let trap = serve(trap.expect("one route").state(Victim(server.address))).await;
+
+    browser.visit("/login");
+    log_in(&browser, "123");
+    // To a browser `localhost` is another site; another port is the same site, whose forms bring
+    // the cookie along, but another origin.
+    for host in ["localhost", "127.0.0.1"] {
+        browser.go(&format!("http://{host}:{}/", trap.address.port()));
+        browser.press("button");
+        assert_eq!(browser.text("h1"), "403 Forbidden");
+        assert_eq!(browser.text("p"), "Another site sent this request.");
+        browser.visit("/main");
+        assert_eq!(browser.text("h1"), "this is main page");
+    }
+    trap.stop().await;
+    server.stop().await;
+}

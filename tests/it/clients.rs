@@ -1,0 +1,75 @@
+//! The demo as other people's clients see it. One that is not installed is left out, and a
+//! line says so; where the environment has `CI`, it must be there.
+
+use std::env;
+use std::io::ErrorKind;
+use std::process::Command;
+
+use crate::support::{demo, project, serve};
+use crate::webdriver::tell;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_tells_the_whole_story() {
+    let server = serve(demo()).await;
+    let script = project("tests/clients/story.py");
+    run("python3", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_tells_the_whole_story() {
+    let server = serve(demo()).await;
+    let script = project("tests/clients/story.mjs");
+    run("node", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrk_finds_nothing_wrong() {
+    let server = serve(demo()).await;
+    let url = format!("http://{}/hello", server.address);
+    // A slow machine may answer slowly.
+    let report = run("wrk", &["-t1", "-c8", "-d1s", "--timeout=30s", &url]);
+    if let Some(report) = report {
+        assert!(report.contains(" requests in "), "{report}");
+        assert!(!report.contains("\n  0 requests in "), "{report}");
+        assert!(!report.contains("Socket errors:"), "{report}");
+        assert!(!report.contains("Non-2xx or 3xx responses:"), "{report}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ab_finds_nothing_wrong() {
+    let server = serve(demo()).await;
+    let url = format!("http://{}/hello", server.address);
+    if let Some(report) = run("ab", &["-k", "-n", "2000", "-c", "8", &url]) {
+        let number = |name: &str| {
+            let line = report.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.trim().parse::<u32>().ok())
+        };
+        assert_eq!(number("Complete requests:"), Some(2000), "{report}");
+        assert_eq!(number("Keep-Alive requests:"), Some(2000), "{report}");
+        assert_eq!(number("Failed requests:"), Some(0), "{report}");
+        assert_eq!(number("Non-2xx responses:"), None, "{report}");
+    }
+    server.stop().await;
+}
+
+/// Runs a client until it ends well, and returns what it printed. `None` if there is no such
+/// program. It blocks; the server runs on other threads.
+fn run(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = match Command::new(program).args(arguments).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let sentence = format!("left out: {program} is not installed");
+            assert!(env::var_os("CI").is_none(), "{sentence}");
+            tell(&sentence);
+            return None;
+        }
+        output => output.expect("the program can be started"),
+    };
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {}\n{printed}{complaints}", output.status);
+    Some(printed.into_owned())
+}

@@ -1,0 +1,302 @@
+//! A real browser, driven by hand. [WebDriver](https://www.w3.org/TR/webdriver2/) is JSON over
+//! HTTP, chromedriver speaks it, and here is as much of it as our tests need. The calls block, so
+//! a test has the server on other threads: `#[tokio::test(flavor = "multi_thread")]`.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use serde_json::{Value, json};
+
+/// How long anything may take before it counts as not happening. Nothing waits longer than it
+/// must, so a slow machine is only slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A headless Chromium with nothing in its past. Dropping it closes it.
+pub struct Browser {
+    home: SocketAddr,
+    driver: Child,
+    port: u16,
+    profile: PathBuf,
+    /// `/session/` and an id; empty until there is one.
+    session: String,
+}
+
+impl Browser {
+    /// A browser for the site at this address. `None` where it is not installed, and the tests
+    /// were told to do without.
+    pub fn open(home: SocketAddr) -> Option<Browser> {
+        Browser::open_with_preferences(home, &json!({}))
+    }
+
+    /// A browser with JavaScript switched off. What a test executes runs all the same.
+    pub fn open_without_scripts(home: SocketAddr) -> Option<Browser> {
+        let block = 2;
+        let javascript = "profile.managed_default_content_settings.javascript";
+        Browser::open_with_preferences(home, &json!({ javascript: block }))
+    }
+
+    fn open_with_preferences(home: SocketAddr, preferences: &Value) -> Option<Browser> {
+        let chromium = find_program("chromium", "chromium")?;
+        let chromedriver = find_program("chromedriver", "chromium-driver")?;
+        let (driver, port) = start(&chromedriver);
+        let profile = format!("dustdevil-browser-{}-{port}", driver.id());
+        let profile = env::temp_dir().join(profile);
+        let mut browser = Browser { home, driver, port, profile, session: String::new() };
+        let wishes = wishes(&chromium, &browser.profile, preferences);
+        let session = browser.post("/session", &wishes);
+        let id = session["sessionId"].as_str().expect("a session has an id");
+        browser.session = format!("/session/{id}");
+        Some(browser)
+    }
+
+    /// Goes to a path of the site.
+    pub fn visit(&self, path: &str) {
+        self.go(&format!("http://{}{path}", self.home));
+    }
+
+    /// Goes anywhere.
+    pub fn go(&self, url: &str) {
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    pub fn reload(&self) {
+        self.post("/refresh", &json!({}));
+    }
+
+    /// The button to the left of the address. Waits for the page that comes.
+    pub fn go_back(&self) {
+        self.leave_page(|| {
+            self.execute("history.back()");
+        });
+    }
+
+    /// Clicks what leads to another page, and waits for it.
+    pub fn press(&self, selector: &str) {
+        let element = self.element(selector);
+        self.leave_page(|| {
+            self.post(&format!("{element}/click"), &json!({}));
+        });
+    }
+
+    /// Types into a field.
+    pub fn enter(&self, selector: &str, text: &str) {
+        self.post(&format!("{}/value", self.element(selector)), &json!({ "text": text }));
+    }
+
+    /// What can be read in an element; of what is hidden, nothing.
+    pub fn text(&self, selector: &str) -> String {
+        text(&self.get(&format!("{}/text", self.element(selector))))
+    }
+
+    /// What an element has become, such as the `naturalWidth` of an image.
+    pub fn property(&self, selector: &str, name: &str) -> Value {
+        self.get(&format!("{}/property/{name}", self.element(selector)))
+    }
+
+    /// The path and the query of the page it shows.
+    pub fn path(&self) -> String {
+        text(&self.execute("return location.pathname + location.search"))
+    }
+
+    /// What a script returns.
+    pub fn execute(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// A cookie as the browser keeps it.
+    pub fn cookie(&self, name: &str) -> Value {
+        self.get(&format!("/cookie/{name}"))
+    }
+
+    /// What was written to the console since somebody last asked.
+    pub fn console(&self) -> Vec<String> {
+        let entries = self.post("/se/log", &json!({ "type": "browser" }));
+        let entries = entries.as_array().expect("a list of entries");
+        entries.iter().map(|entry| text(&entry["message"])).collect()
+    }
+
+    /// The first element that a CSS selector finds, once there is one.
+    fn element(&self, selector: &str) -> String {
+        let search = json!({ "using": "css selector", "value": selector });
+        let found = self.post("/element", &search);
+        let mut values = found.as_object().expect("an element").values();
+        format!("/element/{}", text(values.next().expect("an element has an id")))
+    }
+
+    /// Does what leads to another page, and waits until that one is complete.
+    fn leave_page(&self, act: impl FnOnce()) {
+        let before = self.beginning();
+        act();
+        let arrived = patiently(|| {
+            let now = self.beginning();
+            now.is_some() && now != before
+        });
+        assert!(arrived, "no other page came after {}", self.path());
+    }
+
+    /// When the page was begun, which tells it from every other. `None` until it is complete.
+    fn beginning(&self) -> Option<Value> {
+        let script = "return document.readyState == 'complete' && performance.timeOrigin";
+        let script = json!({ "script": script, "args": [] }).to_string();
+        self.ask("POST", "/execute/sync", &script).ok().filter(Value::is_number)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let reply = self.ask("GET", path, "");
+        reply.unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    fn post(&self, path: &str, content: &Value) -> Value {
+        let content = content.to_string();
+        let reply = self.ask("POST", path, &content);
+        reply.unwrap_or_else(|error| panic!("POST {path} {content}: {error}"))
+    }
+
+    /// One command; the error is a sentence of chromedriver's.
+    fn ask(&self, method: &str, path: &str, content: &str) -> Result<Value, String> {
+        let path = format!("{}{path}", self.session);
+        let reply = converse(self.port, method, &path, content);
+        let mut reply = reply.map_err(|error| format!("no reply: {error}"))?;
+        match reply["value"]["message"].as_str() {
+            Some(message) if reply["value"]["error"].is_string() => Err(message.to_owned()),
+            _ => Ok(reply["value"].take()),
+        }
+    }
+
+    /// Keeps what the browser shows as a picture, and tells where.
+    fn save_screenshot(&self) -> io::Result<()> {
+        let screenshot = self.ask("GET", "/screenshot", "");
+        let screenshot = screenshot.map_err(io::Error::other)?;
+        let test = thread::current().name().unwrap_or("browser").replace("::", "-");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}.png"));
+        fs::write(&file, decode_base64(screenshot.as_str().unwrap_or_default()))?;
+        eprintln!("what the browser showed last: {}", file.display());
+        Ok(())
+    }
+}
+
+impl Drop for Browser {
+    /// Every step is tried, whatever became of the one before.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.save_screenshot();
+        }
+        let _ = self.ask("DELETE", "", "");
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+        patiently(|| !self.profile.exists() || fs::remove_dir_all(&self.profile).is_ok());
+    }
+}
+
+/// Starts chromedriver on a port of its choice, which it prints.
+fn start(chromedriver: &Path) -> (Child, u16) {
+    let mut command = Command::new(chromedriver);
+    command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("chromedriver starts");
+    let output = driver.stdout.as_mut().expect("its output is piped");
+    let port = BufReader::new(output).lines().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    });
+    (driver, port.expect("chromedriver prints its port"))
+}
+
+/// One request to chromedriver, on a connection of its own. It is for us to see where the reply
+/// ends: chromedriver does not close.
+fn converse(port: u16, method: &str, path: &str, content: &str) -> io::Result<Value> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(PATIENCE * 2))?;
+    let length = content.len();
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{content}"
+    )?;
+    let mut reply = BufReader::new(socket);
+    let lines = reply.by_ref().lines().map_while(Result::ok);
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let length = head.iter().find_map(|line| line.strip_prefix("Content-Length:"));
+    let length = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
+    Ok(serde_json::from_reader(reply.take(length))?)
+}
+
+/// What chromedriver is asked for in a new session.
+fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        // The browser ends with chromedriver then, even if that is killed.
+        "--remote-debugging-pipe",
+        &format!("--user-data-dir={}", profile.display()),
+    ];
+    let patience = PATIENCE.as_secs() * 1000;
+    json!({ "capabilities": { "alwaysMatch": {
+        "timeouts": { "implicit": patience, "pageLoad": patience, "script": patience },
+        "goog:loggingPrefs": { "browser": "ALL" },
+        "goog:chromeOptions": {
+            "binary": chromium,
+            "args": arguments,
+            "prefs": preferences,
+        },
+    } } })
+}
+
+/// Where a program is installed. A test without it fails, unless `DUSTDEVIL_WITHOUT_BROWSER` says
+/// that this machine cannot have it: then there is `None`, and a line that says so.
+fn find_program(program: &str, package: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(program));
+    if let Some(found) = found.into_iter().find(|file| file.is_file()) {
+        return Some(found);
+    }
+    let sentence = format!("{program} is missing: install the Debian package {package}");
+    let may_be_missing = env::var_os("DUSTDEVIL_WITHOUT_BROWSER").is_some();
+    assert!(may_be_missing, "{sentence}, or set DUSTDEVIL_WITHOUT_BROWSER to do without");
+    tell(&format!("a test with a browser is left out, for {sentence}"));
+    None
+}
+
+/// Prints a line that is seen even if the test passes, when `println` is kept back.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Asks again and again, until the answer is yes. No, if it never was.
+pub fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if is_so() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
+/// RFC 4648 section 4: four letters of six bits each are three octets; fewer, at the end, are
+/// one octet fewer than letters.
+fn decode_base64(text: &str) -> Vec<u8> {
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |letter| u32::try_from(alphabet.find(letter)?).ok();
+    let digits: Vec<u32> = text.chars().filter_map(digit).collect();
+    let mut octets = Vec::new();
+    for digits in digits.chunks(4) {
+        let bits = digits.iter().fold(0, |bits, digit| bits << 6 | digit);
+        let bits = bits << (6 * (4 - digits.len()));
+        octets.extend(&bits.to_be_bytes()[1..digits.len()]);
+    }
+    octets
+}
