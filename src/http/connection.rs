@@ -229,7 +229,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
     async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
-        warn!(target: "dustdevil::general", "{} {} ({})", refusal.status.code(), refusal.sentence, self.peer.ip());
+        let (code, address) = (refusal.status.code(), self.peer.ip());
+        warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
         let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, refusal.sentence);
         let delimiter = response.delimiter(asked);

@@ -209,7 +209,8 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves a message for the next page, in place of one that waits there. See [`take_flash`](Session::take_flash).
+    /// Leaves a message for the next page, in place of one that waits there. See
+    /// [`take_flash`](Session::take_flash).
     pub async fn flash(&self, message: &str) -> Result {
         self.set(FLASH, message).await
     }

@@ -11,9 +11,9 @@
 //! log line        200 GET /main (127.0.0.1) 0.12ms
 //! on_finish       whatever is to be done after it
 //! ```
-//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is sent as it
-//! stands; a client that is gone is not answered. An answer that is made while it is sent is logged
-//! before its content.
+//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is
+//! sent as it stands; a client that is gone is not answered. An answer that is made while it is
+//! sent is logged before its content.
 
 use std::future::{Ready, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};

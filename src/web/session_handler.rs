@@ -80,9 +80,9 @@ impl SessionHandler {
         Ok(self.session.get(USERNAME).await?)
     }
 
-    /// The name of whoever is logged in. Others do not get past it: if they only look, they are sent
-    /// to the `login_url`, with where they wanted to go as `next`, and else they are answered 403.
-    /// Tornado's `@authenticated`.
+    /// The name of whoever is logged in. Others do not get past it: if they only look, they are
+    /// sent to the `login_url`, with where they wanted to go as `next`, and else they are
+    /// answered 403. Tornado's `@authenticated`.
     pub async fn authenticated(&self, exchange: &mut Exchange) -> Result<String> {
         if let Some(user) = self.current_user().await? {
             return Ok(user);

@@ -31,8 +31,8 @@ pub struct Settings {
     /// The template of error pages, which may ask for `status` and `sentence`. Default: empty,
     /// which is a plain page.
     pub error_template: String,
-    /// The folder that is served below `static_url_prefix`, relative to the current one, with `/favicon.ico` and
-    /// `/robots.txt` beside it. Default: empty, which is none.
+    /// The folder that is served below `static_url_prefix`, relative to the current one, with
+    /// `/favicon.ico` and `/robots.txt` beside it. Default: empty, which is none.
     pub static_path: PathBuf,
     /// Where static files are found. Slashes at its ends make no difference. Default: `/static/`.
     pub static_url_prefix: String,

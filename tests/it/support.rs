@@ -41,13 +41,18 @@ pub fn exchange(application: &Application, head: &str) -> Exchange {
 }
 
 /// A request from its lines, with the Host field that it must have.
-pub fn request(head: &str) -> Request {
-    let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
+pub fn request(lines: &str) -> Request {
+    let mut octets = BytesMut::from(&*head(lines));
+    let parsed = Request::parse(&mut octets, &mut 0, &Limits::default());
+    parsed.expect("a request").expect("a whole head")
+}
+
+/// A head from a request line without its version, and fields, a line each.
+fn head(lines: &str) -> String {
+    let (line, fields) = lines.split_once('\n').unwrap_or((lines, ""));
     let fields: String =
         fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
-    let head = format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim());
-    let parsed = Request::parse(&mut BytesMut::from(&*head), &mut 0, &Limits::default());
-    parsed.expect("a request").expect("a whole head")
+    format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim())
 }
 
 /// A server that runs beside the test, in the same runtime and on the same clock.
@@ -238,15 +243,11 @@ impl Client {
         self.socket.read_buf(&mut self.input).await.is_ok_and(|read| read > 0)
     }
 
-    /// Sends a request without content and receives its response. `request` is a request line
+    /// Sends a request without content and receives its response. `lines` are a request line
     /// without its version, and fields, a line each.
-    pub async fn ask(&mut self, request: &str) -> Reply {
-        let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
-        let fields: String =
-            fields.lines().map(|field| format!("{}\r\n", field.trim())).collect();
-        self.send(format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim()))
-            .await;
-        match line.starts_with("HEAD ") {
+    pub async fn ask(&mut self, lines: &str) -> Reply {
+        self.send(head(lines)).await;
+        match lines.starts_with("HEAD ") {
             true => self.receive_head().await,
             false => self.receive().await,
         }
@@ -307,22 +308,18 @@ impl Visitor {
 
     /// Sends a head, a line each, with the cookies in the jar, and content behind it; keeps the
     /// cookies that come back.
-    pub async fn request(&mut self, head: &str, content: &str) -> Reply {
+    pub async fn request(&mut self, lines: &str, content: &str) -> Reply {
         let mut client = Client::connect(self.address).await;
-        let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
-        let mut request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
-        for field in fields.lines() {
-            request.push_str(&format!("{field}\r\n"));
-        }
+        let mut lines = lines.to_owned();
         if !self.cookies.is_empty() {
             let pairs: Vec<String> = self
                 .cookies
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
-            request.push_str(&format!("Cookie: {}\r\n", pairs.join("; ")));
+            lines.push_str(&format!("\nCookie: {}", pairs.join("; ")));
         }
-        client.send(format!("{request}\r\n{content}")).await;
+        client.send(format!("{}{content}", head(&lines))).await;
         let reply = client.receive().await;
         for line in reply.fields_named("Set-Cookie") {
             let (name, rest) = line.split_once('=').expect("a cookie");
