@@ -195,7 +195,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         while let Ok(Some(piece)) = &next {
             let length = piece.len() as u64;
             if left.is_some_and(|left| left < length) {
-                return self.break_off("it is longer than was announced").await;
+                return self.break_off(delimiter, "it is longer than was announced").await;
             }
             left = left.map(|left| left - length);
             if delimiter == Delimiter::LastChunk && length > 0 {
@@ -207,10 +207,10 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             next = stream.next().await;
         }
         if let Err(error) = next {
-            return self.break_off(error).await;
+            return self.break_off(delimiter, error).await;
         }
         if left.is_some_and(|left| left > 0) {
-            return self.break_off("it is shorter than was announced").await;
+            return self.break_off(delimiter, "it is shorter than was announced").await;
         }
         if delimiter == Delimiter::LastChunk {
             self.wire.output().extend_from_slice(chunked::LAST_CHUNK);
@@ -219,10 +219,18 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     }
 
     /// Ends the connection within an answer. What stands before that point is owed all the same,
-    /// and the answers to other requests may be among it.
-    async fn break_off(&mut self, why: impl Display) -> io::Result<()> {
+    /// and the answers to other requests may be among it. Where the end of the connection would
+    /// be the end of the answer, it is made a bad end.
+    async fn break_off(
+        &mut self,
+        delimiter: Delimiter,
+        why: impl Display,
+    ) -> io::Result<()> {
         warn!(target: "dustdevil::general", "an answer to {} broke off: {why}", self.peer.ip());
         self.wire.flush().await?;
+        if delimiter == Delimiter::Close {
+            self.wire.end_badly();
+        }
         Err(io::Error::other("the content could not be made"))
     }
 

@@ -9,7 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use log::debug;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What a new buffer has room for: nearly every head, and nearly every page.
@@ -29,9 +31,21 @@ thread_local! {
 }
 
 /// What a connection is served on; a `TcpStream`, as a rule.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Has the socket, when it is closed, end in a way that nobody takes for a good end.
+    fn end_badly(&mut self) {}
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+impl Socket for TcpStream {
+    /// With a reset, instead of the word that no more will come.
+    fn end_badly(&mut self) {
+        if let Err(error) = self.set_zero_linger() {
+            debug!("a connection could not be reset: {error}");
+        }
+    }
+}
+
+impl Socket for DuplexStream {}
 
 /// A connection owns its buffers while there is something in them. While it waits it has none:
 /// ten thousand idle clients cost their sockets, and not ten thousand buffers.
@@ -125,6 +139,11 @@ impl<S: Socket> Wire<S> {
                 Ok(work.await)
             }
         }
+    }
+
+    /// See [`Socket::end_badly`].
+    pub(crate) fn end_badly(&mut self) {
+        self.socket.end_badly();
     }
 
     /// Closes in two steps (RFC 9112 section 9.6). A socket that is closed with octets unread

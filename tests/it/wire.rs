@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dustdevil::http::connection;
+use dustdevil::http::wire::Socket;
 use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
@@ -272,6 +273,15 @@ async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
 }
 
 #[tokio::test]
+async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
+    let server = server().await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /broken-stream HTTP/1.0\r\n\r\n").await.unwrap();
+    let error = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_takes_no_other_with_it() {
     let server = server().await;
     let mut client = server.connect().await;
@@ -358,6 +368,8 @@ struct Counting {
     socket: DuplexStream,
     writes: Arc<AtomicUsize>,
 }
+
+impl Socket for Counting {}
 
 impl AsyncRead for Counting {
     fn poll_read(
