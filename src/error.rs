@@ -84,7 +84,10 @@ impl Error {
                 HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
                     .with_header("Retry-After", "1")
             }
-            _ => HttpError::new(Status::INTERNAL_SERVER_ERROR, ""),
+            _ => {
+                let sentence = "Something went wrong here. It was not your fault.";
+                HttpError::new(Status::INTERNAL_SERVER_ERROR, sentence)
+            }
         }
     }
 }

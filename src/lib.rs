@@ -56,6 +56,8 @@ pub mod escape;
 
 pub mod token;
 
+mod unwind;
+
 pub mod http;
 
 pub mod session;

@@ -176,8 +176,20 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
         ],
         settings,
     )?;
+    check_files(application.settings())?;
     let (username, password) = (options.username, options.password);
     Ok(application.state(Credentials { username, password }).state(LoginThrottle::new()))
+}
+
+/// The pages need these; better to hear of it now than from the first visitor.
+fn check_files(settings: &Settings) -> Result {
+    let (views, files) = (&settings.template_path, &settings.static_path);
+    let needed =
+        [views.join("login.html"), views.join("main.html"), files.join("site.css")];
+    match needed.iter().find(|path| !path.is_file()) {
+        Some(path) => Err(Error::Setup(format!("there is no file {}", path.display()))),
+        None => Ok(()),
+    }
 }
 
 #[tokio::main]
@@ -250,8 +262,13 @@ impl LoginThrottle {
     /// Counts an attempt; 429 if it is one too many.
     fn attempt(&self, address: IpAddr, username: &str) -> Result {
         let (address, name) = keys(address, username);
-        let counted = self.at_all_names.attempt(&address);
-        counted.and_then(|()| self.at_one_name.attempt(&name)).map_err(|wait| {
+        let counted = self.at_all_names.attempt(&address).and_then(|()| {
+            // What is refused for its name is no guess that counts for the address.
+            self.at_one_name
+                .attempt(&name)
+                .inspect_err(|_| self.at_all_names.forgive(&address))
+        });
+        counted.map_err(|wait| {
             let sentence = "Too many attempts to log in. Please wait a little.";
             let seconds = (wait.as_secs() + 1).to_string();
             let status = Status::TOO_MANY_REQUESTS;

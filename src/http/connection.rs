@@ -220,7 +220,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
 
     /// Ends the connection within an answer. What stands before that point is owed all the same,
     /// and the answers to other requests may be among it. Where the end of the connection would
-    /// be the end of the answer, it is made a bad end.
+    /// be the end of the answer, it is made a bad end, which takes with it what the system has not
+    /// delivered yet.
     async fn break_off(
         &mut self,
         delimiter: Delimiter,

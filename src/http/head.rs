@@ -161,7 +161,7 @@ impl Facts {
         !self.close && (version == Version::Http11 || self.keep_alive)
     }
 
-    /// RFC 9110 section 10.1.1: in version 1.0, an expectation is not looked at.
+    /// RFC 9110 section 10.1.1: `100-continue` is ignored in version 1.0.
     pub(crate) fn expects_continue(&self, version: Version) -> bool {
         self.expects_continue && version == Version::Http11
     }

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::unwind::unless_it_panics;
+
 /// What may go wrong while content is made. It is for the log; the client sees the connection
 /// end before the content does.
 pub type StreamError = Box<dyn Error + Send + Sync>;
@@ -53,7 +55,11 @@ impl Stream {
         let (sender, pieces) = mpsc::channel(1);
         let work = work(Outlet { pieces: sender.clone() });
         let work = async move {
-            if let Err(error) = work.await.map_err(Into::into) {
+            let outcome = match unless_it_panics(work).await {
+                Some(outcome) => outcome.map_err(Into::into),
+                None => Err("the work on it panicked".into()),
+            };
+            if let Err(error) = outcome {
                 // The failure stands in line, after the pieces that were made before it.
                 let _ = sender.send(Err(error)).await;
             }

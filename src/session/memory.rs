@@ -126,11 +126,11 @@ impl MemoryStore {
         let now = self.now();
         let mut shard = self.shard(key);
         let entry = shard.live(key, now)?;
-        let renew = now - entry.told >= millis(entry.lifetime.renewal());
+        let renew = now.saturating_sub(entry.told) >= millis(entry.lifetime.renewal());
         if renew {
             entry.told = now;
         }
-        let left = Duration::from_millis(entry.end() - now);
+        let left = Duration::from_millis(entry.end().saturating_sub(now));
         Some(Touched { renew, keep: entry.lifetime.keep(left) })
     }
 

@@ -55,8 +55,8 @@ pub struct Session {
 struct Inner {
     store: Arc<dyn Store>,
     lifetime: Lifetime,
-    /// Held while the standing is found out or a session is begun, so that two clones in two
-    /// branches of a `join!` begin one session and not two.
+    /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
+    /// So two clones in two branches of a `join!` begin one session and not two.
     gate: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
@@ -243,7 +243,9 @@ impl Session {
     /// Ends the session, here and for every request that is under way with it. A write after
     /// it begins a new one.
     pub async fn destroy(&self) -> Result {
-        if let Some(key) = self.store_key().await? {
+        self.store_key().await?;
+        let _gate = self.inner.gate.lock().await;
+        if let Some(key) = self.known().flatten() {
             self.inner.store.destroy(key).await?;
         }
         let mut state = self.state();
@@ -361,7 +363,8 @@ impl Session {
             if answer.is_some() {
                 return Ok(answer);
             }
-            key = self.store_key().await?;
+            let _gate = self.inner.gate.lock().await;
+            key = self.known().flatten();
             if key == Some(asked) {
                 self.state().standing = Standing::Ended;
                 return Ok(None);

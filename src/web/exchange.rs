@@ -10,13 +10,13 @@ use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape::is_plain_url;
-use crate::http::cookie::{self, SetCookie};
+use crate::http::cookie::SetCookie;
 use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
+use crate::session::Session;
 use crate::session::id::Id;
-use crate::session::{Announcement, Session};
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
@@ -40,8 +40,8 @@ pub struct Exchange {
     finished: bool,
     session: Option<Session>,
     began: Instant,
-    /// What is wrong with the query, until somebody is answered with it.
-    bad_query: Option<Error>,
+    /// What is wrong with the query, if it could not be read.
+    pub(crate) bad_query: Option<HttpError>,
 }
 
 /// The arguments of a request, by where they stood.
@@ -62,7 +62,7 @@ impl Exchange {
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
             Ok(query) => (query.unwrap_or_default(), None),
-            Err(error) => (Arguments::default(), Some(error)),
+            Err(error) => (Arguments::default(), Some(error.answer())),
         };
         let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
         Exchange {
@@ -181,39 +181,6 @@ impl Exchange {
         self.response.remove_field(name);
     }
 
-    /// The value of a cookie that the client sent; the last, if there are several.
-    pub fn get_cookie(&self, name: &str) -> Option<String> {
-        self.cookie_values(name).pop()
-    }
-
-    /// Every value of a cookie that the client sent.
-    pub(crate) fn cookie_values(&self, name: &str) -> Vec<String> {
-        let fields = self.request.field_values("Cookie");
-        let fields = fields.filter_map(|field| std::str::from_utf8(field).ok());
-        fields.flat_map(|field| cookie::values(field, name)).map(str::to_owned).collect()
-    }
-
-    /// Sets a cookie; over https it becomes `Secure`. It is sent with the response unless that
-    /// becomes an error page.
-    pub fn set_cookie(&mut self, cookie: SetCookie) -> Result {
-        let cookie = if self.https { cookie.secure(true) } else { cookie };
-        cookie.check()?;
-        self.new_cookies.retain(|other| !cookie.replaces(other));
-        self.new_cookies.push(cookie);
-        Ok(())
-    }
-
-    /// Makes the client forget a cookie that has the default path and domain.
-    pub fn clear_cookie(&mut self, name: &str) -> Result {
-        self.set_cookie(SetCookie::removal(name))
-    }
-
-    /// A cookie of our own by the name that it has on this connection. Over https the prefix
-    /// `__Host-` keeps neighboring domains from planting one (RFC 6265bis section 4.1.3.2).
-    pub(crate) fn cookie_name(&self, name: &str) -> String {
-        if self.https { format!("__Host-{name}") } else { name.to_owned() }
-    }
-
     /// Writes to the response. Its Content-Type is `text/html; charset=UTF-8` unless another is
     /// set. After `finish` it is an error, as in Tornado.
     pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
@@ -319,12 +286,18 @@ impl Exchange {
         self.session = None;
     }
 
+    /// Refuses to speak of a query that could not be read.
+    pub(crate) fn check_query(&self) -> Result {
+        match &self.bad_query {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(()),
+        }
+    }
+
     /// Takes in the content, and the arguments in it: what comes after the hook, for whoever
     /// tries a handler out without a socket. An error if the query or the form is malformed.
     pub fn set_content(&mut self, content: Bytes) -> Result {
-        if let Some(error) = self.bad_query.take() {
-            return Err(error);
-        }
+        self.check_query()?;
         let limit = self.shared.settings.max_arguments;
         if content.is_empty() {
             return Ok(());
@@ -366,21 +339,6 @@ impl Exchange {
             self.response.body = Body::Bytes(written.into());
         }
         self.finished = true;
-        Ok(())
-    }
-
-    fn tell(&mut self, announcement: Announcement) -> Result {
-        let name = self.cookie_name(&self.shared.settings.session_cookie);
-        match announcement {
-            Announcement::Nothing => return Ok(()),
-            Announcement::Issue { id, keep } => {
-                self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;
-            }
-            Announcement::Withdraw => {
-                self.clear_cookie(&name)?;
-                self.forget_mark()?;
-            }
-        }
         Ok(())
     }
 

@@ -1,24 +1,17 @@
 //! Handlers, and the life of one request.
 //!
-//! ```text
-//! initialize      the hook: makes the handler, for this one request
-//! method          405 unless it is one of SUPPORTED_METHODS
-//! content         read from the wire, and taken apart into arguments
-//! origin, XSRF    403 for what another site made the browser send
-//! prepare         whatever all methods need
-//! get, post, ...  the method itself
-//! finish          session, cookies, content: the response is complete
-//! log line        200 GET /main (127.0.0.1) 0.12ms
-//! on_finish       whatever is to be done after it
-//! ```
-//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is
-//! sent as it stands; a client that is gone is not answered. An answer that is made while it is
-//! sent is logged before its content.
+//! ```text initialize      the hook: makes the handler, for this one request method
+//! 405 unless it is one of SUPPORTED_METHODS content         read from the wire, and taken
+//! apart into arguments origin, XSRF    403 for what another site made the browser send
+//! prepare         whatever all methods need get, post, ...  the method itself finish
+//! session, cookies, content: the response is complete log line        200 GET /main
+//! (127.0.0.1) 0.12ms on_finish       whatever is to be done after it ``` An error before
+//! `finish` is drawn by `write_error`, and then finished; `Error::Finish` is sent as it
+//! stands; a client that is gone is not answered. An answer that is made while it is sent is
+//! logged before its content.
 
-use std::future::{Ready, poll_fn, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::{Ready, ready};
+use std::pin::Pin;
 
 use log::{Level, error, log, warn};
 
@@ -27,6 +20,7 @@ use crate::escape;
 use crate::http::content::Incoming;
 use crate::http::method::Method;
 use crate::http::status::Status;
+use crate::unwind::unless_it_panics;
 use crate::web::exchange::Exchange;
 
 /// Answers the requests of a route: a new value for each request, made by
@@ -59,9 +53,9 @@ pub trait RequestHandler: Sized + Send {
     const SUPPORTED_METHODS: &'static [Method];
 
     /// The hook: makes the handler for one request, before anything else is done with it. The
-    /// arguments of the query are there already; the content is not. A
-    /// handler that builds on another keeps that one inside, and begins with its hook. An error
-    /// here is answered like any other.
+    /// arguments of the query are there already; the content is not. A handler that builds on
+    /// another keeps that one inside, and begins with its hook. An error here is answered
+    /// like any other.
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
 
     /// Called before the method, whichever it is. A response that is finished here is sent,
@@ -141,7 +135,7 @@ pub fn handler<'a, H: RequestHandler + 'static>(
 /// The life of one request.
 async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
     let mut handler: Option<H> = None;
-    let mut outcome = unless_it_panics(execute(&mut handler, exchange, incoming)).await;
+    let mut outcome = caught(execute(&mut handler, exchange, incoming)).await;
     if matches!(outcome, Ok(()) | Err(Error::Finish)) {
         outcome = exchange.conclude().await;
     }
@@ -164,7 +158,7 @@ async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Inc
             handler.on_finish(exchange);
             Ok(())
         };
-        if let Err(error) = unless_it_panics(work).await {
+        if let Err(error) = caught(work).await {
             report(exchange, &error);
         }
     }
@@ -240,23 +234,16 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
 }
 
 /// A handler that panics is one request's misfortune: it is answered 500, and the connection ends.
-async fn unless_it_panics(work: impl Future<Output = Result>) -> Result {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        // The exchange may be left half changed, but an error takes everything in it back.
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(Error::Panic)))
-    })
-    .await
+async fn caught(work: impl Future<Output = Result>) -> Result {
+    // The exchange may be left half changed, but an error takes everything in it back.
+    unless_it_panics(work).await.unwrap_or(Err(Error::Panic))
 }
 
 /// Makes the response an error page.
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
     report(exchange, error);
     let answer = error.answer();
-    if let Err(error) =
-        unless_it_panics(finish_with_error_page::<H>(exchange, &answer)).await
-    {
+    if let Err(error) = caught(finish_with_error_page::<H>(exchange, &answer)).await {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);

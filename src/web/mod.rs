@@ -3,8 +3,8 @@
 //! In reading order: what an application is told ([`settings`]); the parts that know
 //! nothing of requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`],
 //! [`static_files`], [`throttle`], `forwarded`); what all requests share (`shared`); one
-//! request and the response being built for it ([`exchange`], `verbs`); the life of one
-//! request ([`handler`]); the handlers that are built in ([`session_handler`],
+//! request and the response being built for it ([`exchange`], `cookies`, `verbs`); the life
+//! of one request ([`handler`]); the handlers that are built in ([`session_handler`],
 //! [`static_handler`]); and who gets which request ([`route`], [`application`]).
 
 pub mod settings;
@@ -26,6 +26,8 @@ mod forwarded;
 mod shared;
 
 pub mod exchange;
+
+mod cookies;
 
 mod verbs;
 

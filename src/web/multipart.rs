@@ -45,7 +45,7 @@ pub struct Form {
 /// Takes a form apart. `content_type` is the value of its Content-Type field; `limit` is for
 /// arguments and files together.
 pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> {
-    let boundary = parameter(content_type, "boundary").filter(|boundary| {
+    let boundary = parameter(content_type, "boundary")?.filter(|boundary| {
         (1..=70).contains(&boundary.len()) && boundary.bytes().all(|octet| octet >= b' ')
     });
     let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
@@ -71,9 +71,12 @@ pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> 
 }
 
 impl Form {
+    /// Takes one part in.
     fn push(&mut self, part: &Bytes, limit: usize) -> Result {
-        let mut room = [httparse::EMPTY_HEADER; PART_FIELDS];
-        let Some((length, fields)) = parse_fields(part, &mut room)? else {
+        let mut headers = [httparse::EMPTY_HEADER; PART_FIELDS];
+        let parsed = parse_fields(part, &mut headers);
+        let parsed = parsed.map_err(|refusal| malformed(refusal.sentence))?;
+        let Some((length, fields)) = parsed else {
             return Err(malformed("A part of the form has no end to its head."));
         };
         let field = |name: &str| {
@@ -83,62 +86,54 @@ impl Form {
         let disposition = field("Content-Disposition").unwrap_or_default();
         let is_form_data =
             disposition.split(';').next().map(str::trim) == Some("form-data");
-        let Some(name) = parameter(disposition, "name").filter(|_| is_form_data) else {
+        let Some(name) = parameter(disposition, "name")?.filter(|_| is_form_data) else {
             return Err(malformed("A part of the form has no name."));
         };
-        let body = part.slice(length..);
-        let room = limit - self.files.len();
-        match parameter(disposition, "filename") {
-            None => self.arguments.push(name, body.to_vec(), room),
-            Some(_) if self.arguments.len() >= room => {
-                Err(malformed("The form has too many parts."))
-            }
-            Some(filename) => {
-                let content_type =
-                    field("Content-Type").unwrap_or("application/octet-stream");
-                let content_type = content_type.to_owned();
-                self.files.push(HttpFile { name, filename, content_type, body });
-                Ok(())
-            }
+        if self.arguments.len() + self.files.len() >= limit {
+            return Err(malformed("The form has too many parts."));
         }
+        let body = part.slice(length..);
+        let Some(filename) = parameter(disposition, "filename")? else {
+            return self.arguments.push(name, body.to_vec(), limit);
+        };
+        let content_type = field("Content-Type").unwrap_or("application/octet-stream");
+        let content_type = content_type.to_owned();
+        self.files.push(HttpFile { name, filename, content_type, body });
+        Ok(())
     }
 }
 
-/// The value of a parameter of a field: `form-data; name="a"; filename="b"`. Quotes
-/// and backslashes before quotes are taken away.
-fn parameter(field: &str, name: &str) -> Option<String> {
+/// The value of a parameter of a field: `form-data; name="a"; filename="b"`. Quotes and
+/// backslashes before quotes are taken away.
+fn parameter(field: &str, name: &str) -> Result<Option<String>> {
     let mut rest = field;
-    loop {
-        rest = &rest[rest.find(';')? + 1..];
+    while let Some(semicolon) = rest.find(';') {
+        rest = &rest[semicolon + 1..];
         let end = rest.find([';', '=']).unwrap_or(rest.len());
         let (found, value) = rest.split_at(end);
         let Some(value) = value.strip_prefix('=') else { continue };
-        let quoted = value.trim_start().strip_prefix('"');
-        let (text, length) = match quoted {
+        let (text, after) = match value.trim_start().strip_prefix('"') {
             Some(quoted) => unquoted(quoted)?,
             None => {
-                let end = value.find(';').unwrap_or(value.len());
-                (value[..end].trim().to_owned(), end)
+                let (text, after) = value.split_at(value.find(';').unwrap_or(value.len()));
+                (text.trim().to_owned(), after)
             }
         };
         if found.trim().eq_ignore_ascii_case(name) {
-            return Some(text);
+            return Ok(Some(text));
         }
-        rest = &quoted.unwrap_or(value)[length..];
+        rest = after;
     }
+    Ok(None)
 }
 
-/// Reads up to the closing quote; gives the text, and how far that was. Browsers escape quotes
-/// within a name as `%22` and leave backslashes alone, so only `\"` means something.
-fn unquoted(quoted: &str) -> Option<(String, usize)> {
-    let mut end = 0;
-    loop {
-        end += quoted[end..].find('"')?;
-        if !quoted[..end].ends_with('\\') {
-            return Some((quoted[..end].replace("\\\"", "\""), end + 1));
-        }
-        end += 1;
-    }
+/// The text up to the closing quote, and what follows it. Browsers escape quotes within a name as
+/// `%22` and leave backslashes alone, so only `\"` means something.
+fn unquoted(quoted: &str) -> Result<(String, &str)> {
+    let mut ends = quoted.match_indices('"').map(|(at, _)| at);
+    let closing = ends.find(|&at| !quoted[..at].ends_with('\\'));
+    let closing = closing.ok_or_else(|| malformed("A quote in the form is not closed."))?;
+    Ok((quoted[..closing].replace("\\\"", "\""), &quoted[closing + 1..]))
 }
 
 fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {

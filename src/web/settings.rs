@@ -20,8 +20,7 @@ use crate::session::store::{Lifetime, Store};
 #[derive(Clone)]
 pub struct Settings {
     /// The folder that templates are in, relative to the current one; all of them are read at
-    /// the start. Default: empty,
-    /// which is none.
+    /// the start. Default: empty, which is none.
     pub template_path: PathBuf,
     /// Every name that a template may ask for: what handlers pass to `render`, and the keys of
     /// sessions. With it, a template that asks for another name is an error at the start;

@@ -53,7 +53,10 @@ impl RequestHandler for StaticFileHandler {
                 exchange.set_status(Status::NOT_MODIFIED);
                 exchange.finish_with(Body::Bytes(Bytes::new()))
             }
-            Verdict::PreconditionFailed => exchange.send_error(Status::PRECONDITION_FAILED),
+            Verdict::PreconditionFailed => {
+                let sentence = "The file is not the one that you know.";
+                Err(Error::http(Status::PRECONDITION_FAILED, sentence))
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ impl Exchange {
     /// An argument of the form or, if it is not there, of the query; without the white space
     /// around it.
     pub fn get_argument(&self, name: &str) -> Result<String> {
+        self.check_query()?;
         let in_body = self.arguments.body.last(name)?;
         let found = match in_body {
             Some(value) => Some(value),
@@ -26,7 +27,7 @@ impl Exchange {
 
     /// All values of an argument: the query's, and the form's after them.
     pub fn get_arguments(&self, name: &str) -> Result<Vec<String>> {
-        let mut values = all(&self.arguments.query, name)?;
+        let mut values = self.get_query_arguments(name)?;
         values.extend(all(&self.arguments.body, name)?);
         Ok(values)
     }
@@ -38,11 +39,13 @@ impl Exchange {
 
     /// An argument of the query, as it was sent.
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
+        self.check_query()?;
         self.arguments.query.last(name)?.ok_or_else(|| missing(name))
     }
 
     /// All values of an argument of the query.
     pub fn get_query_arguments(&self, name: &str) -> Result<Vec<String>> {
+        self.check_query()?;
         all(&self.arguments.query, name)
     }
 
@@ -195,8 +198,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes the visitor's mark away at a logout: tokens that were made before the login are not to
-    /// come back to life.
+    /// Takes the visitor's mark away at a logout: tokens that were made before the login are
+    /// not to come back to life.
     pub(crate) fn forget_mark(&mut self) -> Result {
         let name = self.cookie_name(XSRF);
         let is_new = self.new_cookies.iter().any(|cookie| cookie.name() == name);

@@ -166,6 +166,14 @@ async fn malformed_multipart_is_400() {
         (form, "--x\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--x--"),
         (form, "--x\r\nContent-Disposition: attachment; name=\"a\"\r\n\r\n\r\n--x--"),
         (form, "--x\r\nno head\r\n--x--"),
+        (
+            form,
+            "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\r\n\r\n\r\n--x--",
+        ),
+        (
+            form,
+            "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\\\"\r\n\r\n\r\n--x--",
+        ),
         (form, "--xContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n--x--"),
     ] {
         let (status, _) = send_multipart("/?verb=body", content_type, content).await;

@@ -55,6 +55,17 @@ fn a_folder_that_is_missing_is_refused() {
 }
 
 #[test]
+fn a_file_that_a_page_needs_and_that_is_missing_is_refused() {
+    let views = views_with("without_login", "other.html", "");
+    fs::remove_file(views.join("login.html")).unwrap();
+    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(sentence.starts_with("there is no file "), "{sentence}");
+    assert!(sentence.ends_with("login.html"), "{sentence}");
+    let sentence = refusal(["--static-path".as_ref(), views.as_os_str()]);
+    assert!(sentence.ends_with("site.css"), "{sentence}");
+}
+
+#[test]
 fn a_broken_template_is_refused() {
     let views = views_with("broken", "main.html", "<h1>\n{{ oops");
     let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);

@@ -517,6 +517,9 @@ async fn the_arguments_of_the_query_are_there_in_the_hook() {
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /?name=dust").await.text(), "dust");
     assert_eq!(client.ask("GET /").await.status, 400);
+    let reply = client.ask("GET /?name=dust&%ff=1").await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("An argument is not UTF-8."), "{}", reply.text());
 }
 
 #[tokio::test]

@@ -144,6 +144,9 @@ async fn guessing_is_throttled_for_each_name_and_address() {
     for _ in 0..5 {
         assert_eq!(guess("admin", "wrong").await.status, 302);
     }
+    for _ in 0..40 {
+        assert_eq!(guess("admin", "wrong").await.status, 429);
+    }
     let reply = guess("admin", "123").await;
     assert_eq!(reply.status, 429, "even if it is right now");
     let wait: u64 = reply.field("Retry-After").unwrap().parse().unwrap();

@@ -10,7 +10,7 @@ use dustdevil::{
 };
 use tokio::time::advance;
 
-use crate::support::{Running, Visitor, project, serve, store};
+use crate::support::{FarStore, Running, Visitor, project, serve, store};
 
 /// Does to its session what the path says.
 struct DoHandler {
@@ -405,7 +405,8 @@ async fn a_response_that_is_late_does_not_give_the_cookie_out_again() {
 #[tokio::test]
 async fn two_first_writes_in_one_request_begin_one_session() {
     let store = store();
-    let session = Session::new(store.clone(), Lifetime::default(), std::iter::empty());
+    let far = Arc::new(FarStore(store.clone()));
+    let session = Session::new(far, Lifetime::default(), std::iter::empty());
     let clone = session.clone();
     let (one, other) = tokio::join!(session.set("a", 1), clone.set("b", 2));
     one.unwrap();
@@ -456,19 +457,45 @@ async fn render_looks_in_the_values_first_and_in_the_session_after_them() {
     assert_eq!(reply.status, 500, "a name that nobody gave");
 }
 
+/// A session on a store that is far away, with a user in it.
+async fn far_session(store: &Arc<MemoryStore>) -> Session {
+    let far = Arc::new(FarStore(store.clone()));
+    let session = Session::new(far, Lifetime::default(), std::iter::empty());
+    session.set("username", "admin").await.unwrap();
+    session
+}
+
 #[tokio::test]
 async fn what_one_request_does_beside_its_own_rotation_is_not_lost() {
     let store = store();
-    let (session, _) = two_at_once(&store).await;
+    let session = far_session(&store).await;
     let clone = session.clone();
-    let (rotated, counted, rotated_again) = tokio::join!(
+    let (rotated, set, counted, got, rotated_again) = tokio::join!(
         session.rotate(),
+        clone.set("a", 1),
         clone.update("count", |count: Option<u32>| count.unwrap_or(0) + 1),
+        clone.get("username"),
         clone.rotate(),
     );
     rotated.unwrap();
+    set.unwrap();
     rotated_again.unwrap();
     assert_eq!(counted.unwrap(), Some(1));
+    assert_eq!(got.unwrap().as_deref(), Some("admin"));
     assert_eq!(session.get_as::<u32>("count").await.unwrap(), Some(1));
+    assert_eq!(session.get_as::<u32>("a").await.unwrap(), Some(1));
     assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_logout_wins_over_a_rotation_in_the_same_request() {
+    let store = store();
+    let session = far_session(&store).await;
+    let clone = session.clone();
+    let (rotated, destroyed) = tokio::join!(session.rotate(), clone.destroy());
+    rotated.unwrap();
+    destroyed.unwrap();
+    assert!(store.is_empty());
+    let announcement = session.announcement().await.unwrap();
+    assert!(matches!(announcement, dustdevil::session::Announcement::Withdraw));
 }

@@ -345,6 +345,29 @@ async fn a_large_file_arrives_whole_and_in_parts() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_date() {
+    let (server, folder) = serving("twins").await;
+    let mut client = server.connect().await;
+    for (name, length) in [("small.bin", 10), ("large.bin", LARGE)] {
+        let put = |octet: u8| {
+            let path = folder.join(name);
+            fs::write(&path, vec![octet; length]).unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+                .unwrap();
+        };
+        put(b'a');
+        let old = client.ask(&format!("GET /static/{name}")).await;
+        put(b'b');
+        advance(Duration::from_millis(1100)).await;
+        let new = client.ask(&format!("GET /static/{name}")).await;
+        assert_eq!(new.content[0], b'b', "{name}");
+        assert_eq!(new.field("Last-Modified"), old.field("Last-Modified"));
+        assert_ne!(new.field("ETag"), old.field("ETag"), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
     let (server, folder) = serving("mixed").await;

@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
-use dustdevil::{Application, Exchange, MemoryLimits, MemoryStore, Request, Settings};
+use dustdevil::session::id::Key;
+use dustdevil::session::store::{Answer, Touched};
+use dustdevil::{
+    Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -33,6 +37,89 @@ pub fn settings() -> Settings {
 /// A store that no other test knows.
 pub fn store() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(MemoryLimits::default()))
+}
+
+/// A store like any that is far away: each answer takes a few turns of the runtime to come, so that
+/// whatever can happen in between does.
+pub struct FarStore(pub Arc<MemoryStore>);
+
+async fn turns(count: usize) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Store for FarStore {
+    fn create<'a>(
+        &'a self,
+        key: Key,
+        lifetime: Lifetime,
+        name: &'a str,
+        value: &'a str,
+    ) -> Answer<'a, bool> {
+        far(2, move || self.0.create(key, lifetime, name, value))
+    }
+
+    fn touch(&self, key: Key) -> Answer<'_, Option<Touched>> {
+        far(2, move || self.0.touch(key))
+    }
+
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+        far(2, move || self.0.get(key, name))
+    }
+
+    fn set<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+        value: &'a str,
+    ) -> Answer<'a, Option<()>> {
+        far(2, move || self.0.set(key, name, value))
+    }
+
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+        far(2, move || self.0.remove(key, name))
+    }
+
+    fn compare_and_set<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+        expected: Option<&'a str>,
+        value: &'a str,
+    ) -> Answer<'a, Option<bool>> {
+        far(2, move || self.0.compare_and_set(key, name, expected, value))
+    }
+
+    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
+        far(2, move || self.0.keys(key))
+    }
+
+    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
+        far(2, move || self.0.clear(key))
+    }
+
+    fn destroy(&self, key: Key) -> Answer<'_, bool> {
+        far(2, move || self.0.destroy(key))
+    }
+
+    /// Its answer takes longest, so that others come to know of it before it does.
+    fn rotate(&self, key: Key, new: Key) -> Answer<'_, bool> {
+        far(20, move || self.0.rotate(key, new))
+    }
+}
+
+/// Asks after a turn, and has the answer after so many more.
+fn far<'a, T: Send + 'a>(
+    turns_back: usize,
+    ask: impl FnOnce() -> Answer<'a, T> + Send + 'a,
+) -> Answer<'a, T> {
+    Box::pin(async move {
+        turns(1).await;
+        let answer = ask().await;
+        turns(turns_back).await;
+        answer
+    })
 }
 
 /// An exchange that no socket brought. `head` is a request line and fields, a line each.

@@ -128,8 +128,10 @@ impl RequestHandler for BrokenStreamHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        exchange.stream(|outlet| async move {
+        let panics = exchange.request().query() == Some("panic");
+        exchange.stream(move |outlet| async move {
             outlet.send("once ").await?;
+            assert!(!panics, "the stream meant to");
             Err(io::Error::other("nobody knows the end"))
         })
     }

@@ -275,22 +275,26 @@ async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
 #[tokio::test]
 async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
     let server = server().await;
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
-    socket.write_all(b"GET /broken-stream HTTP/1.0\r\n\r\n").await.unwrap();
-    let error = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    for target in ["/broken-stream", "/broken-stream?panic"] {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET {target} HTTP/1.0\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let error = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{target}");
+    }
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_takes_no_other_with_it() {
     let server = server().await;
-    let mut client = server.connect().await;
-    client
-        .send(format!("{HELLO}GET /broken-stream HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-        .await;
-    assert_eq!(client.receive().await.text(), "Hello, world!");
-    assert_eq!(client.receive_head().await.status, 200);
-    assert_eq!(client.rest().await, b"5\r\nonce \r\n");
+    for target in ["/broken-stream", "/broken-stream?panic"] {
+        let mut client = server.connect().await;
+        let broken = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.send(format!("{HELLO}{broken}")).await;
+        assert_eq!(client.receive().await.text(), "Hello, world!");
+        assert_eq!(client.receive_head().await.status, 200);
+        assert_eq!(client.rest().await, b"5\r\nonce \r\n", "{target}");
+    }
     server.stop().await;
 }
 
