@@ -10,7 +10,7 @@ use dustdevil::{
 };
 use tokio::time::advance;
 
-use crate::support::{FarStore, Running, Visitor, project, serve, store};
+use crate::support::{FarStore, Running, Visitor, project, serve, store, turns};
 
 /// Does to its session what the path says.
 struct DoHandler {
@@ -492,7 +492,12 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     let store = store();
     let session = far_session(&store).await;
     let clone = session.clone();
-    let (rotated, destroyed) = tokio::join!(session.rotate(), clone.destroy());
+    // The store has moved the session by then, and the rotation does not know it yet.
+    let destroy = async {
+        turns(5).await;
+        clone.destroy().await
+    };
+    let (rotated, destroyed) = tokio::join!(session.rotate(), destroy);
     rotated.unwrap();
     destroyed.unwrap();
     assert!(store.is_empty());

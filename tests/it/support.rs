@@ -43,7 +43,8 @@ pub fn store() -> Arc<MemoryStore> {
 /// whatever can happen in between does.
 pub struct FarStore(pub Arc<MemoryStore>);
 
-async fn turns(count: usize) {
+/// Lets everybody else have so many turns.
+pub async fn turns(count: usize) {
     for _ in 0..count {
         tokio::task::yield_now().await;
     }
