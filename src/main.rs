@@ -276,11 +276,11 @@ impl LoginThrottle {
         })
     }
 
-    /// Only wrong guesses count.
+    /// Only wrong guesses count; at a name, only those since the last right one.
     fn forgive(&self, address: IpAddr, username: &str) {
         let (address, name) = keys(address, username);
         self.at_all_names.forgive(&address);
-        self.at_one_name.forgive(&name);
+        self.at_one_name.forget(&name);
     }
 }
 

@@ -55,7 +55,12 @@ impl Throttle {
         Ok(())
     }
 
-    /// Takes an attempt back: it was a good one, and does not count.
+    /// Forgets all attempts of a key: whoever made them has shown that they may.
+    pub fn forget(&self, key: &str) {
+        self.lock().remove(&hash(key));
+    }
+
+    /// Takes one attempt back: it was a good one, and does not count.
     pub fn forgive(&self, key: &str) {
         if let Some(entry) = self.lock().get_mut(&hash(key)) {
             entry.count = entry.count.saturating_sub(1);

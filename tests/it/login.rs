@@ -158,6 +158,17 @@ async fn guessing_is_throttled_for_each_name_and_address() {
     for _ in 0..100 {
         assert_eq!(guess("admin", "123").await.status, 302, "a good one does not count");
     }
+    for _ in 0..2 {
+        for _ in 0..4 {
+            assert_eq!(guess("admin", "wrong").await.status, 302);
+        }
+        assert_eq!(
+            guess("admin", "123").await.status,
+            302,
+            "and takes those at its name back"
+        );
+    }
+    advance(Duration::from_secs(60)).await;
     for number in 0..30 {
         assert_eq!(guess(&format!("name{number}"), "wrong").await.status, 302);
     }
