@@ -1,14 +1,19 @@
 //! Handlers, and the life of one request.
 //!
-//! ```text initialize      the hook: makes the handler, for this one request method
-//! 405 unless it is one of SUPPORTED_METHODS content         read from the wire, and taken
-//! apart into arguments origin, XSRF    403 for what another site made the browser send
-//! prepare         whatever all methods need get, post, ...  the method itself finish
-//! session, cookies, content: the response is complete log line        200 GET /main
-//! (127.0.0.1) 0.12ms on_finish       whatever is to be done after it ``` An error before
-//! `finish` is drawn by `write_error`, and then finished; `Error::Finish` is sent as it
-//! stands; a client that is gone is not answered. An answer that is made while it is sent is
-//! logged before its content.
+//! ```text
+//! initialize      the hook: makes the handler, for this one request
+//! method          405 unless it is one of SUPPORTED_METHODS
+//! content         read from the wire, and taken apart into arguments
+//! origin, XSRF    403 for what another site made the browser send
+//! prepare         whatever all methods need
+//! get, post, ...  the method itself
+//! finish          session, cookies, content: the response is complete
+//! log line        200 GET /main (127.0.0.1) 0.12ms
+//! on_finish       whatever is to be done after it
+//! ```
+//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is
+//! sent as it stands; a client that is gone is not answered. An answer that is made while it is
+//! sent is logged before its content.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
