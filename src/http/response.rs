@@ -109,11 +109,6 @@ impl Response {
     pub fn remove_field(&mut self, name: &str) {
         self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
     }
-
-    /// Takes every field away.
-    pub fn clear_fields(&mut self) {
-        self.fields.clear();
-    }
 }
 
 /// What the end of a response's content is told by (RFC 9112 section 6.3). Beside what requests

@@ -20,6 +20,7 @@ use crate::session::id::Id;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
+use crate::web::settings::Settings;
 use crate::web::shared::Shared;
 
 /// One request, and the response that is being built for it. It is lent to the handler's
@@ -41,7 +42,7 @@ pub struct Exchange {
     session: Option<Session>,
     began: Instant,
     /// What is wrong with the query, if it could not be read.
-    pub(crate) bad_query: Option<HttpError>,
+    bad_query: Option<HttpError>,
 }
 
 /// The arguments of a request, by where they stood.
@@ -54,10 +55,7 @@ pub(crate) struct AllArguments {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let mut response = Response::new(Status::OK);
-        for &(name, value) in shared.settings.default_headers {
-            response.set_known(name, value);
-        }
+        let response = blank_response(&shared.settings);
         let limit = shared.settings.max_arguments;
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
@@ -260,12 +258,9 @@ impl Exchange {
     /// Takes everything back that was put into the response, as Tornado does before it draws an
     /// error page. The session's cookie is not among it, for the session is what it is.
     pub fn clear(&mut self) {
-        self.response.clear_fields();
-        for &(name, value) in self.shared.settings.default_headers {
-            self.response.set_known(name, value);
-        }
-        self.response.status = Status::OK;
-        self.response.body = Body::Bytes(Bytes::new());
+        let close = self.response.close;
+        self.response = blank_response(&self.shared.settings);
+        self.response.close = close;
         self.new_cookies.clear();
         self.written.clear();
         self.finished = false;
@@ -298,10 +293,10 @@ impl Exchange {
     /// tries a handler out without a socket. An error if the query or the form is malformed.
     pub fn set_content(&mut self, content: Bytes) -> Result {
         self.check_query()?;
-        let limit = self.shared.settings.max_arguments;
         if content.is_empty() {
             return Ok(());
         }
+        let limit = self.shared.settings.max_arguments;
         let content_type = self.request.field("Content-Type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -350,4 +345,13 @@ impl Exchange {
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
+}
+
+/// What every response begins as.
+fn blank_response(settings: &Settings) -> Response {
+    let mut response = Response::new(Status::OK);
+    for &(name, value) in settings.default_headers {
+        response.set_known(name, value);
+    }
+    response
 }
