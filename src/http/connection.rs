@@ -148,14 +148,12 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             let response = self.service.respond(request, self.peer, &mut content).await;
             (response, content.is_read())
         };
-        let delimiter = response.delimiter(asked);
         let keep_alive = asked.persistent
             && all_read
             && !response.close
-            && delimiter != Delimiter::Close
+            && response.delimiter(asked) != Delimiter::Close
             && !*self.drain.borrow();
-        response.write_head(self.wire.output(), asked, keep_alive);
-        self.send(response.body, delimiter).await?;
+        self.send(response, asked, keep_alive).await?;
         Ok(if keep_alive {
             Then::KeepAlive
         } else if !asked.persistent && all_read && self.wire.input.is_empty() {
@@ -165,10 +163,17 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         })
     }
 
-    /// Sends the content after the head that was just written. Small answers wait for those
-    /// that follow them; `next_request` sends them all before it waits for the client.
-    async fn send(&mut self, body: Body, delimiter: Delimiter) -> io::Result<()> {
-        match body {
+    /// Sends a response. Small ones wait for those that follow them; `next_request` sends them
+    /// all before it waits for the client.
+    async fn send(
+        &mut self,
+        response: Response,
+        asked: Asked,
+        keep_alive: bool,
+    ) -> io::Result<()> {
+        response.write_head(self.wire.output(), asked, keep_alive);
+        let delimiter = response.delimiter(asked);
+        match response.body {
             _ if delimiter == Delimiter::Head => {}
             Body::Bytes(content) if content.len() <= SMALL => {
                 self.wire.output.extend_from_slice(&content);
@@ -242,9 +247,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
         let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, refusal.sentence);
-        let delimiter = response.delimiter(asked);
-        response.write_head(self.wire.output(), asked, false);
-        self.send(response.body, delimiter).await?;
+        self.send(response, asked, false).await?;
         Ok(Then::Linger)
     }
 }

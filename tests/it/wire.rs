@@ -27,6 +27,10 @@ use crate::transcripts::{self, BrokenStreamHandler, EchoHandler, HelloHandler};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// A request whose content is still to come.
+const LARGE_ECHO: &str =
+    "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
+
 fn application(settings: Settings) -> Application {
     Application::new(
         [
@@ -127,9 +131,7 @@ async fn content_has_thirty_seconds() {
     let server = server().await;
     let mut client = server.connect().await;
     let begun = Instant::now();
-    client
-        .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
-        .await;
+    client.send(LARGE_ECHO).await;
     // Faster than the floor, and still too slow.
     while begun.elapsed().as_secs() < 29 {
         client.send([b'a'; 1000]).await;
@@ -144,9 +146,7 @@ async fn content_may_not_trickle() {
     let server = server().await;
     let mut client = server.connect().await;
     let begun = Instant::now();
-    client
-        .send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
-        .await;
+    client.send(LARGE_ECHO).await;
     client.send([b'a'; 512]).await;
     // Five seconds of grace, and one for each 256 octets.
     assert_eq!(client.receive().await.status, 408);
