@@ -46,6 +46,14 @@ enum State {
 }
 
 impl Decoder {
+    /// Octets of the chunk at hand that have been announced and have not arrived.
+    pub fn announced(&self) -> u64 {
+        match self.state {
+            State::Data(left) => left,
+            State::Size | State::DataEnd | State::Trailers => 0,
+        }
+    }
+
     /// Moves the data that stands in `input` to the end of `content`, and says whether that was
     /// the last of it. What comes after it stays in `input`.
     pub fn decode(

@@ -13,6 +13,9 @@ pub struct Validators {
     pub etag: String,
     /// When it changed last.
     pub last_modified: Option<SystemTime>,
+    /// Whether that was its only change within that second, as far as is known. If it was not,
+    /// the date is a weak validator (RFC 9110 section 8.8.2.2).
+    pub date_is_strong: bool,
 }
 
 /// What the conditions of a request come to.
@@ -60,7 +63,8 @@ pub fn weigh(request: &Request, current: &Validators) -> Verdict {
 
 /// Whether a Range field counts: there is no If-Range (RFC 9110 section 13.1.5), or it names the
 /// current state. A part may only be joined to parts that are the same octet for octet, so a
-/// weak tag never does, and a date only if it is exactly the one that was given out.
+/// weak tag never does, and a date only if it is exactly the one that was given out, and was given
+/// out for one state alone.
 pub fn range_counts(request: &Request, current: &Validators) -> bool {
     let mut values = request.field_values("If-Range");
     let (value, another) = (values.next(), values.next());
@@ -75,7 +79,7 @@ pub fn range_counts(request: &Request, current: &Validators) -> bool {
         return strongly_equal(value, &current.etag);
     }
     let last_modified = current.last_modified.map(date::whole_seconds);
-    last_modified.is_some() && date::parse(value) == last_modified
+    current.date_is_strong && last_modified.is_some() && date::parse(value) == last_modified
 }
 
 fn has(request: &Request, field: &str) -> bool {

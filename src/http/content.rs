@@ -135,7 +135,8 @@ impl<'c, S: Socket> Content<'c, S> {
         let mut content = BytesMut::new();
         loop {
             let is_whole = decoder.decode(&mut self.wire.input, &mut content)?;
-            if content.len() > self.limits.content {
+            let length = (content.len() as u64).saturating_add(decoder.announced());
+            if length > self.limits.content as u64 {
                 return Err(too_large().into());
             }
             if is_whole {

@@ -25,7 +25,12 @@ pub fn select(field: &str, length: u64) -> Selection {
     let Some((unit, range)) = field.split_once('=') else {
         return Selection::Whole;
     };
-    let Some((first, last)) = range.trim().split_once('-') else {
+    // A list may have empty members (RFC 9110 section 5.6.1.2).
+    let mut ranges = range.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let (Some(range), None) = (ranges.next(), ranges.next()) else {
+        return Selection::Whole;
+    };
+    let Some((first, last)) = range.split_once('-') else {
         return Selection::Whole;
     };
     if !unit.trim().eq_ignore_ascii_case("bytes") {

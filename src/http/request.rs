@@ -18,6 +18,7 @@ use crate::http::limits::Limits;
 use crate::http::method::Method;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
+use crate::http::target::is_same_authority;
 use crate::http::version::Version;
 
 /// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
@@ -82,7 +83,13 @@ impl Request {
             Span::new(target_start + range.start, target_start + range.end)
         };
         let authority = target.authority.map(span);
-        check_agreement(authority, facts.host, input)?;
+        if let (Some(authority), Some(host)) = (authority, facts.host) {
+            check_agreement(
+                authority.octets(input),
+                host.octets(input),
+                target.default_port,
+            )?;
+        }
         Ok(Some(Request {
             method,
             version,
@@ -174,18 +181,10 @@ impl Request {
 
 /// By RFC 9112 section 3.2.2 a server must ignore Host when the target is absolute. A request that
 /// names two hosts is meant to be read differently by two servers; it is refused here.
-fn check_agreement(
-    target: Option<Span>,
-    host: Option<Span>,
-    input: &[u8],
-) -> Result<(), Refusal> {
-    match (target, host) {
-        (Some(target), Some(host))
-            if !target.octets(input).eq_ignore_ascii_case(host.octets(input)) =>
-        {
-            Err(Refusal::bad("The Host field and the request target name two hosts."))
-        }
-        _ => Ok(()),
+fn check_agreement(target: &[u8], host: &[u8], default_port: &[u8]) -> Result<(), Refusal> {
+    match is_same_authority(target, host, default_port) {
+        true => Ok(()),
+        false => Err(Refusal::bad("The Host field and the request target name two hosts.")),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::http::refusal::Refusal;
 pub struct Target {
     /// Host and port, where the target is absolute.
     pub authority: Option<Range<usize>>,
+    /// The port that an authority without one means, after its colon.
+    pub default_port: &'static [u8],
     /// From the first slash to the query. Empty where an absolute target has none: it means `/`.
     pub path: Range<usize>,
     /// What stands after the question mark.
@@ -30,12 +32,17 @@ impl Target {
         }
         if octets == b"*" {
             return if asterisk {
-                Ok(Target { authority: None, path: 0..1, query: None })
+                Ok(Target {
+                    authority: None,
+                    default_port: HTTP_PORT,
+                    path: 0..1,
+                    query: None,
+                })
             } else {
                 Err(Refusal::bad("The target * goes with OPTIONS only."))
             };
         }
-        let authority = authority(octets)?;
+        let (authority, default_port) = authority(octets)?;
         let start = authority.as_ref().map_or(0, |authority| authority.end);
         let question_mark = octets[start..].iter().position(|&octet| octet == b'?');
         let path = start..question_mark.map_or(octets.len(), |at| start + at);
@@ -46,18 +53,22 @@ impl Target {
             return Err(Refusal::bad("The path has a % without two hex digits after it."));
         }
         let query = question_mark.map(|at| start + at + 1..octets.len());
-        Ok(Target { authority, path, query })
+        Ok(Target { authority, default_port, path, query })
     }
 }
 
-/// The authority of an absolute target; none if it is not absolute.
-fn authority(octets: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+const HTTP_PORT: &[u8] = b":80";
+const HTTPS_PORT: &[u8] = b":443";
+
+/// The authority of an absolute target, and its scheme's port; none if it is not absolute.
+fn authority(octets: &[u8]) -> Result<(Option<Range<usize>>, &'static [u8]), Refusal> {
+    let schemes = [("http://", HTTP_PORT), ("https://", HTTPS_PORT)];
+    let scheme = schemes.into_iter().find(|(scheme, _)| {
         let start = octets.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
     });
-    let Some(scheme) = scheme else {
-        return Ok(None);
+    let Some((scheme, default_port)) = scheme else {
+        return Ok((None, HTTP_PORT));
     };
     let start = scheme.len();
     let length = octets[start..].iter().position(|&octet| matches!(octet, b'/' | b'?'));
@@ -65,7 +76,7 @@ fn authority(octets: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
     if !is_authority(&octets[start..end]) {
         return Err(Refusal::bad("The request target names no valid host."));
     }
-    Ok(Some(start..end))
+    Ok((Some(start..end), default_port))
 }
 
 /// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
@@ -112,8 +123,24 @@ pub fn is_authority(octets: &[u8]) -> bool {
     };
     let port_is_valid = match port {
         [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [b':', digits @ ..] => is_port(digits),
         _ => false,
     };
     host_is_valid && port_is_valid
+}
+
+/// The grammar lets a port be empty, which means the scheme's own.
+fn is_port(digits: &[u8]) -> bool {
+    let is_number =
+        || std::str::from_utf8(digits).is_ok_and(|port| port.parse::<u16>().is_ok());
+    digits.iter().all(u8::is_ascii_digit) && (digits.is_empty() || is_number())
+}
+
+/// Whether two authorities name the same host and port (RFC 9110 section 4.2.3).
+pub(crate) fn is_same_authority(left: &[u8], right: &[u8], default_port: &[u8]) -> bool {
+    let without_port = |authority: &'_ [u8]| -> usize {
+        let port = [default_port, b":"].into_iter().find(|port| authority.ends_with(port));
+        authority.len() - port.map_or(0, <[u8]>::len)
+    };
+    left[..without_port(left)].eq_ignore_ascii_case(&right[..without_port(right)])
 }

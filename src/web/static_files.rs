@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::http::conditions::Validators;
+use crate::http::date::whole_seconds;
 use crate::http::stream::{Outlet, Stream, StreamError};
 
 /// Files up to this size are kept in memory.
@@ -164,7 +165,12 @@ impl StaticFiles {
 }
 
 impl StaticFile {
-    fn read(path: PathBuf, file: File, metadata: &Metadata) -> io::Result<StaticFile> {
+    fn read(
+        path: PathBuf,
+        file: File,
+        metadata: &Metadata,
+        before: Option<&StaticFile>,
+    ) -> io::Result<StaticFile> {
         let state = State::of(metadata);
         let content = match state.length {
             0..=SMALL => Some(read_small(file, state)?),
@@ -178,7 +184,11 @@ impl StaticFile {
         let content_type = content_type(&path);
         // RFC 9110 section 8.8.2.1: nothing was modified later than now.
         let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
-        let validators = Validators { etag, last_modified };
+        let date = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
+        let date_is_strong = before.is_none_or(|before| {
+            date(before.validators.last_modified) != date(last_modified)
+        });
+        let validators = Validators { etag, last_modified, date_is_strong };
         Ok(StaticFile { path, state, validators, version, content_type, content })
     }
 
@@ -265,7 +275,10 @@ fn look(
         Some(before) if before.state == State::of(&metadata) && before.path == path => {
             Ok(Some(before))
         }
-        _ => StaticFile::read(path, file, &metadata).map(|file| Some(Arc::new(file))),
+        before => {
+            let file = StaticFile::read(path, file, &metadata, before.as_deref())?;
+            Ok(Some(Arc::new(file)))
+        }
     }
 }
 

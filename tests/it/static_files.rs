@@ -160,6 +160,7 @@ async fn a_part_of_a_file_can_be_had() {
         ("bytes=-30", "0123456789"),
         ("bytes=5-99", "56789"),
         ("BYTES=9-9", "9"),
+        ("bytes=,0-3, ,", "0123"),
     ] {
         let reply = client.ask(&format!("GET /static/site.css\nRange: {range}")).await;
         assert_eq!((reply.status, reply.text().as_str()), (206, part), "{range}");
@@ -365,6 +366,13 @@ async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_
         assert_eq!(new.content[0], b'b', "{name}");
         assert_eq!(new.field("Last-Modified"), old.field("Last-Modified"));
         assert_ne!(new.field("ETag"), old.field("ETag"), "{name}");
+        // Nor may half of the old one be joined to half of the new one.
+        let part = |condition: &str| {
+            format!("GET /static/{name}\nRange: bytes=5-\nIf-Range: {condition}")
+        };
+        let (date, tag) = (new.field("Last-Modified").unwrap(), new.field("ETag").unwrap());
+        assert_eq!(client.ask(&part(date)).await.status, 200, "{name}");
+        assert_eq!(client.ask(&part(tag)).await.status, 206, "{name}");
     }
 }
 
