@@ -1,6 +1,5 @@
 //! The door: listening, accepting, one task for each connection, and closing up.
 
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,19 +9,30 @@ use log::{info, warn};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::connection;
+use crate::http::notice::Notice;
 use crate::session::store::Store;
 use crate::web::application::Application;
 
 /// How often a store lets go of what has expired.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long to wait when the system has no file left for another connection.
+/// How long to wait when a connection could not be accepted.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// Files that are left alone once there were too few for all connections: for what is sent, and for
+/// wherever sessions live.
+const SPARE_FILES: usize = 16;
+
+/// How long fewer connections are let in after that.
+const SHORTAGE: Duration = Duration::from_secs(60);
+
+/// Connections that wait to be accepted, at most: tokio asks the system for so many.
+const QUEUE: usize = 1024;
 
 impl Application {
     /// Binds to an address, and takes connections from now on; they are answered once the
@@ -74,72 +84,127 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` completes. Then no connection is accepted any more, those that wait
-    /// for a request are closed, and those with a request under way are closed after its answer,
-    /// for which they have the `drain_time`.
+    /// Serves until `stop` completes. Then no connection is accepted any more. Requests that are
+    /// under way are answered, and so are those that come within the `last_call_time`; all of
+    /// them have the `drain_time`.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let Server { listener, application } = self;
-        let (drain, draining) = watch::channel(false);
-        let mut connections = JoinSet::new();
+        let mut floor = Floor::new(&application);
         tokio::select! {
             () = stop => {}
-            () = accept(&listener, &application, &draining, &mut connections) => {}
+            () = floor.accept(&listener) => {}
             () = sweep(application.session_store()) => {}
         }
-        drain.send_replace(true);
-        drop(listener);
+        floor.notice.last_call();
+        floor.accept_those_who_wait(listener);
         let drain_time = application.settings().drain_time;
-        let all = async { while connections.join_next().await.is_some() {} };
-        if timeout(drain_time, all).await.is_err() {
-            warn!("{} requests took too long to stop; they are cut off", connections.len());
+        if timeout(drain_time, floor.empties()).await.is_err() {
+            let left = floor.connections.len();
+            warn!("{left} requests took too long to stop; they are cut off");
         }
     }
 }
 
-/// Accepts connections, forever.
-async fn accept(
-    listener: &TcpListener,
-    application: &Arc<Application>,
-    draining: &watch::Receiver<bool>,
-    connections: &mut JoinSet<()>,
-) {
-    let most = application.settings().max_connections.min(Semaphore::MAX_PERMITS);
-    let room = Arc::new(Semaphore::new(most));
-    loop {
-        // Room first: a client that there is no room for waits in the system's queue.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return pending().await;
-        };
-        // Those that have ended are let go of.
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((socket, peer)) => {
-                let (application, draining) = (Arc::clone(application), draining.clone());
-                connections.spawn(serve(socket, peer, application, draining, permit));
-            }
-            // A client that was gone before it was accepted, or, which lasts longer, no file
-            // left to accept it with. Those who are in go on, and leave files when they leave.
-            Err(error) => {
-                warn!("a connection could not be accepted: {error}");
-                sleep(BREATH).await;
-            }
-        }
-    }
-}
-
-async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
+/// The connections, and how many of them there is room for.
+struct Floor {
     application: Arc<Application>,
-    draining: watch::Receiver<bool>,
-    _room: OwnedSemaphorePermit,
-) {
-    // Answers are written whole, so there is nothing that waiting for more would save.
-    if let Err(error) = socket.set_nodelay(true) {
-        info!("no TCP_NODELAY for {peer}: {error}");
+    notice: Arc<Notice>,
+    connections: JoinSet<()>,
+    /// There was no file left for another connection: how many are let in after that, and since
+    /// when.
+    short_of_files: Option<(usize, Instant)>,
+}
+
+impl Floor {
+    fn new(application: &Arc<Application>) -> Floor {
+        Floor {
+            application: Arc::clone(application),
+            notice: Arc::default(),
+            connections: JoinSet::new(),
+            short_of_files: None,
+        }
     }
-    let limits = &application.settings().limits;
-    connection::serve(socket, peer, &*application, limits, draining).await;
+
+    /// Accepts connections, forever.
+    async fn accept(&mut self, listener: &TcpListener) {
+        loop {
+            self.make_room().await;
+            match listener.accept().await {
+                Ok((socket, peer)) => self.serve(socket, peer),
+                // A client that was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => self.cannot_accept(&error).await,
+            }
+        }
+    }
+
+    /// Sees to it that there are no more than may be. Whoever came last is in already, and may
+    /// stay; in turn the one who has been idle for longest leaves. Where nobody is idle, nobody
+    /// else is let in until somebody has gone.
+    async fn make_room(&mut self) {
+        // Those that have ended are let go of.
+        while self.connections.try_join_next().is_some() {}
+        while self.connections.len() > self.most() {
+            self.notice.make_room();
+            self.connections.join_next().await;
+        }
+    }
+
+    /// How many there may be at once.
+    fn most(&self) -> usize {
+        let setting = self.application.settings().max_connections.max(1);
+        match self.short_of_files {
+            Some((most, since)) if since.elapsed() < SHORTAGE => most.min(setting),
+            _ => setting,
+        }
+    }
+
+    /// The system has no file left, as a rule. Those who are in must have some for themselves,
+    /// to answer from; so for a while there is room for fewer.
+    async fn cannot_accept(&mut self, error: &io::Error) {
+        let most = self.connections.len().saturating_sub(SPARE_FILES).max(1);
+        let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
+        if !told {
+            warn!("no more than {most} connections for a minute: {error}");
+        }
+        self.short_of_files = Some((most, Instant::now()));
+        sleep(BREATH).await;
+    }
+
+    /// Gives a connection a task of its own.
+    fn serve(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let (application, notice) =
+            (Arc::clone(&self.application), Arc::clone(&self.notice));
+        self.connections.spawn(async move {
+            // Answers are written whole, so there is nothing that waiting for more would save.
+            if let Err(error) = socket.set_nodelay(true) {
+                info!("no TCP_NODELAY for {peer}: {error}");
+            }
+            let limits = &application.settings().limits;
+            connection::serve(socket, peer, &*application, limits, &notice).await;
+        });
+    }
+
+    /// Lets in whoever has connected before the door closes. The system would turn them away
+    /// with a reset.
+    fn accept_those_who_wait(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..QUEUE {
+            // It is asked directly whether there is another, and says so at once if not.
+            let Ok((socket, peer)) = listener.accept() else { return };
+            let socket =
+                socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+            match socket {
+                Ok(socket) => self.serve(socket, peer),
+                Err(error) => info!("{peer} could not be served any more: {error}"),
+            }
+        }
+    }
+
+    /// Waits until all have gone.
+    async fn empties(&mut self) {
+        while self.connections.join_next().await.is_some() {}
+    }
 }
 
 /// Has a store swept, forever.
@@ -187,7 +252,7 @@ impl Signals {
 
     async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            pending::<()>().await;
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 
 use bytes::Buf;
 use log::{debug, warn};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::http::Service;
@@ -24,6 +23,7 @@ use crate::http::chunked;
 use crate::http::content::{Content, NoContent};
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
+use crate::http::notice::{Notice, Word};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response::{Asked, Body, Delimiter, Response};
@@ -34,17 +34,17 @@ use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
 
-/// Serves the requests that come in on `socket` until either side has had enough. Once `drain`
-/// holds `true`, the answer that is being made is the last one.
+/// Serves the requests that come in on `socket` until either side has had enough, or there is
+/// notice to leave.
 pub async fn serve<S: Socket, V: Service>(
     socket: S,
     peer: SocketAddr,
     service: &V,
     limits: &Limits,
-    drain: watch::Receiver<bool>,
+    notice: &Notice,
 ) {
     let wire = Wire::new(socket, limits.write_time);
-    let connection = Connection { wire, peer, service, limits, drain };
+    let connection = Connection { wire, peer, service, limits, notice };
     // Gone is silence: a client that left is no fault of anyone's.
     if let Err(error) = connection.run().await {
         debug!("the connection from {peer} broke: {error}");
@@ -56,7 +56,7 @@ struct Connection<'c, S, V> {
     peer: SocketAddr,
     service: &'c V,
     limits: &'c Limits,
-    drain: watch::Receiver<bool>,
+    notice: &'c Notice,
 }
 
 /// What came of waiting for a request.
@@ -110,19 +110,23 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             }
             self.wire.flush().await?;
             let idle = request::is_only_empty_lines(&self.wire.input);
-            let time_left = if idle {
-                self.limits.idle_time
-            } else {
-                let began = head_began.get_or_insert_with(Instant::now);
-                self.limits.head_time.saturating_sub(began.elapsed())
+            let is_last_call = self.notice.is_last_call();
+            let time_left = match (idle, is_last_call) {
+                (true, false) => self.limits.idle_time,
+                (true, true) => self.limits.last_call_time,
+                (false, _) => {
+                    let began = head_began.get_or_insert_with(Instant::now);
+                    self.limits.head_time.saturating_sub(began.elapsed())
+                }
             };
             let read = tokio::select! {
                 biased;
                 read = self.wire.fill(0) => read?,
                 () = sleep(time_left) => return Ok(late(idle)),
-                _ = self.drain.wait_for(|draining| *draining), if idle => {
-                    return Ok(Next::Nothing);
-                }
+                word = self.notice.word(), if idle && !is_last_call => match word {
+                    Word::LastCall => continue,
+                    Word::Leave => return Ok(Next::Nothing),
+                },
             };
             if read == 0 {
                 return Ok(if idle {
@@ -152,7 +156,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             && all_read
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
-            && !*self.drain.borrow();
+            && !self.notice.is_last_call();
         self.send(response, asked, keep_alive).await?;
         Ok(if keep_alive {
             Then::KeepAlive

@@ -6,7 +6,7 @@
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`],
 //! [`limits`], [`refusal`]); the way in ([`target`], [`framing`], [`head`], [`request`]); the
 //! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]); the
-//! way out ([`response`], [`stream`], [`date`]); the two joined ([`connection`]); and what some
+//! way out ([`response`], [`stream`], [`date`]); the two joined ([`notice`], [`connection`]); and what some
 //! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
 
 pub mod method;
@@ -38,6 +38,8 @@ pub mod date;
 pub mod stream;
 
 pub mod response;
+
+pub mod notice;
 
 pub mod connection;
 

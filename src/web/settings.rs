@@ -66,7 +66,9 @@ pub struct Settings {
     pub max_arguments: usize,
     /// What one connection may take.
     pub limits: Limits,
-    /// Connections at once. Past it, new ones wait unaccepted. Default: 10,000.
+    /// Connections at once. One more is let in, and then the one that has been idle for longest
+    /// is closed; while none is idle, the next wait unaccepted. Where the system has fewer
+    /// files, there are fewer. Default: 10,000.
     pub max_connections: usize,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
 use dustdevil::http::connection;
 use dustdevil::http::framing::Framing;
+use dustdevil::http::notice::Notice;
 use dustdevil::http::range::{self, Selection};
 use dustdevil::http::response::Response;
 use dustdevil::web::template::Template;
@@ -11,7 +12,6 @@ use dustdevil::{Limits, Method, Request, SetCookie, Status};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::sync::watch;
 use tokio::task::yield_now;
 
 use crate::support::settings;
@@ -220,7 +220,7 @@ fn answers(pieces: &[&[u8]]) -> String {
         let application = transcripts::application(settings());
         let limits = &application.settings().limits;
         let (mut client, socket) = duplex(1024 * 1024);
-        let (_drain, draining) = watch::channel(false);
+        let notice = Notice::default();
         let peer = "127.0.0.1:50000".parse().expect("an address");
         let conversation = async move {
             for piece in pieces {
@@ -233,7 +233,7 @@ fn answers(pieces: &[&[u8]]) -> String {
             client.read_to_end(&mut answers).await.expect("answers");
             answers
         };
-        let serving = connection::serve(socket, peer, &application, limits, draining);
+        let serving = connection::serve(socket, peer, &application, limits, &notice);
         let (answers, ()) = tokio::join!(conversation, serving);
         let answers =
             String::from_utf8_lossy(&answers).replace("HTTP/1.1 100 Continue\r\n\r\n", "");

@@ -13,16 +13,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dustdevil::http::connection;
+use dustdevil::http::notice::Notice;
 use dustdevil::http::wire::Socket;
 use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Running, serve, settings};
+use crate::support::{Client, Running, serve, settings};
 use crate::transcripts::{self, BrokenStreamHandler, EchoHandler, HelloHandler};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -174,20 +175,42 @@ async fn a_reader_that_stops_reading_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_no_room_waits_until_somebody_leaves() {
+async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
     let mut second = server.connect().await;
     assert_eq!(first.ask("GET /hello").await.status, 200);
     assert_eq!(second.ask("GET /hello").await.status, 200);
-    let mut third = server.connect().await;
-    third.send(HELLO).await;
-    let waited = timeout(Duration::from_secs(10), third.receive()).await;
-    assert!(waited.is_err(), "nobody answers the third client yet");
     assert_eq!(first.ask("GET /hello").await.status, 200);
-    drop(second);
-    assert_eq!(third.receive().await.status, 200);
+    let begun = Instant::now();
+    let mut third = server.connect().await;
+    assert_eq!(third.ask("GET /hello").await.status, 200);
+    assert!(second.is_closed().await);
+    assert_eq!(first.ask("GET /hello").await.status, 200);
+    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
+    let settings = Settings { max_connections: 2, ..settings() };
+    let server = serve(application(settings)).await;
+    let slow = "GET /slow?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.send(slow).await;
+        sleep(Duration::from_secs(1)).await;
+        busy.push(client);
+    }
+    let mut next = server.connect().await;
+    next.send(HELLO).await;
+    let waited = timeout(Duration::from_secs(10), next.receive()).await;
+    assert!(waited.is_err(), "nobody answers the last client yet");
+    for client in &mut busy {
+        assert_eq!(client.receive().await.text(), "at last");
+    }
+    assert_eq!(next.receive().await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,6 +225,44 @@ async fn a_server_that_stops_closes_idle_connections() {
     assert!(fresh.is_closed().await);
     server.stop().await;
     assert!(is_about(0, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
+    let mut server = server().await;
+    let mut used = server.connect().await;
+    let mut fresh = server.connect().await;
+    assert_eq!(used.ask("GET /hello").await.status, 200);
+    server.tell_to_stop();
+    sleep(Duration::from_millis(200)).await;
+    for client in [&mut used, &mut fresh] {
+        let reply = client.ask("GET /hello").await;
+        assert_eq!((reply.status, reply.field("Connection")), (200, Some("close")));
+    }
+    drop((used, fresh));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_connected_before_the_door_closes_is_answered() {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listening = application(settings()).listen("127.0.0.1:0").await.unwrap();
+    let address = listening.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::connect(address).await;
+        client.send(HELLO).await;
+        clients.push(client);
+    }
+    // It is told to stop before it has accepted anybody.
+    stop.send(()).unwrap();
+    let server = tokio::spawn(listening.run_until(async {
+        let _ = stopped.await;
+    }));
+    for mut client in clients {
+        assert_eq!(client.receive().await.text(), "Hello, world!");
+    }
+    server.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,10 +418,10 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
     let writes = Arc::new(AtomicUsize::new(0));
     let counting = Counting { socket, writes: Arc::clone(&writes) };
     let application = application(settings());
-    let (_drain, draining) = watch::channel(false);
+    let notice = Notice::default();
     let peer = "127.0.0.1:50000".parse().unwrap();
     let limits = &application.settings().limits;
-    connection::serve(counting, peer, &application, limits, draining).await;
+    connection::serve(counting, peer, &application, limits, &notice).await;
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers.matches("Hello, world!").count(), 20);
