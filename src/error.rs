@@ -29,6 +29,9 @@ pub enum Error {
     Gone(io::Error),
     /// The handler panicked.
     Panic,
+    /// The handler took longer than the
+    /// [`handler_time`](crate::web::settings::Settings::handler_time): 503.
+    TooSlow,
     /// The application is not set up right. Said at its start, before anything is served.
     Setup(String),
     /// Anything else: a 500 for the client, and a line in the log.
@@ -84,6 +87,10 @@ impl Error {
                 HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
                     .with_header("Retry-After", "1")
             }
+            Error::TooSlow => {
+                let sentence = "The answer took too long to make.";
+                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
+            }
             _ => {
                 let sentence = "Something went wrong here. It was not your fault.";
                 HttpError::new(Status::INTERNAL_SERVER_ERROR, sentence)
@@ -99,6 +106,7 @@ impl fmt::Display for Error {
             Error::Http(error) => write!(formatter, "{}: {}", error.status, error.sentence),
             Error::Finish => formatter.write_str("finished early"),
             Error::Panic => formatter.write_str("the handler panicked"),
+            Error::TooSlow => formatter.write_str("the handler took longer than it may"),
             Error::Session(error) => error.fmt(formatter),
             Error::Gone(error) => error.fmt(formatter),
             Error::Setup(sentence) => formatter.write_str(sentence),
@@ -113,7 +121,11 @@ impl std::error::Error for Error {
             Error::Session(error) => Some(error),
             Error::Gone(error) => Some(error),
             Error::Other(error) => Some(&**error),
-            Error::Http(_) | Error::Finish | Error::Panic | Error::Setup(_) => None,
+            Error::Http(_)
+            | Error::Finish
+            | Error::Panic
+            | Error::TooSlow
+            | Error::Setup(_) => None,
         }
     }
 }

@@ -163,7 +163,7 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
         ],
         error_template: String::from("error.html"),
         xsrf_cookies: true,
-        default_headers: HEADERS,
+        content_security_policy: POLICY,
         ..Settings::default()
     };
     let application = Application::new(
@@ -295,15 +295,8 @@ fn keys(address: IpAddr, username: &str) -> (String, String) {
 }
 
 /// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
-const HEADERS: &[(&str, &str)] = &[
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-         frame-ancestors 'none'; base-uri 'none'",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-];
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Log lines as Tornado has them: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`.
 /// `RUST_LOG=warn` and the like make it quieter.

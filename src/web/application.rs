@@ -13,6 +13,7 @@ use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
+use crate::web::hosts::is_allowed;
 use crate::web::route::{self, Route};
 use crate::web::settings::Settings;
 use crate::web::shared::Shared;
@@ -93,6 +94,9 @@ impl Application {
 
     /// The handler of a request's path.
     fn route(&self, exchange: &mut Exchange) -> Handler {
+        if !is_allowed(exchange.request.authority(), &self.settings().allowed_hosts) {
+            return handler::<MisdirectedHandler>;
+        }
         let path = exchange.request.path();
         if path == "*" {
             return handler::<ServerHandler>;
@@ -174,6 +178,17 @@ impl RequestHandler for NotFoundHandler {
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
         Err(Error::http(Status::NOT_FOUND, "There is no such page."))
+    }
+}
+
+/// 421, for a host that is not ours.
+struct MisdirectedHandler;
+
+impl RequestHandler for MisdirectedHandler {
+    const SUPPORTED_METHODS: &'static [Method] = ALL;
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Err(Error::http(Status::MISDIRECTED_REQUEST, "This host is not served here."))
     }
 }
 

@@ -20,7 +20,6 @@ use crate::session::id::Id;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
-use crate::web::settings::Settings;
 use crate::web::shared::Shared;
 
 /// One request, and the response that is being built for it. It is lent to the handler's
@@ -55,7 +54,7 @@ pub(crate) struct AllArguments {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let response = blank_response(&shared.settings);
+        let response = blank_response(&shared);
         let limit = shared.settings.max_arguments;
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
@@ -259,7 +258,7 @@ impl Exchange {
     /// error page. The session's cookie is not among it, for the session is what it is.
     pub fn clear(&mut self) {
         let close = self.response.close;
-        self.response = blank_response(&self.shared.settings);
+        self.response = blank_response(&self.shared);
         self.response.close = close;
         self.new_cookies.clear();
         self.written.clear();
@@ -348,9 +347,9 @@ impl Exchange {
 }
 
 /// What every response begins as.
-fn blank_response(settings: &Settings) -> Response {
+fn blank_response(shared: &Shared) -> Response {
     let mut response = Response::new(Status::OK);
-    for &(name, value) in settings.default_headers {
+    for &(name, value) in &shared.default_fields {
         response.set_known(name, value);
     }
     response

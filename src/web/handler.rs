@@ -17,8 +17,10 @@
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::time::Duration;
 
 use log::{Level, error, log, warn};
+use tokio::time::timeout;
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
@@ -140,10 +142,8 @@ pub fn handler<'a, H: RequestHandler + 'static>(
 /// The life of one request.
 async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
     let mut handler: Option<H> = None;
-    let mut outcome = caught(execute(&mut handler, exchange, incoming)).await;
-    if matches!(outcome, Ok(()) | Err(Error::Finish)) {
-        outcome = exchange.conclude().await;
-    }
+    let time = exchange.shared.settings.handler_time;
+    let outcome = contained(time, answer(&mut handler, exchange, incoming)).await;
     if let Err(Error::Panic) = outcome {
         // Who knows what state it was left in.
         handler = None;
@@ -159,13 +159,22 @@ async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Inc
         }
     }
     if let Some(mut handler) = handler {
-        let work = async {
-            handler.on_finish(exchange);
-            Ok(())
-        };
-        if let Err(error) = caught(work).await {
-            report(exchange, &error);
+        let work = async { handler.on_finish(exchange) };
+        if unless_it_panics(work).await.is_none() {
+            report(exchange, &Error::Panic);
         }
+    }
+}
+
+/// The handler's work, and what completes it.
+async fn answer<H: RequestHandler>(
+    slot: &mut Option<H>,
+    exchange: &mut Exchange,
+    incoming: &mut dyn Incoming,
+) -> Result {
+    match execute(slot, exchange, incoming).await {
+        Ok(()) | Err(Error::Finish) => exchange.conclude().await,
+        Err(error) => Err(error),
     }
 }
 
@@ -238,17 +247,22 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
     ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
 }
 
-/// A handler that panics is one request's misfortune: it is answered 500, and the connection ends.
-async fn caught(work: impl Future<Output = Result>) -> Result {
-    // The exchange may be left half changed, but an error takes everything in it back.
-    unless_it_panics(work).await.unwrap_or(Err(Error::Panic))
+/// A handler that panics, or never comes to an end, is one request's misfortune. The exchange may be
+/// left half changed, but an error takes everything in it back.
+async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result {
+    match timeout(time, unless_it_panics(work)).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => Err(Error::Panic),
+        Err(_) => Err(Error::TooSlow),
+    }
 }
 
 /// Makes the response an error page.
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
     report(exchange, error);
-    let answer = error.answer();
-    if let Err(error) = caught(finish_with_error_page::<H>(exchange, &answer)).await {
+    let (answer, time) = (error.answer(), exchange.shared.settings.handler_time);
+    let page = finish_with_error_page::<H>(exchange, &answer);
+    if let Err(error) = contained(time, page).await {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);

@@ -2,7 +2,7 @@
 //!
 //! In reading order: what an application is told ([`settings`]); the parts that know
 //! nothing of requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`],
-//! [`static_files`], [`throttle`], `forwarded`); what all requests share (`shared`); one
+//! [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests share (`shared`); one
 //! request and the response being built for it ([`exchange`], `cookies`, `verbs`); the life
 //! of one request ([`handler`]); the handlers that are built in ([`session_handler`],
 //! [`static_handler`]); and who gets which request ([`route`], [`application`]).
@@ -22,6 +22,8 @@ pub mod static_files;
 pub mod throttle;
 
 mod forwarded;
+
+mod hosts;
 
 mod shared;
 

@@ -52,8 +52,20 @@ pub struct Settings {
     /// Proxies whose word is taken for the client's address (`X-Forwarded-For`) and for https
     /// (`X-Forwarded-Proto`). Default: none.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Header fields of every response, unless its handler sets others. Default:
-    /// `X-Content-Type-Options: nosniff` and `Referrer-Policy: same-origin`.
+    /// Hosts that requests may name, without a port: `example.com`, or `*.example.com` for every
+    /// name below it. A request for another is answered 421 (RFC 9110 section 7.4). Default:
+    /// empty, which is any.
+    pub allowed_hosts: Vec<String>,
+    /// `X-Content-Type-Options` of every response, unless its handler sets another: nothing is
+    /// taken for what it does not say it is. Empty: none. Default: `nosniff`.
+    pub content_type_options: &'static str,
+    /// `Referrer-Policy`, likewise: other sites do not learn which page a link was on. Default:
+    /// `same-origin`.
+    pub referrer_policy: &'static str,
+    /// `Content-Security-Policy`, likewise: no other site shows our pages in a frame. Default:
+    /// `frame-ancestors 'self'`.
+    pub content_security_policy: &'static str,
+    /// Further header fields of every response, likewise. Default: none.
     pub default_headers: &'static [(&'static str, &'static str)],
     /// The name of the session's cookie. Over https it is `__Host-` and this. Default:
     /// `session_id`.
@@ -66,6 +78,11 @@ pub struct Settings {
     pub max_arguments: usize,
     /// What one connection may take.
     pub limits: Limits,
+    /// From the end of a request's head to its answer, the arrival of its content included. Past
+    /// it, the handler is dropped where it waits, and the answer is 503. A handler that never
+    /// waits cannot be stopped, and holds up its thread: see tokio's `spawn_blocking`. Content
+    /// that is made while it is sent may take longer. Default: 60 s.
+    pub handler_time: Duration,
     /// Connections at once. One more is let in, and then the one that has been idle for longest
     /// is closed; while none is idle, the next wait unaccepted. Where the system has fewer
     /// files, there are fewer. Default: 10,000.
@@ -89,15 +106,17 @@ impl Default for Settings {
             cookie_secret: Vec::new(),
             login_url: String::from("/login"),
             trusted_proxies: Vec::new(),
-            default_headers: &[
-                ("X-Content-Type-Options", "nosniff"),
-                ("Referrer-Policy", "same-origin"),
-            ],
+            allowed_hosts: Vec::new(),
+            content_type_options: "nosniff",
+            referrer_policy: "same-origin",
+            content_security_policy: "frame-ancestors 'self'",
+            default_headers: &[],
             session_cookie: String::from("session_id"),
             session_lifetime: Lifetime::default(),
             session_store: None,
             max_arguments: 1000,
             limits: Limits::default(),
+            handler_time: Duration::from_secs(60),
             max_connections: 10_000,
             drain_time: Duration::from_secs(10),
         }

@@ -12,6 +12,7 @@ use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::session::memory;
 use crate::session::store::Store;
+use crate::web::hosts;
 use crate::web::settings::Settings;
 use crate::web::static_files::StaticFiles;
 use crate::web::template::Templates;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) static_files: Option<StaticFiles>,
+    /// The header fields that every response begins with.
+    pub(crate) default_fields: Vec<(&'static str, &'static str)>,
     /// With a slash at both ends.
     pub(crate) static_url_prefix: String,
     pub(crate) store: Arc<dyn Store>,
@@ -59,6 +62,7 @@ impl Shared {
         Ok(Shared {
             templates,
             static_files,
+            default_fields: default_fields(&settings),
             static_url_prefix: normal_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
@@ -71,7 +75,7 @@ impl Shared {
 /// Finds what no request could be answered with.
 fn check(settings: &Settings) -> Result {
     let mut probe = Response::new(Status::OK);
-    for &(name, value) in settings.default_headers {
+    for (name, value) in default_fields(settings) {
         probe.set_field(name, value).map_err(|error| Error::Setup(error.to_string()))?;
     }
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
@@ -82,11 +86,27 @@ fn check(settings: &Settings) -> Result {
             format!("the cookie_secret is shorter than {SHORTEST_SECRET} octets");
         return Err(Error::Setup(sentence));
     }
+    if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))
+    {
+        return Err(Error::Setup(format!(
+            "no host is {host:?}, which allowed_hosts names"
+        )));
+    }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
         let sentence = "the static_url_prefix is the root: no other page could be found";
         return Err(Error::Setup(String::from(sentence)));
     }
     Ok(())
+}
+
+fn default_fields(settings: &Settings) -> Vec<(&'static str, &'static str)> {
+    let security = [
+        ("X-Content-Type-Options", settings.content_type_options),
+        ("Referrer-Policy", settings.referrer_policy),
+        ("Content-Security-Policy", settings.content_security_policy),
+    ];
+    let security = security.into_iter().filter(|(_, value)| !value.is_empty());
+    security.chain(settings.default_headers.iter().copied()).collect()
 }
 
 /// RFC 2104 section 3: a key shorter than its hash makes it weaker.

@@ -16,6 +16,7 @@ mod browser;
 mod clients;
 mod command;
 mod curl;
+mod defaults;
 mod handlers;
 mod house;
 mod login;

@@ -1,0 +1,38 @@
+//! Which hosts an application answers for.
+
+use crate::http::target::is_authority;
+
+/// Whether a request for `authority`, a host and maybe a port, is one for us. A page of another site
+/// can come here under that site's own name once its owner has the name lead here (DNS
+/// rebinding); the browser then takes our pages for that site's.
+pub(crate) fn is_allowed(authority: Option<&str>, allowed: &[String]) -> bool {
+    if allowed.is_empty() {
+        return true;
+    }
+    let host = authority.map(without_port).unwrap_or_default();
+    // A name may be written with its root: `example.com.`
+    let host = host.strip_suffix('.').unwrap_or(host);
+    allowed.iter().any(|pattern| matches(pattern, host))
+}
+
+/// Whether a pattern could match any host.
+pub(crate) fn is_pattern(pattern: &str) -> bool {
+    let host = pattern.strip_prefix("*.").unwrap_or(pattern);
+    is_authority(host.as_bytes()) && without_port(host) == host && !host.contains('*')
+}
+
+fn matches(pattern: &str, host: &str) -> bool {
+    let Some(domain) = pattern.strip_prefix('*') else {
+        return pattern.eq_ignore_ascii_case(host);
+    };
+    let start = host.len().saturating_sub(domain.len());
+    start > 0 && host.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
+}
+
+fn without_port(authority: &str) -> &str {
+    let end = match authority.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    &authority[..end]
+}

@@ -1,0 +1,135 @@
+//! What every response says of its own accord, and which hosts there are responses for.
+
+use dustdevil::{
+    Application, Error, Exchange, Method, RequestHandler, Result, Settings, handler,
+};
+
+use crate::support::{project, serve, settings};
+
+/// The fields that keep a browser from being led astray, with their defaults.
+const SECURITY: [(&str, &str); 3] = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Content-Security-Policy", "frame-ancestors 'self'"),
+];
+
+/// Greets, and says more of itself if it is asked to.
+struct GreetingHandler;
+
+impl RequestHandler for GreetingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        if exchange.request().query() == Some("framed") {
+            exchange.set_header("Content-Security-Policy", "frame-ancestors *")?;
+        }
+        exchange.write("hello")
+    }
+}
+
+fn application(settings: Settings) -> Application {
+    let settings = Settings { static_path: project("static"), ..settings };
+    Application::new([("/", handler::<GreetingHandler>)], settings).unwrap()
+}
+
+#[tokio::test]
+async fn the_security_headers_are_on_every_response() {
+    let server = serve(application(settings())).await;
+    let mut client = server.connect().await;
+    for request in [
+        "GET /",
+        "HEAD /",
+        "OPTIONS /",
+        "OPTIONS *",
+        "DELETE /",
+        "GET /nowhere",
+        "GET /static/site.css",
+        "GET /static/../site.css",
+        "GET /static/site.css\nRange: bytes=1000000-",
+        "GET /static/site.css\nIf-None-Match: *",
+    ] {
+        let reply = client.ask(request).await;
+        for (name, value) in SECURITY {
+            assert_eq!(reply.fields_named(name).collect::<Vec<_>>(), [value], "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_security_header_is_a_setting_and_a_handler_may_set_its_own() {
+    let changed = [
+        Settings { content_type_options: "", ..settings() },
+        Settings { referrer_policy: "", ..settings() },
+        Settings { content_security_policy: "", ..settings() },
+    ];
+    for (left_out, settings) in changed.into_iter().enumerate() {
+        let server = serve(application(settings)).await;
+        let reply = server.connect().await.ask("GET /").await;
+        for (index, (name, value)) in SECURITY.into_iter().enumerate() {
+            let expected = (index != left_out).then_some(value);
+            assert_eq!(reply.field(name), expected, "{name}");
+        }
+    }
+    let settings = Settings { referrer_policy: "no-referrer", ..settings() };
+    let server = serve(application(settings)).await;
+    let reply = server.connect().await.ask("GET /?framed").await;
+    assert_eq!(reply.field("Referrer-Policy"), Some("no-referrer"));
+    let policies: Vec<_> = reply.fields_named("Content-Security-Policy").collect();
+    assert_eq!(policies, ["frame-ancestors *"]);
+}
+
+#[tokio::test]
+async fn a_request_for_a_host_that_is_not_ours_is_misdirected() {
+    let hosts = ["example.com", "*.example.org", "127.0.0.1", "[::1]"];
+    let allowed_hosts = hosts.map(String::from).to_vec();
+    let server = serve(application(Settings { allowed_hosts, ..settings() })).await;
+    let status = async |host: &str| {
+        let mut client = server.connect().await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        client.receive().await.status
+    };
+    for ours in [
+        "example.com",
+        "EXAMPLE.com:8888",
+        "example.com.",
+        "a.example.org",
+        "a.b.Example.org:80",
+        "127.0.0.1:8888",
+        "[::1]",
+        "[::1]:8888",
+    ] {
+        assert_eq!(status(ours).await, 200, "{ours}");
+    }
+    for other in [
+        "evil.example",
+        "example.com.evil.example",
+        "a.example.com",
+        "example.org",
+        ".example.org",
+        "evilexample.org",
+        "127.0.0.11",
+        "localhost",
+        "[::2]",
+    ] {
+        assert_eq!(status(other).await, 421, "{other}");
+    }
+    let mut client = server.connect().await;
+    client.send("GET http://evil.example/ HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 421);
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 421, "no host is no host of ours");
+}
+
+#[test]
+fn an_allowed_host_that_no_request_could_name_is_an_error_at_the_start() {
+    for host in ["", "*", "*.", "a b", "example.com:80", "http://example.com", "a.*.com"] {
+        let allowed_hosts = vec![String::from(host)];
+        let settings = Settings { allowed_hosts, ..settings() };
+        assert!(matches!(Application::new([], settings), Err(Error::Setup(_))), "{host}");
+    }
+}
