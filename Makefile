@@ -17,10 +17,10 @@ help:  ## this help
 
 run: cargo
 	@cargo build --release --locked --quiet
-	@exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store $(STORE) $(ARGS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store $(STORE) $(ARGS)
 
 test: cargo set-up
-	@tests/set-up.sh run cargo test --locked
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; tests/set-up.sh run cargo test --locked
 
 check: cargo
 	cargo fmt --check

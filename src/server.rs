@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{info, warn};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -31,16 +31,38 @@ const SPARE_FILES: usize = 16;
 /// How long fewer connections are let in after that.
 const SHORTAGE: Duration = Duration::from_secs(60);
 
-/// Connections that wait to be accepted, at most: tokio asks the system for so many.
-const QUEUE: usize = 1024;
+/// Connections that wait to be accepted, at most. The system may have a lower limit.
+const QUEUE: u32 = 4096;
 
 impl Application {
     /// Binds to an address, and takes connections from now on; they are answered once the
     /// server is run. Port 0 is any that is free.
     pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<Server> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(Server { listener, application: Arc::new(self) })
+        let mut error = io::Error::other("the name has no address");
+        for address in lookup_host(address).await? {
+            match listen_on(address) {
+                Ok(listener) => {
+                    return Ok(Server { listener, application: Arc::new(self) });
+                }
+                Err(reason) => error = reason,
+            }
+        }
+        Err(error)
     }
+}
+
+/// What `TcpListener::bind` does, with a longer queue: its own is so short that a burst of clients
+/// overflows it, and the system tells some of them nothing, and others to go away.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // So that a server may start again at once. Windows takes this to mean something else.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// An application that listens.

@@ -122,6 +122,7 @@ impl<'c, S: Socket> Content<'c, S> {
 
     async fn read_length(&mut self, length: usize) -> Result<Bytes, ContentError> {
         let begun = Instant::now();
+        self.wire.make_room(length.saturating_sub(self.wire.input.len()));
         while self.wire.input.len() < length {
             let arrived = self.wire.input.len();
             self.read_more(begun, arrived, length - arrived).await?;

@@ -80,7 +80,7 @@ impl<S: Socket> Wire<S> {
                 self.input = spare_buffer();
             }
             self.input_is_large |= wanted > ROOM;
-            self.input.reserve(wanted.max(ROOM / 2));
+            self.input.reserve(if wanted == 0 { ROOM / 2 } else { wanted });
             let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
             if read.is_pending() && self.input.is_empty() {
                 let input = mem::take(&mut self.input);
@@ -91,6 +91,13 @@ impl<S: Socket> Wire<S> {
             read
         })
         .await
+    }
+
+    /// Makes room for so many octets more, all at once: a buffer that grows as they come is copied
+    /// each time, and ends up larger than they are. The system gives memory for what is filled.
+    pub(crate) fn make_room(&mut self, octets: usize) {
+        self.input_is_large |= octets > ROOM;
+        self.input.reserve(octets);
     }
 
     /// Room to write a response in.

@@ -13,10 +13,12 @@ mod support;
 
 mod arguments;
 mod browser;
+mod bystander;
 mod clients;
 mod command;
 mod curl;
 mod defaults;
+mod faults;
 mod handlers;
 mod house;
 mod login;

@@ -38,6 +38,14 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
     command
 }
 
+/// The same, where the system gives it so many files and no more.
+pub fn command_with_files(files: usize) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {files} && exec \"$0\" --port 0");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_dustdevil")]).env_remove("RUST_LOG");
+    command
+}
+
 impl Process {
     pub fn start(command: &mut Command) -> Process {
         let command =
@@ -55,6 +63,11 @@ impl Process {
             let address = line.strip_prefix("dustdevil listens on http://");
             address.and_then(|address| address.parse().ok()).expect(&line)
         })
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal: `TERM`, `INT`.

@@ -307,7 +307,8 @@ impl Client {
         }
     }
 
-    async fn octets(&mut self, count: usize) -> Vec<u8> {
+    /// So many octets.
+    pub async fn octets(&mut self, count: usize) -> Vec<u8> {
         while self.input.len() < count {
             assert!(self.more().await, "the connection ended within content");
         }
@@ -318,6 +319,22 @@ impl Client {
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.input)
+    }
+
+    /// Says that no more will be sent.
+    pub async fn half_close(&mut self) {
+        // The server may have closed already.
+        let _ = self.socket.shutdown().await;
+    }
+
+    /// Whether the server has not closed yet, as far as is known here.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.socket.try_read(&mut [0]), Ok(0))
+    }
+
+    /// Goes away with a reset.
+    pub fn reset(self) {
+        self.socket.set_zero_linger().expect("a reset");
     }
 
     /// Whether the server has closed, with nothing left to read.

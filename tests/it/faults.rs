@@ -1,0 +1,510 @@
+//! What clients do, or fail to do, that must not cost another client its answer. Each test has a
+//! bystander who asks all the while, and prints its figures.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dustdevil::{
+    Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::bystander::{
+    Bystander, HELLO, PATIENCE, ask, file_limit, memory, open_files, processor_time,
+};
+use crate::process::{Process, command, command_with_files};
+use crate::support::{Client, Visitor, project, serve, settings};
+use crate::transcripts::HelloHandler;
+use crate::webdriver::tell;
+
+/// The demo, without its log.
+fn demo(arguments: &[&str]) -> Process {
+    Process::start(command(arguments).env("RUST_LOG", "off"))
+}
+
+/// Has so many clients do the same at once; says what came of each.
+async fn crowd<W>(count: usize, client: impl Fn(usize) -> W) -> Vec<W::Output>
+where
+    W: Future<Output: Send + 'static> + Send + 'static,
+{
+    let mut crowd: JoinSet<_> = (0..count).map(client).collect();
+    let mut outcomes = Vec::new();
+    while let Some(outcome) = crowd.join_next().await {
+        outcomes.push(outcome.expect("a client does not panic"));
+    }
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_cost_nobody_an_answer() {
+    let demo = demo(&[]);
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    let answered = crowd(500, move |_| async move {
+        let mut client = Client::connect(address).await;
+        for octet in HELLO {
+            client.send([*octet]).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        client.receive().await.status
+    })
+    .await;
+    assert_eq!(answered, [200; 500]);
+    bystander
+        .end("500 clients send a head octet by octet, and have their answer", demo.id())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_content_costs_nobody_an_answer() {
+    let demo = demo(&[]);
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    let answered = crowd(500, move |_| async move {
+        let mut client = Client::connect(address).await;
+        client.send("POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n").await;
+        for octet in [b'a'; 40] {
+            client.send([octet]).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        client.receive().await.status
+    })
+    .await;
+    assert_eq!(answered, [403; 500], "a form without its token");
+    let what = "500 clients send content octet by octet, and have their answer";
+    bystander.end(what, demo.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
+    let soon = Duration::from_millis(500);
+    let limits = Limits { head_time: soon, content_time: soon, ..Limits::default() };
+    let server = serve(application(Settings { limits, ..settings() })).await;
+    let address = server.address;
+    let bystander = Bystander::begin(address);
+    let answered = crowd(500, move |number| async move {
+        let mut client = Client::connect(address).await;
+        client.send("POST /work HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n").await;
+        if number % 2 == 0 {
+            client.send("\r\nfields=and&much=more").await;
+        }
+        client.receive().await.status
+    })
+    .await;
+    assert_eq!(answered, [408; 500]);
+    let what = "500 clients stop within a head or content, and are told";
+    bystander.end(what, process::id()).await;
+}
+
+const LARGE: usize = 4 * 1024 * 1024;
+
+/// A folder for the demo's files, with a large one among them.
+fn static_folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(project("static/site.css"), folder.join("site.css")).unwrap();
+    fs::write(folder.join("large.bin"), vec![b'a'; LARGE]).unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_stop_reading_cost_nobody_an_answer() {
+    let folder = static_folder("readers");
+    let demo = demo(&["--static-path", folder.to_str().unwrap()]);
+    let before = memory(demo.id(), "VmRSS");
+    let bystander = Bystander::begin(demo.address());
+    let mut readers = Vec::new();
+    for _ in 0..200 {
+        let mut client = Client::connect(demo.address()).await;
+        client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.receive_head().await.status, 200);
+        readers.push(client);
+    }
+    // What waits to be taken is a piece or two for each of them, and not the file.
+    let memory = memory(demo.id(), "VmHWM");
+    if let (Some(before), Some(memory)) = (before, memory) {
+        assert!(memory - before < 200 * 1024 * 1024, "{memory} octets");
+    }
+    for reader in &mut readers[..20] {
+        assert_eq!(reader.octets(LARGE).await, vec![b'a'; LARGE], "it reads on");
+    }
+    let what = "200 clients ask for 4 MiB each and stop reading; 20 go on and have it all";
+    bystander.end(what, demo.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_crowd_costs_nobody_an_answer() {
+    let demo = demo(&[]);
+    let before = memory(demo.id(), "VmRSS").unwrap_or(0);
+    // With room for the bystander.
+    let count = (file_limit().saturating_sub(1000)).min(9_990);
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        let mut socket = TcpStream::connect(demo.address()).await.expect("a connection");
+        ask(&mut socket).await.expect("an answer");
+        idle.push(socket);
+    }
+    let each = memory(demo.id(), "VmRSS").map(|now| (now - before) / count as u64);
+    let bystander = Bystander::begin(demo.address());
+    sleep(Duration::from_millis(500)).await;
+    let each = each.map_or(String::from("unknown"), |octets| format!("{octets} octets"));
+    let what = format!("{count} connections idle after an answer, each {each}");
+    bystander.end(&what, demo.id()).await;
+    for socket in &mut idle {
+        ask(socket).await.expect("who was idle is still served");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_past_the_file_limit_are_all_answered() {
+    let demo = Process::start(command_with_files(100).env("RUST_LOG", "warn"));
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    // All at once, and nobody leaves: whoever was answered first makes room for the others.
+    let answered = crowd(500, move |_| async move {
+        let mut socket = TcpStream::connect(address).await.ok()?;
+        timeout(PATIENCE, ask(&mut socket)).await.ok()?.ok()?;
+        Some(socket)
+    })
+    .await;
+    assert!(answered.iter().all(Option::is_some), "an answer was lost");
+    // There are files left for what is not in memory.
+    let mut visitor = Visitor { address, cookies: BTreeMap::new() };
+    assert_eq!(visitor.get("/static/site.css").await.status, 200);
+    let what = "500 clients connect where there are files for 100, and have their answer";
+    bystander.end(what, demo.id()).await;
+    demo.signal("TERM");
+    let ended = demo.wait();
+    assert!(ended.status.success());
+    let complaints = ended.log.iter().filter(|line| line.contains("no more than")).count();
+    assert_eq!(complaints, 1, "{:?}", ended.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_past_the_file_limit_cost_nobody_an_answer() {
+    let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    let silent =
+        crowd(500, move |_| async move { TcpStream::connect(address).await.ok() }).await;
+    // One after the other they are let in, and leave for the next.
+    let mut closed = 0;
+    for mut socket in silent.into_iter().flatten() {
+        let read = timeout(Duration::from_millis(10), socket.read_u8()).await;
+        closed += usize::from(read.is_ok());
+    }
+    let what =
+        format!("500 silent clients where there are files for 100, {closed} sent away");
+    bystander.end(&what, demo.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_files_waits_and_does_not_spin() {
+    let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
+    let address = demo.address();
+    // Nobody of them is idle, so nobody can be asked to leave.
+    let busy = crowd(200, move |_| async move {
+        let mut client = Client::connect(address).await;
+        client.send("GET /hello HTTP/1.1\r\n").await;
+        client
+    })
+    .await;
+    let (before, begun) = (processor_time(demo.id()), Instant::now());
+    sleep(Duration::from_secs(1)).await;
+    let spent = processor_time(demo.id())
+        .zip(before)
+        .map(|(now, before)| now.saturating_sub(before));
+    if let Some(spent) = spent {
+        assert!(spent < begun.elapsed() / 2, "{spent:?}");
+    }
+    drop(busy);
+    let bystander = Bystander::begin(address);
+    let spent = spent.map_or(String::from("unknown"), |spent| format!("{spent:?}"));
+    let what =
+        format!("200 half heads where there are files for 100, {spent} of CPU a second");
+    bystander.end(&what, demo.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_at_every_point_cost_nobody_an_answer() {
+    let folder = static_folder("resets");
+    let demo = demo(&["--static-path", folder.to_str().unwrap()]);
+    let address = demo.address();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    ask(&mut socket).await.unwrap();
+    let files = open_files(demo.id());
+    let bystander = Bystander::begin(address);
+    let conversation = [
+        HELLO,
+        b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        b"POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]
+    .concat();
+    let length = conversation.len();
+    // Behind each octet that is sent, and behind each piece of the answers that comes.
+    let resets = crowd(length + 100, move |number| {
+        let conversation = conversation.clone();
+        async move {
+            let mut socket = TcpStream::connect(address).await?;
+            socket.write_all(&conversation[..number.min(length)]).await?;
+            for _ in length..number {
+                socket.read_exact(&mut [0; 100]).await?;
+            }
+            socket.set_zero_linger()
+        }
+    })
+    .await;
+    assert!(resets.iter().all(Result::is_ok));
+    let what = format!("{} connections reset, one behind each octet", resets.len());
+    bystander.end(&what, demo.id()).await;
+    // Nothing is left of them.
+    let all_gone = async {
+        while open_files(demo.id()) > files {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, all_gone).await.expect("their sockets are closed");
+}
+
+/// How often work was done to its end.
+type Done = Arc<AtomicUsize>;
+
+/// Panics, never ends, or works a while: as it is asked to.
+struct FaultyHandler;
+
+impl RequestHandler for FaultyHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        match exchange.request().path() {
+            "/panic" => panic!("the handler meant to"),
+            "/forever" => std::future::pending().await,
+            _ => sleep(Duration::from_millis(100)).await,
+        }
+        exchange.state::<Done>()?.fetch_add(1, Ordering::SeqCst);
+        exchange.write("done")
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("done")
+    }
+}
+
+fn application(settings: Settings) -> Application {
+    let routes = [
+        ("/hello", handler::<HelloHandler> as dustdevil::Handler),
+        ("/panic", handler::<FaultyHandler>),
+        ("/forever", handler::<FaultyHandler>),
+        ("/work", handler::<FaultyHandler>),
+    ];
+    Application::new(routes, settings).expect("the application is whole")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_panics_is_one_requests_misfortune() {
+    let server = serve(application(settings())).await;
+    let address = server.address;
+    let bystander = Bystander::begin(address);
+    let answered = crowd(200, move |_| async move {
+        let mut client = Client::connect(address).await;
+        let status = client.ask("GET /panic").await.status;
+        (status, client.is_closed().await)
+    })
+    .await;
+    assert_eq!(answered, [(500, true); 200]);
+    let what = "200 requests whose handler panics, each answered 500 and closed";
+    bystander.end(what, process::id()).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_never_returns_is_given_up() {
+    let settings = Settings { handler_time: Duration::from_millis(300), ..settings() };
+    let server = serve(application(settings)).await;
+    let address = server.address;
+    let bystander = Bystander::begin(address);
+    let answered = crowd(200, move |_| async move {
+        let mut client = Client::connect(address).await;
+        let status = client.ask("GET /forever").await.status;
+        (status, client.ask("GET /hello").await.status)
+    })
+    .await;
+    assert_eq!(answered, [(503, 200); 200], "and the connection goes on");
+    let what = "200 requests whose handler never returns, each answered 503";
+    bystander.end(what, process::id()).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_while_a_handler_works_harms_nobody() {
+    let done = Done::default();
+    let server = serve(application(settings()).state(Arc::clone(&done))).await;
+    let address = server.address;
+    let bystander = Bystander::begin(address);
+    let left = crowd(200, move |number| async move {
+        let mut client = Client::connect(address).await;
+        let work = b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send([HELLO, work].concat()).await;
+        // This answer leaves when the next one has to be waited for.
+        let status = client.receive().await.status;
+        if number % 2 == 0 {
+            client.reset();
+        }
+        status
+    })
+    .await;
+    assert_eq!(left, [200; 200]);
+    let what = "200 clients leave while their handler works, half of them with a reset";
+    bystander.end(what, process::id()).await;
+    server.stop().await;
+    assert_eq!(done.load(Ordering::SeqCst), 200, "what was begun is done to its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
+    let demo = demo(&[]);
+    let address = demo.address();
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let so_far = Arc::clone(&under_way);
+    let clients = tokio::spawn(crowd(64, move |_| {
+        let so_far = Arc::clone(&so_far);
+        async move {
+            let mut client = Client::connect(address).await;
+            let mut answers = 0;
+            // Whoever finds the connection closed has nothing more to ask on it.
+            while client.is_open() {
+                let reply = client.ask("GET /hello").await;
+                assert_eq!(reply.text(), "Hello, world!");
+                answers += 1;
+                so_far.fetch_add(1, Ordering::SeqCst);
+                if reply.field("Connection") == Some("close") {
+                    return (answers, client.is_closed().await);
+                }
+            }
+            (answers, true)
+        }
+    }));
+    while under_way.load(Ordering::SeqCst) < 2000 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    demo.signal("TERM");
+    let ended = clients.await.expect("no client misses an answer");
+    let answers: usize = ended.iter().map(|(answers, _)| answers).sum();
+    assert!(ended.iter().all(|(_, closed)| *closed));
+    assert_eq!(demo.wait().status.code(), Some(0));
+    tell(&format!(
+        "fault: SIGTERM while 64 clients ask; {answers} answers, 0 lost, then `Connection: \
+         close` or a closed connection, and exit 0"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_vanish_cost_nobody_an_answer() {
+    let folder = static_folder("vanishing");
+    let demo = demo(&["--static-path", folder.to_str().unwrap()]);
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    let clients = tokio::spawn(crowd(20, move |number| async move {
+        let mut outcomes: HashMap<&str, u32> = HashMap::new();
+        let name = ["site.css", "large.bin"][number % 2];
+        for _ in 0..50 {
+            let mut client = Client::connect(address).await;
+            let request = format!("GET /static/{name} HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send(request).await;
+            let head = client.receive_head().await;
+            let length: usize = head.field("Content-Length").unwrap().parse().unwrap();
+            client.half_close().await;
+            let content = client.rest().await;
+            let outcome = match (head.status, content.len() == length) {
+                (200, true) => "whole",
+                (200, false) => "broken off",
+                (404, true) => "not there",
+                other => panic!("{other:?}"),
+            };
+            assert!(outcome != "whole" || number % 2 == 0 || content == vec![b'a'; LARGE]);
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+        outcomes
+    }));
+    let away = folder.with_extension("away");
+    let _ = fs::remove_dir_all(&away);
+    while !clients.is_finished() {
+        for name in ["site.css", "large.bin"] {
+            fs::copy(folder.join(name), folder.join(name).with_extension("new")).unwrap();
+            fs::remove_file(folder.join(name)).unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+        fs::rename(&folder, &away).unwrap();
+        sleep(Duration::from_millis(10)).await;
+        fs::rename(&away, &folder).unwrap();
+        for name in ["site.css", "large.bin"] {
+            fs::rename(folder.join(name).with_extension("new"), folder.join(name)).unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut outcomes: HashMap<&str, u32> = HashMap::new();
+    for (outcome, count) in clients.await.expect("no answer is wrong").into_iter().flatten()
+    {
+        *outcomes.entry(outcome).or_default() += count;
+    }
+    let what = format!("files vanish and come back, 1000 times asked for: {outcomes:?}");
+    bystander.end(&what, demo.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_requests_at_once_take_what_the_limits_say() {
+    let limits = Limits::default();
+    let demo = demo(&[]);
+    let address = demo.address();
+    let before = memory(demo.id(), "VmRSS");
+    let count = if available_memory() > 4 << 30 { 1000 } else { 100 };
+    let bystander = Bystander::begin(address);
+    let line = "POST /login HTTP/1.1\r\nHost: a\r\n";
+    let end = format!("Content-Length: {}\r\n\r\n", limits.content);
+    let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
+    let head = format!("{line}Field: {padding}\r\n{end}");
+    // All but the last octet, so that all of them are there at once.
+    let mut clients = crowd(count, move |_| {
+        let head = head.clone();
+        async move {
+            let mut client = Client::connect(address).await;
+            client.send(head).await;
+            client.send(vec![b'a'; limits.content - 1]).await;
+            client
+        }
+    })
+    .await;
+    for client in &mut clients {
+        client.send("a").await;
+        assert_eq!(client.receive().await.status, 403, "a form without its token");
+    }
+    if let (Some(before), Some(most)) = (before, memory(demo.id(), "VmHWM")) {
+        let each = (most - before) / count as u64;
+        tell(&format!("fault: each of {count} largest requests takes {} KiB", each / 1024));
+        assert!(each < 2 * (limits.head + limits.content) as u64, "{each} octets");
+    }
+    let what = format!("{count} clients with the largest head and content at once");
+    bystander.end(&what, demo.id()).await;
+}
+
+/// Memory that nobody uses, in octets. Only Linux tells.
+fn available_memory() -> u64 {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+    kibibytes.map_or(0, |kibibytes: u64| kibibytes * 1024)
+}
