@@ -413,6 +413,31 @@ async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_under_load_ends_it_at_once() {
+    let demo = demo(&[]);
+    let address = demo.address();
+    let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n";
+    let mut busy = crowd(50, move |_| async move {
+        let mut client = Client::connect(address).await;
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+        client.send(head).await;
+        client
+    })
+    .await;
+    let mut idle = Client::connect(address).await;
+    assert_eq!(idle.ask("GET /hello").await.status, 200);
+    demo.signal("TERM");
+    assert!(idle.is_closed().await, "it has heard the first");
+    demo.signal("TERM");
+    let status = demo.wait().status;
+    assert_eq!(status.code(), Some(1), "requests were cut off");
+    for client in &mut busy {
+        assert!(client.is_closed().await);
+    }
+    tell("fault: two signals while 50 requests are under way; all are cut off, exit 1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_that_vanish_cost_nobody_an_answer() {
     let folder = static_folder("vanishing");
     let demo = demo(&["--static-path", folder.to_str().unwrap()]);
