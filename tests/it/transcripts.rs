@@ -11,11 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{project, serve, settings};
+use crate::resources::{
+    ColorsHandler, ElsewhereHandler, NoteHandler, VisitsHandler, settings_with_files,
+};
+use crate::support::{project, serve};
 
 #[tokio::test]
 async fn every_transcript_holds() {
-    let server = serve(application(settings())).await;
+    let server = serve(application(settings_with_files("transcripts"))).await;
     let mut failures = Vec::new();
     for path in transcripts(&project("tests/transcripts")) {
         if let Err(failure) = hold(&path, server.address).await {
@@ -36,6 +39,11 @@ pub fn application(settings: Settings) -> Application {
             ("/stream", handler::<StreamHandler>),
             ("/broken-stream", handler::<BrokenStreamHandler>),
             ("/panic", handler::<PanicHandler>),
+            ("/note", handler::<NoteHandler>),
+            ("/weak-note", handler::<NoteHandler>),
+            ("/elsewhere", handler::<ElsewhereHandler>),
+            ("/visits", handler::<VisitsHandler>),
+            ("/color", handler::<ColorsHandler>),
         ],
         settings,
     )
