@@ -25,6 +25,7 @@ mod house;
 mod login;
 mod process;
 mod properties;
+mod ranges;
 mod readme;
 mod resources;
 mod sessions;
