@@ -28,6 +28,7 @@ mod properties;
 mod ranges;
 mod readme;
 mod resources;
+mod semantics;
 mod sessions;
 mod static_files;
 mod store_contract;

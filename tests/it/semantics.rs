@@ -1,0 +1,239 @@
+//! What every answer has, whatever it answers (RFC 9110 sections 6, 8, 9, 10 and 15).
+
+use std::time::{Duration, SystemTime};
+
+use dustdevil::http::date;
+use dustdevil::{
+    Application, Error, Exchange, HttpError, Method, RequestHandler, Result, Status,
+    handler,
+};
+
+use crate::resources::settings_with_files;
+use crate::support::{Reply, Running, serve, settings};
+use crate::transcripts;
+
+/// A request for each status that is answered without anybody's doing, and that status.
+const REQUESTS: [(&str, u16); 20] = [
+    ("GET /hello", 200),
+    ("GET /static/digits.txt", 200),
+    ("GET /stream", 200),
+    ("PUT /note", 204),
+    ("OPTIONS /hello", 204),
+    ("GET /static/digits.txt\nRange: bytes=0-3", 206),
+    ("GET /elsewhere", 302),
+    ("POST /elsewhere", 303),
+    ("GET /static/digits.txt\nIf-None-Match: *", 304),
+    ("PUT /elsewhere", 308),
+    ("GET /echo/%ff", 400),
+    ("GET /hello\nHost: again", 400),
+    ("GET /nowhere", 404),
+    ("DELETE /hello", 405),
+    ("GET /visits?fail", 409),
+    ("GET /static/digits.txt\nIf-Match: \"dust\"", 412),
+    ("POST /echo\nContent-Length: 9999999", 413),
+    ("GET /static/digits.txt\nRange: bytes=10-", 416),
+    ("GET /hello\nExpect: dust", 417),
+    ("BREW /hello", 501),
+];
+
+async fn serving(name: &str) -> Running {
+    serve(transcripts::application(settings_with_files(name))).await
+}
+
+async fn ask(server: &Running, lines: &str) -> Reply {
+    server.connect().await.ask(lines).await
+}
+
+#[tokio::test]
+async fn every_answer_has_one_date_and_it_is_now() {
+    let server = serving("dates").await;
+    for (lines, status) in REQUESTS.into_iter().chain([("GET /panic", 500)]) {
+        let reply = ask(&server, lines).await;
+        assert_eq!(reply.status, status, "{lines}");
+        let dates: Vec<&str> = reply.fields_named("Date").collect();
+        let [text] = dates[..] else { panic!("{lines}: {dates:?}") };
+        let time = date::parse(text).unwrap();
+        assert_eq!(date::format(time), text, "{lines}: the one format that is written");
+        let age = SystemTime::now().duration_since(time).unwrap();
+        assert!(age < Duration::from_secs(5), "{lines}: {text}");
+    }
+    let mut client = server.connect().await;
+    client.send("GET /hello HTTP/2.0\r\nHost: a\r\n\r\n").await;
+    let reply = client.receive().await;
+    assert_eq!(reply.status, 505);
+    assert!(reply.field("Date").is_some() && reply.text().contains("HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn content_says_what_it_is_and_is_never_encoded() {
+    let server = serving("content").await;
+    let accepts =
+        "Accept-Encoding: gzip, deflate, br, zstd\nAccept-Language: de\nAccept: image/png";
+    for (lines, status) in REQUESTS {
+        let reply = ask(&server, &format!("{lines}\n{accepts}")).await;
+        assert_eq!(reply.status, status, "{lines}");
+        for name in ["Content-Encoding", "Content-Language", "Content-Location", "Trailer"]
+        {
+            assert_eq!(reply.field(name), None, "{lines}");
+        }
+        let has_type = reply.field("Content-Type").is_some();
+        // Whoever streams says what it is. Nobody here does.
+        if lines != "GET /stream" {
+            assert_eq!(has_type, !reply.content.is_empty(), "{lines}");
+        }
+        if matches!(status, 204 | 304) {
+            assert_eq!(reply.field("Content-Length"), None, "{lines}");
+            assert_eq!(reply.field("Transfer-Encoding"), None, "{lines}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_negotiated_does_not_vary() {
+    let server = serving("vary").await;
+    for target in ["/hello", "/static/digits.txt", "/nowhere", "/note"] {
+        let plain = ask(&server, &format!("GET {target}")).await;
+        let lines =
+            format!("GET {target}\nAccept-Encoding: gzip\nCookie: a=b\nAccept: text/plain");
+        let other = ask(&server, &lines).await;
+        assert_eq!(plain.content, other.content, "{target}");
+        assert_eq!((plain.field("Vary"), other.field("Vary")), (None, None), "{target}");
+    }
+    let reply = ask(&server, "GET /visits").await;
+    assert_eq!(reply.field("Vary"), Some("Cookie"));
+}
+
+#[tokio::test]
+async fn a_field_that_is_no_list_comes_once() {
+    let server = serving("once").await;
+    for (lines, _) in REQUESTS {
+        let reply = ask(&server, lines).await;
+        let mut names: Vec<String> =
+            reply.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "{lines}: {:?}", reply.fields);
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_fields_of_get_whatever_comes_of_it() {
+    let server = serving("heads").await;
+    let mut client = server.connect().await;
+    for target in [
+        "/hello",
+        "/stream",
+        "/echo/%ff",
+        "/nowhere",
+        "/elsewhere",
+        "/note",
+        "/static/digits.txt",
+        "/static/empty.txt",
+        "/static/nothing.txt",
+        "/static/digits.txt\nIf-Match: \"dust\"",
+        "/static/digits.txt\nIf-None-Match: *",
+        "/static/digits.txt\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT",
+    ] {
+        let get = client.ask(&format!("GET {target}")).await;
+        let head = client.ask(&format!("HEAD {target}")).await;
+        assert_eq!(get.status, head.status, "{target}");
+        let but_the_date = |reply: &Reply| {
+            let fields = reply.fields.iter().filter(|(name, _)| name != "Date");
+            fields.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(but_the_date(&get), but_the_date(&head), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_allowed_is_what_is_listed() {
+    let server = serving("allowed").await;
+    let mut client = server.connect().await;
+    for target in
+        ["/hello", "/echo", "/note", "/elsewhere", "/visits", "/static/digits.txt"]
+    {
+        let options = client.ask(&format!("OPTIONS {target}")).await;
+        let allow = options.field("Allow").unwrap().to_owned();
+        let listed: Vec<&str> = allow.split(", ").collect();
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let reply = client.ask(&format!("{method} {target}")).await;
+            assert_eq!(reply.status != 405, listed.contains(&method), "{method} {target}");
+            if reply.status == 405 {
+                assert_eq!(reply.field("Allow"), Some(allow.as_str()), "{method} {target}");
+            }
+        }
+        assert!(listed.contains(&"HEAD") && listed.contains(&"OPTIONS"), "{allow}");
+    }
+}
+
+/// Wants to know who asks, or has no time.
+struct ClosedHandler;
+
+impl RequestHandler for ClosedHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        let error = match exchange.request().path() {
+            "/door" => HttpError::new(Status::UNAUTHORIZED, "Who is there?")
+                .with_header("WWW-Authenticate", "Basic realm=\"dust\", charset=\"UTF-8\""),
+            _ => HttpError::new(Status::SERVICE_UNAVAILABLE, "Come back later.")
+                .with_header("Retry-After", "120"),
+        };
+        Err(Error::from(error))
+    }
+}
+
+#[tokio::test]
+async fn an_error_says_what_would_help_and_explains_itself() {
+    let routes = ["/door", "/later"]
+        .map(|path| (path, handler::<ClosedHandler> as dustdevil::Handler));
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    for (path, status, name, value, sentence) in [
+        (
+            "/door",
+            401,
+            "WWW-Authenticate",
+            "Basic realm=\"dust\", charset=\"UTF-8\"",
+            "Who is there?",
+        ),
+        ("/later", 503, "Retry-After", "120", "Come back later."),
+    ] {
+        let reply = ask(&server, &format!("GET {path}")).await;
+        assert_eq!((reply.status, reply.field(name)), (status, Some(value)));
+        assert!(reply.text().contains(sentence), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn every_error_explains_itself_except_to_head() {
+    let server = serving("errors").await;
+    for (lines, status) in REQUESTS.into_iter().filter(|(_, status)| *status >= 400) {
+        let reply = ask(&server, lines).await;
+        assert!(reply.text().contains(&status.to_string()), "{lines}: {}", reply.text());
+        assert!(reply.text().contains(&reply.reason), "{lines}: {}", reply.text());
+    }
+    for target in ["/nowhere", "/echo/%ff", "/panic"] {
+        let mut client = server.connect().await;
+        client
+            .send(format!("HEAD {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+            .await;
+        let head = client.receive_head().await;
+        assert!(
+            head.status >= 400 && head.field("Content-Length") != Some("0"),
+            "{target}"
+        );
+        assert!(client.is_closed().await, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_tells_what_software_this_is() {
+    let server = serving("server").await;
+    for (lines, _) in REQUESTS {
+        let reply = ask(&server, lines).await;
+        for name in ["Server", "X-Powered-By", "Via"] {
+            assert_eq!(reply.field(name), None, "{lines}");
+        }
+    }
+}
