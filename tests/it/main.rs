@@ -17,6 +17,7 @@ mod bystander;
 mod clients;
 mod command;
 mod conditions;
+mod cookies;
 mod curl;
 mod defaults;
 mod faults;

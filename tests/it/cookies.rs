@@ -1,0 +1,259 @@
+//! Cookies as RFC 6265bis would have a server send and read them. What they look like on the wire is
+//! in `tests/transcripts/cookies`, and what the session does with its own in `sessions`.
+
+use std::time::Duration;
+
+use dustdevil::http::{cookie, date};
+use dustdevil::{
+    Application, Exchange, Method, RequestHandler, Result, SameSite, SetCookie, Settings,
+    handler,
+};
+
+use crate::resources::VisitsHandler;
+use crate::support::{Reply, serve, settings};
+
+/// The octets that RFC 6265bis section 4.1.1 has in a value.
+fn is_cookie_octet(octet: u8) -> bool {
+    matches!(octet, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
+}
+
+/// The octets that RFC 9110 section 5.6.2 has in a token.
+fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
+/// The octets that RFC 6265bis section 4.1.1 has in an attribute.
+fn is_attribute_octet(octet: u8) -> bool {
+    matches!(octet, 0x20..=0x3a | 0x3c..=0x7e)
+}
+
+#[test]
+fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
+    for octet in 0..=0x7f_u8 {
+        let text = format!("a{}b", char::from(octet));
+        let name = SetCookie::new(text.clone(), "value").to_field_value();
+        assert_eq!(name.is_ok(), is_token_octet(octet), "a name with {octet:#x}");
+        let value = SetCookie::new("name", text.clone()).to_field_value();
+        assert_eq!(value.is_ok(), is_cookie_octet(octet), "a value with {octet:#x}");
+        let path =
+            SetCookie::new("name", "value").path(format!("/{text}")).to_field_value();
+        assert_eq!(path.is_ok(), is_attribute_octet(octet), "a path with {octet:#x}");
+        if !is_attribute_octet(octet) {
+            let domain = SetCookie::new("name", "value").domain(text).to_field_value();
+            assert!(domain.is_err(), "a domain with {octet:#x}");
+        }
+    }
+    for name in ["", "n\u{e4}me"] {
+        assert!(SetCookie::new(name, "value").to_field_value().is_err(), "{name:?}");
+    }
+    assert!(SetCookie::new("name", "v\u{e4}lue").to_field_value().is_err());
+    assert_eq!(
+        SetCookie::new("n", "").to_field_value().unwrap(),
+        "n=; Path=/; HttpOnly; SameSite=Lax"
+    );
+}
+
+/// Every cookie that the builder can make of these choices.
+fn cookies() -> Vec<SetCookie> {
+    let mut cookies = Vec::new();
+    for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
+        for secure in [true, false] {
+            for http_only in [true, false] {
+                for age in [None, Some(0), Some(60), Some(u64::MAX)] {
+                    for domain in [None, Some("example.com")] {
+                        let cookie = SetCookie::new("name", "value")
+                            .same_site(same_site)
+                            .secure(secure)
+                            .http_only(http_only);
+                        let cookie = match age {
+                            Some(age) => cookie.max_age(Duration::from_secs(age)),
+                            None => cookie,
+                        };
+                        cookies.push(match domain {
+                            Some(domain) => cookie.domain(domain),
+                            None => cookie,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    cookies
+}
+
+#[test]
+fn no_attribute_comes_twice_and_each_is_as_the_grammar_has_it() {
+    for line in cookies().iter().filter_map(|cookie| cookie.to_field_value().ok()) {
+        let mut parts = line.split("; ");
+        assert_eq!(parts.next(), Some("name=value"));
+        let mut names = Vec::new();
+        for part in parts {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            assert!(!names.contains(&name), "{line}");
+            names.push(name);
+            let is_valid = match name {
+                "Path" => value == "/",
+                "Domain" => value == "example.com",
+                "Max-Age" => value.bytes().all(|octet| octet.is_ascii_digit()),
+                "Expires" => date::parse(value).map(date::format).as_deref() == Some(value),
+                "SameSite" => ["Strict", "Lax", "None"].contains(&value),
+                "Secure" | "HttpOnly" => part == name,
+                _ => false,
+            };
+            assert!(is_valid, "{line}");
+        }
+    }
+}
+
+#[test]
+fn no_browser_takes_same_site_none_without_secure_so_none_is_sent() {
+    let (none, others): (Vec<_>, Vec<_>) = cookies()
+        .into_iter()
+        .map(|cookie| format!("{cookie:?}"))
+        .zip(cookies().iter().map(SetCookie::to_field_value))
+        .partition(|(cookie, _)| cookie.contains("same_site: None"));
+    for (cookie, line) in none {
+        assert_eq!(line.is_ok(), cookie.contains("secure: true"), "{cookie}");
+    }
+    assert!(others.iter().all(|(_, line)| line.is_ok()));
+}
+
+#[test]
+fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
+    let line = SetCookie::removal("name").to_field_value().unwrap();
+    assert!(line.starts_with("name=; Path=/; Max-Age=0; Expires="), "{line}");
+    let (_, rest) = line.split_once("Expires=").unwrap();
+    let expires = date::parse(rest.split(';').next().unwrap()).unwrap();
+    assert!(expires <= std::time::SystemTime::now());
+}
+
+#[test]
+fn pairs_are_read_one_by_one_and_what_is_none_hides_no_other() {
+    let values = |field: &'static str| cookie::values(field, "a").collect::<Vec<_>>();
+    assert_eq!(values("a=1"), ["1"]);
+    assert_eq!(values("a=1; b=2; a=3"), ["1", "3"]);
+    assert_eq!(values("b=a=1; xa=2; ax=3; A=4; a"), Vec::<&str>::new());
+    assert_eq!(values(" a = 1 ;a=\t2\t; a=3=4; a=; a=\"\""), ["1", "2", "3=4", "", ""]);
+    assert_eq!(values(";;a=1;=;; a=%3B; a=\"2\""), ["1", "%3B", "2"]);
+    assert_eq!(values("a=\"; a=\"1"), ["\"", "\"1"]);
+}
+
+/// Sets the cookies that it is asked for: `?name=path` for each.
+struct PaintingHandler;
+
+impl RequestHandler for PaintingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        for (number, path) in exchange.get_arguments("color")?.into_iter().enumerate() {
+            exchange.set_cookie(SetCookie::new("color", number.to_string()).path(path))?;
+        }
+        exchange.set_cookie(SetCookie::new("other", "1"))
+    }
+}
+
+async fn painted(query: &str) -> Reply {
+    let routes = [("/", handler::<PaintingHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    server.visitor().get(&format!("/?{query}")).await
+}
+
+#[tokio::test]
+async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
+    let reply = painted("color=/&color=/&color=/").await;
+    let lines: Vec<&str> = reply.fields_named("Set-Cookie").collect();
+    assert_eq!(
+        lines,
+        [
+            "color=2; Path=/; HttpOnly; SameSite=Lax",
+            "other=1; Path=/; HttpOnly; SameSite=Lax"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
+    let reply = painted("color=/&color=/sub").await;
+    let lines: Vec<&str> = reply
+        .fields_named("Set-Cookie")
+        .filter(|line| line.starts_with("color="))
+        .collect();
+    assert_eq!(lines.len(), 2, "another path makes another cookie: {lines:?}");
+}
+
+/// Whether a browser that came this way would take a cookie (RFC 6265bis section 5.7).
+fn is_taken(line: &str, https: bool) -> bool {
+    let attributes: Vec<&str> = line.split("; ").skip(1).collect();
+    let name = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let secure = attributes.contains(&"Secure");
+    let bound = attributes.contains(&"Path=/")
+        && !attributes.iter().any(|attribute| attribute.starts_with("Domain="));
+    let needs_secure = attributes.contains(&"SameSite=None")
+        || name.starts_with("__secure-")
+        || name.starts_with("__host-");
+    let may_be_secure = if secure { https } else { !needs_secure };
+    may_be_secure && (bound || !name.starts_with("__host-")) && line.len() < 1024
+}
+
+#[tokio::test]
+async fn browsers_take_the_cookies_of_the_session_when_it_begins_and_when_it_ends() {
+    let trusted_proxies = vec![[127, 0, 0, 1].into()];
+    let routes = [("/visits", handler::<VisitsHandler> as dustdevil::Handler)];
+    let application =
+        Application::new(routes, Settings { trusted_proxies, ..settings() }).unwrap();
+    let server = serve(application).await;
+    assert!(!is_taken("__Host-a=1; Path=/", true), "the check itself");
+    for https in [true, false] {
+        let fields = if https { "\nX-Forwarded-Proto: https" } else { "" };
+        let mut visitor = server.visitor();
+        let begin = visitor.request(&format!("GET /visits{fields}"), "").await;
+        let end = visitor.request(&format!("GET /visits?end{fields}"), "").await;
+        let lines: Vec<String> = [begin, end]
+            .iter()
+            .flat_map(|reply| reply.fields_named("Set-Cookie"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines.iter().all(|line| is_taken(line, https)), "{lines:?}");
+        assert!(lines[1].contains("Max-Age=0"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_in_other_letters_is_another_name() {
+    let trusted_proxies = vec![[127, 0, 0, 1].into()];
+    let routes = [("/visits", handler::<VisitsHandler> as dustdevil::Handler)];
+    let application =
+        Application::new(routes, Settings { trusted_proxies, ..settings() }).unwrap();
+    let server = serve(application).await;
+    let https = "GET /visits\nX-Forwarded-Proto: https";
+    let mut client = server.connect().await;
+    let id = client.ask(https).await.cookie("__Host-session_id").unwrap().to_owned();
+    let own = client.ask(&format!("{https}\nCookie: __Host-session_id={id}")).await;
+    assert_eq!(own.text(), "2");
+    for name in
+        ["__HOST-session_id", "__host-session_id", "__Secure-session_id", "session_id"]
+    {
+        let reply = client.ask(&format!("{https}\nCookie: {name}={id}")).await;
+        assert_eq!(reply.text(), "1", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_session_asks_little_of_the_browsers_room() {
+    let routes = [("/visits", handler::<VisitsHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    let reply = server.visitor().get("/visits").await;
+    let lines: Vec<&str> = reply.fields_named("Set-Cookie").collect();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].len() < 200, "{}", lines[0]);
+    assert_eq!(
+        reply.cookie("session_id").unwrap().len(),
+        32,
+        "an id, and nothing of the session"
+    );
+}
