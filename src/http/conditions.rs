@@ -32,8 +32,8 @@ pub enum Verdict {
 /// Weighs the conditions in the order of RFC 9110 section 13.2.2.
 pub fn weigh(request: &Request, current: &Validators) -> Verdict {
     let looks = matches!(request.method(), Method::Get | Method::Head);
-    let changed_since = |field: &str| {
-        let since = request.field(field).and_then(date::parse);
+    let changed_since = |field: &'static str| {
+        let since = only_value(request, field).and_then(date::parse);
         current
             .last_modified
             .zip(since)
@@ -66,17 +66,12 @@ pub fn weigh(request: &Request, current: &Validators) -> Verdict {
 /// weak tag never does, and a date only if it is exactly the one that was given out, and was given
 /// out for one state alone.
 pub fn range_counts(request: &Request, current: &Validators) -> bool {
-    let mut values = request.field_values("If-Range");
-    let (value, another) = (values.next(), values.next());
-    let Some(value) = value else { return true };
-    let Ok(value) = std::str::from_utf8(value) else {
-        return false;
-    };
-    if another.is_some() {
-        return false;
+    if !has(request, "If-Range") {
+        return true;
     }
+    let Some(value) = only_value(request, "If-Range") else { return false };
     if value.starts_with('"') || value.starts_with("W/") {
-        return strongly_equal(value, &current.etag);
+        return strongly_equal(value.as_bytes(), current.etag.as_bytes());
     }
     let last_modified = current.last_modified.map(date::whole_seconds);
     current.date_is_strong && last_modified.is_some() && date::parse(value) == last_modified
@@ -86,30 +81,36 @@ fn has(request: &Request, field: &str) -> bool {
     request.field_values(field).next().is_some()
 }
 
+/// The value of a field that is no list: of two lines, neither counts.
+fn only_value<'r>(request: &'r Request, field: &'static str) -> Option<&'r str> {
+    let mut values = request.field_values(field);
+    let (value, another) = (values.next(), values.next());
+    value.filter(|_| another.is_none()).and_then(|value| std::str::from_utf8(value).ok())
+}
+
 /// Whether a list of tags holds one that equals the current one, or is `*`: any at all.
 fn lists(
     request: &Request,
     field: &str,
     current: &Validators,
-    equal: fn(&str, &str) -> bool,
+    equal: fn(&[u8], &[u8]) -> bool,
 ) -> bool {
-    let values =
-        request.field_values(field).filter_map(|value| std::str::from_utf8(value).ok());
-    let mut tags = values.flat_map(tags);
-    tags.any(|tag| tag == "*" || equal(tag, &current.etag))
+    let mut tags = request.field_values(field).flat_map(tags);
+    tags.any(|tag| tag == b"*" || equal(tag, current.etag.as_bytes()))
 }
 
 /// The tags of a list. A comma may stand within the quotes of one, so the list is not split at
 /// commas but read tag by tag; what is malformed ends it.
-fn tags(list: &str) -> impl Iterator<Item = &str> {
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
-        rest = rest.trim_start_matches([' ', '\t', ',']);
-        let opaque = rest.strip_prefix("W/").unwrap_or(rest);
-        let length = if opaque.starts_with('*') {
-            1
-        } else {
-            opaque.strip_prefix('"')?.find('"')? + 2
+        let between = rest.iter().take_while(|octet| b" \t,".contains(octet)).count();
+        rest = &rest[between..];
+        let opaque = rest.strip_prefix(b"W/").unwrap_or(rest);
+        let length = match opaque.first()? {
+            b'*' => 1,
+            b'"' => opaque[1..].iter().position(|&octet| octet == b'"')? + 2,
+            _ => return None,
         };
         let (tag, after) = rest.split_at(rest.len() - opaque.len() + length);
         rest = after;
@@ -118,11 +119,12 @@ fn tags(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// RFC 9110 section 8.8.3.2: both strong, and the same.
-fn strongly_equal(left: &str, right: &str) -> bool {
-    !left.starts_with("W/") && left == right
+fn strongly_equal(left: &[u8], right: &[u8]) -> bool {
+    !left.starts_with(b"W/") && left == right
 }
 
 /// The same, weak or not.
-fn weakly_equal(left: &str, right: &str) -> bool {
-    left.trim_start_matches("W/") == right.trim_start_matches("W/")
+fn weakly_equal(left: &[u8], right: &[u8]) -> bool {
+    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").map_or(0, |_| 2);
+    left[opaque(left)..] == right[opaque(right)..]
 }

@@ -9,9 +9,10 @@ use crate::http::head::is_token_octet;
 /// The values of one cookie in a Cookie field, in the order in which the browser sent them.
 /// There may be several: a cookie set for another path, or by a neighboring domain, comes
 /// beside the one that was set here. What is malformed is passed over.
-pub fn values<'a>(field: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    field.split(';').filter_map(move |pair| {
-        let (found, value) = pair.split_once('=')?;
+pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
+    field.split(|&octet| octet == b';').filter_map(move |pair| {
+        // Pair by pair, so that one which is no text does not hide the others.
+        let (found, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
         (found.trim() == name).then(|| unquote(value.trim()))
     })
 }
@@ -48,8 +49,10 @@ pub struct SetCookie {
     same_site: SameSite,
 }
 
-/// A cookie that cannot be written: its name is no token, its value, path or domain has an octet
-/// that would end it early, or it is `SameSite=None` and not `Secure`, which no browser keeps.
+/// A cookie that may not be sent: its name is no token, its value, path or domain is not what
+/// RFC 6265bis section 4.1.1 lets it be, or no browser would keep it. Browsers keep no cookie
+/// that is `SameSite=None` and not `Secure`, none whose name begins with `__Secure-` or `__Host-`
+/// and that does not keep the promise in it, and none of more than 4,096 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidCookie {
     name: String,
@@ -146,13 +149,26 @@ impl SetCookie {
     pub(crate) fn check(&self) -> Result<(), InvalidCookie> {
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
         let is_value = self.value.bytes().all(is_cookie_octet);
-        let attributes = [Some(self.path.as_str()), self.domain.as_deref()];
-        let are_attributes = attributes.into_iter().flatten().all(is_attribute_value);
-        let is_kept = self.secure || self.same_site != SameSite::None;
-        match is_token && is_value && are_attributes && is_kept {
+        let are_attributes =
+            is_path(&self.path) && self.domain.as_deref().is_none_or(is_domain);
+        match is_token && is_value && are_attributes && self.is_kept() {
             true => Ok(()),
             false => Err(InvalidCookie { name: self.name.clone() }),
         }
+    }
+
+    /// Whether a browser would keep it (RFC 6265bis section 5.7).
+    fn is_kept(&self) -> bool {
+        let begins = |prefix: &str| {
+            let start = self.name.get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
+        let is_for_one_host = self.path == "/" && self.domain.is_none();
+        let must_be_secure =
+            self.same_site == SameSite::None || begins("__Secure-") || begins("__Host-");
+        self.name.len() + self.value.len() <= LONGEST
+            && (self.secure || !must_be_secure)
+            && (is_for_one_host || !begins("__Host-"))
     }
 
     /// As the value of a Set-Cookie field.
@@ -196,6 +212,27 @@ fn is_cookie_octet(octet: u8) -> bool {
     octet.is_ascii_graphic() && !b"\",;\\".contains(&octet)
 }
 
-fn is_attribute_value(value: &str) -> bool {
-    value.bytes().all(|octet| (b' '..0x7f).contains(&octet) && octet != b';')
+/// Octets of a name and its value.
+const LONGEST: usize = 4096;
+
+/// Octets of a path or a domain.
+const LONGEST_ATTRIBUTE: usize = 1024;
+
+/// A browser replaces a path that does not begin with a slash by one of its own choice.
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.len() <= LONGEST_ATTRIBUTE
+        && path.bytes().all(|octet| (b' '..0x7f).contains(&octet) && octet != b';')
+}
+
+/// Labels of letters, digits and hyphens (RFC 1034 section 3.5).
+fn is_domain(domain: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+        !label.is_empty()
+            && label.bytes().all(is_name)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= LONGEST_ATTRIBUTE && domain.split('.').all(is_label)
 }

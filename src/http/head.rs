@@ -129,11 +129,14 @@ impl Facts {
     }
 
     fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            let sentence = "The only expectation met here is 100-continue.";
-            return Err(Refusal::new(Status::EXPECTATION_FAILED, sentence));
+        let members = value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
+        for expectation in members.filter(|member| !member.is_empty()) {
+            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                let sentence = "The only expectation met here is 100-continue.";
+                return Err(Refusal::new(Status::EXPECTATION_FAILED, sentence));
+            }
+            self.expects_continue = true;
         }
-        self.expects_continue = true;
         Ok(())
     }
 

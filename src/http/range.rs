@@ -5,8 +5,8 @@ use std::ops::Range;
 /// What a Range field asks for, of content that is so many octets long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Everything: there is no range that is understood here, or there are several. A server
-    /// may always answer with the whole.
+    /// Everything: there is no range that is understood here, or there are several, and not all
+    /// of them unsatisfiable. A server may always answer with the whole.
     Whole,
     /// These octets.
     Part(Range<u64>),
@@ -22,20 +22,26 @@ pub enum Selection {
 /// bytes=-500       the last 500
 /// ```
 pub fn select(field: &str, length: u64) -> Selection {
-    let Some((unit, range)) = field.split_once('=') else {
+    let Some((unit, ranges)) = field.split_once('=') else {
         return Selection::Whole;
     };
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return Selection::Whole;
+    }
     // A list may have empty members (RFC 9110 section 5.6.1.2).
-    let mut ranges = range.split(',').map(str::trim).filter(|range| !range.is_empty());
-    let (Some(range), None) = (ranges.next(), ranges.next()) else {
-        return Selection::Whole;
-    };
+    let ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
+    let mut selections = ranges.map(|range| select_one(range, length));
+    let Some(first) = selections.next() else { return Selection::Whole };
+    selections.fold(first, |so_far, next| match (so_far, next) {
+        (Selection::Unsatisfiable, Selection::Unsatisfiable) => Selection::Unsatisfiable,
+        _ => Selection::Whole,
+    })
+}
+
+fn select_one(range: &str, length: u64) -> Selection {
     let Some((first, last)) = range.split_once('-') else {
         return Selection::Whole;
     };
-    if !unit.trim().eq_ignore_ascii_case("bytes") {
-        return Selection::Whole;
-    }
     match (position(first), position(last)) {
         (Some(first), Some(last)) if first > last => Selection::Whole,
         (Some(first), Some(last)) => part(first, last.saturating_add(1), length),

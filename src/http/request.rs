@@ -18,7 +18,7 @@ use crate::http::limits::Limits;
 use crate::http::method::Method;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
-use crate::http::target::is_same_authority;
+use crate::http::target::{Scheme, is_same_authority};
 use crate::http::version::Version;
 
 /// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
@@ -31,6 +31,7 @@ pub struct Request {
     head: Bytes,
     method: Method,
     version: Version,
+    scheme: Option<Scheme>,
     path: Span,
     query: Option<Span>,
     authority: Option<Span>,
@@ -83,16 +84,15 @@ impl Request {
             Span::new(target_start + range.start, target_start + range.end)
         };
         let authority = target.authority.map(span);
-        if let (Some(authority), Some(host)) = (authority, facts.host) {
-            check_agreement(
-                authority.octets(input),
-                host.octets(input),
-                target.default_port,
-            )?;
+        if let (Some(scheme), Some(authority), Some(host)) =
+            (target.scheme, authority, facts.host)
+        {
+            check_agreement(authority.octets(input), host.octets(input), scheme)?;
         }
         Ok(Some(Request {
             method,
             version,
+            scheme: target.scheme,
             path: span(target.path),
             query: target.query.map(span),
             authority: authority.or(facts.host),
@@ -125,6 +125,11 @@ impl Request {
     /// The query as it was sent, without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.query.map(|span| self.text(span))
+    }
+
+    /// The scheme of an absolute target; no other says which it means.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
     }
 
     /// The host and port that the client meant: an absolute target's, or else the Host field's.
@@ -181,8 +186,8 @@ impl Request {
 
 /// By RFC 9112 section 3.2.2 a server must ignore Host when the target is absolute. A request that
 /// names two hosts is meant to be read differently by two servers; it is refused here.
-fn check_agreement(target: &[u8], host: &[u8], default_port: &[u8]) -> Result<(), Refusal> {
-    match is_same_authority(target, host, default_port) {
+fn check_agreement(target: &[u8], host: &[u8], scheme: Scheme) -> Result<(), Refusal> {
+    match is_same_authority(target, host, scheme) {
         true => Ok(()),
         false => Err(Refusal::bad("The Host field and the request target name two hosts.")),
     }

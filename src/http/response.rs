@@ -36,8 +36,16 @@ pub enum Body {
     Stream(Stream),
 }
 
+impl Body {
+    /// Whether it is there, and has no octet.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Body::Bytes(bytes) if bytes.is_empty())
+    }
+}
+
 /// A field that may not be sent: its name is no token, its value has a control character in it
-/// (a line break would begin a field of the client's choice), or it is the server's own.
+/// (a line break would begin a field of the client's choice), it is the server's own, or it is no list
+/// and stands there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidField {
     name: String,
@@ -89,13 +97,19 @@ impl Response {
         Ok(())
     }
 
-    /// Adds a field line beside those that stand there under its name.
+    /// Adds a field line beside those that stand there under its name. A field that is no list
+    /// has one line (RFC 9110 section 5.3).
     pub fn add_field(
         &mut self,
         name: impl Into<Text>,
         value: impl Into<Text>,
     ) -> Result<(), InvalidField> {
-        self.fields.push(valid(name.into(), value.into())?);
+        let (name, value) = valid(name.into(), value.into())?;
+        let is_single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(&name));
+        if is_single && self.field(&name).is_some() {
+            return Err(InvalidField { name: name.into_owned() });
+        }
+        self.fields.push((name, value));
         Ok(())
     }
 
@@ -213,6 +227,10 @@ impl Response {
 /// Fields that say where a response ends, and what becomes of the connection. They are written
 /// here, from what is true.
 const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
+
+/// Fields that are no lists.
+const SINGLE: [&str; 6] =
+    ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
 
 /// RFC 9110 section 5.5: a value has no control character but HTAB.
 fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {

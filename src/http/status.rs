@@ -29,6 +29,7 @@ statuses! {
     201 CREATED "Created"
     202 ACCEPTED "Accepted"
     204 NO_CONTENT "No Content"
+    205 RESET_CONTENT "Reset Content"
     206 PARTIAL_CONTENT "Partial Content"
     301 MOVED_PERMANENTLY "Moved Permanently"
     302 FOUND "Found"

@@ -14,14 +14,40 @@ use crate::http::refusal::Refusal;
 /// Authority-form belongs to CONNECT, which no handler answers.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Host and port, where the target is absolute.
+    /// The scheme, where the target is absolute.
+    pub scheme: Option<Scheme>,
+    /// Host and port, likewise.
     pub authority: Option<Range<usize>>,
-    /// The port that an authority without one means, after its colon.
-    pub default_port: &'static [u8],
     /// From the first slash to the query. Empty where an absolute target has none: it means `/`.
     pub path: Range<usize>,
     /// What stands after the question mark.
     pub query: Option<Range<usize>>,
+}
+
+/// What a URI begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
+}
+
+impl Scheme {
+    fn prefix(self) -> &'static str {
+        match self {
+            Scheme::Http => "http://",
+            Scheme::Https => "https://",
+        }
+    }
+
+    /// The port that an authority without one means, behind its colon.
+    fn default_port(self) -> &'static [u8] {
+        match self {
+            Scheme::Http => b":80",
+            Scheme::Https => b":443",
+        }
+    }
 }
 
 impl Target {
@@ -32,17 +58,12 @@ impl Target {
         }
         if octets == b"*" {
             return if asterisk {
-                Ok(Target {
-                    authority: None,
-                    default_port: HTTP_PORT,
-                    path: 0..1,
-                    query: None,
-                })
+                Ok(Target { scheme: None, authority: None, path: 0..1, query: None })
             } else {
                 Err(Refusal::bad("The target * goes with OPTIONS only."))
             };
         }
-        let (authority, default_port) = authority(octets)?;
+        let (scheme, authority) = authority(octets)?.unzip();
         let start = authority.as_ref().map_or(0, |authority| authority.end);
         let question_mark = octets[start..].iter().position(|&octet| octet == b'?');
         let path = start..question_mark.map_or(octets.len(), |at| start + at);
@@ -53,30 +74,24 @@ impl Target {
             return Err(Refusal::bad("The path has a % without two hex digits after it."));
         }
         let query = question_mark.map(|at| start + at + 1..octets.len());
-        Ok(Target { authority, default_port, path, query })
+        Ok(Target { scheme, authority, path, query })
     }
 }
 
-const HTTP_PORT: &[u8] = b":80";
-const HTTPS_PORT: &[u8] = b":443";
-
-/// The authority of an absolute target, and its scheme's port; none if it is not absolute.
-fn authority(octets: &[u8]) -> Result<(Option<Range<usize>>, &'static [u8]), Refusal> {
-    let schemes = [("http://", HTTP_PORT), ("https://", HTTPS_PORT)];
-    let scheme = schemes.into_iter().find(|(scheme, _)| {
-        let start = octets.get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+/// The authority of an absolute target behind its scheme; none if it is not absolute.
+fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
+    let scheme = [Scheme::Http, Scheme::Https].into_iter().find(|scheme| {
+        let start = octets.get(..scheme.prefix().len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.prefix().as_bytes()))
     });
-    let Some((scheme, default_port)) = scheme else {
-        return Ok((None, HTTP_PORT));
-    };
-    let start = scheme.len();
+    let Some(scheme) = scheme else { return Ok(None) };
+    let start = scheme.prefix().len();
     let length = octets[start..].iter().position(|&octet| matches!(octet, b'/' | b'?'));
     let end = length.map_or(octets.len(), |length| start + length);
     if !is_authority(&octets[start..end]) {
         return Err(Refusal::bad("The request target names no valid host."));
     }
-    Ok((Some(start..end), default_port))
+    Ok(Some((scheme, start..end)))
 }
 
 /// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
@@ -137,10 +152,11 @@ fn is_port(digits: &[u8]) -> bool {
 }
 
 /// Whether two authorities name the same host and port (RFC 9110 section 4.2.3).
-pub(crate) fn is_same_authority(left: &[u8], right: &[u8], default_port: &[u8]) -> bool {
-    let without_port = |authority: &'_ [u8]| -> usize {
-        let port = [default_port, b":"].into_iter().find(|port| authority.ends_with(port));
+pub(crate) fn is_same_authority(left: &[u8], right: &[u8], scheme: Scheme) -> bool {
+    let host = |authority: &[u8]| -> usize {
+        let ports = [scheme.default_port(), b":"];
+        let port = ports.into_iter().find(|port| authority.ends_with(port));
         authority.len() - port.map_or(0, <[u8]>::len)
     };
-    left[..without_port(left)].eq_ignore_ascii_case(&right[..without_port(right)])
+    left[..host(left)].eq_ignore_ascii_case(&right[..host(right)])
 }

@@ -11,6 +11,7 @@ use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::status::Status;
+use crate::http::target::Scheme;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
 use crate::web::hosts::is_allowed;
@@ -94,7 +95,9 @@ impl Application {
 
     /// The handler of a request's path.
     fn route(&self, exchange: &mut Exchange) -> Handler {
-        if !is_allowed(exchange.request.authority(), &self.settings().allowed_hosts) {
+        let request = &exchange.request;
+        let is_secret = request.scheme() == Some(Scheme::Https) && !exchange.is_https();
+        if is_secret || !is_allowed(request.authority(), &self.settings().allowed_hosts) {
             return handler::<MisdirectedHandler>;
         }
         let path = exchange.request.path();
@@ -181,14 +184,15 @@ impl RequestHandler for NotFoundHandler {
     }
 }
 
-/// 421, for a host that is not ours.
+/// 421 (RFC 9110 section 7.4), for a host that is not ours, and for an https URI that was sent in the
+/// open.
 struct MisdirectedHandler;
 
 impl RequestHandler for MisdirectedHandler {
     const SUPPORTED_METHODS: &'static [Method] = ALL;
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Err(Error::http(Status::MISDIRECTED_REQUEST, "This host is not served here."))
+        Err(Error::http(Status::MISDIRECTED_REQUEST, "This is not served here."))
     }
 }
 

@@ -15,7 +15,6 @@ impl Exchange {
     /// Every value of a cookie that the client sent.
     pub(crate) fn cookie_values(&self, name: &str) -> Vec<String> {
         let fields = self.request.field_values("Cookie");
-        let fields = fields.filter_map(|field| std::str::from_utf8(field).ok());
         fields.flat_map(|field| cookie::values(field, name)).map(str::to_owned).collect()
     }
 

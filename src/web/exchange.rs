@@ -187,7 +187,7 @@ impl Exchange {
     }
 
     /// Answers with content that is made while it is sent, by an async closure that is given
-    /// an [`Outlet`]. If it fails, the client sees the answer break off.
+    /// an [`Outlet`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the client sees the answer break off.
     pub fn stream<W, E>(&mut self, work: impl FnOnce(Outlet) -> W) -> Result
     where
         W: Future<Output = Result<(), E>> + Send + 'static,
@@ -326,11 +326,16 @@ impl Exchange {
             self.response.add_field("Set-Cookie", cookie.to_field_value()?)?;
         }
         if !self.written.is_empty() {
-            let written = std::mem::take(&mut self.written);
-            if self.response.field("Content-Type").is_none() {
-                self.response.set_known("Content-Type", "text/html; charset=UTF-8");
-            }
-            self.response.body = Body::Bytes(written.into());
+            self.response.body = Body::Bytes(std::mem::take(&mut self.written).into());
+        }
+        let status = self.response.status;
+        if status.has_no_content() || status == Status::RESET_CONTENT {
+            // RFC 9110 section 15.3.6 has 205 without content, too, though with a length.
+            self.response.body = Body::Bytes(Bytes::new());
+        } else if !self.response.body.is_empty()
+            && self.response.field("Content-Type").is_none()
+        {
+            self.response.set_known("Content-Type", "text/html; charset=UTF-8");
         }
         self.finished = true;
         Ok(())

@@ -187,6 +187,7 @@ async fn execute<H: RequestHandler>(
     let handler = slot.insert(H::initialize(exchange).await?);
     let method = exchange.request.method();
     check_method(method, H::SUPPORTED_METHODS)?;
+    check_whole(exchange)?;
     exchange.set_content(incoming.read().await?)?;
     if !method.is_safe() {
         check_source(exchange).await?;
@@ -219,6 +220,16 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
     let sentence = format!("{method} is not supported here.");
     let status = Status::METHOD_NOT_ALLOWED;
     Err(HttpError::new(status, sentence).with_header("Allow", allowed(supported)).into())
+}
+
+/// RFC 9110 section 14.5: a part that is PUT where the whole belongs would take its place.
+fn check_whole(exchange: &Exchange) -> Result {
+    let request = &exchange.request;
+    if request.method() == Method::Put && request.field("Content-Range").is_some() {
+        let sentence = "PUT takes a whole here, and no part of one.";
+        return Err(Error::http(Status::BAD_REQUEST, sentence));
+    }
+    Ok(())
 }
 
 fn allowed(supported: &[Method]) -> String {
@@ -260,7 +271,11 @@ async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result
 /// Makes the response an error page.
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
     report(exchange, error);
-    let (answer, time) = (error.answer(), exchange.shared.settings.handler_time);
+    let mut answer = error.answer();
+    if answer.status == Status::METHOD_NOT_ALLOWED && answer.headers.is_empty() {
+        answer = answer.with_header("Allow", allowed(H::SUPPORTED_METHODS));
+    }
+    let time = exchange.shared.settings.handler_time;
     let page = finish_with_error_page::<H>(exchange, &answer);
     if let Err(error) = contained(time, page).await {
         // What could not be done the first time, such as asking the session's store, is not

@@ -98,6 +98,18 @@ fn identity(metadata: &Metadata) -> Identity {
     (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
+/// Whether no folder has it any more.
+#[cfg(unix)]
+fn is_unlinked(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.nlink() == 0
+}
+
+#[cfg(not(unix))]
+fn is_unlinked(_: &Metadata) -> bool {
+    false
+}
+
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Identity {
     Identity::default()
@@ -126,7 +138,12 @@ impl StaticFiles {
             Remembered::Nothing => None,
         };
         let (root, relative) = (self.root.clone(), path.to_owned());
-        let found = spawn_blocking(move || look(&root, &relative, before)).await;
+        let look = move || {
+            // What is written to just now is read once more.
+            look(&root, &relative, before.clone())
+                .or_else(|_| look(&root, &relative, before))
+        };
+        let found = spawn_blocking(look).await;
         let found = found.map_err(Error::other)?;
         self.remember(path, found.as_ref().ok().and_then(Option::as_ref));
         Ok(found?)
@@ -139,7 +156,8 @@ impl StaticFiles {
         let mut memory = self.memory();
         let Some(entry) = memory.get_mut(path) else { return Remembered::Nothing };
         let file = Arc::clone(&entry.file);
-        if now < entry.checked + FRESH {
+        // A large file is opened each time anyway, and sent only as what it is then.
+        if file.content.is_some() && now < entry.checked + FRESH {
             return Remembered::Fresh(file);
         }
         entry.checked = now;
@@ -167,7 +185,7 @@ impl StaticFiles {
 impl StaticFile {
     fn read(
         path: PathBuf,
-        file: File,
+        file: &File,
         metadata: &Metadata,
         before: Option<&StaticFile>,
     ) -> io::Result<StaticFile> {
@@ -247,7 +265,7 @@ fn read_piece(
     file.seek(SeekFrom::Start(start))?;
     let mut piece = vec![0; length];
     file.read_exact(&mut piece)?;
-    if State::of(&file.metadata()?) != state {
+    if !is_still(&file, state)? {
         return Err(io::Error::other("the file changed while it was sent"));
     }
     Ok((file, piece.into()))
@@ -276,7 +294,7 @@ fn look(
             Ok(Some(before))
         }
         before => {
-            let file = StaticFile::read(path, file, &metadata, before.as_deref())?;
+            let file = StaticFile::read(path, &file, &metadata, before.as_deref())?;
             Ok(Some(Arc::new(file)))
         }
     }
@@ -299,13 +317,22 @@ fn open(root: &Path, relative: &str) -> io::Result<Option<(PathBuf, File, Metada
     Ok(Some((path, file, metadata)))
 }
 
-fn read_small(file: File, state: State) -> io::Result<Bytes> {
+fn read_small(file: &File, state: State) -> io::Result<Bytes> {
     let mut content = Vec::new();
     file.take(SMALL + 1).read_to_end(&mut content)?;
-    if content.len() as u64 != state.length {
+    if content.len() as u64 != state.length || !is_still(file, state)? {
         return Err(io::Error::other("the file changed while it was read"));
     }
     Ok(content.into())
+}
+
+/// Whether an open file is in the state that it was in. One that was removed, or replaced by
+/// another, is what it was for whoever has it open, though its inode has changed.
+fn is_still(file: &File, state: State) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    let now = State::of(&metadata);
+    let is_same = (now.length, now.modified) == (state.length, state.modified);
+    Ok(now == state || (is_same && is_unlinked(&metadata)))
 }
 
 /// A large file is not read through for its tag: what tells its states apart does for that, too.

@@ -53,6 +53,42 @@ fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
     );
 }
 
+#[test]
+fn a_domain_is_a_name_and_a_path_begins_with_a_slash() {
+    let with_domain = |domain: &str| SetCookie::new("name", "value").domain(domain);
+    for domain in ["example.com", "a-b.example", "localhost", "127.0.0.1"] {
+        assert!(with_domain(domain).to_field_value().is_ok(), "{domain}");
+    }
+    for domain in ["", ".example.com", "example.com.", "a..b", "a b", "-a.b", "a-.b", "a_b"]
+    {
+        assert!(with_domain(domain).to_field_value().is_err(), "{domain}");
+    }
+    for path in ["", "login", " /"] {
+        let cookie = SetCookie::new("name", "value").path(path);
+        assert!(cookie.to_field_value().is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_cookie_that_no_browser_would_keep_is_an_error() {
+    let cookie = |name: &str| SetCookie::new(name, "value");
+    for (cookie, is_kept) in [
+        (cookie("__Host-a").secure(true), true),
+        (cookie("__Host-a"), false),
+        (cookie("__host-a"), false),
+        (cookie("__Host-a").secure(true).path("/a"), false),
+        (cookie("__Host-a").secure(true).domain("example.com"), false),
+        (cookie("__Secure-a").secure(true).path("/a"), true),
+        (cookie("__secure-a"), false),
+        (cookie(&"a".repeat(4091)), true),
+        (cookie(&"a".repeat(4092)), false),
+        (cookie("a").path(format!("/{}", "a".repeat(1023))), true),
+        (cookie("a").path(format!("/{}", "a".repeat(1024))), false),
+    ] {
+        assert_eq!(cookie.to_field_value().is_ok(), is_kept, "{cookie:?}");
+    }
+}
+
 /// Every cookie that the builder can make of these choices.
 fn cookies() -> Vec<SetCookie> {
     let mut cookies = Vec::new();
@@ -129,7 +165,8 @@ fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
 
 #[test]
 fn pairs_are_read_one_by_one_and_what_is_none_hides_no_other() {
-    let values = |field: &'static str| cookie::values(field, "a").collect::<Vec<_>>();
+    let values =
+        |field: &'static str| cookie::values(field.as_bytes(), "a").collect::<Vec<_>>();
     assert_eq!(values("a=1"), ["1"]);
     assert_eq!(values("a=1; b=2; a=3"), ["1", "3"]);
     assert_eq!(values("b=a=1; xa=2; ax=3; A=4; a"), Vec::<&str>::new());

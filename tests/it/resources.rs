@@ -112,11 +112,19 @@ impl RequestHandler for NoteHandler {
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         let validators = if exchange.request().path().starts_with("/weak") {
-            Validators { etag: String::from("W/\"dust\""), last_modified: None }
+            Validators {
+                etag: String::from("W/\"dust\""),
+                last_modified: None,
+                date_is_strong: true,
+            }
         } else {
             let fraction = Duration::from_millis(500);
             let date: Option<SystemTime> = date::parse(DATE).map(|date| date + fraction);
-            Validators { etag: String::from("\"dust\""), last_modified: date }
+            Validators {
+                etag: String::from("\"dust\""),
+                last_modified: date,
+                date_is_strong: true,
+            }
         };
         Ok(Self { validators })
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use dustdevil::http::date;
+use dustdevil::http::response::Response;
 use dustdevil::{
     Application, Error, Exchange, HttpError, Method, RequestHandler, Result, Status,
     handler,
@@ -237,4 +238,62 @@ async fn nothing_tells_what_software_this_is() {
             assert_eq!(reply.field(name), None, "{lines}");
         }
     }
+}
+
+/// Answers with what its path says, and writes all the same.
+struct StubbornHandler;
+
+impl RequestHandler for StubbornHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let code = exchange.path_argument("code")?.parse().expect("a code");
+        let status = Status::new(code).expect("a status");
+        if code >= 400 {
+            return exchange.send_error(status);
+        }
+        exchange.set_status(status);
+        exchange.write("written")
+    }
+}
+
+async fn stubborn(code: u16) -> Reply {
+    let routes = [("/{code}", handler::<StubbornHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    server.connect().await.ask(&format!("GET /{code}")).await
+}
+
+#[tokio::test]
+async fn what_has_no_content_has_none_whatever_is_written() {
+    for (code, length) in [(204, None), (205, Some("0")), (304, None)] {
+        let reply = stubborn(code).await;
+        assert_eq!(reply.status, code);
+        assert_eq!(reply.field("Content-Length"), length, "{code}");
+        assert_eq!(reply.field("Content-Type"), None, "{code}");
+        assert!(reply.content.is_empty(), "{code}");
+    }
+    assert_eq!(stubborn(299).await.text(), "written");
+}
+
+#[tokio::test]
+async fn a_405_of_the_handlers_own_says_what_is_allowed() {
+    assert_eq!(stubborn(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
+}
+
+#[test]
+fn a_field_that_is_no_list_cannot_be_added_twice() {
+    let mut response = Response::new(Status::OK);
+    for name in ["Location", "content-type", "ETag"] {
+        response.add_field(name, "once").unwrap();
+        assert!(response.add_field(name, "twice").is_err(), "{name}");
+        response.set_field(name, "instead").unwrap();
+        assert_eq!(response.field(name), Some("instead"));
+    }
+    response.add_field("Vary", "Accept").unwrap();
+    response.add_field("Vary", "Cookie").unwrap();
+    assert_eq!(response.fields().count(), 5);
 }
