@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use dustdevil::{
+    Application, Error, Exchange, Method, RequestHandler, Result, Settings, Status, handler,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,10 +22,8 @@ use crate::support::{project, serve};
 async fn every_transcript_holds() {
     let server = serve(application(settings_with_files("transcripts"))).await;
     let mut failures = Vec::new();
-    for path in transcripts(&project("tests/transcripts")) {
-        if let Err(failure) = hold(&path, server.address).await {
-            failures.push(failure);
-        }
+    for (path, text) in transcripts() {
+        failures.extend(hold(&path, &text, server.address).await.err());
     }
     server.stop().await;
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
@@ -44,6 +44,7 @@ pub fn application(settings: Settings) -> Application {
             ("/elsewhere", handler::<ElsewhereHandler>),
             ("/visits", handler::<VisitsHandler>),
             ("/color", handler::<ColorsHandler>),
+            ("/status/{code}", handler::<StatusHandler>),
         ],
         settings,
     )
@@ -159,11 +160,36 @@ impl RequestHandler for PanicHandler {
     }
 }
 
-/// Every transcript in a folder and in those below it, in order.
-fn transcripts(folder: &Path) -> Vec<PathBuf> {
+/// Answers with the status that it is asked for, and nothing else.
+struct StatusHandler;
+
+impl RequestHandler for StatusHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let code = exchange.path_argument("code")?.parse().unwrap_or_default();
+        exchange.set_status(Status::new(code).ok_or(Error::other("no final status"))?);
+        Ok(())
+    }
+}
+
+/// Every transcript, with its text, in order.
+fn transcripts() -> Vec<(PathBuf, String)> {
+    let text = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a transcript is text");
+        (path, text)
+    };
+    paths(&project("tests/transcripts")).into_iter().map(text).collect()
+}
+
+fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("a folder").map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries
-        .flat_map(|path| if path.is_dir() { transcripts(&path) } else { vec![path] })
+        .flat_map(|path| if path.is_dir() { paths(&path) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .collect();
     found.sort();
@@ -171,11 +197,9 @@ fn transcripts(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Holds one conversation; says at which line it took another turn.
-async fn hold(path: &Path, address: SocketAddr) -> Result<(), String> {
-    let text = std::fs::read_to_string(path).expect("a transcript is text");
+async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String> {
     let file = path.strip_prefix(project("")).unwrap_or(path).display();
-    let steps =
-        steps(&text).map_err(|(number, what)| format!("{file}:{number}: {what}"))?;
+    let steps = steps(text).map_err(|(number, what)| format!("{file}:{number}: {what}"))?;
     let mut conversation = Conversation::begin(address).await;
     for (number, step) in &steps {
         conversation.take(step).await.map_err(|came| {
