@@ -29,6 +29,23 @@ async fn every_transcript_holds() {
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
 }
 
+/// RFC 9112 section 9.6: where the server has said that it closes, it answers no further request.
+#[tokio::test]
+async fn what_follows_the_last_answer_is_never_read_as_a_request() {
+    let server = serve(application(settings())).await;
+    let mut failures = Vec::new();
+    let mut held = 0;
+    for (path, text) in transcripts() {
+        if let Some(text) = with_another_request(&text) {
+            failures.extend(hold(&path, &text, server.address).await.err());
+            held += 1;
+        }
+    }
+    server.stop().await;
+    assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
+    assert!(held > 200, "only {held} transcripts end in a close");
+}
+
 /// What the transcripts talk to.
 pub fn application(settings: Settings) -> Application {
     Application::new(
@@ -194,6 +211,18 @@ fn paths(folder: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+/// A transcript with another request behind all that the client sends, if it ends with the
+/// server closing, and the client has not said that it will send no more.
+fn with_another_request(text: &str) -> Option<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let behind = lines.iter().rposition(|line| line.starts_with('>'))? + 1;
+    if lines.last() != Some(&"<|") || lines.contains(&">|") {
+        return None;
+    }
+    lines.splice(behind..behind, ["> GET /hello HTTP/1.0", ">"]);
+    Some(lines.join("\n"))
 }
 
 /// Holds one conversation; says at which line it took another turn.
