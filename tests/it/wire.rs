@@ -309,6 +309,31 @@ async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
 }
 
 #[tokio::test]
+async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let last = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client.send(format!("{last}{HELLO}")).await;
+    for _ in 0..64 {
+        client.send(HELLO.repeat(400)).await;
+    }
+    assert_eq!(client.receive().await.text(), "Hello, world!");
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_half_closed_may_wait_for_its_answer() {
+    let server = server().await;
+    for (slow, answer) in [("/slow?seconds=8", "at last"), ("/slow-stream", "atlast")] {
+        let mut client = server.connect().await;
+        client.send(format!("GET {slow} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        client.half_close().await;
+        assert_eq!(client.receive().await.text(), answer);
+        assert!(client.is_closed().await);
+    }
+}
+
+#[tokio::test]
 async fn a_panic_harms_nobody_else() {
     let server = serve(transcripts::application(settings())).await;
     let mut before = server.connect().await;
