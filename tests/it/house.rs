@@ -142,22 +142,81 @@ fn test_names() -> Vec<String> {
     names
 }
 
+/// The names of all transcripts, as `folder/name`.
+fn transcript_names() -> Vec<String> {
+    let folder = project("tests/transcripts");
+    let name = |path: &Path| {
+        let path = path.strip_prefix(&folder).ok()?.to_str()?;
+        Some(path.strip_suffix(".txt")?.to_owned())
+    };
+    files(&folder).iter().filter_map(|(path, _)| name(path)).collect()
+}
+
+/// What a row gives as its proof: the last of its cells.
+fn proof(row: &str) -> &str {
+    row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default()
+}
+
+/// The names that a proof gives, which stand between backticks.
+fn named(proof: &str) -> Vec<&str> {
+    proof.split('`').skip(1).step_by(2).collect()
+}
+
+/// Asserts that what a row names is there.
+fn assert_named_exist(row: &str, there: &[String]) {
+    for name in named(proof(row)) {
+        assert!(there.iter().any(|there| there == name), "there is no {name}:\n{row}");
+    }
+}
+
 #[test]
 fn the_table_of_the_inventory_is_whole_and_names_tests_that_exist() {
     let readme = fs::read_to_string(project("tests/README.md")).unwrap();
-    let names = test_names();
+    let there = [test_names(), transcript_names()].concat();
     for row in 1..=51 {
         let start = format!("| A{row} |");
         let line = readme.lines().find(|line| line.starts_with(&start));
         let line = line.unwrap_or_else(|| panic!("there is no row A{row}"));
-        let proof = line.trim_end_matches('|').rsplit('|').next().unwrap();
-        let named: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty() || proof.contains("later: "), "{line}");
-        for name in named {
-            assert!(
-                names.iter().any(|test| test == name),
-                "A{row}: there is no test {name}"
-            );
-        }
+        assert!(!named(proof(line)).is_empty() || line.contains("later: "), "{line}");
+        assert_named_exist(line, &there);
+    }
+}
+
+/// The rows of the tables below a heading, without their own headings.
+fn rows_below<'r>(readme: &'r str, heading: &str) -> Vec<&'r str> {
+    let section = readme.split("\n## ").find(|section| section.starts_with(heading));
+    let section = section.unwrap_or_else(|| panic!("there is no section {heading}"));
+    let is_row = |line: &&str| {
+        line.starts_with("| ")
+            && !line.starts_with("| ---")
+            && !line.starts_with("| section")
+    };
+    section.lines().filter(is_row).collect()
+}
+
+#[test]
+fn every_requirement_of_the_rfcs_is_proven_or_says_why_it_is_not() {
+    let readme = fs::read_to_string(project("tests/README.md")).unwrap();
+    let there = [test_names(), transcript_names()].concat();
+    let rows = rows_below(&readme, "What the RFCs ask for");
+    assert!(rows.len() > 100, "only {} rows", rows.len());
+    for row in rows {
+        assert_eq!(row.split(" | ").count(), 3, "three cells:\n{row}");
+        let is_proven = !named(proof(row)).is_empty();
+        assert!(
+            is_proven || proof(row).starts_with("not ours: "),
+            "nothing proves:\n{row}"
+        );
+        assert_named_exist(row, &there);
+    }
+}
+
+#[test]
+fn every_transcript_stands_in_a_table() {
+    let readme = fs::read_to_string(project("tests/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| "));
+    let named: Vec<&str> = rows.flat_map(|row| named(proof(row))).collect();
+    for name in transcript_names() {
+        assert!(named.contains(&name.as_str()), "no row names {name}");
     }
 }
