@@ -3,11 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use dustdevil::Application;
 use dustdevil::http::range::{Selection, select};
-use tokio::time::advance;
 
 use crate::resources::{TAG, settings_with_files};
 use crate::support::{Client, Reply, Running, serve};
