@@ -12,7 +12,8 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::http::head::{is_text_octet, parse_fields};
+use crate::http::head::parse_fields;
+use crate::http::octets::{behind_blanks, behind_quotes, behind_token, is_text_octet};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
@@ -101,9 +102,11 @@ impl Decoder {
             let sentence = "The chunks have more extensions than are read here.";
             return Err(Refusal::new(Status::CONTENT_TOO_LARGE, sentence));
         }
-        let Some(end) = end else { return Ok(None) };
+        let Some(end) = end else {
+            return if may_become_size(input) { Ok(None) } else { Err(not_a_size()) };
+        };
         let Some(line) = input[..end].strip_suffix(b"\r") else {
-            return Err(Refusal::bad("A chunk's size does not end in CRLF."));
+            return Err(not_a_size());
         };
         let size = chunk_size(line)?;
         // A chunk pays for its own line with its data, so that only waste counts as overhead.
@@ -116,20 +119,47 @@ impl Decoder {
 
 /// ```text
 /// chunk-size = 1*HEXDIG
-/// chunk-ext  = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 /// ```
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
     let (size, extensions) = line.split_at(digits);
-    let extended = extensions.trim_ascii_start().first();
-    if !extensions.is_empty()
-        && (extended != Some(&b';') || !extensions.iter().copied().all(is_text_octet))
-    {
-        return Err(Refusal::bad("A chunk's size is not a hexadecimal number."));
+    if !are_extensions(extensions) {
+        return Err(not_a_size());
     }
     let size =
         std::str::from_utf8(size).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
-    size.ok_or(Refusal::bad("A chunk's size is not a hexadecimal number."))
+    size.ok_or_else(not_a_size)
+}
+
+/// ```text
+/// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
+/// ```
+/// Nothing is done with them, but they must be what they seem: whoever takes an open quote at its
+/// word looks for the end of the line somewhere else.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let name = behind_blanks(rest).strip_prefix(b";").map(behind_blanks);
+        let Some(behind_name) = name.and_then(behind_token) else { return false };
+        rest = behind_name;
+        if let Some(value) = behind_blanks(rest).strip_prefix(b"=").map(behind_blanks) {
+            let behind_value = behind_token(value).or_else(|| behind_quotes(value));
+            let Some(behind_value) = behind_value else { return false };
+            rest = behind_value;
+        }
+    }
+    true
+}
+
+/// Whether a line that has not ended may become one with a size: what never can is not waited
+/// for.
+fn may_become_size(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.first().is_none_or(u8::is_ascii_hexdigit)
+        && line.iter().copied().all(is_text_octet)
+}
+
+fn not_a_size() -> Refusal {
+    Refusal::bad("A chunk's line is not a hexadecimal number, extensions and CRLF.")
 }
 
 /// Takes the trailer section away; `false` if its end has not arrived.

@@ -69,31 +69,17 @@ enum Next {
     Nothing,
 }
 
-/// What is to become of the connection after an answer.
-enum Then {
-    /// The next request.
-    KeepAlive,
-    /// Closed; the client has sent nothing that was not read, and said that it sends no more.
-    Close,
-    /// Closed, but the client may still be sending.
-    Linger,
-}
-
 impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn run(mut self) -> io::Result<()> {
         loop {
-            let then = match self.next_request().await? {
+            let keep_alive = match self.next_request().await? {
                 Next::Request(request) => self.answer(request).await?,
                 Next::Refused(refusal) => self.refuse(&refusal).await?,
                 Next::Nothing => return Ok(()),
             };
-            match then {
-                Then::KeepAlive => {}
-                Then::Close => return self.wire.flush().await,
-                Then::Linger => {
-                    self.wire.flush().await?;
-                    return self.wire.linger(self.limits.linger_time).await;
-                }
+            if !keep_alive {
+                self.wire.flush().await?;
+                return self.wire.linger(self.limits.linger_time).await;
             }
         }
     }
@@ -138,8 +124,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         }
     }
 
-    /// Has the request answered, and writes the answer.
-    async fn answer(&mut self, request: Request) -> io::Result<Then> {
+    /// Has the request answered, and writes the answer. Says whether there may be another.
+    async fn answer(&mut self, request: Request) -> io::Result<bool> {
         let asked = Asked::by(&request);
         let (response, all_read) = if request.framing() == Framing::Empty {
             let mut no_content = NoContent;
@@ -158,13 +144,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             && response.delimiter(asked) != Delimiter::Close
             && !self.notice.is_last_call();
         self.send(response, asked, keep_alive).await?;
-        Ok(if keep_alive {
-            Then::KeepAlive
-        } else if !asked.persistent && all_read && self.wire.input.is_empty() {
-            Then::Close
-        } else {
-            Then::Linger
-        })
+        Ok(keep_alive)
     }
 
     /// Sends a response. Small ones wait for those that follow them; `next_request` sends them
@@ -238,21 +218,22 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     ) -> io::Result<()> {
         warn!(target: "dustdevil::general", "an answer to {} broke off: {why}", self.peer.ip());
         self.wire.flush().await?;
-        if delimiter == Delimiter::Close {
-            self.wire.end_badly();
+        match delimiter {
+            Delimiter::Close => self.wire.end_badly(),
+            _ => self.wire.linger(self.limits.linger_time).await?,
         }
         Err(io::Error::other("the content could not be made"))
     }
 
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
-    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
+    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<bool> {
         let (code, address) = (refusal.status.code(), self.peer.ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
         let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, refusal.sentence);
         self.send(response, asked, false).await?;
-        Ok(Then::Linger)
+        Ok(false)
     }
 }
 

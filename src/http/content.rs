@@ -16,7 +16,7 @@ use crate::http::status::Status;
 use crate::http::wire::{Socket, Wire};
 
 /// A slow start is no slow client: the floor counts from here on.
-const FLOOR_GRACE: Duration = Duration::from_secs(5);
+const FLOOR_GRACE: Duration = Duration::from_secs(15);
 
 /// The most that is asked of the socket at once.
 const READ_AHEAD: usize = 64 * 1024;

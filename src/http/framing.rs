@@ -4,6 +4,7 @@
 //! request: what one of them takes for content, the other would take for another request, and so
 //! requests are smuggled past a proxy that was to stop them.
 
+use crate::http::octets::is_token_octet;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::version::Version;
@@ -23,7 +24,20 @@ pub enum Framing {
 #[derive(Debug, Default)]
 pub(crate) struct FramingFields {
     content_length: Option<u64>,
-    chunked: bool,
+    codings: Codings,
+}
+
+/// Transfer codings, in all lines together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Codings {
+    #[default]
+    None,
+    /// Chunked is the last, and it may be alone.
+    Chunked { alone: bool },
+    /// There are others, and chunked may still come.
+    Others,
+    /// One of them is none, or something comes behind chunked.
+    Malformed,
 }
 
 impl FramingFields {
@@ -44,43 +58,50 @@ impl FramingFields {
 
     /// ```text
     /// Transfer-Encoding = #transfer-coding
+    /// transfer-coding   = token *( OWS ";" OWS transfer-parameter )
     /// ```
-    /// Chunked is the only coding known here, and it must be the last of a request and stand
-    /// there once.
-    pub(crate) fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        if self.chunked {
-            return Err(Refusal::bad("There is more than one Transfer-Encoding."));
+    pub(crate) fn transfer_encoding(&mut self, value: &[u8]) {
+        for coding in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+            self.codings = match self.codings {
+                Codings::None | Codings::Others if is_chunked(coding) => {
+                    Codings::Chunked { alone: self.codings == Codings::None }
+                }
+                Codings::None | Codings::Others if is_other(coding) => Codings::Others,
+                _ => Codings::Malformed,
+            };
         }
-        self.chunked = true;
-        if is_chunked(value) {
-            return Ok(());
-        }
-        let mut codings = value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
-        if codings.next_back().is_some_and(is_chunked) && !codings.any(is_chunked) {
-            let sentence = "The only transfer coding known here is chunked.";
-            return Err(Refusal::new(Status::NOT_IMPLEMENTED, sentence));
-        }
-        Err(Refusal::bad(
-            "The last transfer coding of a request must be chunked, and only it.",
-        ))
     }
 
     /// What they come to.
     pub(crate) fn framing(&self, version: Version) -> Result<Framing, Refusal> {
-        match (self.chunked, self.content_length) {
-            (true, Some(_)) => {
+        match (self.codings, self.content_length) {
+            (Codings::None, None | Some(0)) => Ok(Framing::Empty),
+            (Codings::None, Some(length)) => Ok(Framing::Length(length)),
+            (_, Some(_)) => {
                 Err(Refusal::bad("Both Content-Length and Transfer-Encoding are there."))
             }
-            (true, None) if version == Version::Http10 => {
+            _ if version == Version::Http10 => {
                 Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding."))
             }
-            (true, None) => Ok(Framing::Chunked),
-            (false, None | Some(0)) => Ok(Framing::Empty),
-            (false, Some(length)) => Ok(Framing::Length(length)),
+            (Codings::Chunked { alone: true }, None) => Ok(Framing::Chunked),
+            (Codings::Chunked { alone: false }, None) => {
+                let sentence = "The only transfer coding known here is chunked.";
+                Err(Refusal::new(Status::NOT_IMPLEMENTED, sentence))
+            }
+            (Codings::Others | Codings::Malformed, None) => Err(Refusal::bad(
+                "The last transfer coding of a request must be chunked, and only it.",
+            )),
         }
     }
 }
 
 fn is_chunked(coding: &[u8]) -> bool {
     coding.eq_ignore_ascii_case(b"chunked")
+}
+
+/// Whether it is a coding at all; chunked has no parameters.
+fn is_other(coding: &[u8]) -> bool {
+    let end = coding.iter().position(|&octet| octet == b';');
+    let name = coding[..end.unwrap_or(coding.len())].trim_ascii_end();
+    !name.is_empty() && name.iter().copied().all(is_token_octet) && !is_chunked(name)
 }

@@ -4,6 +4,7 @@
 use crate::http::framing::{Framing, FramingFields};
 use crate::http::limits::Limits;
 use crate::http::method::Method;
+use crate::http::octets::is_token_octet;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{self, Target};
@@ -112,7 +113,8 @@ impl Facts {
                 self.framing_fields.content_length(value)
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                self.framing_fields.transfer_encoding(value)
+                self.framing_fields.transfer_encoding(value);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -194,24 +196,25 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         }
         _ => return Err(Refusal::bad("The request line has no valid version.")),
     };
-    let Some(method) = Method::from_token(method) else {
-        let sentence = "The method is not one that is known here.";
-        return Err(Refusal::new(Status::NOT_IMPLEMENTED, sentence));
-    };
+    let method = Method::from_token(method).ok_or_else(unknown_method)?;
     Ok((method, Target::parse(target, method == Method::Options)?, version))
 }
 
-/// ```text
-/// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
-///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
-/// ```
-pub(crate) fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+pub(crate) fn unknown_method() -> Refusal {
+    let sentence = "The method is not one that is known here.";
+    Refusal::new(Status::NOT_IMPLEMENTED, sentence)
 }
 
-/// Whether an octet may stand in a value: no control character but HTAB.
-pub(crate) fn is_text_octet(octet: u8) -> bool {
-    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
+/// What is wrong with a request line as far as it has come, and cannot become right. Somebody who
+/// speaks another protocol is told at once, and not when it is too late for a line to end.
+pub(crate) fn check_line_octets(line: &[u8]) -> Result<(), Refusal> {
+    if !line.first().copied().is_none_or(is_token_octet) {
+        return Err(Refusal::bad("The request line does not begin with a method."));
+    }
+    if !line.iter().all(|&octet| octet.is_ascii_graphic() || octet == b' ') {
+        return Err(Refusal::bad("The request line has an octet that it may not have."));
+    }
+    Ok(())
 }
 
 /// Field lines as httparse reads them, which refuses a space before the colon, folded lines, and
@@ -221,24 +224,42 @@ pub(crate) fn parse_fields<'h, 'o>(
     octets: &'o [u8],
     room: &'h mut [httparse::Header<'o>],
 ) -> Result<Option<(usize, &'h [httparse::Header<'o>])>, Refusal> {
-    match httparse::parse_headers(octets, room) {
-        Ok(httparse::Status::Partial) => Ok(None),
-        Ok(httparse::Status::Complete((length, _))) if has_bare_lf(&octets[..length]) => {
-            Err(Refusal::bad("A field line does not end in CRLF."))
+    let most_fields = room.len();
+    let refusal = match httparse::parse_headers(octets, room) {
+        Ok(httparse::Status::Complete((length, headers)))
+            if !has_bare_lf(&octets[..length]) =>
+        {
+            return Ok(Some((length, headers)));
         }
-        Ok(httparse::Status::Complete((length, headers))) => Ok(Some((length, headers))),
+        Ok(httparse::Status::Partial) if !has_bare_lf(octets) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
             let sentence = "There are too many fields.";
-            Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence))
+            Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
         }
-        Err(httparse::Error::HeaderName) => {
-            Err(Refusal::bad("A field name is not a token."))
-        }
+        Err(httparse::Error::HeaderName) => Refusal::bad("A field name is not a token."),
         Err(httparse::Error::HeaderValue) => {
-            Err(Refusal::bad("A field value has an octet that it may not have."))
+            Refusal::bad("A field value has an octet that it may not have.")
         }
-        Err(_) => Err(Refusal::bad("A field line does not end in CRLF.")),
-    }
+        Ok(_) | Err(_) => not_crlf(),
+    };
+    Err(first_defect(octets, most_fields).unwrap_or(refusal))
+}
+
+/// What httparse passes over or does not tell apart, if nothing else is wrong before it: however a
+/// head arrives, it is refused for the first thing that is wrong with it.
+fn first_defect(octets: &[u8], most_fields: usize) -> Option<Refusal> {
+    let before = |at: usize| at.checked_sub(1).map(|before| octets[before]);
+    let is_bare_lf = |at: usize| octets[at] == b'\n' && before(at) != Some(b'\r');
+    let is_fold = |at: usize| b" \t".contains(&octets[at]) && before(at) == Some(b'\n');
+    let at = (0..octets.len()).find(|&at| is_bare_lf(at) || is_fold(at))?;
+    let mut room = vec![httparse::EMPTY_HEADER; most_fields];
+    httparse::parse_headers(&octets[..at], &mut room).ok()?;
+    let is_fold = is_fold(at);
+    Some(if is_fold { Refusal::bad("A field line is folded.") } else { not_crlf() })
+}
+
+fn not_crlf() -> Refusal {
+    Refusal::bad("A field line does not end in CRLF.")
 }
 
 /// Counts instead of stopping at the first, so that the compiler can compare many octets at once.

@@ -19,7 +19,7 @@ pub struct Limits {
     pub head_time: Duration,
     /// From the end of a head to the end of the content. Past it: 408. Default: 30 s.
     pub content_time: Duration,
-    /// Octets of content a second, counted once the first five seconds are over. A client that
+    /// Octets of content a second, counted once the first 15 seconds are over. A client that
     /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
     pub content_floor: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.

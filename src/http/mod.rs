@@ -4,7 +4,7 @@
 //! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
 //!
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`],
-//! [`limits`], [`refusal`]); the way in ([`target`], [`framing`], [`head`], [`request`]); the
+//! [`limits`], [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
 //! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]); the
 //! way out ([`response`], [`stream`], [`date`]); the two joined ([`notice`], [`connection`]); and what some
 //! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
@@ -18,6 +18,8 @@ pub mod status;
 pub mod limits;
 
 pub mod refusal;
+
+pub(crate) mod octets;
 
 pub mod target;
 

@@ -13,7 +13,9 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::http::framing::Framing;
-use crate::http::head::{Facts, Field, Span, request_line};
+use crate::http::head::{
+    Facts, Field, Span, check_line_octets, request_line, unknown_method,
+};
 use crate::http::limits::Limits;
 use crate::http::method::Method;
 use crate::http::refusal::Refusal;
@@ -66,10 +68,7 @@ impl Request {
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
         let start = empty_lines(input);
-        let Some(line) = first_line(&input[start..])? else { return Ok(None) };
-        if line.len() > limits.request_line {
-            return Err(line_too_long());
-        }
+        let Some(line) = first_line(&input[start..], limits)? else { return Ok(None) };
         let (method, target, version) = request_line(line)?;
         let fields_start = start + line.len() + "\r\n".len();
         let facts = Facts::read(&input[fields_start..], fields_start, limits)?;
@@ -201,12 +200,20 @@ pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
 }
 
 /// The first line without its CRLF, once that is there.
-fn first_line(octets: &[u8]) -> Result<Option<&[u8]>, Refusal> {
+fn first_line<'o>(octets: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, Refusal> {
     let Some(end) = octets.iter().position(|&octet| octet == b'\n') else {
         return Ok(None);
     };
-    let line = octets[..end].strip_suffix(b"\r").map(Some);
-    line.ok_or(Refusal::bad("The request line does not end in CRLF."))
+    let line = without_cr(&octets[..end]);
+    check_line(line, limits)?;
+    match line.len() < end {
+        true => Ok(Some(line)),
+        false => Err(Refusal::bad("The request line does not end in CRLF.")),
+    }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The length of the empty lines at the front.
@@ -221,19 +228,30 @@ pub(crate) fn is_only_empty_lines(input: &[u8]) -> bool {
 
 /// Whether a head that has not ended yet may go on.
 fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let start = empty_lines(input);
-    let in_first_line = !input[start..].contains(&b'\n');
-    if in_first_line && (input.len() - start).saturating_sub(1) > limits.request_line {
-        return Err(line_too_long());
+    let head = &input[empty_lines(input)..];
+    if !head.contains(&b'\n') {
+        check_line(without_cr(head), limits)?;
     }
-    if input.len() - start > limits.head {
+    if head.len() > limits.head {
         return Err(head_too_large());
     }
     Ok(())
 }
 
-fn line_too_long() -> Refusal {
-    Refusal::new(Status::URI_TOO_LONG, "The request line is too long.")
+/// Finds what is wrong with a request line, which may not have ended yet, within its limit, and
+/// whether it is within its limit.
+fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    let within = &line[..line.len().min(limits.request_line)];
+    check_line_octets(within)?;
+    if within.len() == line.len() {
+        return Ok(());
+    }
+    // RFC 9112 section 3: too long a target is 414, too long a method is none of ours.
+    Err(if within.contains(&b' ') {
+        Refusal::new(Status::URI_TOO_LONG, "The request line is too long.")
+    } else {
+        unknown_method()
+    })
 }
 
 fn head_too_large() -> Refusal {

@@ -6,8 +6,8 @@ use std::fmt;
 use bytes::{Bytes, BytesMut};
 
 use crate::http::date;
-use crate::http::head::{is_text_octet, is_token_octet};
 use crate::http::method::Method;
+use crate::http::octets::{is_text_octet, is_token_octet};
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
 use crate::http::stream::Stream;

@@ -36,6 +36,11 @@ pub struct Outlet {
 }
 
 impl Outlet {
+    /// Waits until there is room for a piece: whoever has pieces to fetch need not do so before.
+    pub async fn ready(&self) -> io::Result<()> {
+        self.pieces.reserve().await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
     /// Sends a piece. Fails when nobody takes it any more, and the work may as well stop.
     pub async fn send(&self, piece: impl Into<Bytes>) -> io::Result<()> {
         let gone = |_| io::ErrorKind::BrokenPipe.into();

@@ -156,7 +156,7 @@ impl<S: Socket> Wire<S> {
     /// Closes in two steps (RFC 9112 section 9.6). A socket that is closed with octets unread
     /// resets the connection, and the reset may overtake the last answer. So: say that no more
     /// will come, and read until the client has seen it.
-    pub(crate) async fn linger(mut self, time: Duration) -> io::Result<()> {
+    pub(crate) async fn linger(&mut self, time: Duration) -> io::Result<()> {
         self.socket.shutdown().await?;
         let rest = async {
             self.input.clear();

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::http::head::parse_fields;
+use crate::http::octets::behind_blanks;
 use crate::http::status::Status;
 use crate::web::arguments::Arguments;
 
@@ -57,6 +58,8 @@ pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> 
     let inner = [b"\r\n", delimiter.as_slice()].concat();
     let mut form = Form::default();
     while !content[rest..].starts_with(b"--") {
+        // RFC 2046 section 5.1.1: blanks that were added on the way.
+        rest = content.len() - behind_blanks(&content[rest..]).len();
         if !content[rest..].starts_with(b"\r\n") {
             return Err(malformed("A boundary of the form does not end in CRLF."));
         }

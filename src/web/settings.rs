@@ -57,7 +57,8 @@ pub struct Settings {
     /// empty, which is any.
     pub allowed_hosts: Vec<String>,
     /// `X-Content-Type-Options` of every response, unless its handler sets another: nothing is
-    /// taken for what it does not say it is. Empty: none. Default: `nosniff`.
+    /// taken for what it does not say it is. What answers no request, but octets that are none, is
+    /// a line of plain text without it. Empty: none. Default: `nosniff`.
     pub content_type_options: &'static str,
     /// `Referrer-Policy`, likewise: other sites do not learn which page a link was on. Default:
     /// `same-origin`.

@@ -34,8 +34,9 @@ const MOST_FILES: usize = 4096;
 /// How long a file is taken to be what it was.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What is read from a large file at once.
-const PIECE: usize = 256 * 1024;
+/// What is read from a large file at once. Two pieces are in memory: one that is being sent, and
+/// the next.
+const PIECE: usize = 128 * 1024;
 
 /// A folder whose files may be seen.
 pub struct StaticFiles {
@@ -239,6 +240,7 @@ impl StaticFile {
         let path = self.path.clone();
         let mut file = spawn_blocking(move || File::open(path)).await??;
         while !range.is_empty() {
+            outlet.ready().await?;
             let length =
                 usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
             let (start, state) = (range.start, self.state);

@@ -70,7 +70,9 @@ fn every_file_that_is_named_is_there() {
             let name =
                 path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
             // The words of the protocol explain themselves.
-            let words = ["mod", "error", "date", "method", "version", "status", "refusal"];
+            let words = [
+                "mod", "error", "date", "octets", "method", "version", "status", "refusal",
+            ];
             let is_small = words.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
             assert!(is_small || text.contains(&name), "the README does not tell of {name}");
         }

@@ -1,0 +1,39 @@
+//! Which octets may stand where (RFC 9110 section 5).
+
+/// ```text
+/// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
+///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
+/// ```
+pub(crate) fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+}
+
+/// Whether an octet may stand in a value: no control character but HTAB.
+pub(crate) fn is_text_octet(octet: u8) -> bool {
+    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
+}
+
+/// What stands behind blanks that may be there.
+pub(crate) fn behind_blanks(octets: &[u8]) -> &[u8] {
+    let blanks = octets.iter().take_while(|octet| b" \t".contains(octet)).count();
+    &octets[blanks..]
+}
+
+/// What stands behind the token that `octets` begin with.
+pub(crate) fn behind_token(octets: &[u8]) -> Option<&[u8]> {
+    let length = octets.iter().take_while(|&&octet| is_token_octet(octet)).count();
+    octets.get(length..).filter(|_| length > 0)
+}
+
+/// What stands behind the quoted string that `octets` begin with.
+pub(crate) fn behind_quotes(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', behind @ ..] => return Some(behind),
+            [b'\\', escaped, behind @ ..] if is_text_octet(*escaped) => behind,
+            [octet, behind @ ..] if is_text_octet(*octet) => behind,
+            _ => return None,
+        };
+    }
+}
