@@ -6,20 +6,22 @@
 //! /main     the page that one logs in for          /hello    the smallest handler there is
 //! ```
 
+pub(crate) mod logging;
 pub(crate) mod options;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use dustdevil::http::date;
 use dustdevil::session::USERNAME;
 use dustdevil::{
     Application, Error, Exchange, HttpError, Method, RequestHandler, Result,
     SessionHandler, Settings, Status, Throttle, escape, handler, token,
 };
 
+use logging::Log;
 use options::{Options, Wish};
 
 /// Greets, and knows nobody.
@@ -199,16 +201,20 @@ async fn main() -> ExitCode {
             say(options::HELP);
             ExitCode::SUCCESS
         }
-        Ok(Wish::Serve(options)) => match serve(options).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error.to_string()),
-        },
-        Err(sentence) => fail(&sentence),
+        Ok(Wish::Serve(options)) => {
+            let log = Log::start();
+            let served = serve(options).await;
+            log.finish(served.as_ref().err().map(complaint).unwrap_or_default());
+            if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(sentence) => {
+            let _ = std::io::stderr().write_all(complaint(sentence).as_bytes());
+            ExitCode::FAILURE
+        }
     }
 }
 
 async fn serve(options: Options) -> Result {
-    start_log();
     let address = SocketAddr::from((options.address, options.port));
     let hint = options.hint();
     let application = make_app(options)?;
@@ -298,23 +304,6 @@ fn keys(address: IpAddr, username: &str) -> (String, String) {
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Log lines as Tornado has them: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`.
-/// `RUST_LOG=warn` and the like make it quieter.
-fn start_log() {
-    let environment = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(environment)
-        .format(|line, record| {
-            let level = &record.level().as_str()[..1];
-            writeln!(
-                line,
-                "[{level} {}] {}",
-                date::format(SystemTime::now()),
-                record.args()
-            )
-        })
-        .init();
-}
-
 /// Prints, if there is anybody to print for: whoever started it may have closed its output, or
 /// filled their disk, and is served all the same.
 fn say(text: &str) {
@@ -322,7 +311,6 @@ fn say(text: &str) {
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-fn fail(sentence: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "dustdevil: {sentence}");
-    ExitCode::FAILURE
+fn complaint(reason: impl Display) -> String {
+    format!("dustdevil: {reason}\n")
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use dustdevil::http::date;
 
@@ -148,6 +150,24 @@ async fn a_line_of_the_log_is_tornados() {
     let time = message.strip_prefix("302 POST /login (127.0.0.1) ").expect(line);
     let time = time.strip_suffix("ms").and_then(|time| time.split_once('.')).expect(line);
     assert!(time.0.parse::<u64>().is_ok() && time.1.len() == 2, "{line}");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let mut child =
+        command::<&str>([]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child = child.as_mut().expect("the demo starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("dustdevil listens on http://").unwrap();
+    let mut client = Client::connect(address.parse().unwrap()).await;
+    // More lines than a pipe holds, and than may wait.
+    for _ in 0..10_000 {
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+    }
+    drop(client);
+    let killed = Process::kill("TERM", child.id());
+    assert!(killed && child.wait().unwrap().success());
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use dustdevil::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -24,6 +25,9 @@ use crate::process::{Process, command, command_with_files};
 use crate::support::{Client, Visitor, project, serve, settings};
 use crate::transcripts::HelloHandler;
 use crate::webdriver::tell;
+
+/// For one crowd at a time: two would be slow for each other, and the figures for nobody.
+static STAGE: Mutex<()> = Mutex::const_new(());
 
 /// The demo, without its log.
 fn demo(arguments: &[&str]) -> Process {
@@ -45,6 +49,7 @@ where
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let demo = demo(&[]);
     let address = demo.address();
     let bystander = Bystander::begin(address);
@@ -65,6 +70,7 @@ async fn slow_heads_cost_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_content_costs_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let demo = demo(&[]);
     let address = demo.address();
     let bystander = Bystander::begin(address);
@@ -85,6 +91,7 @@ async fn slow_content_costs_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let soon = Duration::from_millis(500);
     let limits = Limits { head_time: soon, content_time: soon, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
@@ -118,6 +125,7 @@ fn static_folder(name: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_that_stop_reading_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let folder = static_folder("readers");
     let demo = demo(&["--static-path", folder.to_str().unwrap()]);
     let before = memory(demo.id(), "VmRSS");
@@ -143,6 +151,7 @@ async fn readers_that_stop_reading_cost_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_crowd_costs_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let demo = demo(&[]);
     let before = memory(demo.id(), "VmRSS").unwrap_or(0);
     // With room for the bystander.
@@ -166,6 +175,7 @@ async fn an_idle_crowd_costs_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_past_the_file_limit_are_all_answered() {
+    let _alone = STAGE.lock().await;
     let demo = Process::start(command_with_files(100).env("RUST_LOG", "warn"));
     let address = demo.address();
     let bystander = Bystander::begin(address);
@@ -191,6 +201,7 @@ async fn connections_past_the_file_limit_are_all_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_past_the_file_limit_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
     let address = demo.address();
     let bystander = Bystander::begin(address);
@@ -209,6 +220,7 @@ async fn silent_connections_past_the_file_limit_cost_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_files_waits_and_does_not_spin() {
+    let _alone = STAGE.lock().await;
     let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
     let address = demo.address();
     // Nobody of them is idle, so nobody can be asked to leave.
@@ -236,6 +248,7 @@ async fn a_server_without_files_waits_and_does_not_spin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_at_every_point_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let folder = static_folder("resets");
     let demo = demo(&["--static-path", folder.to_str().unwrap()]);
     let address = demo.address();
@@ -316,6 +329,7 @@ fn application(settings: Settings) -> Application {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_panics_is_one_requests_misfortune() {
+    let _alone = STAGE.lock().await;
     let server = serve(application(settings())).await;
     let address = server.address;
     let bystander = Bystander::begin(address);
@@ -333,6 +347,7 @@ async fn a_handler_that_panics_is_one_requests_misfortune() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_never_returns_is_given_up() {
+    let _alone = STAGE.lock().await;
     let settings = Settings { handler_time: Duration::from_millis(300), ..settings() };
     let server = serve(application(settings)).await;
     let address = server.address;
@@ -351,6 +366,7 @@ async fn a_handler_that_never_returns_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_while_a_handler_works_harms_nobody() {
+    let _alone = STAGE.lock().await;
     let done = Done::default();
     let server = serve(application(settings()).state(Arc::clone(&done))).await;
     let address = server.address;
@@ -376,6 +392,7 @@ async fn a_client_that_leaves_while_a_handler_works_harms_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let demo = demo(&[]);
     let address = demo.address();
     let under_way = Arc::new(AtomicUsize::new(0));
@@ -414,6 +431,7 @@ async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_under_load_ends_it_at_once() {
+    let _alone = STAGE.lock().await;
     let demo = demo(&[]);
     let address = demo.address();
     let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n";
@@ -439,6 +457,7 @@ async fn a_second_signal_under_load_ends_it_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_vanish_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
     let folder = static_folder("vanishing");
     let demo = demo(&["--static-path", folder.to_str().unwrap()]);
     let address = demo.address();
@@ -492,6 +511,7 @@ async fn files_that_vanish_cost_nobody_an_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_requests_at_once_take_what_the_limits_say() {
+    let _alone = STAGE.lock().await;
     let limits = Limits::default();
     let demo = demo(&[]);
     let address = demo.address();

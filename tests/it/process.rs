@@ -72,9 +72,14 @@ impl Process {
 
     /// Sends it a signal: `TERM`, `INT`.
     pub fn signal(&self, name: &str) {
+        assert!(Process::kill(name, self.id()), "{name} was not sent");
+    }
+
+    /// Sends any process a signal; says whether it could.
+    pub fn kill(name: &str, process: u32) -> bool {
         let mut kill = Command::new("kill");
-        let sent = kill.args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(sent.expect("the command kill").success(), "{name} was not sent");
+        let sent = kill.args(["-s", name, &process.to_string()]).status();
+        sent.expect("the command kill").success()
     }
 
     /// Waits until it ends.
