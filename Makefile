@@ -4,15 +4,19 @@ PORT    ?= 8888
 ADDRESS ?= 127.0.0.1
 STORE   ?= memory
 ARGS    ?=
+TIME    ?= 600
+
+FUZZ    := tests/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check curl doc set-up cargo
+.PHONY: help run test check fuzz curl doc set-up cargo fuzzer
 
 help:  ## this help
 	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, ARGS=)"
 	@echo "make curl    tell its story with curl, in another terminal"
 	@echo "make test    all tests, with what they need"
 	@echo "make check   formatting, lints and documentation, without warnings"
+	@echo "make fuzz    send anything to a connection, for TIME=$(TIME) seconds"
 	@echo "make doc     the documentation, as HTML"
 
 run: cargo
@@ -28,6 +32,14 @@ check: cargo
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 
+# There is no unsafe code here, so no sanitizer has much to look for: without one, any toolchain will
+# do, and twice as much is tried. What was found earlier is kept in the corpus, and tried first.
+fuzz: cargo fuzzer
+	@mkdir -p $(FUZZ)/corpus/connection
+	cargo fuzz run --fuzz-dir $(FUZZ) --sanitizer none connection \
+		$(FUZZ)/corpus/connection $(FUZZ)/seeds -- -dict=$(FUZZ)/http.dict -max_len=4096 \
+		-timeout=10 -max_total_time=$(TIME) -print_final_stats=1
+
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
 
@@ -38,6 +50,12 @@ doc: cargo
 # Real clients for the tests, as far as the system has them or can install them.
 set-up:
 	@tests/set-up.sh
+
+# cargo-fuzz, and the C++ compiler that libFuzzer is built with.
+fuzzer:
+	@command -v c++ >/dev/null || { echo "make: c++ is missing, and libFuzzer cannot be built without it"; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
+		|| { echo "make: cargo-fuzz is missing, and cannot be installed here"; exit 1; }
 
 cargo:
 	@command -v cargo >/dev/null || { echo "make: cargo is missing; https://rustup.rs tells how to install it"; exit 1; }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::resources::{
     ColorsHandler, ElsewhereHandler, NoteHandler, VisitsHandler, settings_with_files,
 };
+use crate::steps::{Step, paths, steps};
 use crate::support::{project, serve};
 
 #[tokio::test]
@@ -203,16 +204,6 @@ fn transcripts() -> Vec<(PathBuf, String)> {
     paths(&project("tests/transcripts")).into_iter().map(text).collect()
 }
 
-fn paths(folder: &Path) -> Vec<PathBuf> {
-    let entries = folder.read_dir().expect("a folder").map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries
-        .flat_map(|path| if path.is_dir() { paths(&path) } else { vec![path] })
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    found.sort();
-    found
-}
-
 /// A transcript with another request behind all that the client sends, if it ends with the
 /// server closing, and the client has not said that it will send no more.
 fn with_another_request(text: &str) -> Option<String> {
@@ -239,109 +230,6 @@ async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String
     conversation.end(steps.last().map(|(_, step)| step)).await.map_err(|came| {
         format!("{file}: at the end\n  expected: nothing more\n  came:     {came}")
     })
-}
-
-/// A step of a conversation.
-#[derive(Debug, PartialEq, Eq)]
-enum Step {
-    /// `> text`: these octets are sent.
-    Send(Vec<u8>),
-    /// `>|`: the client says that it will send no more.
-    HalfClose,
-    /// `< text`: these octets come back, with anything in the gaps between them. Behind `< ...`,
-    /// whole lines may come in front of them.
-    Receive { parts: Vec<Vec<u8>>, skip_lines: bool },
-    /// `<|`: the server closes, and nothing else comes before.
-    Closed,
-}
-
-/// The steps of a transcript, with the number of the line that each begins at. What is sent
-/// without waiting for anything is one step.
-fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
-    let mut steps: Vec<(usize, Step)> = Vec::new();
-    let mut skip_lines = false;
-    for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
-        let octets = |line: &str| {
-            let text = line[1..].strip_prefix(' ').unwrap_or(&line[1..]);
-            unescape_line(text).map_err(|what| (number, what))
-        };
-        let step = match line {
-            "< ..." => {
-                skip_lines = true;
-                continue;
-            }
-            ">|" => Step::HalfClose,
-            "<|" => Step::Closed,
-            sent if sent.starts_with('>') => Step::Send(octets(sent)?.join(&b'*')),
-            expected if expected.starts_with('<') => Step::Receive {
-                parts: octets(expected)?,
-                skip_lines: std::mem::take(&mut skip_lines),
-            },
-            _prose => continue,
-        };
-        match (steps.last_mut(), step) {
-            (Some((_, Step::Send(before))), Step::Send(more)) => before.extend(more),
-            (_, step) => steps.push((number, step)),
-        }
-    }
-    Ok(steps)
-}
-
-/// The octets of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
-/// end in CRLF.
-fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
-    let without_backslashes = line.trim_end_matches('\\');
-    let is_open = (line.len() - without_backslashes.len()) % 2 == 1;
-    let mut parts = unescape(if is_open { &line[..line.len() - 1] } else { line })?;
-    if let (false, Some(last)) = (is_open, parts.last_mut()) {
-        last.extend(b"\r\n");
-    }
-    Ok(parts)
-}
-
-fn unescape(text: &str) -> Result<Vec<Vec<u8>>, String> {
-    let (mut parts, mut octets, mut rest) = (Vec::new(), Vec::new(), text);
-    while let Some(at) = rest.find(['\\', '*']) {
-        octets.extend(rest[..at].bytes());
-        let special = &rest[at..];
-        if let Some(after) = special.strip_prefix('*') {
-            parts.push(std::mem::take(&mut octets));
-            rest = after;
-        } else {
-            let (escaped, after) = escape(&special[1..])
-                .ok_or_else(|| format!("there is no escape {special:.4}"))?;
-            octets.extend(escaped);
-            rest = after;
-        }
-    }
-    octets.extend(rest.bytes());
-    parts.push(octets);
-    Ok(parts)
-}
-
-/// The octets that an escape stands for, and what comes behind it.
-fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
-    let (kind, rest) = text.split_at_checked(1)?;
-    let octet = match kind {
-        "n" => b'\n',
-        "r" => b'\r',
-        "t" => b'\t',
-        "0" => b'\0',
-        "\\" => b'\\',
-        "*" => b'*',
-        "x" => {
-            let (digits, rest) = rest.split_at_checked(2)?;
-            return Some((vec![u8::from_str_radix(digits, 16).ok()?], rest));
-        }
-        "{" => {
-            let (inner, rest) = rest.split_once('}')?;
-            let (count, repeated) = inner.split_once(' ')?;
-            let octets = unescape(repeated).ok()?.join(&b'*');
-            return Some((octets.repeat(count.parse().ok()?), rest));
-        }
-        _ => return None,
-    };
-    Some((vec![octet], rest))
 }
 
 /// How far what came is what was expected.

@@ -1,0 +1,37 @@
+//! Makes the seeds that the fuzzer begins with: what each transcript sends.
+
+use std::fs;
+use std::path::Path;
+
+use steps::{Step, paths, steps};
+
+#[path = "../it/steps.rs"]
+#[allow(dead_code)]
+mod steps;
+
+/// The octets in front, by which the target knows how the others are to be sent: in pieces of
+/// these lengths, by a client that says when it is done.
+const SENDING: [u8; 4] = [0, 7, 1, 40];
+
+fn main() {
+    println!("cargo::rerun-if-changed=../transcripts");
+    println!("cargo::rerun-if-changed=../it/steps.rs");
+    fs::create_dir_all("seeds").expect("a folder for the seeds");
+    let folder = Path::new("../transcripts");
+    for path in paths(folder) {
+        let path_below = path.strip_prefix(folder).expect("it lies in the folder");
+        let name = path_below.to_string_lossy().replace('/', "-");
+        fs::write(Path::new("seeds").join(name), seed(&path)).expect("a seed written");
+    }
+}
+
+fn seed(path: &Path) -> Vec<u8> {
+    let text = fs::read_to_string(path).expect("a transcript is text");
+    let mut seed = SENDING.to_vec();
+    for (_, step) in steps(&text).expect("a transcript is well-formed") {
+        if let Step::Send(octets) = step {
+            seed.extend(octets);
+        }
+    }
+    seed
+}

@@ -1,0 +1,29 @@
+//! Sends anything to a connection, and has the oracle of the tests look at what comes back.
+//!
+//! The first octet says whether the client waits at the end, the next three are the lengths of
+//! the pieces in which everything behind them is sent.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use oracle::{Oracle, Sending};
+
+#[path = "../it/oracle/mod.rs"]
+mod oracle;
+
+thread_local! {
+    static ORACLE: Oracle =
+        Oracle::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../static").into());
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&[ending, first, second, third], octets)) = input.split_first_chunk() else {
+        return;
+    };
+    let lengths = [first, second, third].map(usize::from);
+    let sending = Sending { octets, lengths: &lengths, waits: ending % 2 == 1 };
+    ORACLE.with(|oracle| {
+        if let Err(what) = oracle.examine(&sending) {
+            panic!("{what}");
+        }
+    });
+});

@@ -1,0 +1,172 @@
+//! A reader of responses that lets nothing pass (RFC 9112): one octet too many or too few, and it
+//! says what is wrong.
+
+use super::model::{is_text, is_token, number};
+
+/// What a response depends on beside its own octets.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The request was HEAD, so there is no content.
+    pub is_head: bool,
+    /// The request was in HTTP/1.0, which has no chunks.
+    pub is_1_0: bool,
+}
+
+/// Every field that an answer may have. Another has come from the client.
+const NAMES: [&str; 16] = [
+    "Accept-Ranges",
+    "Allow",
+    "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Range",
+    "Content-Security-Policy",
+    "Content-Type",
+    "Date",
+    "ETag",
+    "Last-Modified",
+    "Referrer-Policy",
+    "Transfer-Encoding",
+    "X-Content-Type-Options",
+    super::application::REFLECTED,
+    super::application::WITNESS,
+];
+
+/// A response.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Every field but Date, which is another in each answer.
+    pub fields: Vec<(String, String)>,
+    pub content: Vec<u8>,
+    /// Whether the connection ended before the content did.
+    pub is_broken_off: bool,
+}
+
+impl Answer {
+    /// The value of a field that may stand there once.
+    pub fn value(&self, name: &str) -> Result<Option<&str>, String> {
+        let mut values =
+            self.fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        let value = values.next().map(|(_, value)| value.as_str());
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err(format!("there are two fields {name}")),
+        }
+    }
+
+    /// Whether the answer says that the connection ends behind it.
+    pub fn closes(&self) -> Result<bool, String> {
+        match self.value("Connection")? {
+            None | Some("keep-alive") => Ok(false),
+            Some("close") => Ok(true),
+            Some(other) => Err(format!("Connection: {other}")),
+        }
+    }
+
+    fn is_interim(&self) -> bool {
+        self.status < 200
+    }
+
+    /// Takes one response from the front of `input`.
+    pub fn take(input: &mut &[u8], asked: Asked) -> Result<Answer, String> {
+        let mut answer = Answer { status: status(line(input)?)?, ..Answer::default() };
+        loop {
+            let line = line(input)?;
+            if line.is_empty() {
+                break;
+            }
+            answer.fields.push(field(line)?);
+        }
+        let date = answer.value("Date")?.map(str::len);
+        if date != (!answer.is_interim()).then_some("Sun, 06 Nov 1994 08:49:37 GMT".len()) {
+            return Err("the Date is not as it should be".into());
+        }
+        answer.fields.retain(|(name, _)| name != "Date");
+        answer.take_content(input, asked)?;
+        Ok(answer)
+    }
+
+    fn take_content(&mut self, input: &mut &[u8], asked: Asked) -> Result<(), String> {
+        let length = self.value("Content-Length")?.map(str::to_owned);
+        let coding = self.value("Transfer-Encoding")?.map(str::to_owned);
+        let has_none = self.is_interim() || matches!(self.status, 204 | 304);
+        match (length, coding.as_deref()) {
+            (None, None) if has_none => Ok(()),
+            _ if has_none => Err("framing, where there is no content".into()),
+            (Some(length), None) => {
+                let length =
+                    number(length.as_bytes(), 10).ok_or("no valid Content-Length")?;
+                if asked.is_head {
+                    return Ok(());
+                }
+                let split =
+                    input.split_at_checked(length).ok_or("the content is too short")?;
+                self.content = split.0.to_vec();
+                *input = split.1;
+                Ok(())
+            }
+            (None, Some("chunked")) if asked.is_1_0 => Err("chunks in HTTP/1.0".into()),
+            (None, Some("chunked")) if asked.is_head => Ok(()),
+            (None, Some("chunked")) => self.take_chunks(input),
+            // What would end where the connection does, if it were not for HEAD.
+            (None, None) if asked.is_head && asked.is_1_0 => Ok(()),
+            (None, None) if !self.closes()? || !asked.is_1_0 => {
+                Err("nothing says where the content ends".into())
+            }
+            (None, None) => {
+                self.content = std::mem::take(input).to_vec();
+                Ok(())
+            }
+            _ => Err("two ways to say where the content ends".into()),
+        }
+    }
+
+    fn take_chunks(&mut self, input: &mut &[u8]) -> Result<(), String> {
+        loop {
+            if input.is_empty() {
+                self.is_broken_off = true;
+                return Ok(());
+            }
+            let size = line(input)?;
+            let size = number(size, 16).ok_or("a chunk without a size")?;
+            let data = input.split_at_checked(size).ok_or("a chunk is too short")?;
+            self.content.extend_from_slice(data.0);
+            *input = data.1.strip_prefix(b"\r\n").ok_or("a chunk has no end")?;
+            if size == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The next line without its CRLF.
+fn line<'i>(input: &mut &'i [u8]) -> Result<&'i [u8], String> {
+    let end = input.iter().position(|octet| matches!(octet, b'\r' | b'\n'));
+    let (line, rest) = input.split_at(end.ok_or("a line without end")?);
+    *input = rest.strip_prefix(b"\r\n").ok_or("a line that does not end in CRLF")?;
+    Ok(line)
+}
+
+/// ```text
+/// status-line = HTTP-version SP status-code SP [ reason-phrase ]
+/// ```
+fn status(line: &[u8]) -> Result<u16, String> {
+    let malformed = || format!("a status line {}", line.escape_ascii());
+    let rest = line.strip_prefix(b"HTTP/1.1 ").ok_or_else(malformed)?;
+    let (code, reason) = rest.split_at_checked(3).ok_or_else(malformed)?;
+    let code = number(code, 10).filter(|code| (100..600).contains(code));
+    let is_whole = reason.starts_with(b" ") && is_text(reason);
+    let code = code.filter(|_| is_whole).and_then(|code| u16::try_from(code).ok());
+    code.ok_or_else(malformed)
+}
+
+fn field(line: &[u8]) -> Result<(String, String), String> {
+    let malformed = || format!("a field line {}", line.escape_ascii());
+    let colon = line.windows(2).position(|pair| pair == b": ").ok_or_else(malformed)?;
+    let (name, value) = (&line[..colon], &line[colon + 2..]);
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let (name, is_valid) = (text(name), is_token(name) && is_text(value));
+    let is_known = NAMES.contains(&name.as_str());
+    (is_valid && is_known).then_some((name, text(value))).ok_or_else(malformed)
+}

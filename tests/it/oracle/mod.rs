@@ -1,0 +1,338 @@
+//! An oracle for whole connections: holds a conversation with the server, and says what is wrong
+//! with what comes back, whatever was sent.
+//!
+//! It reads the octets that are sent by a [`model`] of its own, reads the [`answers`] by the
+//! letter of the RFC, and holds the two against each other. It needs neither a test harness nor a
+//! socket, so that property tests and a fuzzer can both ask it.
+
+mod answers;
+mod application;
+mod model;
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use dustdevil::Application;
+use dustdevil::http::connection;
+use dustdevil::http::notice::Notice;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use answers::{Answer, Asked};
+use application::{BREAKS_OFF, WITNESS, limits, testimony};
+use model::{Request, Rest};
+
+/// How octets are sent.
+#[derive(Clone, Debug)]
+pub struct Sending<'o> {
+    /// What is sent.
+    pub octets: &'o [u8],
+    /// The lengths of the pieces in which it is sent, again and again.
+    pub lengths: &'o [usize],
+    /// Whether the client waits at the end for the server to close, instead of saying that it
+    /// sends no more.
+    pub waits: bool,
+}
+
+/// A server to talk to, with a clock that stands still: time passes only when everybody waits for
+/// it, so no time limit takes any, and whoever waits for nothing is found out.
+pub struct Oracle {
+    application: Application,
+    runtime: Runtime,
+}
+
+/// Statuses for octets that are no request.
+const REFUSALS: [u16; 8] = [400, 408, 413, 414, 417, 431, 501, 505];
+
+/// Statuses for a request whose content was not read, or could not be.
+const UNREAD: [u16; 10] = [400, 404, 405, 408, 413, 414, 417, 421, 431, 501];
+
+/// Statuses that depend on how much has arrived by the time that somebody looks.
+const LIMITS: [u16; 3] = [413, 414, 431];
+
+impl Oracle {
+    /// An oracle whose application has the static files of a folder.
+    pub fn new(static_path: PathBuf) -> Oracle {
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build();
+        Oracle {
+            application: application::application(static_path),
+            runtime: runtime.expect("a runtime"),
+        }
+    }
+
+    /// Sends octets at once, and in pieces; says what was wrong with the answers.
+    pub fn examine(&self, sending: &Sending) -> Result<(), String> {
+        let at_once = Sending { lengths: &[usize::MAX], ..sending.clone() };
+        let all = self.answers(&at_once, 16 * 1024)?;
+        let in_pieces = self.answers(sending, 100)?;
+        check_same(sending, &all, &in_pieces)
+            .map_err(|what| format!("{what}\nat once: {all:#?}\nin pieces: {in_pieces:#?}"))
+    }
+
+    /// What comes back, checked; the ends of the connection hold as many octets as `room` says.
+    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<Answer>, String> {
+        let octets = self.converse(sending, room)?;
+        check(sending.octets, &octets).map_err(|what| {
+            let (sent, came) = (sending.octets.escape_ascii(), octets.escape_ascii());
+            format!("{what}\nsent: {sent}\ncame: {came}\n")
+        })
+    }
+
+    fn converse(&self, sending: &Sending, room: usize) -> Result<Vec<u8>, String> {
+        self.runtime.block_on(async {
+            let (client, socket) = duplex(room);
+            let (mut receiver, mut sender) = split(client);
+            let send = async {
+                for piece in pieces(sending.octets, sending.lengths) {
+                    // The server may have closed already.
+                    let _ = sender.write_all(piece).await;
+                    yield_now().await;
+                }
+                if !sending.waits {
+                    let _ = sender.shutdown().await;
+                }
+            };
+            let receive = async {
+                let mut octets = Vec::new();
+                receiver.read_to_end(&mut octets).await.map(|_| octets)
+            };
+            let limits = &self.application.settings().limits;
+            let peer = "127.0.0.1:50000".parse().expect("an address");
+            let notice = Notice::default();
+            let serve = connection::serve(socket, peer, &self.application, limits, &notice);
+            // Who is told that no more will come has nothing to wait for.
+            let patience = Duration::from_secs(if sending.waits { 600 } else { 1 });
+            let conversation = async { tokio::join!(send, receive, serve).1 };
+            let conversation = unless_it_spins(conversation, sending.octets.len());
+            let octets = timeout(patience, conversation).await;
+            octets.unwrap_or_else(|_| Err("the connection hangs".into()))
+        })
+    }
+}
+
+/// What `work` comes to. Where somebody is always about to go on and never does, no time passes,
+/// and only the turns can be counted that it takes for so many octets.
+async fn unless_it_spins<T>(
+    work: impl Future<Output = io::Result<T>>,
+    octets: usize,
+) -> Result<T, String> {
+    let mut work = pin!(work);
+    let mut turns = 10_000 + 10 * octets;
+    poll_fn(|context| {
+        turns -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|error| error.to_string())),
+            Poll::Pending if turns == 0 => Poll::Ready(Err("the connection spins".into())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Pieces of these lengths, again and again, until nothing is left.
+fn pieces<'o>(
+    mut octets: &'o [u8],
+    lengths: &'o [usize],
+) -> impl Iterator<Item = &'o [u8]> {
+    lengths.iter().cycle().map_while(move |&length| {
+        let (piece, rest) = octets.split_at(length.max(1).min(octets.len()));
+        octets = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Reads answers, and holds each against the request that it answers.
+fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Answer>, String> {
+    let (mut requests, rest) = model::read(sent);
+    let mut answers = Vec::new();
+    loop {
+        let request = requests.pop_front();
+        if came.is_empty() {
+            return match (request, rest) {
+                (None, Rest::Nothing) => Ok(answers),
+                (request, _) => Err(format!("no answer to {request:?}")),
+            };
+        }
+        let answer = match request {
+            Some(request) => answer_to(&request, &mut came)?,
+            None => refusal(rest, &mut came)?,
+        };
+        let is_last = answer.closes()? || answer.is_broken_off;
+        answers.push(answer);
+        if is_last {
+            let is_end = came.is_empty();
+            return is_end.then_some(answers).ok_or("octets behind the last answer".into());
+        }
+    }
+}
+
+/// The answer to octets that are no request: they are refused, and it is the last.
+fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Answer, String> {
+    if rest == Rest::Nothing {
+        return Err("an answer to nothing".into());
+    }
+    let asked = Asked { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
+    let answer = Answer::take(came, asked)?;
+    if !is_refusal(&answer)? {
+        return Err(format!("{} for what is no request", answer.status));
+    }
+    Ok(answer)
+}
+
+/// The answer to a request.
+fn answer_to(request: &Request, came: &mut &[u8]) -> Result<Answer, String> {
+    let asked = Asked { is_head: request.is_head(), is_1_0: request.is_1_0 };
+    let mut answer = Answer::take(came, asked)?;
+    if answer.status == 100 && request.may_be_continued() {
+        answer = Answer::take(came, asked)?;
+    }
+    check_answer(request, &answer).map_err(|what| format!("{what}: {answer:?}"))?;
+    Ok(answer)
+}
+
+fn check_answer(request: &Request, answer: &Answer) -> Result<(), String> {
+    let closes = answer.closes()?;
+    if answer.status < 200 || (answer.status >= 500 && !REFUSALS.contains(&answer.status)) {
+        return Err("a status that nothing here can have".into());
+    }
+    if request.content.is_none() && !(closes && UNREAD.contains(&answer.status)) {
+        return Err("an answer to content that has no end".into());
+    }
+    if !closes && !request.is_persistent() {
+        return Err("the client wanted the connection closed".into());
+    }
+    let keeps_alive = answer.value("Connection")? == Some("keep-alive");
+    if keeps_alive != (request.is_1_0 && !closes) {
+        return Err(
+            "HTTP/1.0 keeps a connection where the answer says so, 1.1 always".into()
+        );
+    }
+    check_range(request, answer)?;
+    match answer.value(WITNESS)? {
+        Some(witness) => check_witness(request, answer, witness),
+        None if is_plain(request) => Err("a plain request was not answered".into()),
+        None if answer.is_broken_off => Err("the answer is not whole".into()),
+        None => Ok(()),
+    }
+}
+
+/// A witness saw the request that was sent, and the request is within all limits.
+fn check_witness(request: &Request, answer: &Answer, witness: &str) -> Result<(), String> {
+    let content = request.content.as_ref().ok_or("a witness to no request")?;
+    let fields = request.fields.iter().copied();
+    let target = request.path_and_query();
+    let expected = testimony(request.method, &target, fields, content);
+    if !is_within_limits(request) {
+        return Err("the request is larger than is taken".into());
+    }
+    if answer.status != 200 || (is_plain(request) && !has_right_ending(request, answer)?) {
+        return Err("a plain request was not answered as it should be".into());
+    }
+    if request.is_head() {
+        let length = answer.value("Content-Length")?;
+        let agrees = length.is_none_or(|length| length == expected.len().to_string());
+        let is_right = agrees && !answer.is_broken_off;
+        return is_right.then_some(()).ok_or("HEAD is not as GET is".into());
+    }
+    if answer.is_broken_off != (witness == BREAKS_OFF && !request.is_1_0) {
+        return Err("the answer does not end as it should".into());
+    }
+    if answer.content != expected {
+        let expected = expected.escape_ascii();
+        return Err(format!("another request was seen than {expected}"));
+    }
+    Ok(())
+}
+
+/// The connection of a request that was answered well ends only when the client wants it to, or
+/// when nothing else says where the answer ends.
+fn has_right_ending(request: &Request, answer: &Answer) -> Result<bool, String> {
+    let is_framed = answer.value("Content-Length")?.is_some()
+        || answer.value("Transfer-Encoding")?.is_some()
+        || request.is_head();
+    Ok(answer.closes()? != (request.is_persistent() && is_framed))
+}
+
+fn is_within_limits(request: &Request) -> bool {
+    let (limits, content) = (limits(), request.content.as_ref());
+    request.size.line <= limits.request_line
+        && request.size.head <= limits.head
+        && request.fields.len() <= limits.fields
+        && content.is_none_or(|content| content.len() <= limits.content)
+}
+
+/// Whether there is no reason in the world to refuse a request.
+fn is_plain(request: &Request) -> bool {
+    let path_fits = match request.method {
+        b"GET" | b"HEAD" => [&b"/hello"[..], b"/echo", b"/stream", b"/broken-stream"]
+            .contains(&request.target),
+        b"POST" => [&b"/echo"[..], b"/stream"].contains(&request.target),
+        b"PUT" => request.target == b"/echo",
+        _ => false,
+    };
+    // Other fields may ask for what there is not, or come from another site.
+    let innocent =
+        ["Connection", "Content-Length", "Transfer-Encoding", "Cookie", "Field", "X"];
+    let field_fits = |(name, value): &(&[u8], &[u8])| {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let is_plain_host = is("Host") && value.iter().all(u8::is_ascii_alphabetic);
+        is_plain_host || innocent.into_iter().any(is)
+    };
+    path_fits
+        && request.content.is_some()
+        && is_within_limits(request)
+        // What chunks may cost beyond their data is limited, too.
+        && request.size.trailers <= 32
+        && request.size.content <= 8 * 1024
+        && request.fields.iter().all(field_fits)
+}
+
+/// RFC 9110 sections 14.4 and 15.3.7: a part is as long as it says, and was asked for.
+fn check_range(request: &Request, answer: &Answer) -> Result<(), String> {
+    if answer.status != 206 {
+        return Ok(());
+    }
+    let range =
+        answer.value("Content-Range")?.and_then(|range| range.strip_prefix("bytes "));
+    let parts = range.and_then(|range| range.split_once('/'));
+    let ends = parts.and_then(|(range, _)| range.split_once('-'));
+    let (first, last) = ends.ok_or("a part without its place")?;
+    let place = |digits: &str| model::number(digits.as_bytes(), 10);
+    let (first, last) = place(first).zip(place(last)).ok_or("a part without its place")?;
+    let was_asked = request.method == b"GET" && request.value("Range").is_some();
+    let is_right = was_asked && last + 1 == first + answer.content.len();
+    is_right.then_some(()).ok_or("not the part that was asked for".into())
+}
+
+/// How octets arrive changes no answer. Only a refusal at the end may be another one: a line that
+/// breaks off may have been wrong before it did, and whether that, or that something grows too
+/// large, is noticed first depends on how much has arrived when the server looks.
+fn check_same(
+    sending: &Sending,
+    all: &[Answer],
+    in_pieces: &[Answer],
+) -> Result<(), String> {
+    if all.len() != in_pieces.len() {
+        return Err("how octets arrive changes how many answers there are".into());
+    }
+    let is_whole = sending.octets.ends_with(b"\n");
+    for (one, other) in all.iter().zip(in_pieces).filter(|(one, other)| one != other) {
+        let is_limit = LIMITS.contains(&one.status) || LIMITS.contains(&other.status);
+        let are_refusals = is_refusal(one)? && is_refusal(other)?;
+        if !are_refusals || (is_whole && !is_limit) {
+            return Err("how octets arrive changes an answer".into());
+        }
+    }
+    Ok(())
+}
+
+fn is_refusal(answer: &Answer) -> Result<bool, String> {
+    Ok(REFUSALS.contains(&answer.status) && answer.closes()?)
+}
