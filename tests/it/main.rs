@@ -23,6 +23,7 @@ mod defaults;
 mod faults;
 mod handlers;
 mod house;
+mod injection;
 mod login;
 mod oracle;
 mod process;

@@ -1,0 +1,168 @@
+//! Whatever a handler puts into a response, the response is one, with the fields that it was given.
+//!
+//! The types see to most of it: a reason phrase belongs to its `Status` and cannot be chosen, the
+//! fields that frame a response cannot be set, the names of an error's fields stand in the source,
+//! and nothing but [`Response`](dustdevil::http::response::Response) writes a head. What is left is
+//! tried here with any text, on the wire.
+
+use dustdevil::http::connection;
+use dustdevil::http::notice::Notice;
+use dustdevil::{
+    Application, Error, Exchange, HttpError, Method, RequestHandler, Result, SetCookie,
+    Status, escape, handler,
+};
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::runtime::Builder;
+
+use crate::support::settings;
+
+/// Puts the argument `text` where its path says. What cannot be put there is a 500, or a 400.
+struct PuttingHandler;
+
+impl RequestHandler for PuttingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let text = exchange.get_query_argument_raw("text")?;
+        let conflict =
+            |sentence: &str| HttpError::new(Status::CONFLICT, sentence.to_owned());
+        match exchange.path_argument("place")? {
+            "value" => exchange.set_header("Given", text)?,
+            "name" => exchange.set_header(text, "given")?,
+            "added" => exchange.add_header("Given", text)?,
+            "cookie" => exchange.set_cookie(SetCookie::new("given", text))?,
+            "cookie-name" => exchange.set_cookie(SetCookie::new(text, "given"))?,
+            "path" => exchange.set_cookie(SetCookie::new("given", "a").path(text))?,
+            "domain" => exchange.set_cookie(SetCookie::new("given", "a").domain(text))?,
+            "location" => return exchange.redirect(&text),
+            "escaped" => return exchange.redirect(&format!("/{}", escape::url(&text))),
+            "sentence" => return Err(conflict(&text).into()),
+            "error" => return Err(conflict("").with_header("Given", text).into()),
+            other => return Err(Error::other(format!("no place {other}"))),
+        }
+        exchange.write("content")
+    }
+}
+
+const PLACES: [&str; 11] = [
+    "value",
+    "name",
+    "added",
+    "cookie",
+    "cookie-name",
+    "path",
+    "domain",
+    "location",
+    "escaped",
+    "sentence",
+    "error",
+];
+
+/// What comes back if `text` is put in a place.
+fn answer(application: &Application, place: &str, text: &str) -> String {
+    let target = format!("/{place}?text={}", escape::url(text));
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut client, socket) = duplex(64 * 1024);
+        client.write_all(request.as_bytes()).await.expect("room for a request");
+        client.shutdown().await.expect("an end");
+        let peer = "127.0.0.1:50000".parse().expect("an address");
+        let (limits, notice) = (&application.settings().limits, Notice::default());
+        connection::serve(socket, peer, application, limits, &notice).await;
+        let mut octets = Vec::new();
+        client.read_to_end(&mut octets).await.expect("an answer");
+        String::from_utf8(octets).expect("an answer of text")
+    })
+}
+
+/// Says what is wrong with an answer; `may_name` is a field that the handler may have named.
+fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
+    let (head, content) = answer.split_once("\r\n\r\n").ok_or("no end of the head")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    let statuses = [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 302 Found",
+        "HTTP/1.1 400 Bad Request",
+        "HTTP/1.1 409 Conflict",
+        "HTTP/1.1 500 Internal Server Error",
+    ];
+    if !statuses.contains(&status) {
+        return Err(format!("a status line {status:?}"));
+    }
+    let known = [
+        "Date",
+        "X-Content-Type-Options",
+        "Referrer-Policy",
+        "Content-Security-Policy",
+        "Given",
+        "Set-Cookie",
+        "Location",
+        "Content-Type",
+        "Content-Length",
+        "Connection",
+    ];
+    let mut names = Vec::new();
+    for line in lines {
+        let (name, value) = line.split_once(": ").ok_or("a line that is no field")?;
+        if !known.contains(&name) && may_name != Some(name) {
+            return Err(format!("a field {name:?}"));
+        }
+        if names.contains(&name) || value.contains(['\r', '\n', '\0']) {
+            return Err(format!("{name}: {value:?}"));
+        }
+        if name == "Content-Length" && value != content.len().to_string() {
+            return Err(format!("{value} octets are announced, of {}", content.len()));
+        }
+        names.push(name);
+    }
+    let must = ["Date", "Content-Length", "Connection"];
+    must.iter()
+        .all(|name| names.contains(name))
+        .then_some(())
+        .ok_or("a field is missing".into())
+}
+
+/// Text that would mean something, if it were let: line ends, whole fields, whole responses.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just(String::from("\r\n")),
+        Just(String::from("\n")),
+        Just(String::from("\r")),
+        Just(String::from("\r\n\r\n")),
+        Just(String::from("Injected: 1")),
+        Just(String::from("\r\nSet-Cookie: injected=1")),
+        Just(String::from("\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n")),
+        Just(String::from("https://evil.example/")),
+        "[ -~]{0,8}",
+        "[\u{0}-\u{1f}\u{7f}-\u{ff}\u{2028}\u{560a}\u{560d}]{1,3}",
+        any::<String>(),
+    ];
+    prop::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn nothing_that_a_handler_is_given_splits_a_response(text in text()) {
+        let routes = [("/{place}", handler::<PuttingHandler> as dustdevil::Handler)];
+        let application = Application::new(routes, settings()).expect("an application");
+        for place in PLACES {
+            let answer = answer(&application, place, &text);
+            let may_name = (place == "name").then_some(text.as_str());
+            let outcome = check(&answer, may_name);
+            prop_assert!(outcome.is_ok(), "{}: {:?}\n{}", place, outcome, answer);
+        }
+    }
+}
