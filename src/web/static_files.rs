@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 use crate::http::conditions::Validators;
 use crate::http::date::whole_seconds;
+use crate::http::response::Body;
 use crate::http::stream::{Outlet, Stream, StreamError};
 
 /// Files up to this size are kept in memory.
@@ -58,6 +59,16 @@ enum Remembered {
     Stale(Arc<StaticFile>),
     /// It is not remembered.
     Nothing,
+}
+
+/// A file that was found, to be sent.
+#[derive(Debug)]
+pub struct Found {
+    /// What it is.
+    pub file: Arc<StaticFile>,
+    /// It itself, unless it is in memory: what was looked at is what will be sent, whatever
+    /// becomes of its name.
+    open: Option<File>,
 }
 
 /// A file as it was when it was looked at.
@@ -129,12 +140,12 @@ impl StaticFiles {
 
     /// The file at a path below the folder, as a URL has it once it is decoded. `None` if
     /// there is none to be seen there.
-    pub async fn find(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
+    pub async fn find(&self, path: &str) -> Result<Option<Found>> {
         if !is_plain(path) {
             return Ok(None);
         }
         let before = match self.recall(path) {
-            Remembered::Fresh(file) => return Ok(Some(file)),
+            Remembered::Fresh(file) => return Ok(Some(Found { file, open: None })),
             Remembered::Stale(file) => Some(file),
             Remembered::Nothing => None,
         };
@@ -146,7 +157,8 @@ impl StaticFiles {
         };
         let found = spawn_blocking(look).await;
         let found = found.map_err(Error::other)?;
-        self.remember(path, found.as_ref().ok().and_then(Option::as_ref));
+        let file = found.as_ref().ok().and_then(Option::as_ref).map(|found| &found.file);
+        self.remember(path, file);
         Ok(found?)
     }
 
@@ -216,46 +228,48 @@ impl StaticFile {
         self.state.length
     }
 
-    /// All of it, or a part, where it is in memory.
-    pub fn content(&self, range: Range<u64>) -> Option<Bytes> {
-        let start = usize::try_from(range.start).ok()?;
-        let end = usize::try_from(range.end).ok()?;
-        self.content.as_ref().map(|content| content.slice(start..end))
-    }
-
-    /// All of it, or a part, read from the disk while it is sent.
-    pub fn stream(self: Arc<Self>, range: Range<u64>) -> Stream {
-        let length = range.end - range.start;
-        Stream::new(Some(length), |outlet| self.read_out(range, outlet))
-    }
-
-    /// Reads piece by piece. If the file has changed by the time the last piece was read, that
-    /// piece is not sent: half of one state and half of another is nobody's file, and an answer
-    /// that falls short of its length cannot be taken for whole.
-    async fn read_out(
-        self: Arc<Self>,
-        mut range: Range<u64>,
-        outlet: Outlet,
-    ) -> Result<(), StreamError> {
-        let path = self.path.clone();
-        let mut file = spawn_blocking(move || File::open(path)).await??;
-        while !range.is_empty() {
-            outlet.ready().await?;
-            let length =
-                usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
-            let (start, state) = (range.start, self.state);
-            let piece;
-            (file, piece) =
-                spawn_blocking(move || read_piece(file, start, length, state)).await??;
-            range.start += length as u64;
-            outlet.send(piece).await?;
-        }
-        Ok(())
-    }
-
     fn octets_in_memory(&self) -> usize {
         self.content.as_ref().map_or(0, Bytes::len)
     }
+}
+
+impl Found {
+    /// All of it, or a part; once.
+    pub fn body(&mut self, range: Range<u64>) -> io::Result<Body> {
+        let state = self.file.state;
+        if let Some(content) = &self.file.content {
+            let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+            return Ok(Body::Bytes(content.slice(place(range.start)?..place(range.end)?)));
+        }
+        let file =
+            self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
+        let length = range.end - range.start;
+        Ok(Body::Stream(Stream::new(Some(length), |outlet| {
+            read_out(file, state, range, outlet)
+        })))
+    }
+}
+
+/// Reads piece by piece. If the file has changed by the time the last piece was read, that piece is
+/// not sent: half of one state and half of another is nobody's file, and an answer that falls
+/// short of its length cannot be taken for whole.
+async fn read_out(
+    mut file: File,
+    state: State,
+    mut range: Range<u64>,
+    outlet: Outlet,
+) -> Result<(), StreamError> {
+    while !range.is_empty() {
+        outlet.ready().await?;
+        let length = usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
+        let start = range.start;
+        let piece;
+        (file, piece) =
+            spawn_blocking(move || read_piece(file, start, length, state)).await??;
+        range.start += length as u64;
+        outlet.send(piece).await?;
+    }
+    Ok(())
 }
 
 fn read_piece(
@@ -289,17 +303,16 @@ fn look(
     root: &Path,
     relative: &str,
     before: Option<Arc<StaticFile>>,
-) -> io::Result<Option<Arc<StaticFile>>> {
-    let Some((path, file, metadata)) = open(root, relative)? else { return Ok(None) };
-    match before {
+) -> io::Result<Option<Found>> {
+    let Some((path, open, metadata)) = open(root, relative)? else { return Ok(None) };
+    let file = match before {
         Some(before) if before.state == State::of(&metadata) && before.path == path => {
-            Ok(Some(before))
+            before
         }
-        before => {
-            let file = StaticFile::read(path, &file, &metadata, before.as_deref())?;
-            Ok(Some(Arc::new(file)))
-        }
-    }
+        before => Arc::new(StaticFile::read(path, &open, &metadata, before.as_deref())?),
+    };
+    let open = Some(open).filter(|_| file.content.is_none());
+    Ok(Some(Found { file, open }))
 }
 
 /// Opens a file if it is a regular one below `root`. Links are followed first, so that one which

@@ -1,7 +1,5 @@
 //! The handler of static files. Tornado's `StaticFileHandler`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
@@ -13,7 +11,7 @@ use crate::http::response::Body;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::RequestHandler;
-use crate::web::static_files::StaticFile;
+use crate::web::static_files::Found;
 
 /// The one path that a route serves, where it serves one: `favicon.ico`, `robots.txt`.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct OnlyFile(pub(crate) &'static str);
 
 /// Sends a file of the `static_path`, or a part of one, or word that it has not changed.
 pub struct StaticFileHandler {
-    file: Arc<StaticFile>,
+    found: Found,
 }
 
 impl RequestHandler for StaticFileHandler {
@@ -36,11 +34,11 @@ impl RequestHandler for StaticFileHandler {
         let files = exchange.shared.static_files.as_ref();
         let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
         let missing = || Error::http(Status::NOT_FOUND, "There is no such file.");
-        Ok(Self { file: files.find(path).await?.ok_or_else(missing)? })
+        Ok(Self { found: files.find(path).await?.ok_or_else(missing)? })
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let validators = &self.file.validators;
+        let validators = &self.found.file.validators;
         exchange.set_header("ETag", validators.etag.clone())?;
         if let Some(modified) = validators.last_modified {
             exchange.set_header("Last-Modified", date::format(modified))?;
@@ -66,7 +64,7 @@ impl StaticFileHandler {
     /// so does its URL. One with another version, or none, must be asked for again.
     fn cache_control(&self, exchange: &Exchange) -> &'static str {
         match exchange.get_query_argument_raw("v") {
-            Ok(version) if version == self.file.version => {
+            Ok(version) if version == self.found.file.version => {
                 "public, max-age=31536000, immutable"
             }
             _ => "no-cache",
@@ -74,37 +72,31 @@ impl StaticFileHandler {
     }
 
     /// RFC 9110 section 14.2: a Range counts in GET, if the client's other parts still fit.
-    fn send(&self, exchange: &mut Exchange) -> Result {
-        let length = self.file.length();
-        exchange.set_header("Content-Type", self.file.content_type.clone())?;
+    fn send(&mut self, exchange: &mut Exchange) -> Result {
+        let file = &self.found.file;
+        let length = file.length();
+        exchange.set_header("Content-Type", file.content_type.clone())?;
         let request = &exchange.request;
         let is_one = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {
             is_one
                 && request.method() == Method::Get
-                && conditions::range_counts(request, &self.file.validators)
+                && conditions::range_counts(request, &file.validators)
         });
         match range.map_or(Selection::Whole, |range| range::select(range, length)) {
-            Selection::Whole => exchange.finish_with(self.body(0, length)),
+            Selection::Whole => exchange.finish_with(self.found.body(0..length)?),
             Selection::Part(part) => {
                 exchange.set_status(Status::PARTIAL_CONTENT);
                 let (first, last) = (part.start, part.end - 1);
                 let content_range = format!("bytes {first}-{last}/{length}");
                 exchange.set_header("Content-Range", content_range)?;
-                exchange.finish_with(self.body(part.start, part.end))
+                exchange.finish_with(self.found.body(part)?)
             }
             Selection::Unsatisfiable => {
                 let sentence = "The file has no such octets.";
                 let error = HttpError::new(Status::RANGE_NOT_SATISFIABLE, sentence);
                 Err(error.with_header("Content-Range", format!("bytes */{length}")).into())
             }
-        }
-    }
-
-    fn body(&self, start: u64, end: u64) -> Body {
-        match self.file.content(start..end) {
-            Some(content) => Body::Bytes(content),
-            None => Body::Stream(Arc::clone(&self.file).stream(start..end)),
         }
     }
 }

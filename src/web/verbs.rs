@@ -117,17 +117,18 @@ impl Exchange {
     /// keep what it finds there for good, since the file has another URL once it changes.
     pub async fn static_url(&self, path: &str) -> Result<String> {
         let files = self.shared.static_files.as_ref();
-        let file = match files {
+        let found = match files {
             Some(files) => files.find(path).await?,
             None => None,
         };
-        let file = file.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
+        let found =
+            found.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
         let path: Vec<String> = path.split('/').map(escape::url).collect();
         Ok(format!(
             "{}{}?v={}",
             self.shared.static_url_prefix,
             path.join("/"),
-            file.version
+            found.file.version
         ))
     }
 }
