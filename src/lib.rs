@@ -58,6 +58,8 @@ pub mod token;
 
 mod unwind;
 
+mod prompt;
+
 pub mod http;
 
 pub mod session;

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::prompt::at_once;
+
 /// What a new buffer has room for: nearly every head, and nearly every page.
 const ROOM: usize = 4 * 1024;
 
@@ -138,8 +140,7 @@ impl<S: Socket> Wire<S> {
     /// up what is to be sent, such as the answers to earlier requests.
     pub(crate) async fn wait_for<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
         let mut work = pin!(work);
-        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-        match first {
+        match at_once(work.as_mut()).await {
             Poll::Ready(done) => Ok(done),
             Poll::Pending => {
                 self.flush().await?;

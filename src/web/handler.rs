@@ -16,7 +16,8 @@
 //! sent is logged before its content.
 
 use std::future::{Ready, ready};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use log::{Level, error, log, warn};
@@ -27,6 +28,7 @@ use crate::escape;
 use crate::http::content::Incoming;
 use crate::http::method::Method;
 use crate::http::status::Status;
+use crate::prompt::at_once;
 use crate::unwind::unless_it_panics;
 use crate::web::exchange::Exchange;
 
@@ -261,7 +263,12 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
 /// A handler that panics, or never comes to an end, is one request's misfortune. The exchange may be
 /// left half changed, but an error takes everything in it back.
 async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result {
-    match timeout(time, unless_it_panics(work)).await {
+    let mut work = pin!(unless_it_panics(work));
+    let outcome = match at_once(work.as_mut()).await {
+        Poll::Ready(outcome) => Ok(outcome),
+        Poll::Pending => timeout(time, work).await,
+    };
+    match outcome {
         Ok(Some(outcome)) => outcome,
         Ok(None) => Err(Error::Panic),
         Err(_) => Err(Error::TooSlow),
