@@ -107,42 +107,42 @@ impl Server {
     }
 
     /// Serves until `stop` completes. Then no connection is accepted any more. Requests that are
-    /// under way are answered, and so are those that come within the `last_call_time`; all of
+    /// under way are answered, and so are those that come within the `min_idle_time`; all of
     /// them have the `drain_time`.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let Server { listener, application } = self;
-        let mut floor = Floor::new(&application);
+        let mut connections = Connections::new(&application);
         tokio::select! {
             () = stop => {}
-            () = floor.accept(&listener) => {}
+            () = connections.accept(&listener) => {}
             () = sweep(application.session_store()) => {}
         }
-        floor.notice.last_call();
-        floor.accept_those_who_wait(listener);
+        connections.notice.last_call();
+        connections.accept_those_who_wait(listener);
         let drain_time = application.settings().drain_time;
-        if timeout(drain_time, floor.empties()).await.is_err() {
-            let left = floor.connections.len();
+        if timeout(drain_time, connections.empties()).await.is_err() {
+            let left = connections.tasks.len();
             warn!("{left} requests took too long to stop; they are cut off");
         }
     }
 }
 
 /// The connections, and how many of them there is room for.
-struct Floor {
+struct Connections {
     application: Arc<Application>,
     notice: Arc<Notice>,
-    connections: JoinSet<()>,
+    tasks: JoinSet<()>,
     /// There was no file left for another connection: how many are let in after that, and since
     /// when.
     short_of_files: Option<(usize, Instant)>,
 }
 
-impl Floor {
-    fn new(application: &Arc<Application>) -> Floor {
-        Floor {
+impl Connections {
+    fn new(application: &Arc<Application>) -> Connections {
+        Connections {
             application: Arc::clone(application),
             notice: Arc::default(),
-            connections: JoinSet::new(),
+            tasks: JoinSet::new(),
             short_of_files: None,
         }
     }
@@ -165,10 +165,10 @@ impl Floor {
     /// else is let in until somebody has gone.
     async fn make_room(&mut self) {
         // Those that have ended are let go of.
-        while self.connections.try_join_next().is_some() {}
-        while self.connections.len() > self.most() {
+        while self.tasks.try_join_next().is_some() {}
+        while self.tasks.len() > self.most() {
             self.notice.make_room();
-            self.connections.join_next().await;
+            self.tasks.join_next().await;
         }
     }
 
@@ -184,7 +184,7 @@ impl Floor {
     /// The system has no file left, as a rule. Those who are in must have some for themselves,
     /// to answer from; so for a while there is room for fewer.
     async fn cannot_accept(&mut self, error: &io::Error) {
-        let most = self.connections.len().saturating_sub(SPARE_FILES).max(1);
+        let most = self.tasks.len().saturating_sub(SPARE_FILES).max(1);
         let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
         if !told {
             warn!("no more than {most} connections for a minute: {error}");
@@ -197,7 +197,7 @@ impl Floor {
     fn serve(&mut self, socket: TcpStream, peer: SocketAddr) {
         let (application, notice) =
             (Arc::clone(&self.application), Arc::clone(&self.notice));
-        self.connections.spawn(async move {
+        self.tasks.spawn(async move {
             // Answers are written whole, so there is nothing that waiting for more would save.
             if let Err(error) = socket.set_nodelay(true) {
                 info!("no TCP_NODELAY for {peer}: {error}");
@@ -225,7 +225,7 @@ impl Floor {
 
     /// Waits until all have gone.
     async fn empties(&mut self) {
-        while self.connections.join_next().await.is_some() {}
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use bytes::Buf;
 use log::{debug, warn};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::Service;
 use crate::http::chunked;
@@ -95,33 +95,53 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
                 Err(refusal) => return Ok(Next::Refused(refusal)),
             }
             self.wire.flush().await?;
-            let idle = request::is_only_empty_lines(&self.wire.input);
-            let is_last_call = self.notice.is_last_call();
-            let time_left = match (idle, is_last_call) {
-                (true, false) => self.limits.idle_time,
-                (true, true) => self.limits.last_call_time,
-                (false, _) => {
-                    let began = head_began.get_or_insert_with(Instant::now);
-                    self.limits.head_time.saturating_sub(began.elapsed())
+            if request::is_only_empty_lines(&self.wire.input) {
+                if !self.wait_for_request().await? {
+                    return Ok(Next::Nothing);
                 }
-            };
-            let read = tokio::select! {
-                biased;
-                read = self.wire.fill(0) => read?,
-                () = sleep(time_left) => return Ok(late(idle)),
-                word = self.notice.word(), if idle && !is_last_call => match word {
-                    Word::LastCall => continue,
-                    Word::Leave => return Ok(Next::Nothing),
-                },
-            };
-            if read == 0 {
-                return Ok(if idle {
-                    Next::Nothing
-                } else {
-                    Next::Refused(Refusal::bad("The connection ended before the head did."))
-                });
+                continue;
+            }
+            let began = *head_began.get_or_insert_with(Instant::now);
+            if let Some(refusal) = self.wait_for_head(began).await? {
+                return Ok(Next::Refused(refusal));
             }
         }
+    }
+
+    /// Waits, as long as an idle connection may, for the first octets of a request; says whether
+    /// any came. For a while it stays in any case, for a request may be on its way that would be
+    /// lost with it. After that it leaves when it has notice to.
+    async fn wait_for_request(&mut self) -> io::Result<bool> {
+        let Limits { idle_time, min_idle_time, .. } = *self.limits;
+        if let Ok(read) = timeout(min_idle_time, self.wire.fill(0)).await {
+            return Ok(read? > 0);
+        }
+        if self.notice.is_last_call() {
+            return Ok(false);
+        }
+        let leave = async {
+            match self.notice.word().await {
+                Word::Leave => {}
+                Word::LastCall => sleep(min_idle_time).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            read = self.wire.fill(0) => Ok(read? > 0),
+            () = leave => Ok(false),
+            () = sleep(idle_time.saturating_sub(min_idle_time)) => Ok(false),
+        }
+    }
+
+    /// Waits for more of a head that began then; says what is wrong if no more comes.
+    async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Refusal>> {
+        let time_left = self.limits.head_time.saturating_sub(began.elapsed());
+        let Ok(read) = timeout(time_left, self.wire.fill(0)).await else {
+            let sentence = "The head of the request did not arrive in time.";
+            return Ok(Some(Refusal::new(Status::REQUEST_TIMEOUT, sentence)));
+        };
+        let is_end = read? == 0;
+        Ok(is_end.then_some(Refusal::bad("The connection ended before the head did.")))
     }
 
     /// Has the request answered, and writes the answer. Says whether there may be another.
@@ -235,13 +255,4 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         self.send(response, asked, false).await?;
         Ok(false)
     }
-}
-
-/// Nobody answers a client that has asked nothing; one that stopped in the middle is told.
-fn late(idle: bool) -> Next {
-    if idle {
-        return Next::Nothing;
-    }
-    let sentence = "The head of the request did not arrive in time.";
-    Next::Refused(Refusal::new(Status::REQUEST_TIMEOUT, sentence))
 }

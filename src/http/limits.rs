@@ -24,9 +24,9 @@ pub struct Limits {
     pub content_floor: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
     pub idle_time: Duration,
-    /// The same once the server closes: a request may be on its way already, and would be lost
-    /// with a connection that is closed at once. Default: 250 ms.
-    pub last_call_time: Duration,
+    /// How long it may stand so in any case, when somebody else needs the room or the server
+    /// closes: a request may be on its way, and would be lost with it. Default: 250 ms.
+    pub min_idle_time: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
     /// dropped. Default: 30 s.
     pub write_time: Duration,
@@ -46,7 +46,7 @@ impl Default for Limits {
             content_time: Duration::from_secs(30),
             content_floor: 256,
             idle_time: Duration::from_secs(60),
-            last_call_time: Duration::from_millis(250),
+            min_idle_time: Duration::from_millis(250),
             write_time: Duration::from_secs(30),
             linger_time: Duration::from_secs(2),
         }

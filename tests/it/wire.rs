@@ -192,6 +192,21 @@ async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_all_are_busy_a_newcomer_has_the_time_to_ask() {
+    let settings = Settings { max_connections: 1, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut busy = server.connect().await;
+    busy.send("GET /slow?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    sleep(Duration::from_secs(1)).await;
+    let mut newcomer = server.connect().await;
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(newcomer.ask("GET /hello").await.status, 200);
+    // Who says nothing for longer makes room for others.
+    assert!(newcomer.is_closed().await);
+    assert_eq!(busy.receive().await.text(), "at last");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
