@@ -3,11 +3,13 @@
 //! stop the server.
 
 use std::io::{self, Write};
+use std::panic;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use dustdevil::http::date;
+use log::error;
 
 /// Lines that may wait to be written. Those that come when so many do are left out.
 const WAITING: usize = 4096;
@@ -50,6 +52,10 @@ impl Log {
                 writeln!(line, "[{level} {now}] {}", record.args())
             })
             .init();
+        // A panic would be told on standard error directly, and wait for whoever reads that.
+        panic::set_hook(Box::new(
+            |panic| error!(target: "dustdevil::application", "{panic}"),
+        ));
         Log { entries }
     }
 
@@ -66,11 +72,13 @@ impl Log {
 impl Write for Lines {
     /// Takes a whole line, as the logger hands it over.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut entry = line.to_vec();
+        let mut entry = Vec::new();
         if self.left_out > 0 {
-            let note = format!("[W] {} lines were left out\n", self.left_out);
-            entry.splice(..0, note.bytes());
+            entry.extend(
+                format!("[W] {} lines were left out here\n", self.left_out).bytes(),
+            );
         }
+        entry.extend_from_slice(line);
         match self.entries.try_send(Entry::Line(entry)) {
             Ok(()) => self.left_out = 0,
             Err(_) => self.left_out += 1,

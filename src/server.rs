@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,8 +21,11 @@ use crate::web::application::Application;
 /// How often a store lets go of what has expired.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long to wait when a connection could not be accepted.
+/// How long to wait when the system has no file left for another connection.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// How long to wait when a connection could not be accepted for another reason.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Files that are left alone once there were too few for all connections: for what is sent, and for
 /// wherever sessions live.
@@ -153,9 +156,12 @@ impl Connections {
             self.make_room().await;
             match listener.accept().await {
                 Ok((socket, peer)) => self.serve(socket, peer),
-                // A client that was gone before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => self.cannot_accept(&error).await,
+                Err(error) if is_shortage(&error) => self.is_short_of_files(&error).await,
+                // A client that was gone before it was accepted. The next may fare better.
+                Err(error) => {
+                    debug!("a connection could not be accepted: {error}");
+                    sleep(MOMENT).await;
+                }
             }
         }
     }
@@ -170,6 +176,7 @@ impl Connections {
             self.notice.make_room();
             self.tasks.join_next().await;
         }
+        self.notice.has_room();
     }
 
     /// How many there may be at once.
@@ -181,9 +188,9 @@ impl Connections {
         }
     }
 
-    /// The system has no file left, as a rule. Those who are in must have some for themselves,
-    /// to answer from; so for a while there is room for fewer.
-    async fn cannot_accept(&mut self, error: &io::Error) {
+    /// The system has no file left. Those who are in must have some for themselves, to answer
+    /// from; so for a while there is room for fewer.
+    async fn is_short_of_files(&mut self, error: &io::Error) {
         let most = self.tasks.len().saturating_sub(SPARE_FILES).max(1);
         let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
         if !told {
@@ -213,12 +220,14 @@ impl Connections {
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..QUEUE {
             // It is asked directly whether there is another, and says so at once if not.
-            let Ok((socket, peer)) = listener.accept() else { return };
-            let socket =
-                socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
-            match socket {
-                Ok(socket) => self.serve(socket, peer),
-                Err(error) => info!("{peer} could not be served any more: {error}"),
+            let accepted = listener.accept().and_then(|(socket, peer)| {
+                socket.set_nonblocking(true)?;
+                Ok((TcpStream::from_std(socket)?, peer))
+            });
+            match accepted {
+                Ok((socket, peer)) => self.serve(socket, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => debug!("a connection could not be served any more: {error}"),
             }
         }
     }
@@ -227,6 +236,12 @@ impl Connections {
     async fn empties(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these numbers on
+/// every Unix.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Has a store swept, forever.

@@ -23,7 +23,7 @@ use crate::http::chunked;
 use crate::http::content::{Content, NoContent};
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
-use crate::http::notice::{Notice, Word};
+use crate::http::notice::{Call, Notice};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response::{Asked, Body, Delimiter, Response};
@@ -116,13 +116,11 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         if let Ok(read) = timeout(min_idle_time, self.wire.fill(0)).await {
             return Ok(read? > 0);
         }
-        if self.notice.is_last_call() {
-            return Ok(false);
-        }
         let leave = async {
-            match self.notice.word().await {
-                Word::Leave => {}
-                Word::LastCall => sleep(min_idle_time).await,
+            match self.notice.call().await {
+                Call::MakeRoom => {}
+                // Who knows when it was: there is the time from now on.
+                Call::Last => sleep(min_idle_time).await,
             }
         };
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Cookies (RFC 6265bis, draft 20): reading the Cookie field, writing Set-Cookie.
+//! Cookies (RFC 6265bis): reading the Cookie field, writing Set-Cookie.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,10 @@ pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a st
     field.split(|&octet| octet == b';').filter_map(move |pair| {
         // Pair by pair, so that one which is no text does not hide the others.
         let (found, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
-        (found.trim() == name).then(|| unquote(value.trim()))
+        // To a browser, any white space but these is a part of the name. `__Host-` behind it is no
+        // prefix there, so it must be none here.
+        let blanks = [' ', '\t'];
+        (found.trim_matches(blanks) == name).then(|| unquote(value.trim_matches(blanks)))
     })
 }
 

@@ -246,7 +246,8 @@ pub(crate) fn parse_fields<'h, 'o>(
 }
 
 /// What httparse passes over or does not tell apart, if nothing else is wrong before it: however a
-/// head arrives, it is refused for the first thing that is wrong with it.
+/// head arrives, it is refused for the first thing that is wrong with it, unless it grows past a
+/// limit before that has come.
 fn first_defect(octets: &[u8], most_fields: usize) -> Option<Refusal> {
     let before = |at: usize| at.checked_sub(1).map(|before| octets[before]);
     let is_bare_lf = |at: usize| octets[at] == b'\n' && before(at) != Some(b'\r');

@@ -17,7 +17,8 @@ pub struct Limits {
     pub content: usize,
     /// From the first octet of a head to its end. Past it: 408. Default: 10 s.
     pub head_time: Duration,
-    /// From the end of a head to the end of the content. Past it: 408. Default: 30 s.
+    /// From when content is asked for, once the handler is made, to its end. Past it: 408.
+    /// Default: 30 s.
     pub content_time: Duration,
     /// Octets of content a second, counted once the first 15 seconds are over. A client that
     /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
@@ -25,7 +26,8 @@ pub struct Limits {
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
     pub idle_time: Duration,
     /// How long it may stand so in any case, when somebody else needs the room or the server
-    /// closes: a request may be on its way, and would be lost with it. Default: 250 ms.
+    /// closes: a request may be on its way, and would be lost with it. No `idle_time` is shorter.
+    /// Default: 250 ms.
     pub min_idle_time: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
     /// dropped. Default: 30 s.

@@ -1,5 +1,6 @@
 //! What a server tells its connections: that it closes, or that somebody needs room.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
@@ -12,12 +13,12 @@ pub struct Notice {
     idle: Notify,
 }
 
-/// What an idle connection is told.
-pub(crate) enum Word {
+/// What an idle connection hears.
+pub(crate) enum Call {
     /// The server closes. A request that is on its way already is still answered.
-    LastCall,
+    Last,
     /// Somebody else needs the room.
-    Leave,
+    MakeRoom,
 }
 
 impl Notice {
@@ -33,20 +34,26 @@ impl Notice {
         self.idle.notify_one();
     }
 
+    /// There is room after all: if nobody was there to be asked, nobody need leave any more.
+    pub(crate) fn has_room(&self) {
+        // What is waited for now has happened, if somebody was asked for and did not come.
+        pin!(self.idle.notified()).enable();
+    }
+
     pub(crate) fn is_last_call(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Waits, as long as a connection is idle, for a word to it.
-    pub(crate) async fn word(&self) -> Word {
+    /// Waits for a call to those who are idle.
+    pub(crate) async fn call(&self) -> Call {
         let notified = self.idle.notified();
         // `notified` knows of whatever is said from here on, so nothing falls in between.
         if !self.is_last_call() {
             notified.await;
         }
         match self.is_last_call() {
-            true => Word::LastCall,
-            false => Word::Leave,
+            true => Call::Last,
+            false => Call::MakeRoom,
         }
     }
 }

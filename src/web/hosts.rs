@@ -15,10 +15,13 @@ pub(crate) fn is_allowed(authority: Option<&str>, allowed: &[String]) -> bool {
     allowed.iter().any(|pattern| matches(pattern, host))
 }
 
-/// Whether a pattern could match any host.
+/// Whether there is a host that a pattern could match.
 pub(crate) fn is_pattern(pattern: &str) -> bool {
     let host = pattern.strip_prefix("*.").unwrap_or(pattern);
-    is_authority(host.as_bytes()) && without_port(host) == host && !host.contains('*')
+    let is_domain = !host.contains(['*', '[']) && !host.ends_with('.');
+    is_authority(host.as_bytes())
+        && without_port(host) == host
+        && (is_domain || (host == pattern && host.starts_with('[')))
 }
 
 fn matches(pattern: &str, host: &str) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,11 @@ fn identity(metadata: &Metadata) -> Identity {
     (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    Identity::default()
+}
+
 /// Whether no folder has it any more.
 #[cfg(unix)]
 fn is_unlinked(metadata: &Metadata) -> bool {
@@ -120,11 +126,6 @@ fn is_unlinked(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_unlinked(_: &Metadata) -> bool {
     false
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Identity {
-    Identity::default()
 }
 
 impl StaticFiles {
@@ -150,12 +151,12 @@ impl StaticFiles {
             Remembered::Nothing => None,
         };
         let (root, relative) = (self.root.clone(), path.to_owned());
-        let look = move || {
-            // What is written to just now is read once more.
+        // What is being written to just now is looked at once more.
+        let look_twice = move || {
             look(&root, &relative, before.clone())
                 .or_else(|_| look(&root, &relative, before))
         };
-        let found = spawn_blocking(look).await;
+        let found = spawn_blocking(look_twice).await;
         let found = found.map_err(Error::other)?;
         let file = found.as_ref().ok().and_then(Option::as_ref).map(|found| &found.file);
         self.remember(path, file);
@@ -324,10 +325,19 @@ fn open(root: &Path, relative: &str) -> io::Result<Option<(PathBuf, File, Metada
         return Ok(None);
     };
     let is_hidden = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b".");
-    if inside.iter().any(is_hidden) || !fs::metadata(&path)?.is_file() {
+    if inside.iter().any(is_hidden) {
         return Ok(None);
     }
-    let file = File::open(&path)?;
+    let opened = fs::metadata(&path).and_then(|metadata| match metadata.is_file() {
+        true => File::open(&path).map(Some),
+        false => Ok(None),
+    });
+    let file = match opened {
+        // Gone just now, or not for us to read.
+        Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => None,
+        opened => opened?,
+    };
+    let Some(file) = file else { return Ok(None) };
     let metadata = file.metadata()?;
     Ok(Some((path, file, metadata)))
 }
@@ -342,7 +352,8 @@ fn read_small(file: &File, state: State) -> io::Result<Bytes> {
 }
 
 /// Whether an open file is in the state that it was in. One that was removed, or replaced by
-/// another, is what it was for whoever has it open, though its inode has changed.
+/// another, is what it was for whoever has it open, though its inode has changed. Of any
+/// other change to the inode nobody can say that it was not to the content: dates can be set back.
 fn is_still(file: &File, state: State) -> io::Result<bool> {
     let metadata = file.metadata()?;
     let now = State::of(&metadata);

@@ -272,12 +272,24 @@ async fn a_prefix_in_other_letters_is_another_name() {
     let id = client.ask(https).await.cookie("__Host-session_id").unwrap().to_owned();
     let own = client.ask(&format!("{https}\nCookie: __Host-session_id={id}")).await;
     assert_eq!(own.text(), "2");
-    for name in
-        ["__HOST-session_id", "__host-session_id", "__Secure-session_id", "session_id"]
-    {
+    // Another host may plant any of these: they do not begin with the prefix.
+    for name in [
+        "__HOST-session_id",
+        "__host-session_id",
+        "__Secure-session_id",
+        "session_id",
+        "\u{2000}__Host-session_id",
+        "\u{3000}__Host-session_id",
+        "\u{a0}__Host-session_id",
+        "\u{85}__Host-session_id",
+        "__Host-session_id\u{2028}",
+    ] {
         let reply = client.ask(&format!("{https}\nCookie: {name}={id}")).await;
-        assert_eq!(reply.text(), "1", "{name}");
+        assert_eq!(reply.text(), "1", "{name:?}");
     }
+    let blank =
+        client.ask(&format!("{https}\nCookie: a=b;\t __Host-session_id\t={id}")).await;
+    assert_eq!(blank.text(), "3", "these blanks belong to no name");
 }
 
 #[tokio::test]

@@ -127,7 +127,17 @@ async fn a_request_for_a_host_that_is_not_ours_is_misdirected() {
 
 #[test]
 fn an_allowed_host_that_no_request_could_name_is_an_error_at_the_start() {
-    for host in ["", "*", "*.", "a b", "example.com:80", "http://example.com", "a.*.com"] {
+    for host in [
+        "",
+        "*",
+        "*.",
+        "*.[::1]",
+        "a b",
+        "a.*.com",
+        "example.com.",
+        "example.com:80",
+        "http://example.com",
+    ] {
         let allowed_hosts = vec![String::from(host)];
         let settings = Settings { allowed_hosts, ..settings() };
         assert!(matches!(Application::new([], settings), Err(Error::Setup(_))), "{host}");

@@ -2,6 +2,7 @@
 //! who keeps cookies as a browser does.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -328,8 +329,11 @@ impl Client {
     }
 
     /// Whether the server has not closed yet, as far as is known here.
-    pub fn is_open(&self) -> bool {
-        !matches!(self.socket.try_read(&mut [0]), Ok(0))
+    pub fn is_open(&mut self) -> bool {
+        match self.socket.try_read_buf(&mut self.input) {
+            Ok(read) => read > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
     }
 
     /// Goes away with a reset.

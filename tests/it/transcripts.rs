@@ -372,4 +372,4 @@ impl Conversation {
 }
 
 /// How long to wait for what is expected.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);

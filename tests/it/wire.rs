@@ -207,6 +207,27 @@ async fn where_all_are_busy_a_newcomer_has_the_time_to_ask() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_room_after_all_nobody_has_to_leave() {
+    let settings = Settings { max_connections: 1, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut first = server.connect().await;
+    first
+        .send(
+            "GET /slow?seconds=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    let mut second = server.connect().await;
+    second.send("GET /slow?seconds=2 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(first.receive().await.text(), "at last");
+    assert!(first.is_closed().await);
+    drop(first);
+    assert_eq!(second.receive().await.text(), "at last");
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(second.ask("GET /hello").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
@@ -248,14 +269,29 @@ async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
     let mut used = server.connect().await;
     let mut fresh = server.connect().await;
     assert_eq!(used.ask("GET /hello").await.status, 200);
+    // However long they have been idle, there is the same time from now on.
+    sleep(Duration::from_millis(240)).await;
     server.tell_to_stop();
-    sleep(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(240)).await;
     for client in [&mut used, &mut fresh] {
         let reply = client.ask("GET /hello").await;
         assert_eq!((reply.status, reply.field("Connection")), (200, Some("close")));
     }
     drop((used, fresh));
     server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_begun_to_send_content_is_not_told_to_go_on() {
+    let server = server().await;
+    let mut client = server.connect().await;
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5";
+    client.send(format!("{head}\r\n\r\nhel")).await;
+    sleep(Duration::from_secs(1)).await;
+    client.send("lo").await;
+    let reply = client.receive().await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "POST /echo\r\nhello"));
 }
 
 #[tokio::test]
