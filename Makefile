@@ -28,6 +28,7 @@ test: cargo set-up
 
 check: cargo
 	cargo fmt --check
+	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet

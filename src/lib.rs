@@ -40,9 +40,9 @@
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
 //! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up.
 //!
-//! Beside them stand [`escape`] and [`token`], which need nobody, and [`error`], where what goes
-//! wrong in any wing becomes an answer. `main.rs` is the demo, written as a stranger to the crate
-//! would write it: begin there.
+//! Beside them stand [`escape`], [`token`], `unwind` and `at_once`, which need nobody, and
+//! [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the demo,
+//! written as a stranger to the crate would write it: begin there.
 //!
 //! # How a request passes through
 //!
@@ -58,7 +58,7 @@ pub mod token;
 
 mod unwind;
 
-mod prompt;
+mod at_once;
 
 pub mod http;
 

@@ -59,10 +59,13 @@ impl Log {
         Log { entries }
     }
 
-    /// Adds the last words, and waits until all is written, if that can be had.
-    pub(crate) fn finish(self, last_words: String) {
+    /// Adds the last words, if there are any, and waits until all is written, if that can be had.
+    pub(crate) fn finish(self, last_words: Option<String>) {
         let (done, all_written) = sync_channel(1);
-        let added = self.entries.try_send(Entry::Line(last_words.into_bytes()));
+        let added = match last_words {
+            Some(words) => self.entries.try_send(Entry::Line(words.into_bytes())),
+            None => Ok(()),
+        };
         if added.and_then(|()| self.entries.try_send(Entry::Done(done))).is_ok() {
             let _ = all_written.recv_timeout(LAST_WORDS);
         }

@@ -204,7 +204,7 @@ async fn main() -> ExitCode {
         Ok(Wish::Serve(options)) => {
             let log = Log::start();
             let served = serve(options).await;
-            log.finish(served.as_ref().err().map(complaint).unwrap_or_default());
+            log.finish(served.as_ref().err().map(complaint));
             if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(sentence) => {

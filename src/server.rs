@@ -238,8 +238,8 @@ impl Connections {
     }
 }
 
-/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these numbers on
-/// every Unix.
+/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these
+/// numbers on every Unix.
 fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }

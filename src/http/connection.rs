@@ -4,8 +4,9 @@
 //!            +--------------------------------- keep-alive ----+
 //!            v                                                 |
 //!   octets -> next_request -> answer (Service::respond) -> send -> linger, closed
-//!                 |                                                  ^
-//!                 +---- refused: a sentence, Connection: close ------+
+//!                 |  |                                               ^
+//!                 |  +- refused: a sentence, Connection: close ------+
+//!                 +---- idle for too long, or asked to leave: closed without a word
 //! ```
 //! Requests that are sent without waiting for answers (pipelining, RFC 9112 section 9.3.2) are
 //! answered in order, and the answers to all that one read brought leave in one write.

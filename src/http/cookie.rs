@@ -169,7 +169,7 @@ impl SetCookie {
         let is_for_one_host = self.path == "/" && self.domain.is_none();
         let must_be_secure =
             self.same_site == SameSite::None || begins("__Secure-") || begins("__Host-");
-        self.name.len() + self.value.len() <= LONGEST
+        self.name.len() + self.value.len() <= LONGEST_PAIR
             && (self.secure || !must_be_secure)
             && (is_for_one_host || !begins("__Host-"))
     }
@@ -216,7 +216,7 @@ fn is_cookie_octet(octet: u8) -> bool {
 }
 
 /// Octets of a name and its value.
-const LONGEST: usize = 4096;
+const LONGEST_PAIR: usize = 4096;
 
 /// Octets of a path or a domain.
 const LONGEST_ATTRIBUTE: usize = 1024;

@@ -3,11 +3,12 @@
 //! This wing turns a socket into requests and responses into octets. It knows nothing of
 //! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
 //!
-//! In reading order: the words of the protocol ([`method`], [`version`], [`status`],
-//! [`limits`], [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
-//! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]); the
-//! way out ([`response`], [`stream`], [`date`]); the two joined ([`notice`], [`connection`]); and what some
-//! requests ask for besides ([`cookie`], [`conditions`], [`range`]).
+//! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
+//! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
+//! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]);
+//! the way out ([`date`], [`stream`], [`response`]); the two joined ([`notice`],
+//! [`connection`]); and what some requests ask for besides ([`cookie`], [`conditions`],
+//! [`range`]).
 
 pub mod method;
 

@@ -43,9 +43,9 @@ impl Body {
     }
 }
 
-/// A field that may not be sent: its name is no token, its value has a control character in it
-/// (a line break would begin a field of the client's choice), it is the server's own, or it is no list
-/// and stands there already.
+/// A field that may not be sent. Its name is no token; or its value has a control character in it,
+/// and a line break would begin a field of the client's choice; or the server writes it itself; or
+/// it is no list, and stands there already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidField {
     name: String,
@@ -224,11 +224,10 @@ impl Response {
     }
 }
 
-/// Fields that say where a response ends, and what becomes of the connection. They are written
-/// here, from what is true.
+/// Fields that are written here, from what is true.
 const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
 
-/// Fields that are no lists.
+/// Fields that are no lists, of those that handlers may set.
 const SINGLE: [&str; 6] =
     ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
 

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::prompt::at_once;
+use crate::at_once::at_once;
 
 /// What a new buffer has room for: nearly every head, and nearly every page.
 const ROOM: usize = 4 * 1024;

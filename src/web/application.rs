@@ -96,8 +96,11 @@ impl Application {
     /// The handler of a request's path.
     fn route(&self, exchange: &mut Exchange) -> Handler {
         let request = &exchange.request;
-        let is_secret = request.scheme() == Some(Scheme::Https) && !exchange.is_https();
-        if is_secret || !is_allowed(request.authority(), &self.settings().allowed_hosts) {
+        let is_in_the_open =
+            request.scheme() == Some(Scheme::Https) && !exchange.is_https();
+        if is_in_the_open
+            || !is_allowed(request.authority(), &self.settings().allowed_hosts)
+        {
             return handler::<MisdirectedHandler>;
         }
         let path = exchange.request.path();
@@ -151,7 +154,7 @@ fn static_routes(shared: &Shared) -> Vec<Route> {
     ]
 }
 
-/// All methods: what is wrong with the path is wrong with any of them.
+/// All methods, for what does not depend on them.
 const ALL: &[Method] = &[
     Method::Get,
     Method::Head,
@@ -184,8 +187,8 @@ impl RequestHandler for NotFoundHandler {
     }
 }
 
-/// 421 (RFC 9110 section 7.4), for a host that is not ours, and for an https URI that was sent in the
-/// open.
+/// 421 (RFC 9110 section 7.4), for a host that is not ours, and for an https URI that was sent
+/// in the open.
 struct MisdirectedHandler;
 
 impl RequestHandler for MisdirectedHandler {

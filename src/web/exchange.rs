@@ -186,8 +186,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// Answers with content that is made while it is sent, by an async closure that is given
-    /// an [`Outlet`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the client sees the answer break off.
+    /// Answers with content that is made while it is sent, by an async closure that is given an
+    /// [`Outlet`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the
+    /// client sees the answer break off.
     pub fn stream<W, E>(&mut self, work: impl FnOnce(Outlet) -> W) -> Result
     where
         W: Future<Output = Result<(), E>> + Send + 'static,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! initialize      the hook: makes the handler, for this one request
-//! method          405 unless it is one of SUPPORTED_METHODS
+//! method          405 unless it is one of SUPPORTED_METHODS; 400 for PUT of a part
 //! content         read from the wire, and taken apart into arguments
 //! origin, XSRF    403 for what another site made the browser send
 //! prepare         whatever all methods need
@@ -23,12 +23,12 @@ use std::time::Duration;
 use log::{Level, error, log, warn};
 use tokio::time::timeout;
 
+use crate::at_once::at_once;
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
 use crate::http::content::Incoming;
 use crate::http::method::Method;
 use crate::http::status::Status;
-use crate::prompt::at_once;
 use crate::unwind::unless_it_panics;
 use crate::web::exchange::Exchange;
 
@@ -260,8 +260,8 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
     ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
 }
 
-/// A handler that panics, or never comes to an end, is one request's misfortune. The exchange may be
-/// left half changed, but an error takes everything in it back.
+/// A handler that panics, or never comes to an end, is one request's misfortune. The exchange
+/// may be left half changed, but an error takes everything in it back.
 async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result {
     let mut work = pin!(unless_it_panics(work));
     let outcome = match at_once(work.as_mut()).await {

@@ -2,8 +2,8 @@
 
 use crate::http::target::is_authority;
 
-/// Whether a request for `authority`, a host and maybe a port, is one for us. A page of another site
-/// can come here under that site's own name once its owner has the name lead here (DNS
+/// Whether a request for `authority`, a host and maybe a port, is one for us. A page of another
+/// site can come here under that site's own name once its owner has the name lead here (DNS
 /// rebinding); the browser then takes our pages for that site's.
 pub(crate) fn is_allowed(authority: Option<&str>, allowed: &[String]) -> bool {
     if allowed.is_empty() {

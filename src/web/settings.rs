@@ -57,8 +57,8 @@ pub struct Settings {
     /// empty, which is any.
     pub allowed_hosts: Vec<String>,
     /// `X-Content-Type-Options` of every response, unless its handler sets another: nothing is
-    /// taken for what it does not say it is. What answers no request, but octets that are none, is
-    /// a line of plain text without it. Empty: none. Default: `nosniff`.
+    /// taken for what it does not say it is. The refusal of octets that are no request does
+    /// without: it is plain text from the connection itself. Empty: none. Default: `nosniff`.
     pub content_type_options: &'static str,
     /// `Referrer-Policy`, likewise: other sites do not learn which page a link was on. Default:
     /// `same-origin`.
@@ -79,10 +79,11 @@ pub struct Settings {
     pub max_arguments: usize,
     /// What one connection may take.
     pub limits: Limits,
-    /// From the end of a request's head to its answer, the arrival of its content included. Past
-    /// it, the handler is dropped where it waits, and the answer is 503. A handler that never
-    /// waits cannot be stopped, and holds up its thread: see tokio's `spawn_blocking`. Content
-    /// that is made while it is sent may take longer. Default: 60 s.
+    /// From the end of a request's head to its answer, the arrival of its content included; an
+    /// error page has the same time once more. Past it, the handler is dropped where it waits,
+    /// and the answer is 503. A handler that never waits cannot be stopped, and holds up its
+    /// thread: see tokio's `spawn_blocking`. Content that is made while it is sent may take
+    /// longer. Default: 60 s.
     pub handler_time: Duration,
     /// Connections at once. One more is let in, and then the one that has been idle for longest
     /// is closed, though not before its `min_idle_time`; while none is idle, the next wait

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::time::Duration;
 
 use dustdevil::http::date;
+use tokio::time::sleep;
 
 use crate::process::{Process, command};
 use crate::support::{Client, Visitor, project};
@@ -154,20 +154,36 @@ async fn a_line_of_the_log_is_tornados() {
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nothing() {
-    let mut child =
-        command::<&str>([]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let child = child.as_mut().expect("the demo starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("dustdevil listens on http://").unwrap();
-    let mut client = Client::connect(address.parse().unwrap()).await;
+    let mut demo = Process::start_unread(&mut command::<&str>([]));
+    let mut client = Client::connect(demo.address()).await;
     // More lines than a pipe holds, and than may wait.
     for _ in 0..10_000 {
         assert_eq!(client.ask("GET /hello").await.status, 200);
     }
+    demo.read_log();
+    let left_out = |line: &String| line.contains("lines were left out here");
+    // Once there is room again, the next line tells of those that are missing.
+    for _ in 0..100 {
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+        sleep(Duration::from_millis(2)).await;
+    }
     drop(client);
-    let killed = Process::kill("TERM", child.id());
-    assert!(killed && child.wait().unwrap().success());
+    demo.signal("TERM");
+    let ended = demo.wait();
+    assert!(ended.status.success());
+    assert!(ended.log.iter().any(left_out), "{} lines", ended.log.len());
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_ever_reads_does_not_hold_up_the_end() {
+    let demo = Process::start_unread(&mut command::<&str>([]));
+    let mut client = Client::connect(demo.address()).await;
+    for _ in 0..10_000 {
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+    }
+    drop(client);
+    demo.signal("TERM");
+    assert!(demo.wait().status.success());
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Cookies as RFC 6265bis would have a server send and read them. What they look like on the wire is
-//! in `tests/transcripts/cookies`, and what the session does with its own in `sessions`.
+//! Cookies as RFC 6265bis would have a server send and read them. What they look like on the
+//! wire is in `tests/transcripts/cookies`, and what the session does with its own in `sessions`.
 
 use std::time::Duration;
 

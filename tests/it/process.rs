@@ -18,7 +18,8 @@ pub struct Process {
     child: Child,
     address: OnceCell<SocketAddr>,
     output: Receiver<String>,
-    log: Receiver<String>,
+    /// None, while nobody reads it.
+    log: Option<Receiver<String>>,
 }
 
 /// What is left of a process.
@@ -48,12 +49,23 @@ pub fn command_with_files(files: usize) -> Command {
 
 impl Process {
     pub fn start(command: &mut Command) -> Process {
+        let mut process = Process::start_unread(command);
+        process.read_log();
+        process
+    }
+
+    /// The same, but nobody reads its log.
+    pub fn start_unread(command: &mut Command) -> Process {
         let command =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the demo starts");
         let output = lines(child.stdout.take().expect("standard output is piped"));
-        let log = lines(child.stderr.take().expect("standard error is piped"));
-        Process { child, address: OnceCell::new(), output, log }
+        Process { child, address: OnceCell::new(), output, log: None }
+    }
+
+    /// Begins to read its log.
+    pub fn read_log(&mut self) {
+        self.log = self.child.stderr.take().map(lines);
     }
 
     /// Where it listens. Waits until it says so.
@@ -72,20 +84,19 @@ impl Process {
 
     /// Sends it a signal: `TERM`, `INT`.
     pub fn signal(&self, name: &str) {
-        assert!(Process::kill(name, self.id()), "{name} was not sent");
-    }
-
-    /// Sends any process a signal; says whether it could.
-    pub fn kill(name: &str, process: u32) -> bool {
         let mut kill = Command::new("kill");
-        let sent = kill.args(["-s", name, &process.to_string()]).status();
-        sent.expect("the command kill").success()
+        let sent = kill.args(["-s", name, &self.id().to_string()]).status();
+        assert!(sent.expect("the command kill").success(), "{name} was not sent");
     }
 
     /// Waits until it ends.
     pub fn wait(mut self) -> Ended {
-        let (output, log) = (rest(&self.output), rest(&self.log));
-        Ended { status: self.child.wait().expect("a status"), output, log }
+        let (output, log) = (rest(&self.output), self.log.as_ref().map(rest));
+        Ended {
+            status: self.child.wait().expect("a status"),
+            output,
+            log: log.unwrap_or_default(),
+        }
     }
 }
 

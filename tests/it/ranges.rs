@@ -1,5 +1,5 @@
-//! Parts of files (RFC 9110 section 14), and files that change while somebody reads them. What ranges
-//! look like on the wire is in `tests/transcripts/ranges`.
+//! Parts of files (RFC 9110 section 14), and files that change while somebody reads them. What
+//! ranges look like on the wire is in `tests/transcripts/ranges`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -300,7 +300,8 @@ async fn who_has_connected_before_the_door_closes_is_answered() {
     let listening = application(settings()).listen("127.0.0.1:0").await.unwrap();
     let address = listening.local_addr().unwrap();
     let mut clients = Vec::new();
-    for _ in 0..100 {
+    // More than are accepted in one go.
+    for _ in 0..500 {
         let mut client = Client::connect(address).await;
         client.send(HELLO).await;
         clients.push(client);
