@@ -276,6 +276,8 @@ fn field() -> impl Strategy<Value = &'static str> {
         "Connection: x,Close , y\r\n",
         "Connection: Transfer-Encoding, Content-Length\r\n",
         "Expect: 100-continue\r\n",
+        "Expect: , 100-continue,\r\n",
+        "Expect:\r\n",
         "Expect: 200-ok\r\n",
         "Content-Type: application/x-www-form-urlencoded\r\n",
         "Content-Type: multipart/form-data; boundary=b\r\n",

@@ -196,9 +196,11 @@ impl Request<'_> {
             || self
                 .value("Content-Length")
                 .is_some_and(|digits| number(digits, 10) != Some(0));
-        let mut expectations = self.values("Expect");
-        let expects =
-            expectations.any(|expected| expected.eq_ignore_ascii_case(b"100-continue"));
+        let values = self.values("Expect");
+        let mut members = values
+            .flat_map(|value| value.split(|&octet| octet == b','))
+            .map(<[u8]>::trim_ascii);
+        let expects = members.any(|member| member.eq_ignore_ascii_case(b"100-continue"));
         expects && has_content && !self.is_1_0
     }
 
