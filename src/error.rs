@@ -34,7 +34,8 @@ pub enum Error {
     TooSlow,
     /// The application is not set up right. Said at its start, before anything is served.
     Setup(String),
-    /// Anything else: a 500 for the client, and a line in the log.
+    /// Anything else: a 500 for the client, and a line in the log; 503 if the system has no file
+    /// left.
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -90,6 +91,13 @@ impl Error {
             Error::TooSlow => {
                 let sentence = "The answer took too long to make.";
                 HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
+            }
+            Error::Other(error)
+                if error.downcast_ref::<io::Error>().is_some_and(is_shortage) =>
+            {
+                let sentence = "Too many people are here just now.";
+                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
+                    .with_header("Retry-After", "1")
             }
             _ => {
                 let sentence = "Something went wrong here. It was not your fault.";
@@ -173,4 +181,10 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         Error::other(error)
     }
+}
+
+/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these
+/// numbers on every Unix.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }

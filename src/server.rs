@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::error::is_shortage;
 use crate::http::connection;
 use crate::http::notice::Notice;
 use crate::session::store::Store;
@@ -32,7 +35,13 @@ const MOMENT: Duration = Duration::from_millis(1);
 const SPARE_FILES: usize = 16;
 
 /// How long fewer connections are let in after that.
-const SHORTAGE: Duration = Duration::from_secs(60);
+const SHORTAGE: Duration = Duration::from_secs(10);
+
+/// Octets that wait in the system for a client to take them. Where they are few, it is seen that
+/// a slow client takes some; of the megabytes that Linux would have waiting, it says so only
+/// when a third has gone. Connections inherit it from their listener.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 
 /// Connections that wait to be accepted, at most. The system may have a lower limit.
 const QUEUE: u32 = 4096;
@@ -64,6 +73,8 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     // So that a server may start again at once. Windows takes this to mean something else.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(address)?;
     socket.listen(QUEUE)
 }
@@ -121,9 +132,8 @@ impl Server {
             () = sweep(application.session_store()) => {}
         }
         connections.notice.last_call();
-        connections.accept_those_who_wait(listener);
         let drain_time = application.settings().drain_time;
-        if timeout(drain_time, connections.empties()).await.is_err() {
+        if timeout(drain_time, connections.finish(listener)).await.is_err() {
             let left = connections.tasks.len();
             warn!("{left} requests took too long to stop; they are cut off");
         }
@@ -191,10 +201,11 @@ impl Connections {
     /// The system has no file left. Those who are in must have some for themselves, to answer
     /// from; so for a while there is room for fewer.
     async fn is_short_of_files(&mut self, error: &io::Error) {
-        let most = self.tasks.len().saturating_sub(SPARE_FILES).max(1);
+        let there = self.tasks.len();
+        let most = there.saturating_sub(SPARE_FILES).max(there / 2).max(1);
         let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
         if !told {
-            warn!("no more than {most} connections for a minute: {error}");
+            warn!("no more than {most} connections for a while: {error}");
         }
         self.short_of_files = Some((most, Instant::now()));
         sleep(BREATH).await;
@@ -214,9 +225,14 @@ impl Connections {
         });
     }
 
-    /// Lets in whoever has connected before the door closes. The system would turn them away
-    /// with a reset.
-    fn accept_those_who_wait(&mut self, listener: TcpListener) {
+    /// Lets in whoever has connected before the door closes, and waits until all have gone.
+    async fn finish(&mut self, listener: TcpListener) {
+        self.accept_those_who_wait(listener).await;
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// The system would turn them away with a reset.
+    async fn accept_those_who_wait(&mut self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..QUEUE {
             // It is asked directly whether there is another, and says so at once if not.
@@ -227,21 +243,11 @@ impl Connections {
             match accepted {
                 Ok((socket, peer)) => self.serve(socket, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_shortage(&error) => drop(self.tasks.join_next().await),
                 Err(error) => debug!("a connection could not be served any more: {error}"),
             }
         }
     }
-
-    /// Waits until all have gone.
-    async fn empties(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these
-/// numbers on every Unix.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Has a store swept, forever.

@@ -154,8 +154,10 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 /// for.
 fn may_become_size(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    line.first().is_none_or(u8::is_ascii_hexdigit)
-        && line.iter().copied().all(is_text_octet)
+    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    let extensions = behind_blanks(&line[digits..]);
+    let may_begin = extensions.first().is_none_or(|&octet| octet == b';');
+    (digits > 0 || line.is_empty()) && may_begin && line.iter().copied().all(is_text_octet)
 }
 
 fn not_a_size() -> Refusal {

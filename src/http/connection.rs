@@ -161,7 +161,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             && all_read
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
-            && !self.notice.is_last_call();
+            && !self.notice.is_last_answer();
         self.send(response, asked, keep_alive).await?;
         Ok(keep_alive)
     }

@@ -30,7 +30,8 @@ pub struct Limits {
     /// Default: 250 ms.
     pub min_idle_time: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
-    /// dropped. Default: 30 s.
+    /// dropped. The system shows it in steps, so that one who takes less than some 10 KiB a
+    /// second may seem to take none. Default: 30 s.
     pub write_time: Duration,
     /// How long a connection that is being closed goes on to read, and to throw away, what
     /// the client still sends, so that the last answer is not lost with it. Default: 2 s.

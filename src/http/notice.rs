@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Notice {
     closing: AtomicBool,
+    crowded: AtomicBool,
     /// Where idle connections wait, in the order in which they became idle.
     idle: Notify,
 }
@@ -29,18 +30,25 @@ impl Notice {
     }
 
     /// Asks the connection that has been idle for longest to leave. If none is idle, it is the
-    /// next one that becomes so.
+    /// next one that becomes so, or that answers a request.
     pub fn make_room(&self) {
+        self.crowded.store(true, Ordering::SeqCst);
         self.idle.notify_one();
     }
 
     /// There is room after all: if nobody was there to be asked, nobody need leave any more.
     pub(crate) fn has_room(&self) {
+        self.crowded.store(false, Ordering::SeqCst);
         // What is waited for now has happened, if somebody was asked for and did not come.
         pin!(self.idle.notified()).enable();
     }
 
-    pub(crate) fn is_last_call(&self) -> bool {
+    /// Whether an answer that is written now is the last one of its connection.
+    pub(crate) fn is_last_answer(&self) -> bool {
+        self.is_last_call() || self.crowded.load(Ordering::SeqCst)
+    }
+
+    fn is_last_call(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 

@@ -18,6 +18,7 @@ use crate::http::head::{
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
+use crate::http::octets::is_text_octet;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
@@ -47,13 +48,14 @@ impl Request {
     /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
     /// and leaves `input` as it is. `seen` remembers how much was there the last time, and is 0
     /// for a new head: a head that trickles in is not read again for every octet, but for every
-    /// line, so that a line which is wrong is refused as soon as it is there.
+    /// line, so that a line which is wrong is refused as soon as it is there, or as soon as an
+    /// octet is that no line has.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
-        let is_new = *seen == 0 || input[*seen..].contains(&b'\n');
+        let is_new = *seen == 0 || !input[*seen..].iter().copied().all(is_text_octet);
         if is_new && let Some(request) = Request::parse_lines(input, limits)? {
             *seen = 0;
             return Ok(Some(request));

@@ -55,8 +55,10 @@ pub(crate) struct Wire<S> {
     socket: S,
     /// What has arrived and was not taken yet.
     pub(crate) input: BytesMut,
-    /// What is to be sent, and was not yet.
+    /// What is to be sent.
     pub(crate) output: BytesMut,
+    /// How much of it has been sent: whoever waits for that may give up, and another go on.
+    sent: usize,
     /// Whether `input` was grown past `ROOM`. What remains after a split reports little capacity
     /// but holds all of the memory, so it is not kept for others.
     input_is_large: bool,
@@ -69,6 +71,7 @@ impl<S: Socket> Wire<S> {
             socket,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            sent: 0,
             input_is_large: false,
             write_time,
         }
@@ -121,17 +124,18 @@ impl<S: Socket> Wire<S> {
     /// Sends what is to be sent, and `content` after it without copying it: one system call
     /// for both, as long as the socket takes them.
     pub(crate) async fn flush_with(&mut self, content: impl Buf) -> io::Result<()> {
-        let mut octets = Buf::chain(&self.output[..], content);
+        let mut octets = Buf::chain(&self.output[self.sent..], content);
         while octets.has_remaining() {
             // A timer for each write, so that it is standing still which is limited, and a
             // large answer may take its time.
             match timeout(self.write_time, self.socket.write_buf(&mut octets)).await {
                 Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written?,
+                Ok(written) => self.sent = self.output.len().min(self.sent + written?),
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-            };
+            }
         }
         self.output.clear();
+        self.sent = 0;
         give_back(mem::take(&mut self.output));
         Ok(())
     }

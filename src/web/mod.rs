@@ -1,9 +1,9 @@
 //! Tornado's side of the house: applications, handlers, and what they say.
 //!
-//! In reading order: what an application is told ([`settings`]); the parts that know
-//! nothing of requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`],
-//! [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests share (`shared`); one
-//! request and the response being built for it ([`exchange`], `cookies`, `verbs`); the life
+//! In reading order: what an application is told ([`settings`]); the parts that know nothing of
+//! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_file`],
+//! [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests share (`shared`);
+//! one request and the response being built for it ([`exchange`], `cookies`, `verbs`); the life
 //! of one request ([`handler`]); the handlers that are built in ([`session_handler`],
 //! [`static_handler`]); and who gets which request ([`route`], [`application`]).
 
@@ -16,6 +16,8 @@ pub mod arguments;
 pub mod multipart;
 
 pub mod xsrf;
+
+pub mod static_file;
 
 pub mod static_files;
 

@@ -11,7 +11,7 @@ use crate::http::response::Body;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::RequestHandler;
-use crate::web::static_files::Found;
+use crate::web::static_file::Found;
 
 /// The one path that a route serves, where it serves one: `favicon.ico`, `robots.txt`.
 #[derive(Debug)]

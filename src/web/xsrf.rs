@@ -10,6 +10,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::http::target::{Scheme, is_same_authority};
 use crate::session::id::Key;
 use crate::token;
 
@@ -131,7 +132,10 @@ impl Provenance<'_> {
             (Some(site), _) => !matches!(site, "same-origin" | "none"),
             (None, Some(origin)) => {
                 let (scheme, host) = origin.split_once("://").unwrap_or_default();
-                let is_ours = self.host.is_some_and(|ours| ours.eq_ignore_ascii_case(host));
+                let port = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+                let is_ours = self.host.is_some_and(|ours| {
+                    is_same_authority(ours.as_bytes(), host.as_bytes(), port)
+                });
                 !is_ours || (self.https && scheme != "https")
             }
             (None, None) => false,

@@ -431,6 +431,37 @@ async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_without_files_owes_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
+    let demo = Process::start(command_with_files(60).env("RUST_LOG", "off"));
+    let address = demo.address();
+    // More than there are files for connect while it stands still, and then it is told to stop.
+    demo.signal("STOP");
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let so_far = Arc::clone(&waiting);
+    let clients = tokio::spawn(crowd(300, move |_| {
+        let so_far = Arc::clone(&so_far);
+        async move {
+            let mut client = Client::connect(address).await;
+            client.send(HELLO).await;
+            so_far.fetch_add(1, Ordering::SeqCst);
+            client.receive().await.text()
+        }
+    }));
+    while waiting.load(Ordering::SeqCst) < 300 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    demo.signal("TERM");
+    demo.signal("CONT");
+    let answers = clients.await.expect("no client misses its answer");
+    assert_eq!(answers, ["Hello, world!"; 300]);
+    assert_eq!(demo.wait().status.code(), Some(0));
+    tell(
+        "fault: SIGTERM while 300 requests wait where there are files for 60; all are answered",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_under_load_ends_it_at_once() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);

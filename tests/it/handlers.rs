@@ -535,6 +535,31 @@ async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start
     }
 }
 
+/// Finds the system without a file for it.
+struct ShortHandler;
+
+impl RequestHandler for ShortHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, _: &mut Exchange) -> Result {
+        // EMFILE, as opening a file gives it.
+        Err(std::io::Error::from_raw_os_error(24))?
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn where_the_system_has_no_file_left_one_may_come_back_later() {
+    let routes = [("/", handler::<ShortHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    let reply = server.connect().await.ask("GET /").await;
+    assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("1")));
+}
+
 /// Panics where its path says.
 struct PanickingHandler;
 

@@ -15,7 +15,9 @@ use std::time::Duration;
 use dustdevil::http::connection;
 use dustdevil::http::notice::Notice;
 use dustdevil::http::wire::Socket;
-use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use dustdevil::{
+    Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
+};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
 };
@@ -487,6 +489,73 @@ async fn a_wrong_line_is_refused_before_the_head_is_whole() {
     client.send("EW /hello HTTP/1.1\r\n").await;
     assert_eq!(client.receive().await.status, 501);
     assert!(is_about(1, begun), "{:?}", begun.elapsed());
+    let mut client = server.connect().await;
+    client.send("GET /hello HTTP/1.1\r\nHost: localhost\r\nX: ").await;
+    sleep(Duration::from_secs(1)).await;
+    client.send("\0").await;
+    assert_eq!(client.receive().await.status, 400);
+    assert!(is_about(2, begun), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
+    let (mut client, socket) = duplex(10);
+    let settings = Settings { handler_time: Duration::from_secs(1), ..settings() };
+    let application = application(settings);
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5";
+    let conversation = async move {
+        client.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+        // It is to be told to go on, and does not listen while that takes too long.
+        sleep(Duration::from_secs(2)).await;
+        let mut answers = String::new();
+        let _ = timeout(Duration::from_secs(5), client.read_to_string(&mut answers)).await;
+        answers
+    };
+    let notice = Notice::default();
+    let peer = "127.0.0.1:50000".parse().unwrap();
+    let limits = &application.settings().limits;
+    let serving = connection::serve(socket, peer, &application, limits, &notice);
+    let (answers, ()) = tokio::join!(conversation, serving);
+    let begin = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n";
+    assert!(answers.starts_with(begin), "{answers}");
+}
+
+#[tokio::test]
+async fn a_reader_who_is_slow_but_steady_has_it_all() {
+    let limits = Limits { write_time: Duration::from_secs(2), ..Limits::default() };
+    let server = serve(application(Settings { limits, ..settings() })).await;
+    let mut client = server.connect().await;
+    client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(client.receive_head().await.status, 200);
+    let mut came = 0;
+    // Much less than the system would have waiting for it, and for several limits' time.
+    for _ in 0..50 {
+        came += client.octets(30 * 1024).await.len();
+        sleep(Duration::from_millis(100)).await;
+    }
+    came += client.octets(LARGE - came).await.len();
+    assert_eq!(came, LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_room_an_answer_is_the_last_of_its_connection() {
+    let settings = Settings { max_connections: 1, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut first = server.connect().await;
+    first.send("GET /slow?seconds=2 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    sleep(Duration::from_secs(1)).await;
+    let mut second = server.connect().await;
+    second.send("GET /slow?seconds=2 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let reply = first.receive().await;
+    assert_eq!(
+        (reply.text().as_str(), reply.field("Connection")),
+        ("at last", Some("close"))
+    );
+    assert!(first.is_closed().await);
+    drop(first);
+    let reply = second.receive().await;
+    assert_eq!((reply.text().as_str(), reply.field("Connection")), ("at last", None));
 }
 
 #[tokio::test]

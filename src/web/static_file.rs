@@ -1,0 +1,252 @@
+//! One file: what it was when it was looked at, and its octets on their way out.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tokio::task::spawn_blocking;
+
+use crate::http::conditions::Validators;
+use crate::http::date::whole_seconds;
+use crate::http::response::Body;
+use crate::http::stream::{Outlet, Stream, StreamError};
+
+/// Files up to this size are kept in memory.
+const SMALL: u64 = 128 * 1024;
+
+/// What is read from a large file at once. Two pieces are in memory: one that is being sent, and
+/// the next.
+const PIECE: usize = 128 * 1024;
+
+/// A file that changed later than this before it was looked at may have changed once more since,
+/// and show it nowhere: some systems' clocks for files are as coarse as that.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// A file that was found, to be sent.
+#[derive(Debug)]
+pub struct Found {
+    /// What it is.
+    pub file: Arc<StaticFile>,
+    /// It itself, unless it is in memory: what was looked at is what will be sent, whatever
+    /// becomes of its name.
+    pub(crate) open: Option<File>,
+}
+
+/// A file as it was when it was looked at.
+#[derive(Debug)]
+pub struct StaticFile {
+    path: PathBuf,
+    state: State,
+    is_settled: bool,
+    /// Its entity tag and its date.
+    pub validators: Validators,
+    /// What `static_url` writes after `?v=`: it changes when the file does.
+    pub version: String,
+    /// What it is, by the end of its name.
+    pub content_type: String,
+    content: Option<Bytes>,
+}
+
+impl StaticFile {
+    /// Looks at an open file; `before` is what was there the last time.
+    pub(crate) fn read(
+        path: PathBuf,
+        file: &File,
+        metadata: &Metadata,
+        before: Option<&StaticFile>,
+    ) -> io::Result<StaticFile> {
+        let state = State::of(metadata);
+        let content = match state.length {
+            0..=SMALL => Some(read_small(file, state)?),
+            _ => None,
+        };
+        let version = match &content {
+            Some(content) => hex::encode(Md5::digest(content)),
+            None => version_of_large(state),
+        };
+        let etag = format!("\"{version}\"");
+        let content_type = content_type(&path);
+        // RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
+        let date = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
+        let date_is_strong = before.is_none_or(|before| {
+            date(before.validators.last_modified) != date(last_modified)
+                || (before.version == version && before.validators.date_is_strong)
+        });
+        let validators = Validators { etag, last_modified, date_is_strong };
+        let age = state.modified.and_then(|time| time.elapsed().ok());
+        let is_settled = age.is_some_and(|age| age > SETTLED);
+        Ok(StaticFile {
+            path,
+            state,
+            is_settled,
+            validators,
+            version,
+            content_type,
+            content,
+        })
+    }
+
+    /// Its length in octets.
+    pub fn length(&self) -> u64 {
+        self.state.length
+    }
+
+    /// Whether it is kept in memory.
+    pub fn is_in_memory(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// How much of it is kept in memory, in octets.
+    pub fn octets_in_memory(&self) -> usize {
+        self.content.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether what is at a path now is this, unchanged.
+    pub(crate) fn is_at(&self, path: &Path, metadata: &Metadata) -> bool {
+        self.is_settled && self.state == State::of(metadata) && self.path == path
+    }
+}
+
+impl Found {
+    /// All of it, or a part; once.
+    pub fn body(&mut self, range: Range<u64>) -> io::Result<Body> {
+        let state = self.file.state;
+        if let Some(content) = &self.file.content {
+            let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+            return Ok(Body::Bytes(content.slice(place(range.start)?..place(range.end)?)));
+        }
+        let file =
+            self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
+        let length = range.end - range.start;
+        Ok(Body::Stream(Stream::new(Some(length), |outlet| {
+            read_out(file, state, range, outlet)
+        })))
+    }
+}
+
+/// Reads piece by piece. If the file has changed by the time the last piece was read, that piece is
+/// not sent: half of one state and half of another is nobody's file, and an answer that falls
+/// short of its length cannot be taken for whole.
+async fn read_out(
+    mut file: File,
+    state: State,
+    mut range: Range<u64>,
+    outlet: Outlet,
+) -> Result<(), StreamError> {
+    while !range.is_empty() {
+        outlet.ready().await?;
+        let length = usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
+        let start = range.start;
+        let piece;
+        (file, piece) =
+            spawn_blocking(move || read_piece(file, start, length, state)).await??;
+        range.start += length as u64;
+        outlet.send(piece).await?;
+    }
+    Ok(())
+}
+
+fn read_piece(
+    mut file: File,
+    start: u64,
+    length: usize,
+    state: State,
+) -> io::Result<(File, Bytes)> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut piece = vec![0; length];
+    file.read_exact(&mut piece)?;
+    if !is_still(&file, state)? {
+        return Err(io::Error::other("the file changed while it was sent"));
+    }
+    Ok((file, piece.into()))
+}
+
+/// What is compared to find out whether a file has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    length: u64,
+    modified: Option<SystemTime>,
+    identity: Identity,
+}
+
+impl State {
+    fn of(metadata: &Metadata) -> State {
+        let modified = metadata.modified().ok();
+        State { length: metadata.len(), modified, identity: identity(metadata) }
+    }
+}
+
+/// The inode's number, and when the inode last changed (ctime). Nobody can set this time, so a file
+/// that was put in place of another with the same length and date is told from it.
+type Identity = (u64, i64, i64);
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    Identity::default()
+}
+
+/// Whether no folder has it any more.
+#[cfg(unix)]
+fn is_unlinked(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.nlink() == 0
+}
+
+#[cfg(not(unix))]
+fn is_unlinked(_: &Metadata) -> bool {
+    false
+}
+
+fn read_small(file: &File, state: State) -> io::Result<Bytes> {
+    let mut content = Vec::new();
+    file.take(SMALL + 1).read_to_end(&mut content)?;
+    if content.len() as u64 != state.length || !is_still(file, state)? {
+        return Err(io::Error::other("the file changed while it was read"));
+    }
+    Ok(content.into())
+}
+
+/// Whether an open file is in the state that it was in. One that was removed, or replaced by
+/// another, is what it was for whoever has it open, though its inode has changed. Of any
+/// other change to the inode nobody can say that it was not to the content: dates can be set back.
+fn is_still(file: &File, state: State) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    let now = State::of(&metadata);
+    let is_same = (now.length, now.modified) == (state.length, state.modified);
+    Ok(now == state || (is_same && is_unlinked(&metadata)))
+}
+
+/// A large file is not read through for its tag: what tells its states apart does for that, too.
+fn version_of_large(state: State) -> String {
+    let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time = since.unwrap_or_default().as_nanos();
+    hex::encode(Md5::digest(format!("{} {time} {:?}", state.length, state.identity)))
+}
+
+/// By the end of its name. Text is taken to be UTF-8.
+fn content_type(path: &Path) -> String {
+    let guess = mime_guess::from_path(path).first_or_octet_stream();
+    let essence = match guess.essence_str() {
+        // RFC 9239 section 6: one name for JavaScript, modules (.mjs) included.
+        "application/javascript" => "text/javascript",
+        essence => essence,
+    };
+    let is_text = essence.starts_with("text/") || TEXT.contains(&essence);
+    format!("{essence}{}", if is_text { "; charset=UTF-8" } else { "" })
+}
+
+/// What is text, and does not say so.
+const TEXT: [&str; 3] =
+    ["application/json", "application/xml", "application/manifest+json"];
