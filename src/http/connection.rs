@@ -12,8 +12,10 @@
 //! answered in order, and the answers to all that one read brought leave in one write.
 
 use std::fmt::Display;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Buf;
 use log::{debug, warn};
@@ -80,7 +82,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             };
             if !keep_alive {
                 self.wire.flush().await?;
-                return self.wire.linger(self.limits.linger_time).await;
+                return self.linger().await;
             }
         }
     }
@@ -103,8 +105,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
                 continue;
             }
             let began = *head_began.get_or_insert_with(Instant::now);
-            if let Some(refusal) = self.wait_for_head(began).await? {
-                return Ok(Next::Refused(refusal));
+            if let Some(next) = self.wait_for_head(began).await? {
+                return Ok(next);
             }
         }
     }
@@ -132,15 +134,23 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         }
     }
 
-    /// Waits for more of a head that began then; says what is wrong if no more comes.
-    async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Refusal>> {
-        let time_left = self.limits.head_time.saturating_sub(began.elapsed());
-        let Ok(read) = timeout(time_left, self.wire.fill(0)).await else {
-            let sentence = "The head of the request did not arrive in time.";
-            return Ok(Some(Refusal::new(Status::REQUEST_TIMEOUT, sentence)));
+    /// Waits for more of a head that began then; says what is next if no more comes. Where others
+    /// need the room, it has no longer than who is idle, for else a crowd of heads that never end
+    /// would hold it.
+    async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Next>> {
+        let left_of = |time: Duration| time.saturating_sub(began.elapsed());
+        let read = tokio::select! {
+            biased;
+            read = self.wire.fill(0) => read?,
+            () = room_needed(self.notice, left_of(self.limits.min_idle_time)) => return Ok(Some(Next::Nothing)),
+            () = sleep(left_of(self.limits.head_time)) => {
+                let sentence = "The head of the request did not arrive in time.";
+                let refusal = Refusal::new(Status::REQUEST_TIMEOUT, sentence);
+                return Ok(Some(Next::Refused(refusal)));
+            }
         };
-        let is_end = read? == 0;
-        Ok(is_end.then_some(Refusal::bad("The connection ended before the head did.")))
+        let refusal = Refusal::bad("The connection ended before the head did.");
+        Ok((read == 0).then_some(Next::Refused(refusal)))
     }
 
     /// Has the request answered, and writes the answer. Says whether there may be another.
@@ -239,7 +249,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         self.wire.flush().await?;
         match delimiter {
             Delimiter::Close => self.wire.end_badly(),
-            _ => self.wire.linger(self.limits.linger_time).await?,
+            _ => self.linger().await?,
         }
         Err(io::Error::other("the content could not be made"))
     }
@@ -253,5 +263,22 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         let response = Response::sentence(refusal.status, refusal.sentence);
         self.send(response, asked, false).await?;
         Ok(false)
+    }
+
+    /// Sees to it that the last answer arrives; see [`Wire::linger`].
+    async fn linger(&mut self) -> io::Result<()> {
+        tokio::select! {
+            done = self.wire.linger(self.limits.linger_time) => done,
+            () = room_needed(self.notice, self.limits.min_idle_time) => Ok(()),
+        }
+    }
+}
+
+/// Comes to its end when somebody else needs the room, though not before that time.
+async fn room_needed(notice: &Notice, after: Duration) {
+    sleep(after).await;
+    if let Call::Last = notice.call().await {
+        // What has begun has all of its time, even now.
+        pending::<()>().await;
     }
 }

@@ -27,7 +27,8 @@ pub struct Limits {
     pub idle_time: Duration,
     /// How long it may stand so in any case, when somebody else needs the room or the server
     /// closes: a request may be on its way, and would be lost with it. No `idle_time` is shorter.
-    /// Default: 250 ms.
+    /// Where somebody else needs the room, a head that has begun has as long to arrive, and a
+    /// connection that is being closed as long to be read. Default: 250 ms.
     pub min_idle_time: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
     /// dropped. The system shows it in steps, so that one who takes less than some 10 KiB a

@@ -131,7 +131,11 @@ impl<S: Socket> Wire<S> {
             match timeout(self.write_time, self.socket.write_buf(&mut octets)).await {
                 Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.sent = self.output.len().min(self.sent + written?),
-                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => {
+                    // Who takes nothing is not to have it kept by the system, either.
+                    self.socket.end_badly();
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
             }
         }
         self.output.clear();

@@ -539,6 +539,26 @@ async fn a_reader_who_is_slow_but_steady_has_it_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_no_room_heads_that_do_not_end_leave() {
+    let settings = Settings { max_connections: 20, ..settings() };
+    let server = serve(application(settings)).await;
+    let mut half = Vec::new();
+    for _ in 0..100 {
+        let mut client = server.connect().await;
+        client.send("GET /hello HTTP/1.1\r\n").await;
+        half.push(client);
+    }
+    let begun = Instant::now();
+    assert_eq!(server.connect().await.ask("GET /hello").await.status, 200);
+    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    // With room for them, they have their time, and are told when it is over.
+    drop(half);
+    let mut client = server.connect().await;
+    client.send("GET /hello HTTP/1.1\r\n").await;
+    assert_eq!(client.receive().await.status, 408);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_there_is_no_room_an_answer_is_the_last_of_its_connection() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
