@@ -122,7 +122,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         let leave = async {
             match self.notice.call().await {
                 Call::MakeRoom => {}
-                // Who knows when it was: there is the time from now on.
+                // It may have been just now, so the same time begins again.
                 Call::Last => sleep(min_idle_time).await,
             }
         };
@@ -139,10 +139,11 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// would hold it.
     async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Next>> {
         let left_of = |time: Duration| time.saturating_sub(began.elapsed());
+        let leave = room_needed(self.notice, left_of(self.limits.min_idle_time));
         let read = tokio::select! {
             biased;
             read = self.wire.fill(0) => read?,
-            () = room_needed(self.notice, left_of(self.limits.min_idle_time)) => return Ok(Some(Next::Nothing)),
+            () = leave => return Ok(Some(Next::Nothing)),
             () = sleep(left_of(self.limits.head_time)) => {
                 let sentence = "The head of the request did not arrive in time.";
                 let refusal = Refusal::new(Status::REQUEST_TIMEOUT, sentence);

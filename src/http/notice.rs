@@ -9,12 +9,14 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Notice {
     closing: AtomicBool,
+    /// Somebody needs room, and nobody has made any yet.
     crowded: AtomicBool,
-    /// Where idle connections wait, in the order in which they became idle.
-    idle: Notify,
+    /// Where connections wait that may be asked to leave: those that are idle, that have sent a
+    /// part of a head, or that are being closed. Who has waited longest is asked first.
+    waiting: Notify,
 }
 
-/// What an idle connection hears.
+/// What they hear.
 pub(crate) enum Call {
     /// The server closes. A request that is on its way already is still answered.
     Last,
@@ -26,21 +28,21 @@ impl Notice {
     /// Tells all that the server closes: answers from now on are the last ones.
     pub fn last_call(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        self.idle.notify_waiters();
+        self.waiting.notify_waiters();
     }
 
-    /// Asks the connection that has been idle for longest to leave. If none is idle, it is the
-    /// next one that becomes so, or that answers a request.
+    /// Asks the connection that has waited longest to leave. If there is none, it is the next one
+    /// that comes to wait, or that answers a request.
     pub fn make_room(&self) {
         self.crowded.store(true, Ordering::SeqCst);
-        self.idle.notify_one();
+        self.waiting.notify_one();
     }
 
     /// There is room after all: if nobody was there to be asked, nobody need leave any more.
     pub(crate) fn has_room(&self) {
         self.crowded.store(false, Ordering::SeqCst);
         // What is waited for now has happened, if somebody was asked for and did not come.
-        pin!(self.idle.notified()).enable();
+        pin!(self.waiting.notified()).enable();
     }
 
     /// Whether an answer that is written now is the last one of its connection.
@@ -52,9 +54,9 @@ impl Notice {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Waits for a call to those who are idle.
+    /// Waits for a call.
     pub(crate) async fn call(&self) -> Call {
-        let notified = self.idle.notified();
+        let notified = self.waiting.notified();
         // `notified` knows of whatever is said from here on, so nothing falls in between.
         if !self.is_last_call() {
             notified.await;
