@@ -166,7 +166,7 @@ impl Connections {
             self.make_room().await;
             match listener.accept().await {
                 Ok((socket, peer)) => self.serve(socket, peer),
-                Err(error) if is_shortage(&error) => self.is_short_of_files(&error).await,
+                Err(error) if is_shortage(&error) => self.make_do_with_fewer(&error).await,
                 // A client that was gone before it was accepted. The next may fare better.
                 Err(error) => {
                     debug!("a connection could not be accepted: {error}");
@@ -200,7 +200,7 @@ impl Connections {
 
     /// The system has no file left. Those who are in must have some for themselves, to answer
     /// from; so for a while there is room for fewer.
-    async fn is_short_of_files(&mut self, error: &io::Error) {
+    async fn make_do_with_fewer(&mut self, error: &io::Error) {
         let there = self.tasks.len();
         let most = there.saturating_sub(SPARE_FILES).max(there / 2).max(1);
         let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
