@@ -74,7 +74,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     #[cfg(target_os = "linux")]
-    SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
+    if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT) {
+        info!("no TCP_NOTSENT_LOWAT, so slow readers may be dropped: {error}");
+    }
     socket.bind(address)?;
     socket.listen(QUEUE)
 }
