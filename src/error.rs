@@ -84,9 +84,7 @@ impl Error {
         match self {
             Error::Http(error) => error.clone(),
             Error::Session(session::error::Error::Unavailable(_)) => {
-                let sentence = "Sessions are out of reach just now.";
-                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
-                    .with_header("Retry-After", "1")
+                come_back("Sessions are out of reach just now.")
             }
             Error::TooSlow => {
                 let sentence = "The answer took too long to make.";
@@ -95,9 +93,7 @@ impl Error {
             Error::Other(error)
                 if error.downcast_ref::<io::Error>().is_some_and(is_shortage) =>
             {
-                let sentence = "Too many people are here just now.";
-                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
-                    .with_header("Retry-After", "1")
+                come_back("Too many people are here just now.")
             }
             _ => {
                 let sentence = "Something went wrong here. It was not your fault.";
@@ -181,6 +177,11 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         Error::other(error)
     }
+}
+
+/// 503, for what may soon be in order again.
+fn come_back(sentence: &'static str) -> HttpError {
+    HttpError::new(Status::SERVICE_UNAVAILABLE, sentence).with_header("Retry-After", "1")
 }
 
 /// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these

@@ -194,10 +194,13 @@ impl Connections {
     /// How many there may be at once.
     fn most(&self) -> usize {
         let setting = self.application.settings().max_connections.max(1);
-        match self.short_of_files {
-            Some((most, since)) if since.elapsed() < SHORTAGE => most.min(setting),
-            _ => setting,
-        }
+        self.most_for_files().map_or(setting, |most| most.min(setting))
+    }
+
+    /// How many there are files for, while the system is short of them.
+    fn most_for_files(&self) -> Option<usize> {
+        let lasts = |(_, since): &(usize, Instant)| since.elapsed() < SHORTAGE;
+        self.short_of_files.filter(lasts).map(|(most, _)| most)
     }
 
     /// The system has no file left. Those who are in must have some for themselves, to answer
@@ -205,8 +208,7 @@ impl Connections {
     async fn make_do_with_fewer(&mut self, error: &io::Error) {
         let there = self.tasks.len();
         let most = there.saturating_sub(SPARE_FILES).max(there / 2).max(1);
-        let told = self.short_of_files.is_some_and(|(_, since)| since.elapsed() < SHORTAGE);
-        if !told {
+        if self.most_for_files().is_none() {
             warn!("no more than {most} connections for a while: {error}");
         }
         self.short_of_files = Some((most, Instant::now()));

@@ -13,7 +13,9 @@
 use bytes::{Buf, BytesMut};
 
 use crate::http::head::parse_fields;
-use crate::http::octets::{behind_blanks, behind_quotes, behind_token, is_text_octet};
+use crate::http::octets::{
+    behind_blanks, behind_quotes, behind_token, is_text_octet, without_cr,
+};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
@@ -121,14 +123,19 @@ impl Decoder {
 /// chunk-size = 1*HEXDIG
 /// ```
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
-    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
-    let (size, extensions) = line.split_at(digits);
+    let (size, extensions) = split_size(line);
     if !are_extensions(extensions) {
         return Err(not_a_size());
     }
     let size =
         std::str::from_utf8(size).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
     size.ok_or_else(not_a_size)
+}
+
+/// The digits that a line begins with, and what stands behind them.
+fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
+    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    line.split_at(digits)
 }
 
 /// ```text
@@ -153,11 +160,12 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 /// Whether a line that has not ended may become one with a size: what never can is not waited
 /// for.
 fn may_become_size(line: &[u8]) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
-    let extensions = behind_blanks(&line[digits..]);
-    let may_begin = extensions.first().is_none_or(|&octet| octet == b';');
-    (digits > 0 || line.is_empty()) && may_begin && line.iter().copied().all(is_text_octet)
+    let line = without_cr(line);
+    let (size, extensions) = split_size(line);
+    let may_begin = behind_blanks(extensions).first().is_none_or(|&octet| octet == b';');
+    (!size.is_empty() || line.is_empty())
+        && may_begin
+        && line.iter().copied().all(is_text_octet)
 }
 
 fn not_a_size() -> Refusal {

@@ -106,7 +106,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let between = rest.iter().take_while(|octet| b" \t,".contains(octet)).count();
         rest = &rest[between..];
-        let opaque = rest.strip_prefix(b"W/").unwrap_or(rest);
+        let opaque = opaque_tag(rest);
         let length = match opaque.first()? {
             b'*' => 1,
             b'"' => opaque[1..].iter().position(|&octet| octet == b'"')? + 2,
@@ -125,6 +125,10 @@ fn strongly_equal(left: &[u8], right: &[u8]) -> bool {
 
 /// The same, weak or not.
 fn weakly_equal(left: &[u8], right: &[u8]) -> bool {
-    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").map_or(0, |_| 2);
-    left[opaque(left)..] == right[opaque(right)..]
+    opaque_tag(left) == opaque_tag(right)
+}
+
+/// A tag without the mark of a weak one.
+fn opaque_tag(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }

@@ -13,6 +13,11 @@ pub(crate) fn is_text_octet(octet: u8) -> bool {
     octet == b'\t' || (octet >= b' ' && octet != 0x7f)
 }
 
+/// A line that may have a CR, but no LF, at its end, without it.
+pub(crate) fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 /// What stands behind blanks that may be there.
 pub(crate) fn behind_blanks(octets: &[u8]) -> &[u8] {
     let blanks = octets.iter().take_while(|octet| b" \t".contains(octet)).count();

@@ -18,7 +18,7 @@ use crate::http::head::{
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::octets::is_text_octet;
+use crate::http::octets::{is_text_octet, without_cr};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
@@ -212,10 +212,6 @@ fn first_line<'o>(octets: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>,
         true => Ok(Some(line)),
         false => Err(Refusal::bad("The request line does not end in CRLF.")),
     }
-}
-
-fn without_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The length of the empty lines at the front.

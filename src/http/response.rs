@@ -105,8 +105,7 @@ impl Response {
         value: impl Into<Text>,
     ) -> Result<(), InvalidField> {
         let (name, value) = valid(name.into(), value.into())?;
-        let is_single = SINGLE.iter().any(|single| single.eq_ignore_ascii_case(&name));
-        if is_single && self.field(&name).is_some() {
+        if is_one_of(&SINGLE, &name) && self.field(&name).is_some() {
             return Err(InvalidField { name: name.into_owned() });
         }
         self.fields.push((name, value));
@@ -231,12 +230,15 @@ const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection",
 const SINGLE: [&str; 6] =
     ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
 
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 /// RFC 9110 section 5.5: a value has no control character but HTAB.
 fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
     let is_token = !name.is_empty() && name.bytes().all(is_token_octet);
     let is_text = value.bytes().all(is_text_octet);
-    let is_ours = OUR_OWN.iter().any(|ours| ours.eq_ignore_ascii_case(&name));
-    if !is_token || !is_text || is_ours {
+    if !is_token || !is_text || is_one_of(&OUR_OWN, &name) {
         return Err(InvalidField { name: name.into_owned() });
     }
     Ok((name, value))

@@ -41,11 +41,12 @@ impl Scheme {
         }
     }
 
-    /// The port that an authority without one means, behind its colon.
-    fn default_port(self) -> &'static [u8] {
-        match self {
-            Scheme::Http => b":80",
-            Scheme::Https => b":443",
+    /// The port that is meant, behind its colon: the scheme's own where none is given.
+    fn port(self, given: &[u8]) -> &[u8] {
+        match (given, self) {
+            (b"" | b":", Scheme::Http) => b":80",
+            (b"" | b":", Scheme::Https) => b":443",
+            (given, _) => given,
         }
     }
 }
@@ -117,15 +118,8 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
 /// nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
-    let bracket = octets.iter().position(|&octet| octet == b']');
-    let (host, port) = match bracket {
-        Some(at) => octets.split_at(at + 1),
-        None => match octets.iter().position(|&octet| octet == b':') {
-            Some(colon) => octets.split_at(colon),
-            None => (octets, &[][..]),
-        },
-    };
-    let host_is_valid = if bracket.is_some() {
+    let (host, port) = split_port(octets);
+    let host_is_valid = if host.ends_with(b"]") {
         let address = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
         let address = address.and_then(|address| std::str::from_utf8(address).ok());
         address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
@@ -151,12 +145,16 @@ fn is_port(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit) && (digits.is_empty() || is_number())
 }
 
+/// A host, and the port behind it with its colon, if there is one.
+pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    let position = |wanted: u8| authority.iter().position(|&octet| octet == wanted);
+    // The colons of an address of version 6 stand in brackets.
+    let end = position(b']').map(|bracket| bracket + 1).or_else(|| position(b':'));
+    authority.split_at(end.unwrap_or(authority.len()))
+}
+
 /// Whether two authorities name the same host and port (RFC 9110 section 4.2.3).
 pub(crate) fn is_same_authority(left: &[u8], right: &[u8], scheme: Scheme) -> bool {
-    let host = |authority: &[u8]| -> usize {
-        let ports = [scheme.default_port(), b":"];
-        let port = ports.into_iter().find(|port| authority.ends_with(port));
-        authority.len() - port.map_or(0, <[u8]>::len)
-    };
-    left[..host(left)].eq_ignore_ascii_case(&right[..host(right)])
+    let ((left, left_port), (right, right_port)) = (split_port(left), split_port(right));
+    left.eq_ignore_ascii_case(right) && scheme.port(left_port) == scheme.port(right_port)
 }

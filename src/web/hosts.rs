@@ -1,6 +1,6 @@
 //! Which hosts an application answers for.
 
-use crate::http::target::is_authority;
+use crate::http::target::{is_authority, split_port};
 
 /// Whether a request for `authority`, a host and maybe a port, is one for us. A page of another
 /// site can come here under that site's own name once its owner has the name lead here (DNS
@@ -33,9 +33,6 @@ fn matches(pattern: &str, host: &str) -> bool {
 }
 
 fn without_port(authority: &str) -> &str {
-    let end = match authority.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
-    &authority[..end]
+    let (host, _) = split_port(authority.as_bytes());
+    &authority[..host.len()]
 }

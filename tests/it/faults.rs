@@ -34,6 +34,19 @@ fn start_demo(arguments: &[&str]) -> Process {
     Process::start(command(arguments).env("RUST_LOG", "off"))
 }
 
+/// The same, where the system gives it so many files and no more.
+fn start_with_files(files: usize) -> Process {
+    Process::start(command_with_files(files).env("RUST_LOG", "off"))
+}
+
+/// Sends octets one by one, and takes its time.
+async fn trickle(client: &mut Client, octets: &[u8]) {
+    for octet in octets {
+        client.send([*octet]).await;
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Has so many clients do the same at once; says what came of each.
 async fn crowd<W>(count: usize, client: impl Fn(usize) -> W) -> Vec<W::Output>
 where
@@ -55,10 +68,7 @@ async fn slow_heads_cost_nobody_an_answer() {
     let bystander = Bystander::begin(address);
     let answered = crowd(500, move |_| async move {
         let mut client = Client::connect(address).await;
-        for octet in HELLO {
-            client.send([*octet]).await;
-            sleep(Duration::from_millis(20)).await;
-        }
+        trickle(&mut client, HELLO).await;
         client.receive().await.status
     })
     .await;
@@ -77,10 +87,7 @@ async fn slow_content_costs_nobody_an_answer() {
     let answered = crowd(500, move |_| async move {
         let mut client = Client::connect(address).await;
         client.send("POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n").await;
-        for octet in [b'a'; 40] {
-            client.send([octet]).await;
-            sleep(Duration::from_millis(20)).await;
-        }
+        trickle(&mut client, &[b'a'; 40]).await;
         client.receive().await.status
     })
     .await;
@@ -214,7 +221,7 @@ async fn half_heads_past_the_file_limit_cost_nobody_an_answer() {
 /// One after the other they are let in, and leave for the next.
 async fn more_than_there_are_files(who: &str, says: &'static str) {
     let _alone = STAGE.lock().await;
-    let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
+    let demo = start_with_files(100);
     let address = demo.address();
     let bystander = Bystander::begin(address);
     let crowd = crowd(500, move |_| async move {
@@ -235,7 +242,7 @@ async fn more_than_there_are_files(who: &str, says: &'static str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_files_waits_and_does_not_spin() {
     let _alone = STAGE.lock().await;
-    let demo = Process::start(command_with_files(100).env("RUST_LOG", "off"));
+    let demo = start_with_files(100);
     let address = demo.address();
     // Nobody of them is idle, so nobody can be asked to leave.
     let busy = crowd(200, move |_| async move {
@@ -446,7 +453,7 @@ async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_to_stop_without_files_owes_nobody_an_answer() {
     let _alone = STAGE.lock().await;
-    let demo = Process::start(command_with_files(60).env("RUST_LOG", "off"));
+    let demo = start_with_files(60);
     let address = demo.address();
     // More than there are files for connect while it stands still, and then it is told to stop.
     demo.signal("STOP");
