@@ -68,6 +68,17 @@ impl Key {
     pub fn octets(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// A key as it is written: 32 hex digits. Anything else is none.
+    pub fn parse(text: &str) -> Option<Key> {
+        let mut octets = [0; 16];
+        hex::decode_to_slice(text, &mut octets).ok().map(|()| Key(octets))
+    }
+
+    /// Enough of it to know a session by in a log.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
 }
 
 /// A key is a hash already, so its first half will do as one.

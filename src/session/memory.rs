@@ -6,6 +6,7 @@
 //! no room. So no operation ever looks through all sessions.
 
 use std::future::ready;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::shard::{Entry, Millis, Shard, millis};
-use crate::session::store::{Answer, Lifetime, Store, Touched};
+use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit, Visited};
 
 /// One map for the whole process, as the tutorial's `container` is one for its class.
 static CONTAINER: LazyLock<Arc<MemoryStore>> =
@@ -97,6 +98,7 @@ impl MemoryStore {
         &self,
         key: Key,
         lifetime: Lifetime,
+        place: IpAddr,
         name: &str,
         value: &str,
     ) -> Result<bool, Error> {
@@ -109,6 +111,7 @@ impl MemoryStore {
             values: Vec::with_capacity(1),
             octets: 0,
             lifetime,
+            place,
             began: now,
             used: now,
             told: now,
@@ -122,16 +125,18 @@ impl MemoryStore {
         Ok(true)
     }
 
-    fn touch_now(&self, key: Key) -> Option<Touched> {
+    fn visit_now(&self, key: Key, place: IpAddr, name: &str) -> Visit {
         let now = self.now();
         let mut shard = self.shard(key);
-        let entry = shard.live(key, now)?;
+        let Some(entry) = shard.live(key, now) else { return Visit::Gone };
+        entry.place = place;
         let renew = now.saturating_sub(entry.told) >= millis(entry.lifetime.renewal());
         if renew {
             entry.told = now;
         }
         let left = Duration::from_millis(entry.end().saturating_sub(now));
-        Some(Touched { renew, keep: entry.lifetime.keep(left) })
+        let value = entry.value(name).map(str::to_owned);
+        Visit::Live(Visited { value, renew, keep: entry.lifetime.keep(left) })
     }
 
     fn compare_and_set_now(
@@ -153,7 +158,7 @@ impl MemoryStore {
 
     /// The two keys may lie in two shards. Only one lock is held at a time: in between, the
     /// session is in nobody's reach but ours, under neither key.
-    fn rotate_now(&self, key: Key, new: Key) -> bool {
+    fn rotate_now(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> bool {
         let now = self.now();
         let taken = {
             let mut shard = self.shard(key);
@@ -161,6 +166,9 @@ impl MemoryStore {
         };
         let Some(mut entry) = taken else { return false };
         entry.told = now;
+        if let Some(lifetime) = lifetime {
+            (entry.lifetime, entry.began, entry.used) = (lifetime, now, now);
+        }
         let mut shard = self.shard(new);
         entry.birth = shard.births;
         shard.births += 1;
@@ -175,14 +183,15 @@ impl Store for MemoryStore {
         &'a self,
         key: Key,
         lifetime: Lifetime,
+        place: IpAddr,
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, bool> {
-        at_once(self.create_now(key, lifetime, name, value))
+        at_once(self.create_now(key, lifetime, place, name, value))
     }
 
-    fn touch(&self, key: Key) -> Answer<'_, Option<Touched>> {
-        at_once(Ok(self.touch_now(key)))
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
+        at_once(Ok(self.visit_now(key, place, name)))
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
@@ -241,8 +250,16 @@ impl Store for MemoryStore {
         at_once(Ok(lives))
     }
 
-    fn rotate(&self, key: Key, new: Key) -> Answer<'_, bool> {
-        at_once(Ok(self.rotate_now(key, new)))
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
+        at_once(Ok(self.rotate_now(key, new, lifetime)))
+    }
+
+    fn sessions_of<'a>(&'a self, _user: &'a str) -> Answer<'a, Vec<Listed>> {
+        at_once(Ok(Vec::new()))
+    }
+
+    fn counters(&self) -> Answer<'_, Counters> {
+        at_once(Ok(Counters::default()))
     }
 
     fn sweep(&self) -> Answer<'_, ()> {

@@ -34,6 +34,7 @@ pub(crate) struct Entry {
     /// What the values take of the session's room.
     pub(crate) octets: usize,
     pub(crate) lifetime: Lifetime,
+    pub(crate) place: std::net::IpAddr,
     pub(crate) began: Millis,
     /// Last of all.
     pub(crate) used: Millis,

@@ -3,12 +3,16 @@
 //!
 //! - An operation is atomic: it happens as a whole or not at all, and two that come at once
 //!   happen one after the other.
-//! - Each means one session, by its key. `None` says that there is no live session of that name:
-//!   it never was, it ended, or its time is up. The operation has then done nothing.
+//! - Each means one session, by its key. `None` says that there is no live session of that key:
+//!   it never was, it ended, it moved to another key, or its time is up. The operation has then
+//!   done nothing.
 //! - A session that ended stays ended. Its key is never live again.
 //! - A session's time is up when nobody used it for its idle limit, or when its absolute limit
 //!   is over, however busily it is used. Any operation on a live session is use.
+//! - [`Error::Unavailable`] says that the store does not know whether it was done; any other
+//!   error, that it was not.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,6 +22,13 @@ use crate::session::id::Key;
 /// The name under which a session remembers who is logged in. A session that has it is somebody's;
 /// one without is anonymous, and is the first to go when a store is full.
 pub const USERNAME: &str = "username";
+
+/// The name under which a session may remember what it is used with, for its user to know it by.
+pub const DEVICE: &str = "device";
+
+/// For how long a store remembers where a session has moved. Requests that were sent with the
+/// old id before its client was told the new one are known by it.
+pub const MOVED: Duration = Duration::from_secs(60);
 
 /// An answer that may come over a network.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -52,34 +63,86 @@ impl Lifetime {
     }
 }
 
-/// What [`Store::touch`] has to say of a live session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Touched {
+/// What a request finds where it claims that its session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// A live session.
+    Live(Visited),
+    /// None any more: it moved to another key, less than [`MOVED`] ago.
+    Moved,
+    /// None.
+    Gone,
+}
+
+/// What [`Store::visit`] has to say of a live session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// The value of the name that was asked for.
+    pub value: Option<String>,
     /// The client should be told its id again: the last time is a while ago. Of several who
-    /// touch at once, one is asked to do it.
+    /// visit at once, one is asked to do it.
     pub renew: bool,
     /// How long the client is to keep it.
     pub keep: Duration,
 }
 
+/// A session as its user sees it in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key. Whoever sees it can do nothing with it: it is not the id.
+    pub key: Key,
+    /// How long ago it began.
+    pub age: Duration,
+    /// How long ago it was last used.
+    pub unused: Duration,
+    /// From where it was last visited.
+    pub place: IpAddr,
+    /// What it has as its [`DEVICE`].
+    pub device: Option<String>,
+}
+
+/// What has happened in a store since it was made. At any moment at which nothing is under way,
+/// `live` is `created` less `ended`, `expired` and `evicted`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sessions that there are, with those whose time is up and that were not swept yet.
+    pub live: u64,
+    /// Sessions that began.
+    pub created: u64,
+    /// Sessions that somebody ended.
+    pub ended: u64,
+    /// Sessions whose time was up.
+    pub expired: u64,
+    /// Sessions that had to go because the store was full.
+    pub evicted: u64,
+    /// Sessions that were moved to another key.
+    pub rotated: u64,
+    /// Visits that found no live session.
+    pub refused: u64,
+}
+
 /// Where sessions live.
 pub trait Store: Send + Sync + 'static {
-    /// Begins a session with one value. `false` if there is one of that key: it is left alone.
+    /// Begins a session with one value, for somebody at `place`. `false` if there is one of that
+    /// key: it is left alone.
     fn create<'a>(
         &'a self,
         key: Key,
         lifetime: Lifetime,
+        place: IpAddr,
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, bool>;
 
-    /// Counts as use, and changes nothing else.
-    fn touch(&self, key: Key) -> Answer<'_, Option<Touched>>;
+    /// What a request does first with a session that it claims: counts as use from `place`, and
+    /// gives the value of a name on the way, so that to read one is one trip.
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit>;
 
     /// A value; the inner `None` if there is none of that name.
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>>;
 
-    /// Sets a value.
+    /// Sets a value. [`Error::TooLarge`] past what the store allows a session, and nothing is
+    /// changed; so for every operation that sets one.
     fn set<'a>(&'a self, key: Key, name: &'a str, value: &'a str)
     -> Answer<'a, Option<()>>;
 
@@ -102,13 +165,31 @@ pub trait Store: Send + Sync + 'static {
     /// Takes all values away. The session goes on.
     fn clear(&self, key: Key) -> Answer<'_, Option<()>>;
 
-    /// Ends a session. `false` if there was none.
+    /// Ends a session; one that moved from this key less than [`MOVED`] ago, too, wherever it is
+    /// by now. `false` if there was none.
     fn destroy(&self, key: Key) -> Answer<'_, bool>;
 
-    /// Moves a session to another key, with its values and what is left of its time, and ends
-    /// the old key. `false` if there was none; the new key is then not live either. What lived
-    /// under the new key is lost: keys are random, so that nothing does.
-    fn rotate(&self, key: Key, new: Key) -> Answer<'_, bool>;
+    /// Moves a session to another key, with its values, and ends the old key. Its time goes on;
+    /// or, where it is given another lifetime, begins anew. `false` if there was none; the new
+    /// key is then not live either. What lived under the new key is lost: keys are random, so
+    /// that nothing does.
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool>;
+
+    /// The live sessions that have this [`USERNAME`], in the order in which they came to have it,
+    /// the latest first. Looking is not use.
+    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>>;
+
+    /// The keys of those sessions but for the first so many of them: whoever ends them leaves no
+    /// more than that.
+    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
+        Box::pin(async move {
+            let listed = self.sessions_of(user).await?;
+            Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
+        })
+    }
+
+    /// What has happened so far.
+    fn counters(&self) -> Answer<'_, Counters>;
 
     /// Lets go of what has expired. A server calls it every second or so; nothing may depend
     /// on it, for an expired session is gone whether it was swept or not.

@@ -15,8 +15,8 @@ use crate::http::request::Request;
 use crate::http::response::{Body, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
-use crate::session::Session;
 use crate::session::id::Id;
+use crate::session::{Rules, Session};
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
@@ -143,8 +143,13 @@ impl Exchange {
         let name = self.cookie_name(&self.shared.settings.session_cookie);
         let claims = self.cookie_values(&name);
         let claims = claims.iter().filter_map(|value| Id::parse(value));
-        let lifetime = self.shared.settings.session_lifetime;
-        let session = Session::new(Arc::clone(&self.shared.store), lifetime, claims);
+        let settings = &self.shared.settings;
+        let rules = Rules {
+            lifetime: settings.session_lifetime,
+            sessions_a_user: settings.sessions_a_user,
+        };
+        let store = Arc::clone(&self.shared.store);
+        let session = Session::new(store, rules, self.remote_ip, claims);
         self.session = Some(session.clone());
         session
     }

@@ -73,6 +73,9 @@ pub struct Settings {
     pub session_cookie: String,
     /// How long sessions live. Default: 5 minutes idle, 8 hours in all.
     pub session_lifetime: Lifetime,
+    /// Sessions that one user may have at once; whoever logs in once more ends the one of them
+    /// that logged in first. Default: 100.
+    pub sessions_a_user: usize,
     /// Where sessions live. Default: none, which is this process's own static map.
     pub session_store: Option<Arc<dyn Store>>,
     /// Arguments in a query, and in a form. Past it: 400. Default: 1,000.
@@ -115,6 +118,7 @@ impl Default for Settings {
             default_headers: &[],
             session_cookie: String::from("session_id"),
             session_lifetime: Lifetime::default(),
+            sessions_a_user: 100,
             session_store: None,
             max_arguments: 1000,
             limits: Limits::default(),

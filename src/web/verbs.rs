@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::escape;
 use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
+use crate::session::USERNAME;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
 use crate::web::multipart::HttpFile;
@@ -140,7 +141,7 @@ impl Exchange {
     /// a cookie to know it by.
     pub async fn xsrf_token(&mut self) -> Result<String> {
         let shared = self.shared.clone();
-        if let Some(key) = self.session().store_key().await? {
+        if let Some(key) = self.session().form_key().await? {
             return Ok(shared.secret.issue(Bearer::Session(key)));
         }
         let name = self.cookie_name(XSRF);
@@ -185,12 +186,15 @@ impl Exchange {
         };
         let name = self.cookie_name(XSRF);
         let secret = &self.shared.clone().secret;
-        let accepted = match self.session().store_key().await? {
-            Some(key) => secret.accepts(&text, Bearer::Session(key)),
-            None => self.cookie_values(&name).iter().any(|mark| {
-                secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))
-            }),
+        let session = self.session();
+        let is_anonymous = !session.contains(USERNAME).await?;
+        let is_sessions = |key| secret.accepts(&text, Bearer::Session(key));
+        let is_visitors = |mark: &String| {
+            secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))
         };
+        // A form that was fetched before an anonymous session began is as good as it was then.
+        let accepted = session.form_key().await?.is_some_and(is_sessions)
+            || (is_anonymous && self.cookie_values(&name).iter().any(is_visitors));
         if !accepted {
             let sentence =
                 "This form is out of date. Load its page again, and send it from there.";

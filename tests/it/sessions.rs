@@ -1,8 +1,10 @@
 //! Sessions as handlers and browsers meet them, over real sockets.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dustdevil::session::Rules;
 use dustdevil::session::id::Id;
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
@@ -11,6 +13,8 @@ use dustdevil::{
 use tokio::time::advance;
 
 use crate::support::{FarStore, Running, Visitor, project, serve, store, turns};
+
+const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Does to its session what the path says.
 struct DoHandler {
@@ -340,7 +344,7 @@ async fn twenty_parallel_updates_of_one_counter_all_count() {
 
 /// Two requests of one client, held at the point where both have found their session.
 async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
-    let first = Session::new(store.clone(), Lifetime::default(), std::iter::empty());
+    let first = Session::new(store.clone(), Rules::default(), PLACE, std::iter::empty());
     first.set("username", "admin").await.unwrap();
     let dustdevil::session::Announcement::Issue { id, .. } =
         first.announcement().await.unwrap()
@@ -348,7 +352,7 @@ async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
         panic!("a new session is announced")
     };
     let again =
-        || Session::new(store.clone(), Lifetime::default(), [id.clone()].into_iter());
+        || Session::new(store.clone(), Rules::default(), PLACE, [id.clone()].into_iter());
     let (one, other) = (again(), again());
     assert!(one.contains("username").await.unwrap());
     assert!(other.contains("username").await.unwrap());
@@ -406,7 +410,7 @@ async fn a_response_that_is_late_does_not_give_the_cookie_out_again() {
 async fn two_first_writes_in_one_request_begin_one_session() {
     let store = store();
     let far = Arc::new(FarStore(store.clone()));
-    let session = Session::new(far, Lifetime::default(), std::iter::empty());
+    let session = Session::new(far, Rules::default(), PLACE, std::iter::empty());
     let clone = session.clone();
     let (one, other) = tokio::join!(session.set("a", 1), clone.set("b", 2));
     one.unwrap();
@@ -460,7 +464,7 @@ async fn render_looks_in_the_values_first_and_in_the_session_after_them() {
 /// A session on a store that is far away, with a user in it.
 async fn far_session(store: &Arc<MemoryStore>) -> Session {
     let far = Arc::new(FarStore(store.clone()));
-    let session = Session::new(far, Lifetime::default(), std::iter::empty());
+    let session = Session::new(far, Rules::default(), PLACE, std::iter::empty());
     session.set("username", "admin").await.unwrap();
     session
 }

@@ -1,12 +1,14 @@
 //! What every store promises (`src/session/store.rs`), and what the memory store promises besides.
 //! The contract is tested through the `Store` trait alone, so that it can be held against any.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dustdevil::session::error::Error;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::memory;
+use dustdevil::session::store::Visit;
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::advance;
 
@@ -15,6 +17,8 @@ use crate::support::store;
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
 
+const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 fn key() -> Key {
     Id::generate().key()
 }
@@ -22,7 +26,7 @@ fn key() -> Key {
 /// A session with `name` = `value`.
 async fn begun(store: &dyn Store, name: &str, value: &str) -> Key {
     let key = key();
-    assert!(store.create(key, LIFETIME, name, value).await.unwrap());
+    assert!(store.create(key, LIFETIME, PLACE, name, value).await.unwrap());
     key
 }
 
@@ -31,7 +35,7 @@ async fn get(store: &dyn Store, key: Key, name: &str) -> Option<String> {
 }
 
 async fn lives(store: &dyn Store, key: Key) -> bool {
-    store.touch(key).await.unwrap().is_some()
+    matches!(store.visit(key, PLACE, "a").await.unwrap(), Visit::Live(_))
 }
 
 #[tokio::test]
@@ -56,7 +60,7 @@ async fn a_session_keeps_values_by_name() {
 async fn a_key_that_is_taken_is_left_alone() {
     let store = store();
     let key = begun(&*store, "a", "mine").await;
-    assert!(!store.create(key, LIFETIME, "a", "yours").await.unwrap());
+    assert!(!store.create(key, LIFETIME, PLACE, "a", "yours").await.unwrap());
     assert_eq!(get(&*store, key, "a").await.as_deref(), Some("mine"));
 }
 
@@ -82,7 +86,7 @@ async fn assert_dead(store: &dyn Store, key: Key) {
     assert_eq!(store.clear(key).await.unwrap(), None);
     assert!(!store.destroy(key).await.unwrap());
     let new = self::key();
-    assert!(!store.rotate(key, new).await.unwrap());
+    assert!(!store.rotate(key, new, None).await.unwrap());
     assert!(!lives(store, new).await);
     assert!(!lives(store, key).await);
 }
@@ -105,7 +109,7 @@ async fn a_session_that_never_was_accepts_nothing() {
 async fn a_rotated_session_lives_on_under_its_new_key_alone() {
     let store = store();
     let (old, new) = (begun(&*store, "a", "1").await, key());
-    assert!(store.rotate(old, new).await.unwrap());
+    assert!(store.rotate(old, new, None).await.unwrap());
     assert_eq!(get(&*store, new, "a").await.as_deref(), Some("1"));
     assert_dead(&*store, old).await;
     assert_eq!(store.len(), 1);
@@ -134,7 +138,7 @@ async fn a_session_ends_at_its_absolute_limit_however_busily_it_is_used() {
         assert!(lives(&*store, key).await);
     }
     let new = self::key();
-    assert!(store.rotate(key, new).await.unwrap(), "which rotation does not move");
+    assert!(store.rotate(key, new, None).await.unwrap(), "which rotation does not move");
     key = new;
     advance(Duration::from_secs(60)).await;
     assert_dead(&*store, key).await;
@@ -144,7 +148,10 @@ async fn a_session_ends_at_its_absolute_limit_however_busily_it_is_used() {
 async fn the_client_is_told_again_only_when_worth_it_and_by_one_of_many() {
     let store = store();
     let key = begun(&*store, "a", "1").await;
-    let touch = async || store.touch(key).await.unwrap().unwrap();
+    let touch = async || match store.visit(key, PLACE, "a").await.unwrap() {
+        Visit::Live(visited) => visited,
+        other => panic!("{other:?}"),
+    };
     assert!(!touch().await.renew);
     advance(Duration::from_secs(29)).await;
     assert!(!touch().await.renew);
@@ -218,7 +225,7 @@ async fn a_session_is_bounded_in_octets() {
     );
     assert_eq!(store.set(key, "a", "1").await, Ok(Some(())));
     assert_eq!(store.set(key, "b", "1234567").await, Ok(Some(())));
-    let create = store.create(self::key(), LIFETIME, "a", &"1".repeat(42)).await;
+    let create = store.create(self::key(), LIFETIME, PLACE, "a", &"1".repeat(42)).await;
     assert_eq!(create, Err(Error::TooLarge { limit: 74 }));
     assert_eq!(store.len(), 1);
 }
@@ -286,7 +293,7 @@ async fn a_dead_key_stays_dead_under_every_operation_at_once() {
             tasks.push(tokio::spawn(async move {
                 match number {
                     0 => drop(store.destroy(old).await.unwrap()),
-                    1 => drop(store.rotate(old, key()).await.unwrap()),
+                    1 => drop(store.rotate(old, key(), None).await.unwrap()),
                     2 => drop(store.remove(old, "a").await.unwrap()),
                     3 => store.sweep().await.unwrap(),
                     _ => drop(store.set(old, "a", "1").await.unwrap()),

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
 use dustdevil::session::id::Key;
-use dustdevil::session::store::{Answer, Touched};
+use dustdevil::session::store::{Answer, Counters, Listed, Visit};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
 };
@@ -56,14 +56,15 @@ impl Store for FarStore {
         &'a self,
         key: Key,
         lifetime: Lifetime,
+        place: IpAddr,
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, bool> {
-        far(2, move || self.0.create(key, lifetime, name, value))
+        far(2, move || self.0.create(key, lifetime, place, name, value))
     }
 
-    fn touch(&self, key: Key) -> Answer<'_, Option<Touched>> {
-        far(2, move || self.0.touch(key))
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
+        far(2, move || self.0.visit(key, place, name))
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
@@ -106,8 +107,16 @@ impl Store for FarStore {
     }
 
     /// Its answer takes longest, so that others come to know of it before it does.
-    fn rotate(&self, key: Key, new: Key) -> Answer<'_, bool> {
-        far(20, move || self.0.rotate(key, new))
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
+        far(20, move || self.0.rotate(key, new, lifetime))
+    }
+
+    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+        far(2, move || self.0.sessions_of(user))
+    }
+
+    fn counters(&self) -> Answer<'_, Counters> {
+        far(2, move || self.0.counters())
     }
 }
 

@@ -1,0 +1,252 @@
+//! The session that a handler holds, and how one request finds it, begins it, moves it and loses
+//! it.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::{info, warn};
+
+use crate::session::error::Error;
+use crate::session::id::{Id, Key};
+use crate::session::standing::{Announcement, News, Standing, State};
+use crate::session::store::{Answer, Lifetime, Store, USERNAME, Visit};
+
+type Result<T = ()> = std::result::Result<T, Error>;
+
+/// What the sessions of an application are subject to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How long they live.
+    pub lifetime: Lifetime,
+    /// Sessions that one user may have at once; whoever logs in once more ends the one of them
+    /// that logged in first. Default: 100.
+    pub sessions_a_user: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { lifetime: Lifetime::default(), sessions_a_user: 100 }
+    }
+}
+
+/// One visitor's session, as one request sees it.
+///
+/// Where there is none, reading finds nothing, and the first write begins one: until then there
+/// is no id and no entry. Where it ended while the request was under way, because another one
+/// logged out, reading finds nothing too, and writing does nothing; it is no error.
+///
+/// Clones are the same session.
+#[derive(Clone)]
+pub struct Session {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) rules: Rules,
+    /// Where the client is.
+    place: IpAddr,
+    /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
+    /// So two clones in two branches of a `join!` begin one session and not two.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+impl Session {
+    /// The session of a client at `place` that claims one of these ids. An id is believed if the
+    /// store knows it, and is nothing otherwise: never is one adopted that was not issued here.
+    /// The store is not asked before the session is.
+    pub fn new(
+        store: Arc<dyn Store>,
+        rules: Rules,
+        place: IpAddr,
+        claims: impl Iterator<Item = Id>,
+    ) -> Session {
+        let state = Mutex::new(State::new(claims));
+        let gate = tokio::sync::Mutex::new(());
+        Session { store, inner: Arc::new(Inner { rules, place, gate, state }) }
+    }
+
+    /// Whether anything was asked of the session: an answer may then depend on it.
+    pub fn was_used(&self) -> bool {
+        self.state().used
+    }
+
+    /// What the client has to be told, looked up at the last moment: an id that has died in the
+    /// meantime is not given out again.
+    pub async fn announcement(&self) -> Result<Announcement> {
+        let (standing, news) = {
+            let state = self.state();
+            (state.standing.clone(), state.news)
+        };
+        match (standing, news) {
+            (Standing::Live(id), News::Issue) => {
+                Ok(match self.store.visit(id.key(), self.inner.place, USERNAME).await? {
+                    Visit::Live(visited) => Announcement::Issue { id, keep: visited.keep },
+                    Visit::Moved | Visit::Gone => Announcement::Nothing,
+                })
+            }
+            (_, News::Withdraw) => Ok(Announcement::Withdraw),
+            _ => Ok(Announcement::Nothing),
+        }
+    }
+
+    /// The key that forms were made for: the session's, or the one that it had until a moment ago.
+    pub(crate) async fn form_key(&self) -> Result<Option<Key>> {
+        self.settle(USERNAME).await?;
+        Ok(self.state().standing.id().map(Id::key))
+    }
+
+    /// Finds out which of the claimed ids is that of a live session, if nobody has; the first
+    /// visit to the store brings the value of a name with it, which is given then.
+    pub(super) async fn settle(&self, name: &str) -> Result<Option<Option<String>>> {
+        self.state().used = true;
+        if !matches!(self.state().standing, Standing::Claimed(_)) {
+            return Ok(None);
+        }
+        let _gate = self.inner.gate.lock().await;
+        // Whoever came first through the gate may have found out already.
+        let Standing::Claimed(claims) = self.state().standing.clone() else {
+            return Ok(None);
+        };
+        let (mut live, mut moved) = (Vec::new(), None);
+        for id in claims {
+            match self.store.visit(id.key(), self.inner.place, name).await? {
+                Visit::Live(visited) => live.push((id, visited)),
+                Visit::Moved => moved = Some(id),
+                Visit::Gone => self.report(&id.key(), "is claimed, and is none"),
+            }
+        }
+        let mut state = self.state();
+        let only = (live.len() < 2).then(|| live.pop()).flatten();
+        if let Some((id, visited)) = only {
+            let news = if visited.renew { News::Issue } else { News::Nothing };
+            state.turn(Standing::Live(id), news);
+            return Ok(Some(visited.value));
+        }
+        if !live.is_empty() {
+            // A browser has one. The other was planted, by a neighboring domain or on the way,
+            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
+            warn_of_two(&live[0].0.key(), &live[1].0.key(), self.inner.place);
+        }
+        state.turn(moved.map_or(Standing::Anonymous, Standing::Ended), News::Nothing);
+        Ok(None)
+    }
+
+    /// Begins a session with its first value, if there is none and none has ended; `true` if it
+    /// did.
+    pub(super) async fn begin(
+        &self,
+        lifetime: Lifetime,
+        name: &str,
+        value: &str,
+    ) -> Result<bool> {
+        if self.store_key().await?.is_some() {
+            return Ok(false);
+        }
+        let _gate = self.inner.gate.lock().await;
+        if !matches!(self.state().standing, Standing::Anonymous) {
+            return Ok(false);
+        }
+        self.begin_anew(lifetime, name, value).await?;
+        Ok(true)
+    }
+
+    /// Begins a session. Whoever calls this holds the gate.
+    pub(super) async fn begin_anew(
+        &self,
+        lifetime: Lifetime,
+        name: &str,
+        value: &str,
+    ) -> Result {
+        loop {
+            let (id, place) = (Id::generate(), self.inner.place);
+            // That the id is taken will not happen in the life of this universe; but if it
+            // did, somebody would be given another's session.
+            if self.store.create(id.key(), lifetime, place, name, value).await? {
+                self.report(&id.key(), "begins");
+                self.state().turn(Standing::Live(id), News::Issue);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Moves the session to a new id, and perhaps gives it another lifetime; `false` if there is
+    /// none any more. Whoever calls this holds the gate.
+    pub(super) async fn rotate_for(&self, lifetime: Option<Lifetime>) -> Result<bool> {
+        let Standing::Live(old) = self.state().standing.clone() else { return Ok(false) };
+        let id = Id::generate();
+        if !self.store.rotate(old.key(), id.key(), lifetime).await? {
+            self.state().turn(Standing::Ended(old), News::Nothing);
+            return Ok(false);
+        }
+        self.report(&old.key(), format_args!("goes on as {}", id.key().fingerprint()));
+        self.state().turn(Standing::Live(id), News::Issue);
+        Ok(true)
+    }
+
+    /// The key of the session, if it is known to be live.
+    pub(super) fn live_key(&self) -> Option<Key> {
+        match &self.state().standing {
+            Standing::Live(id) => Some(id.key()),
+            _ => None,
+        }
+    }
+
+    /// Asks the store, if there is a session. Where it says that there is none of this key any
+    /// more, it may have been this very request that moved it, in another branch of a `join!`;
+    /// then it is asked again, with the key that it moved to.
+    pub(super) async fn ask<'a, T>(
+        &'a self,
+        question: impl Fn(Key) -> Answer<'a, Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut key = self.store_key().await?;
+        while let Some(asked) = key {
+            let answer = question(asked).await?;
+            if answer.is_some() {
+                return Ok(answer);
+            }
+            let _gate = self.inner.gate.lock().await;
+            key = self.live_key();
+            if key == Some(asked) {
+                let mut state = self.state();
+                if let Standing::Live(id) = state.standing.clone() {
+                    state.turn(Standing::Ended(id), News::Nothing);
+                }
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A line of the security log. It names a session by its fingerprint, which opens nothing.
+    pub(super) fn report(&self, key: &Key, what: impl Display) {
+        let (fingerprint, place) = (key.fingerprint(), self.inner.place);
+        info!(target: "dustdevil::security", "session {fingerprint} {what} ({place})");
+    }
+
+    /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.state().standing {
+            Standing::Claimed(_) => "Session(claimed)",
+            Standing::Anonymous => "Session(none)",
+            Standing::Live(_) => "Session(live)",
+            Standing::Ended(_) => "Session(ended)",
+        })
+    }
+}
+
+fn warn_of_two(one: &Key, other: &Key, place: IpAddr) {
+    let (one, other) = (one.fingerprint(), other.fingerprint());
+    warn!(
+        target: "dustdevil::security",
+        "sessions {one} and {other} are claimed in one request, and neither is believed ({place})"
+    );
+}

@@ -1,0 +1,110 @@
+//! Whose a session is, and the sessions that somebody has: on a telephone, at work, and the one
+//! that was forgotten in a library.
+
+use crate::session::error::Error;
+use crate::session::id::Key;
+use crate::session::live::Session;
+use crate::session::store::{Lifetime, Listed, Store, USERNAME};
+
+type Result<T = ()> = std::result::Result<T, Error>;
+
+impl Session {
+    /// Makes the session that of a user who has just proven to be one: gives it a new id, lets its
+    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays; what
+    /// another user had does not.
+    ///
+    /// Whoever shows a password need not lose a race: where another request has ended or moved
+    /// the session in the meantime, the login begins one of its own. Past
+    /// [`sessions_a_user`](crate::session::live::Rules::sessions_a_user), the user's oldest session
+    /// ends.
+    pub async fn log_in(&self, username: &str) -> Result {
+        self.log_in_for(username, self.inner.rules.lifetime).await
+    }
+
+    /// The same, for another lifetime than all sessions have: "remember me".
+    pub async fn log_in_for(&self, username: &str, lifetime: Lifetime) -> Result {
+        let user = self.get(USERNAME).await?;
+        if user.is_some_and(|user| user != username) {
+            self.destroy().await?;
+        }
+        {
+            let _gate = self.inner.gate.lock().await;
+            if !self.hand_over(username, lifetime).await? {
+                self.begin_anew(lifetime, USERNAME, username).await?;
+            }
+        }
+        if let Some(key) = self.live_key() {
+            self.report(&key, format_args!("is {username:?}'s"));
+        }
+        self.keep_to_limit(username).await
+    }
+
+    /// Moves the session to a new id, and makes it the user's; `false` if there is none any more.
+    async fn hand_over(&self, username: &str, lifetime: Lifetime) -> Result<bool> {
+        if !self.rotate_for(Some(lifetime)).await? {
+            return Ok(false);
+        }
+        match self.live_key() {
+            Some(key) => Ok(self.store.set(key, USERNAME, username).await?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// The sessions of whoever is logged in here, the latest login first. None, if nobody is.
+    pub async fn sessions(&self) -> Result<Vec<Listed>> {
+        match self.get(USERNAME).await? {
+            Some(user) => self.store.sessions_of(&user).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends one of the [`sessions`](Session::sessions) of whoever is logged in here. `false` if
+    /// there is none of that key among them: nobody ends what is not theirs.
+    pub async fn end(&self, key: Key) -> Result<bool> {
+        if !self.sessions().await?.iter().any(|listed| listed.key == key) {
+            return Ok(false);
+        }
+        if self.live_key() == Some(key) {
+            self.destroy().await?;
+            return Ok(true);
+        }
+        let ended = self.store.destroy(key).await?;
+        self.report(&key, "was ended from another");
+        Ok(ended)
+    }
+
+    /// Ends all [`sessions`](Session::sessions) of whoever is logged in here but this one; gives
+    /// how many. To be done when a password was changed.
+    pub async fn end_others(&self) -> Result<usize> {
+        let mut ended = 0;
+        for listed in self.sessions().await? {
+            if self.live_key() != Some(listed.key) && self.store.destroy(listed.key).await?
+            {
+                self.report(&listed.key, "was ended from another");
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends what the user has too much of.
+    pub(super) async fn keep_to_limit(&self, user: &str) -> Result {
+        let most = self.inner.rules.sessions_a_user.max(1);
+        for key in self.store.sessions_beyond(user, most).await? {
+            if self.store.destroy(key).await? {
+                self.report(&key, "was one too many");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ends all sessions of a user; gives how many. All that were the user's when it was asked have
+/// ended then, whatever id they have by now.
+pub async fn end_all(store: &dyn Store, user: &str) -> Result<usize> {
+    let mut ended = 0;
+    for listed in store.sessions_of(user).await? {
+        ended += usize::from(store.destroy(listed.key).await?);
+    }
+    Ok(ended)
+}

@@ -1,0 +1,81 @@
+//! What one request knows of its session, and has to tell its client at the end.
+
+use std::time::Duration;
+
+use crate::session::id::Id;
+
+/// Ids that one request may claim. A browser sends one; a neighboring domain that plays tricks
+/// may plant many in front of it, and is not to hide it.
+const MOST_CLAIMS: usize = 64;
+
+pub(super) struct State {
+    pub(super) standing: Standing,
+    /// Whether anything was asked of the session.
+    pub(super) used: bool,
+    pub(super) news: News,
+}
+
+/// What is known of the session.
+#[derive(Clone)]
+pub(super) enum Standing {
+    /// The client says that it has one of these; nobody has looked yet.
+    Claimed(Vec<Id>),
+    /// There is none. The first write begins one.
+    Anonymous,
+    /// It was there when it was last looked at.
+    Live(Id),
+    /// It ended, or went on under another id, while it was held or shortly before. It stays so.
+    Ended(Id),
+}
+
+/// What the client has to be told at the end of the request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// What it knows still holds.
+    Nothing,
+    /// The id that its session has now.
+    Issue,
+    /// To forget its id.
+    Withdraw,
+}
+
+/// The news for the client, with the id where there is one to tell.
+#[derive(Debug)]
+pub enum Announcement {
+    /// What it knows still holds.
+    Nothing,
+    /// Its id, and how long to keep it.
+    Issue {
+        /// The id.
+        id: Id,
+        /// Until it is of no use any more, even if it is used no more.
+        keep: Duration,
+    },
+    /// To forget its id.
+    Withdraw,
+}
+
+impl State {
+    pub(super) fn new(claims: impl Iterator<Item = Id>) -> State {
+        let claims: Vec<Id> = claims.take(MOST_CLAIMS).collect();
+        let standing = match claims.is_empty() {
+            true => Standing::Anonymous,
+            false => Standing::Claimed(claims),
+        };
+        State { standing, used: false, news: News::Nothing }
+    }
+
+    pub(super) fn turn(&mut self, standing: Standing, news: News) {
+        (self.standing, self.news) = (standing, news);
+    }
+}
+
+impl Standing {
+    /// The id that the session has, or had until a moment ago.
+    pub(super) fn id(&self) -> Option<&Id> {
+        match self {
+            Standing::Live(id) | Standing::Ended(id) => Some(id),
+            Standing::Claimed(_) | Standing::Anonymous => None,
+        }
+    }
+}
