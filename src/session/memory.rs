@@ -1,21 +1,34 @@
 //! The static map: sessions in the memory of this process, and gone with it.
 //!
-//! It is bounded, in sessions and in octets a session. It is cut into shards, each behind a lock
-//! of its own, so that requests seldom wait for each other. Beside its map, each shard keeps two
-//! lists in order: by when a session's time may be up, and by which is to go first when there is
-//! no room. So no operation ever looks through all sessions.
+//! It is bounded, in sessions and in octets. It is cut into shards, each behind a lock of its
+//! own, so that requests seldom wait for each other. No operation ever looks through all
+//! sessions. In reading order: the clock; a lock; slots, and lists through them (`slab`); the
+//! values of a session; the calendar by which sessions expire; whose they are (`users`); where
+//! they have moved; and the shard, which holds all of it together.
+
+mod calendar;
+mod clock;
+mod entry;
+mod lock;
+mod moved;
+mod shard;
+mod slab;
+mod users;
+mod values;
 
 use std::future::ready;
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::sync::{Arc, LazyLock, MutexGuard};
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::shard::{Entry, Millis, Shard, millis};
-use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit, Visited};
+use crate::session::memory::clock::Clock;
+use crate::session::memory::entry::Entry;
+use crate::session::memory::lock::Lock;
+use crate::session::memory::shard::{Room, Shard};
+use crate::session::memory::users::Users;
+use crate::session::memory::values::Values;
+use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
 
 /// One map for the whole process, as the tutorial's `container` is one for its class.
 static CONTAINER: LazyLock<Arc<MemoryStore>> =
@@ -30,9 +43,13 @@ pub fn container() -> Arc<MemoryStore> {
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
     /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the oldest. From 4,096 on the limit is kept shard by shard: a session may end a little
-    /// before it, and is the oldest of its shard. Default: 100,000.
+    /// the one that has been so for longest. From 4,096 on, this and the next limit are kept
+    /// shard by shard: a session may end a little before them, and is the oldest of its shard.
+    /// Default: 100,000.
     pub sessions: usize,
+    /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
+    /// likewise. Default: 256 MiB.
+    pub octets: usize,
     /// Octets of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
     pub session_octets: usize,
@@ -40,49 +57,49 @@ pub struct MemoryLimits {
 
 impl Default for MemoryLimits {
     fn default() -> MemoryLimits {
-        MemoryLimits { sessions: 100_000, session_octets: 16 * 1024 }
+        MemoryLimits {
+            sessions: 100_000,
+            octets: 256 * 1024 * 1024,
+            session_octets: 16 * 1024,
+        }
     }
 }
 
 /// Sessions in memory.
 pub struct MemoryStore {
-    shards: Box<[Mutex<Shard>]>,
-    limits: MemoryLimits,
-    sessions_a_shard: usize,
-    /// Times are counted in milliseconds from here, on a clock that nobody can set back.
-    epoch: Instant,
+    shards: Box<[Lock<Shard>]>,
+    users: Arc<Users>,
+    clock: Clock,
 }
 
 /// Shards of a store that is large enough for them to fill evenly.
 const SHARDS: usize = 64;
 
-/// A store smaller than this has one shard, and so keeps to its limit exactly.
+/// A store smaller than this has one shard, and so keeps to its limits exactly.
 const LARGE: usize = 64 * SHARDS;
 
 impl MemoryStore {
     /// An empty store.
     pub fn new(limits: MemoryLimits) -> MemoryStore {
         let count = if limits.sessions < LARGE { 1 } else { SHARDS };
-        MemoryStore {
-            shards: (0..count).map(|_| Mutex::default()).collect(),
-            limits,
-            sessions_a_shard: (limits.sessions / count).max(1),
-            epoch: Instant::now(),
-        }
+        let room = Room {
+            sessions: (limits.sessions / count).max(1),
+            octets: limits.octets / count,
+            session_octets: limits.session_octets,
+        };
+        let users = Arc::new(Users::new(count));
+        let shard = |_| Lock::new(Shard::new(room, Arc::clone(&users)));
+        MemoryStore { shards: (0..count).map(shard).collect(), users, clock: Clock::new() }
     }
 
     /// How many sessions there are, those included whose time is up and that were not swept yet.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn now(&self) -> Millis {
-        millis(Instant::now().saturating_duration_since(self.epoch))
     }
 
     fn index(&self, key: Key) -> usize {
@@ -91,90 +108,63 @@ impl MemoryStore {
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.index(key)])
+        self.shards[self.index(key)].lock()
     }
 
-    fn create_now(
+    /// The two shards of two keys; only the first, if both are in one. Everybody locks the one
+    /// that comes first in the row first, so that no two wait for each other.
+    fn two_shards(
         &self,
-        key: Key,
-        lifetime: Lifetime,
-        place: IpAddr,
-        name: &str,
-        value: &str,
-    ) -> Result<bool, Error> {
-        let now = self.now();
-        let mut shard = self.shard(key);
-        if shard.live(key, now).is_some() {
-            return Ok(false);
+        one: Key,
+        other: Key,
+    ) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
+        let (first, second) = (self.index(one), self.index(other));
+        if first == second {
+            return (self.shard(one), None);
         }
-        let mut entry = Entry {
-            values: Vec::with_capacity(1),
-            octets: 0,
-            lifetime,
-            place,
-            began: now,
-            used: now,
-            told: now,
-            look_at: 0,
-            birth: shard.births,
-        };
-        entry.set(name, value, self.limits.session_octets)?;
-        shard.births += 1;
-        shard.make_room(self.sessions_a_shard);
-        shard.put(key, entry);
-        Ok(true)
-    }
-
-    fn visit_now(&self, key: Key, place: IpAddr, name: &str) -> Visit {
-        let now = self.now();
-        let mut shard = self.shard(key);
-        let Some(entry) = shard.live(key, now) else { return Visit::Gone };
-        entry.place = place;
-        let renew = now.saturating_sub(entry.told) >= millis(entry.lifetime.renewal());
-        if renew {
-            entry.told = now;
+        if first < second {
+            let one = self.shard(one);
+            (one, Some(self.shard(other)))
+        } else {
+            let other = self.shard(other);
+            (self.shard(one), Some(other))
         }
-        let left = Duration::from_millis(entry.end().saturating_sub(now));
-        let value = entry.value(name).map(str::to_owned);
-        Visit::Live(Visited { value, renew, keep: entry.lifetime.keep(left) })
     }
 
-    fn compare_and_set_now(
-        &self,
-        key: Key,
-        name: &str,
-        expected: Option<&str>,
-        value: &str,
-    ) -> Result<Option<bool>, Error> {
-        let limit = self.limits.session_octets;
-        let swapped = self.shard(key).change(key, self.now(), |entry| {
-            if entry.value(name) != expected {
-                return Ok(false);
-            }
-            entry.set(name, value, limit).map(|()| true)
-        });
-        swapped.transpose()
-    }
-
-    /// The two keys may lie in two shards. Only one lock is held at a time: in between, the
-    /// session is in nobody's reach but ours, under neither key.
-    fn rotate_now(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> bool {
-        let now = self.now();
-        let taken = {
+    fn destroy_now(&self, mut key: Key) -> bool {
+        loop {
             let mut shard = self.shard(key);
-            shard.live(key, now).is_some().then(|| shard.take(key)).flatten()
-        };
-        let Some(mut entry) = taken else { return false };
-        entry.told = now;
-        if let Some(lifetime) = lifetime {
-            (entry.lifetime, entry.began, entry.used) = (lifetime, now, now);
+            let now = self.clock.now();
+            if shard.end(key, now) {
+                return true;
+            }
+            match shard.whereto(key, now) {
+                Some(next) => key = next,
+                None => return false,
+            }
         }
-        let mut shard = self.shard(new);
-        entry.birth = shard.births;
-        shard.births += 1;
-        shard.make_room(self.sessions_a_shard);
-        shard.put(new, entry);
+    }
+
+    fn rotate_now(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> bool {
+        let (mut old_shard, mut new_shard) = self.two_shards(key, new);
+        let Some(entry) = old_shard.leave(key, new, lifetime, self.clock.now()) else {
+            return false;
+        };
+        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry);
         true
+    }
+
+    /// A session of a user, by the key that it had when it was looked for, or by the one that it
+    /// has moved to since.
+    fn listed(&self, mut key: Key, user: &str) -> Option<Listed> {
+        loop {
+            let mut shard = self.shard(key);
+            let now = self.clock.now();
+            if let Some(listed) = shard.listed(key, user, now) {
+                return Some(listed);
+            }
+            key = shard.whereto(key, now)?;
+        }
     }
 }
 
@@ -187,17 +177,18 @@ impl Store for MemoryStore {
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, bool> {
-        at_once(self.create_now(key, lifetime, place, name, value))
+        let mut shard = self.shard(key);
+        let now = self.clock.now();
+        at_once(shard.create(Entry::new(key, lifetime, place, now), name, value, now))
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        at_once(Ok(self.visit_now(key, place, name)))
+        at_once(Ok(self.shard(key).visit(key, place, name, self.clock.now())))
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        let mut shard = self.shard(key);
-        let entry = shard.live(key, self.now());
-        at_once(Ok(entry.map(|entry| entry.value(name).map(str::to_owned))))
+        let get = |values: &Values| values.get(name).map(str::to_owned);
+        at_once(Ok(self.shard(key).read(key, self.clock.now(), get)))
     }
 
     fn set<'a>(
@@ -206,14 +197,16 @@ impl Store for MemoryStore {
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, Option<()>> {
-        let limit = self.limits.session_octets;
-        let set = |entry: &mut Entry| entry.set(name, value, limit);
-        at_once(self.shard(key).change(key, self.now(), set).transpose())
+        let set = |values: &Values| (Some(values.with(name, value)), ());
+        at_once(self.shard(key).change(key, self.clock.now(), set))
     }
 
     fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        let removed = self.shard(key).change(key, self.now(), |entry| entry.remove(name));
-        at_once(Ok(removed.map(|value| value.map(String::from))))
+        let remove = |values: &Values| match values.get(name) {
+            Some(value) => (Some(values.without(name)), Some(value.to_owned())),
+            None => (None, None),
+        };
+        at_once(self.shard(key).change(key, self.clock.now(), remove))
     }
 
     fn compare_and_set<'a>(
@@ -223,61 +216,61 @@ impl Store for MemoryStore {
         expected: Option<&'a str>,
         value: &'a str,
     ) -> Answer<'a, Option<bool>> {
-        at_once(self.compare_and_set_now(key, name, expected, value))
+        let swap = |values: &Values| match values.get(name) == expected {
+            true => (Some(values.with(name, value)), true),
+            false => (None, false),
+        };
+        at_once(self.shard(key).change(key, self.clock.now(), swap))
     }
 
     fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
-        let mut shard = self.shard(key);
-        let entry = shard.live(key, self.now());
-        let names = |entry: &mut Entry| {
-            entry.values.iter().map(|(name, _)| name.to_string()).collect()
-        };
-        at_once(Ok(entry.map(names)))
+        let names = |values: &Values| values.names().map(str::to_owned).collect();
+        at_once(Ok(self.shard(key).read(key, self.clock.now(), names)))
     }
 
     fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        let clear = |entry: &mut Entry| {
-            entry.values.clear();
-            entry.octets = 0;
-        };
-        at_once(Ok(self.shard(key).change(key, self.now(), clear)))
+        let clear = |_: &Values| (Some(Values::default()), ());
+        at_once(self.shard(key).change(key, self.clock.now(), clear))
     }
 
     fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        let mut shard = self.shard(key);
-        let lives = shard.live(key, self.now()).is_some();
-        shard.take(key);
-        at_once(Ok(lives))
+        at_once(Ok(self.destroy_now(key)))
     }
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
         at_once(Ok(self.rotate_now(key, new, lifetime)))
     }
 
-    fn sessions_of<'a>(&'a self, _user: &'a str) -> Answer<'a, Vec<Listed>> {
-        at_once(Ok(Vec::new()))
+    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+        let keys = self.users.of(user).into_iter();
+        at_once(Ok(keys.filter_map(|key| self.listed(key, user)).collect()))
+    }
+
+    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
+        if !self.users.may_exceed(user, most) {
+            return at_once(Ok(Vec::new()));
+        }
+        Box::pin(async move {
+            let listed = self.sessions_of(user).await?;
+            Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
+        })
     }
 
     fn counters(&self) -> Answer<'_, Counters> {
-        at_once(Ok(Counters::default()))
+        let shards = self.shards.iter().map(|shard| shard.lock().counters());
+        at_once(Ok(shards.fold(Counters::default(), Counters::plus)))
     }
 
     fn sweep(&self) -> Answer<'_, ()> {
         Box::pin(async {
             for shard in &self.shards {
-                while lock(shard).sweep(self.now()) {
+                while shard.lock().sweep(self.clock.now()) {
                     tokio::task::yield_now().await;
                 }
             }
             Ok(())
         })
     }
-}
-
-/// No code but ours runs under a lock, and none of it panics half way; a poisoned lock is as
-/// good as any.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn at_once<'a, T: Send + 'a>(answer: Result<T, Error>) -> Answer<'a, T> {

@@ -6,7 +6,7 @@
 //! nobody, whatever is still in flight.
 //!
 //! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]),
-//! what a store promises ([`store`]), the store that is built in (`shard`, [`memory`]), the
+//! what a store promises ([`store`]), the store that is built in ([`memory`]), the
 //! [`Session`] that a handler holds and how it is found ([`live`]), what a handler does with
 //! it ([`verbs`]), and whose it is ([`login`]).
 
@@ -15,8 +15,6 @@ pub mod error;
 pub mod id;
 
 pub mod store;
-
-mod shard;
 
 pub mod memory;
 

@@ -121,6 +121,22 @@ pub struct Counters {
     pub refused: u64,
 }
 
+impl Counters {
+    /// Of two stores, or of two parts of one, together.
+    #[must_use]
+    pub fn plus(self, other: Counters) -> Counters {
+        Counters {
+            live: self.live + other.live,
+            created: self.created + other.created,
+            ended: self.ended + other.ended,
+            expired: self.expired + other.expired,
+            evicted: self.evicted + other.evicted,
+            rotated: self.rotated + other.rotated,
+            refused: self.refused + other.refused,
+        }
+    }
+}
+
 /// Where sessions live.
 pub trait Store: Send + Sync + 'static {
     /// Begins a session with one value, for somebody at `place`. `false` if there is one of that

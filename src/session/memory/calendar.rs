@@ -1,0 +1,80 @@
+//! When each session is to be looked at next: a list for each second of the next few minutes.
+//!
+//! To enter one, to strike one out, and to find one that is due costs the same however many there
+//! are. A session that is used is not moved: when its second comes it is looked at, and entered
+//! anew if its time is not up. One that has longer than the calendar is entered on its last page.
+
+use crate::session::memory::clock::Millis;
+use crate::session::memory::slab::{List, Slab, Slot};
+
+/// Seconds in the calendar.
+const SECONDS: u64 = 512;
+
+/// The number of the lists that it is made of.
+const NUMBER: usize = 1;
+
+/// A second since the store was made.
+pub(crate) type Second = u64;
+
+pub(crate) struct Calendar {
+    pages: Box<[List<NUMBER>]>,
+    /// The first second that may have something left. Whatever is entered is so for this or
+    /// for one of the few hundred behind it, so that no page has two seconds.
+    today: Second,
+}
+
+impl Default for Calendar {
+    fn default() -> Calendar {
+        Calendar { pages: (0..SECONDS).map(|_| List::default()).collect(), today: 0 }
+    }
+}
+
+impl Calendar {
+    /// Enters what is to be looked at once `time` has passed; gives the second for which it did.
+    pub(crate) fn enter<T>(
+        &mut self,
+        slab: &mut Slab<T>,
+        slot: Slot,
+        time: Millis,
+    ) -> Second {
+        let second = (time / 1000 + 1).clamp(self.today, self.today + SECONDS - 1);
+        slab.append(self.page(second), slot);
+        second
+    }
+
+    /// Strikes out what was entered for a second.
+    pub(crate) fn strike_out<T>(&mut self, slab: &mut Slab<T>, slot: Slot, second: Second) {
+        slab.unlink(self.page(second), slot);
+    }
+
+    /// Something that is due; none if there is nothing more, or none on the page that was looked
+    /// at and turned.
+    pub(crate) fn due(&mut self, now: Millis) -> Due {
+        if self.today * 1000 > now {
+            return Due::Nothing;
+        }
+        let today = self.today;
+        match self.page(today).first() {
+            Some(slot) => Due::Look(slot),
+            None => {
+                self.today += 1;
+                Due::PageTurned
+            }
+        }
+    }
+
+    fn page(&mut self, second: Second) -> &mut List<NUMBER> {
+        // The remainder fits, for it is less than the number of pages.
+        &mut self.pages[usize::try_from(second % SECONDS).unwrap_or_default()]
+    }
+}
+
+/// What the calendar says.
+pub(crate) enum Due {
+    /// Look at this. Once it is struck out, there may be more.
+    Look(Slot),
+    /// There is nothing left for a second that is over.
+    PageTurned,
+    /// There is nothing left until now.
+    Nothing,
+}
