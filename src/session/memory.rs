@@ -4,31 +4,32 @@
 //! own, so that requests seldom wait for each other. No operation ever looks through all
 //! sessions. In reading order: the clock; a lock; slots, and lists through them (`slab`); the
 //! values of a session; the calendar by which sessions expire; whose they are (`users`); where
-//! they have moved; and the shard, which holds all of it together.
+//! they have moved; a session (`entry`); a shard, which holds all of it together; and the map,
+//! which is many of them.
 
-mod calendar;
 mod clock;
-mod entry;
+
 mod lock;
-mod moved;
-mod shard;
+
 mod slab;
-mod users;
+
 mod values;
 
-use std::future::ready;
-use std::net::IpAddr;
-use std::sync::{Arc, LazyLock, MutexGuard};
+mod calendar;
 
-use crate::session::error::Error;
-use crate::session::id::Key;
-use crate::session::memory::clock::Clock;
-use crate::session::memory::entry::Entry;
-use crate::session::memory::lock::Lock;
-use crate::session::memory::shard::{Room, Shard};
-use crate::session::memory::users::Users;
-use crate::session::memory::values::Values;
-use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
+mod users;
+
+mod moved;
+
+mod entry;
+
+mod shard;
+
+mod map;
+
+use std::sync::{Arc, LazyLock};
+
+pub use crate::session::memory::map::{MemoryLimits, MemoryStore};
 
 /// One map for the whole process, as the tutorial's `container` is one for its class.
 static CONTAINER: LazyLock<Arc<MemoryStore>> =
@@ -37,242 +38,4 @@ static CONTAINER: LazyLock<Arc<MemoryStore>> =
 /// The process's own map: where sessions live unless an application names another store.
 pub fn container() -> Arc<MemoryStore> {
     Arc::clone(&CONTAINER)
-}
-
-/// How much a [`MemoryStore`] holds.
-#[derive(Clone, Copy, Debug)]
-pub struct MemoryLimits {
-    /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the one that has been so for longest. From 4,096 on, this and the next limit are kept
-    /// shard by shard: a session may end a little before them, and is the oldest of its shard.
-    /// Default: 100,000.
-    pub sessions: usize,
-    /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
-    /// likewise. Default: 256 MiB.
-    pub octets: usize,
-    /// Octets of names and values in one session, and 32 for each value. Past it a write
-    /// fails. Default: 16 KiB.
-    pub session_octets: usize,
-}
-
-impl Default for MemoryLimits {
-    fn default() -> MemoryLimits {
-        MemoryLimits {
-            sessions: 100_000,
-            octets: 256 * 1024 * 1024,
-            session_octets: 16 * 1024,
-        }
-    }
-}
-
-/// Sessions in memory.
-pub struct MemoryStore {
-    shards: Box<[Lock<Shard>]>,
-    users: Arc<Users>,
-    clock: Clock,
-}
-
-/// Shards of a store that is large enough for them to fill evenly.
-const SHARDS: usize = 64;
-
-/// A store smaller than this has one shard, and so keeps to its limits exactly.
-const LARGE: usize = 64 * SHARDS;
-
-impl MemoryStore {
-    /// An empty store.
-    pub fn new(limits: MemoryLimits) -> MemoryStore {
-        let count = if limits.sessions < LARGE { 1 } else { SHARDS };
-        let room = Room {
-            sessions: (limits.sessions / count).max(1),
-            octets: limits.octets / count,
-            session_octets: limits.session_octets,
-        };
-        let users = Arc::new(Users::new(count));
-        let shard = |_| Lock::new(Shard::new(room, Arc::clone(&users)));
-        MemoryStore { shards: (0..count).map(shard).collect(), users, clock: Clock::new() }
-    }
-
-    /// How many sessions there are, those included whose time is up and that were not swept yet.
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn index(&self, key: Key) -> usize {
-        // The map hashes by the first octets of a key; this goes by the last.
-        usize::from(key.octets()[15]) % self.shards.len()
-    }
-
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        self.shards[self.index(key)].lock()
-    }
-
-    /// The two shards of two keys; only the first, if both are in one. Everybody locks the one
-    /// that comes first in the row first, so that no two wait for each other.
-    fn two_shards(
-        &self,
-        one: Key,
-        other: Key,
-    ) -> (MutexGuard<'_, Shard>, Option<MutexGuard<'_, Shard>>) {
-        let (first, second) = (self.index(one), self.index(other));
-        if first == second {
-            return (self.shard(one), None);
-        }
-        if first < second {
-            let one = self.shard(one);
-            (one, Some(self.shard(other)))
-        } else {
-            let other = self.shard(other);
-            (self.shard(one), Some(other))
-        }
-    }
-
-    fn destroy_now(&self, mut key: Key) -> bool {
-        loop {
-            let mut shard = self.shard(key);
-            let now = self.clock.now();
-            if shard.end(key, now) {
-                return true;
-            }
-            match shard.whereto(key, now) {
-                Some(next) => key = next,
-                None => return false,
-            }
-        }
-    }
-
-    fn rotate_now(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> bool {
-        let (mut old_shard, mut new_shard) = self.two_shards(key, new);
-        let Some(entry) = old_shard.leave(key, new, lifetime, self.clock.now()) else {
-            return false;
-        };
-        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry);
-        true
-    }
-
-    /// A session of a user, by the key that it had when it was looked for, or by the one that it
-    /// has moved to since.
-    fn listed(&self, mut key: Key, user: &str) -> Option<Listed> {
-        loop {
-            let mut shard = self.shard(key);
-            let now = self.clock.now();
-            if let Some(listed) = shard.listed(key, user, now) {
-                return Some(listed);
-            }
-            key = shard.whereto(key, now)?;
-        }
-    }
-}
-
-impl Store for MemoryStore {
-    fn create<'a>(
-        &'a self,
-        key: Key,
-        lifetime: Lifetime,
-        place: IpAddr,
-        name: &'a str,
-        value: &'a str,
-    ) -> Answer<'a, bool> {
-        let mut shard = self.shard(key);
-        let now = self.clock.now();
-        at_once(shard.create(Entry::new(key, lifetime, place, now), name, value, now))
-    }
-
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        at_once(Ok(self.shard(key).visit(key, place, name, self.clock.now())))
-    }
-
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        let get = |values: &Values| values.get(name).map(str::to_owned);
-        at_once(Ok(self.shard(key).read(key, self.clock.now(), get)))
-    }
-
-    fn set<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-        value: &'a str,
-    ) -> Answer<'a, Option<()>> {
-        let set = |values: &Values| (Some(values.with(name, value)), ());
-        at_once(self.shard(key).change(key, self.clock.now(), set))
-    }
-
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        let remove = |values: &Values| match values.get(name) {
-            Some(value) => (Some(values.without(name)), Some(value.to_owned())),
-            None => (None, None),
-        };
-        at_once(self.shard(key).change(key, self.clock.now(), remove))
-    }
-
-    fn compare_and_set<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-        expected: Option<&'a str>,
-        value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
-        let swap = |values: &Values| match values.get(name) == expected {
-            true => (Some(values.with(name, value)), true),
-            false => (None, false),
-        };
-        at_once(self.shard(key).change(key, self.clock.now(), swap))
-    }
-
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
-        let names = |values: &Values| values.names().map(str::to_owned).collect();
-        at_once(Ok(self.shard(key).read(key, self.clock.now(), names)))
-    }
-
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        let clear = |_: &Values| (Some(Values::default()), ());
-        at_once(self.shard(key).change(key, self.clock.now(), clear))
-    }
-
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        at_once(Ok(self.destroy_now(key)))
-    }
-
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        at_once(Ok(self.rotate_now(key, new, lifetime)))
-    }
-
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        let keys = self.users.of(user).into_iter();
-        at_once(Ok(keys.filter_map(|key| self.listed(key, user)).collect()))
-    }
-
-    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        if !self.users.may_exceed(user, most) {
-            return at_once(Ok(Vec::new()));
-        }
-        Box::pin(async move {
-            let listed = self.sessions_of(user).await?;
-            Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
-        })
-    }
-
-    fn counters(&self) -> Answer<'_, Counters> {
-        let shards = self.shards.iter().map(|shard| shard.lock().counters());
-        at_once(Ok(shards.fold(Counters::default(), Counters::plus)))
-    }
-
-    fn sweep(&self) -> Answer<'_, ()> {
-        Box::pin(async {
-            for shard in &self.shards {
-                while shard.lock().sweep(self.clock.now()) {
-                    tokio::task::yield_now().await;
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
-fn at_once<'a, T: Send + 'a>(answer: Result<T, Error>) -> Answer<'a, T> {
-    Box::pin(ready(answer))
 }

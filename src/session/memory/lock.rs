@@ -2,6 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What is locked, for as long as this is kept.
+pub(crate) type Guard<'a, T> = MutexGuard<'a, T>;
+
 /// A std mutex, and not one of tokio's: those are for locks that are held while one waits.
 pub(crate) struct Lock<T>(Mutex<T>);
 
@@ -12,7 +15,7 @@ impl<T> Lock<T> {
 
     /// No code but ours runs under a lock, and none of it panics half way; a poisoned lock is as
     /// good as any.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
