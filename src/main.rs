@@ -3,26 +3,31 @@
 //!
 //! ```text
 //! /login    GET shows the form, POST checks it     /logout   POST ends the session
-//! /main     the page that one logs in for          /hello    the smallest handler there is
+//! /main     the page that one logs in for          /sessions the places where one is logged in
+//! /hello    the smallest handler there is
 //! ```
 
+pub(crate) mod gate;
 pub(crate) mod logging;
 pub(crate) mod options;
+mod your_sessions;
 
 use std::fmt::Display;
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dustdevil::session::USERNAME;
+use dustdevil::session::DEVICE;
 use dustdevil::{
-    Application, Error, Exchange, HttpError, Method, RequestHandler, Result,
-    SessionHandler, Settings, Status, Throttle, escape, handler, token,
+    Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
+    Settings, escape, handler,
 };
 
+use gate::{Credentials, LoginThrottle};
 use logging::Log;
 use options::{Options, Wish};
+use your_sessions::SessionsHandler;
 
 /// Greets, and knows nobody.
 struct HelloHandler;
@@ -79,12 +84,11 @@ impl RequestHandler for LoginHandler {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
-        let throttle = exchange.state::<LoginThrottle>()?;
-        throttle.attempt(exchange.remote_ip(), &username)?;
-        if exchange.state::<Credentials>()?.are(&username, &password) {
-            throttle.forgive(exchange.remote_ip(), &username);
-            self.base.session.rotate().await?;
-            self.base.session.set(USERNAME, username).await?;
+        if gate::check(exchange, &username, &password)? {
+            let is_remembered = exchange.get_body_argument("remember").is_ok();
+            let lifetime = if is_remembered { REMEMBERED } else { Lifetime::default() };
+            self.base.session.log_in_for(&username, lifetime).await?;
+            self.base.session.set(DEVICE, your_sessions::device(exchange)).await?;
             exchange.redirect(next.as_deref().unwrap_or("/main"))
         } else {
             self.base.session.flash("Wrong username or password.").await?;
@@ -154,18 +158,11 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
         static_path: options.static_path,
         template_path: options.template_path,
-        template_names: vec![
-            "message",
-            "next",
-            "sentence",
-            "status",
-            "stylesheet",
-            "username",
-            "visits",
-        ],
+        template_names: TEMPLATE_NAMES.to_vec(),
         error_template: String::from("error.html"),
         xsrf_cookies: true,
         content_security_policy: POLICY,
+        default_headers: SAME_ORIGIN,
         ..Settings::default()
     };
     let application = Application::new(
@@ -174,6 +171,7 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
             ("/hello", handler::<HelloHandler>),
             ("/login", handler::<LoginHandler>),
             ("/main", handler::<MainHandler>),
+            ("/sessions", handler::<SessionsHandler>),
             ("/logout", handler::<LogoutHandler>),
         ],
         settings,
@@ -235,70 +233,34 @@ async fn serve(options: Options) -> Result {
     Ok(running.await?)
 }
 
-/// The one who may log in.
-struct Credentials {
-    username: String,
-    password: String,
-}
+/// How long somebody lives here who wants to be remembered.
+const REMEMBERED: Lifetime = Lifetime {
+    idle: Duration::from_secs(14 * 24 * 3600),
+    absolute: Duration::from_secs(30 * 24 * 3600),
+};
 
-impl Credentials {
-    /// Always compares both: how long it takes tells nobody which of them was wrong.
-    fn are(&self, username: &str, password: &str) -> bool {
-        let same_name = token::same_secret(&self.username, username);
-        let same_password = token::same_secret(&self.password, password);
-        same_name && same_password
-    }
-}
+/// Every name that a page asks for.
+const TEMPLATE_NAMES: &[&str] = &[
+    "begun",
+    "device",
+    "key",
+    "message",
+    "next",
+    "place",
+    "sentence",
+    "status",
+    "stylesheet",
+    "used",
+    "username",
+    "visits",
+    "which",
+];
 
-/// Five wrong guesses a minute at one name, and thirty at all names, from one address.
-struct LoginThrottle {
-    at_one_name: Throttle,
-    at_all_names: Throttle,
-}
-
-impl LoginThrottle {
-    fn new() -> LoginThrottle {
-        let minute = Duration::from_secs(60);
-        LoginThrottle {
-            at_one_name: Throttle::new(5, minute),
-            at_all_names: Throttle::new(30, minute),
-        }
-    }
-
-    /// Counts an attempt; 429 if it is one too many.
-    fn attempt(&self, address: IpAddr, username: &str) -> Result {
-        let (address, name) = keys(address, username);
-        let counted = self.at_all_names.attempt(&address).and_then(|()| {
-            // What is refused for its name is no guess that counts for the address.
-            self.at_one_name
-                .attempt(&name)
-                .inspect_err(|_| self.at_all_names.forgive(&address))
-        });
-        counted.map_err(|wait| {
-            let sentence = "Too many attempts to log in. Please wait a little.";
-            let seconds = (wait.as_secs() + 1).to_string();
-            let status = Status::TOO_MANY_REQUESTS;
-            HttpError::new(status, sentence).with_header("Retry-After", seconds).into()
-        })
-    }
-
-    /// Only wrong guesses count; at a name, only those since the last right one.
-    fn forgive(&self, address: IpAddr, username: &str) {
-        let (address, name) = keys(address, username);
-        self.at_all_names.forgive(&address);
-        self.at_one_name.forget(&name);
-    }
-}
-
-/// What attempts are counted by. In version 6 a client has not one address but a /64 of them.
-fn keys(address: IpAddr, username: &str) -> (String, String) {
-    let address = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-    };
-    let name = format!("{address} {username}");
-    (address, name)
-}
+/// Nobody else opens the pages in a window that they hold on to, or shows what is on them.
+const SAME_ORIGIN: &[(&str, &str)] = &[
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+];
 
 /// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \

@@ -13,7 +13,8 @@ pub enum Error {
         /// The store's limit, in octets of names and values.
         limit: usize,
     },
-    /// What is kept under this name is not of the type that was asked for.
+    /// What is kept under this name is not of the type that was asked for, or what was to be kept
+    /// cannot be.
     WrongType {
         /// The name.
         name: String,

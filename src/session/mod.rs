@@ -9,6 +9,7 @@
 //! what a store promises ([`store`]), the store that is built in ([`memory`]), the
 //! [`Session`] that a handler holds and how it is found ([`live`]), what a handler does with
 //! it ([`verbs`]), and whose it is ([`login`]).
+//! With the feature `json`, values may be whatever serde knows.
 
 pub mod error;
 
@@ -25,6 +26,9 @@ pub mod live;
 pub mod verbs;
 
 pub mod login;
+
+#[cfg(feature = "json")]
+pub mod json;
 
 pub use crate::session::error::Error;
 pub use crate::session::live::{Rules, Session};

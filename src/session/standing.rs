@@ -56,8 +56,13 @@ pub enum Announcement {
 }
 
 impl State {
-    pub(super) fn new(claims: impl Iterator<Item = Id>) -> State {
-        let claims: Vec<Id> = claims.take(MOST_CLAIMS).collect();
+    pub(super) fn new(all: impl Iterator<Item = Id>) -> State {
+        let mut claims: Vec<Id> = Vec::new();
+        for id in all.take(MOST_CLAIMS) {
+            if claims.iter().all(|other| other.key() != id.key()) {
+                claims.push(id);
+            }
+        }
         let standing = match claims.is_empty() {
             true => Standing::Anonymous,
             false => Standing::Claimed(claims),

@@ -80,7 +80,7 @@ impl Session {
 
     /// The same, with values as they are kept: `change` makes of one a text, and what is given
     /// back for it.
-    async fn update_text<T>(
+    pub(super) async fn update_text<T>(
         &self,
         name: &str,
         mut change: impl FnMut(Option<&str>) -> Result<(String, T)>,

@@ -16,6 +16,7 @@ use crate::http::response::{Body, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
+use crate::session::store::Store;
 use crate::session::{Rules, Session};
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
@@ -152,6 +153,13 @@ impl Exchange {
         let session = Session::new(store, rules, self.remote_ip, claims);
         self.session = Some(session.clone());
         session
+    }
+
+    /// Where all sessions live: for pages that show its
+    /// [`counters`](crate::session::store::Store::counters), or
+    /// [end all](crate::session::login::end_all) that a user has.
+    pub fn session_store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
     }
 
     /// Sets the status.

@@ -1,0 +1,110 @@
+//! Ids that clients claim: several at once, and those that a session had until a moment ago.
+
+use crate::demo::{make_app, options::Options};
+use crate::support::{Running, Visitor, serve};
+
+async fn demo_of(username: &str) -> Running {
+    let options = Options { username: username.to_owned(), ..Options::default() };
+    serve(make_app(options).unwrap()).await
+}
+
+async fn log_in(visitor: &mut Visitor, username: &str) {
+    let form = [("username", username), ("password", "123")];
+    let reply = visitor.fill("/login", "/login", &form).await;
+    assert_eq!(reply.field("Location"), Some("/main"));
+}
+
+/// Somebody whose session is anonymous: a wrong password began it.
+async fn anonymous(server: &Running) -> Visitor {
+    let mut visitor = server.visitor();
+    let form = [("username", "somebody"), ("password", "wrong")];
+    visitor.fill("/login", "/login", &form).await;
+    assert!(visitor.cookies.contains_key("session_id"));
+    visitor
+}
+
+#[tokio::test]
+async fn of_two_live_sessions_in_one_request_neither_is_believed() {
+    let server = demo_of("twice").await;
+    let (mut mine, mut planted) = (server.visitor(), server.visitor());
+    log_in(&mut mine, "twice").await;
+    log_in(&mut planted, "twice").await;
+    let (mine, planted) = (&mine.cookies["session_id"], &planted.cookies["session_id"]);
+    let mut client = server.connect().await;
+    for cookies in [
+        format!("session_id={mine}; session_id={planted}"),
+        format!("session_id={planted}; session_id={mine}"),
+    ] {
+        let reply = client.ask(&format!("GET /main\nCookie: {cookies}")).await;
+        assert_eq!(reply.status, 302, "{cookies}");
+        assert_eq!(reply.cookie("session_id"), None, "{cookies}");
+    }
+    for cookie in [mine, planted] {
+        let twice = format!("GET /main\nCookie: session_id={cookie}; session_id={cookie}");
+        assert_eq!(client.ask(&twice).await.status, 200, "one and the same");
+    }
+}
+
+#[tokio::test]
+async fn a_request_from_before_a_rotation_finds_nothing_and_takes_no_cookie_away() {
+    let server = demo_of("late").await;
+    let mut visitor = anonymous(&server).await;
+    let mut late = visitor.clone();
+    let token = late.get("/login").await.xsrf_token();
+    log_in(&mut visitor, "late").await;
+
+    let reply = late.get("/main").await;
+    assert_eq!((reply.status, reply.cookie("session_id")), (302, None));
+    let form = [("username", "late"), ("password", "wrong"), ("_xsrf", &token)];
+    let reply = late.post("/login", &form).await;
+    assert_eq!(reply.field("Location"), Some("/login"), "it is answered like any other");
+    assert_eq!(reply.cookie("session_id"), None, "what it writes begins no session");
+    assert_eq!(visitor.get("/main").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_login_that_comes_with_the_old_id_is_one_of_its_own() {
+    let server = demo_of("double").await;
+    let mut visitor = anonymous(&server).await;
+    let mut again = visitor.clone();
+    let token = again.get("/login").await.xsrf_token();
+    log_in(&mut visitor, "double").await;
+    let form = [("username", "double"), ("password", "123"), ("_xsrf", &token)];
+    assert_eq!(again.post("/login", &form).await.field("Location"), Some("/main"));
+    assert_ne!(visitor.cookies["session_id"], again.cookies["session_id"]);
+    for one in [&mut visitor, &mut again] {
+        assert_eq!(one.get("/main").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_comes_with_the_old_id_ends_the_session_under_its_new_one() {
+    let server = demo_of("leaver").await;
+    let mut visitor = server.visitor();
+    log_in(&mut visitor, "leaver").await;
+    let mut late = visitor.clone();
+    let token = late.get("/main").await.xsrf_token();
+    log_in(&mut visitor, "leaver").await;
+    assert_ne!(visitor.cookies["session_id"], late.cookies["session_id"]);
+    assert_eq!(visitor.get("/main").await.status, 200);
+
+    let reply = late.post("/logout", &[("_xsrf", &token)]).await;
+    assert_eq!(reply.field("Location"), Some("/login"));
+    assert!(reply.cookie_line("session_id").unwrap().contains("Max-Age=0"));
+    assert_eq!(visitor.get("/main").await.status, 302, "logged out is logged out");
+}
+
+#[tokio::test]
+async fn a_login_form_is_good_after_a_wrong_password_in_another_tab() {
+    let server = demo_of("tabs").await;
+    let mut visitor = server.visitor();
+    let first_tab = visitor.get("/login").await.xsrf_token();
+    let form = [("username", "tabs"), ("password", "wrong")];
+    visitor.fill("/login", "/login", &form).await;
+    assert!(visitor.cookies.contains_key("session_id"), "there is a session by now");
+    let form = [("username", "tabs"), ("password", "123"), ("_xsrf", &first_tab)];
+    assert_eq!(visitor.post("/login", &form).await.field("Location"), Some("/main"));
+
+    let form = [("_xsrf", &*first_tab)];
+    assert_eq!(visitor.post("/logout", &form).await.status, 403, "but not after the login");
+}

@@ -1,0 +1,314 @@
+//! Whose a session is: logging in, the sessions that somebody has, and an end to them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dustdevil::session::id::Id;
+use dustdevil::session::login::end_all;
+use dustdevil::session::{Announcement, Rules};
+use dustdevil::{
+    Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
+    SessionHandler, Settings, Store, handler,
+};
+
+use crate::demo::{make_app, options::Options};
+use crate::process::{Process, command};
+use crate::support::{Running, Visitor, serve, store};
+
+const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const RULES: Rules = Rules { sessions_a_user: 3, lifetime: LIFETIME };
+
+const LIFETIME: Lifetime =
+    Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
+
+fn session(store: &Arc<MemoryStore>, claims: &[Id]) -> Session {
+    Session::new(store.clone(), RULES, PLACE, claims.iter().cloned())
+}
+
+async fn id(session: &Session) -> Id {
+    match session.announcement().await.unwrap() {
+        Announcement::Issue { id, .. } => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn user(store: &Arc<MemoryStore>, id: &Id) -> Option<String> {
+    session(store, std::slice::from_ref(id)).get("username").await.unwrap()
+}
+
+/// A session of a user; its id.
+async fn logged_in(store: &Arc<MemoryStore>, name: &str) -> Id {
+    let session = session(store, &[]);
+    session.log_in(name).await.unwrap();
+    id(&session).await
+}
+
+#[tokio::test]
+async fn a_login_gives_a_new_id_and_keeps_what_an_anonymous_visitor_had() {
+    let store = store();
+    let before = session(&store, &[]);
+    before.set("cart", "tea").await.unwrap();
+    let old = id(&before).await;
+    let login = session(&store, std::slice::from_ref(&old));
+    login.log_in("admin").await.unwrap();
+    let new = id(&login).await;
+    assert_ne!(new.reveal(), old.reveal());
+    assert_eq!(login.get("cart").await.unwrap().as_deref(), Some("tea"));
+    assert_eq!(user(&store, &new).await.as_deref(), Some("admin"));
+    assert_eq!(user(&store, &old).await, None);
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_of_another_user_is_left_after_a_login() {
+    let store = store();
+    let first = session(&store, &[]);
+    first.log_in("alice").await.unwrap();
+    first.set("letters", "from Bob").await.unwrap();
+    let old = id(&first).await;
+    let second = session(&store, std::slice::from_ref(&old));
+    second.log_in("bob").await.unwrap();
+    assert_eq!(second.keys().await.unwrap(), ["username"]);
+    assert_eq!(user(&store, &old).await, None);
+    assert!(store.sessions_of("alice").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_logs_in_again_is_given_a_new_id_and_another_absolute_limit() {
+    let store = store();
+    let old = logged_in(&store, "admin").await;
+    let again = session(&store, std::slice::from_ref(&old));
+    let long = Lifetime { absolute: Duration::from_secs(30 * 24 * 3600), ..LIFETIME };
+    let long = Lifetime { idle: Duration::from_secs(14 * 24 * 3600), ..long };
+    again.log_in_for("admin", long).await.unwrap();
+    match again.announcement().await.unwrap() {
+        Announcement::Issue { id, keep } => {
+            assert_ne!(id.reveal(), old.reveal());
+            assert_eq!(keep, long.idle + long.idle / 10);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(user(&store, &old).await, None);
+}
+
+#[tokio::test]
+async fn a_login_whose_session_ends_meanwhile_begins_one_of_its_own() {
+    let store = store();
+    let anonymous = session(&store, &[]);
+    anonymous.set("cart", "tea").await.unwrap();
+    let old = id(&anonymous).await;
+    let login = session(&store, std::slice::from_ref(&old));
+    assert!(login.contains("cart").await.unwrap(), "it has found its session");
+    store.destroy(old.key()).await.unwrap();
+    login.log_in("admin").await.unwrap();
+    let new = id(&login).await;
+    assert_eq!(user(&store, &new).await.as_deref(), Some("admin"));
+    assert_eq!(
+        login.keys().await.unwrap(),
+        ["username"],
+        "what has ended does not come back"
+    );
+}
+
+#[tokio::test]
+async fn a_user_has_no_more_sessions_than_allowed_and_the_oldest_goes() {
+    let store = store();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(logged_in(&store, "admin").await);
+        logged_in(&store, "another").await;
+    }
+    let mut live = Vec::new();
+    for id in &ids {
+        live.push(user(&store, id).await.is_some());
+    }
+    assert_eq!(live, [false, false, true, true, true]);
+    assert_eq!(store.sessions_of("another").await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn nobody_ends_a_session_that_is_not_theirs() {
+    let store = store();
+    let (mine, yours) = (logged_in(&store, "alice").await, logged_in(&store, "bob").await);
+    let session = session(&store, std::slice::from_ref(&mine));
+    assert!(!session.end(yours.key()).await.unwrap());
+    assert_eq!(session.end_others().await.unwrap(), 0);
+    assert_eq!(user(&store, &yours).await.as_deref(), Some("bob"));
+    assert!(session.end(mine.key()).await.unwrap());
+    assert!(matches!(session.announcement().await.unwrap(), Announcement::Withdraw));
+    assert_eq!(user(&store, &mine).await, None);
+}
+
+#[tokio::test]
+async fn whoever_is_not_logged_in_has_no_list_and_ends_nothing() {
+    let store = store();
+    let yours = logged_in(&store, "bob").await;
+    let nobody = session(&store, &[]);
+    assert!(nobody.sessions().await.unwrap().is_empty());
+    assert_eq!(nobody.end_others().await.unwrap(), 0);
+    assert!(!nobody.end(yours.key()).await.unwrap());
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_user_can_be_ended_without_being_one() {
+    let store = store();
+    for _ in 0..3 {
+        logged_in(&store, "alice").await;
+    }
+    let other = logged_in(&store, "bob").await;
+    assert_eq!(end_all(&*store, "alice").await.unwrap(), 3);
+    assert!(store.sessions_of("alice").await.unwrap().is_empty());
+    assert_eq!(user(&store, &other).await.as_deref(), Some("bob"));
+}
+
+/// The demo, for a user whom no other test knows.
+async fn demo_of(username: &str) -> Running {
+    let options = Options { username: username.to_owned(), ..Options::default() };
+    serve(make_app(options).unwrap()).await
+}
+
+async fn log_in_with(
+    server: &Running,
+    username: &str,
+    device: &str,
+    form: &[(&str, &str)],
+) -> Visitor {
+    let mut visitor = server.visitor();
+    let token = visitor.get("/login").await.xsrf_token();
+    let mut pairs = vec![("username", username), ("password", "123"), ("_xsrf", &token)];
+    pairs.extend(form);
+    let content: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let content = content.join("&");
+    let head = format!(
+        "POST /login\nUser-Agent: {device}\n\
+         Content-Type: application/x-www-form-urlencoded\nContent-Length: {}",
+        content.len()
+    );
+    assert_eq!(visitor.request(&head, &content).await.status, 302);
+    visitor
+}
+
+#[tokio::test]
+async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
+    let server = demo_of("lister").await;
+    let mut here = log_in_with(&server, "lister", "Firefox <1>", &[]).await;
+    let mut phone = log_in_with(&server, "lister", "Telephone", &[]).await;
+    let mut library = log_in_with(&server, "lister", "Library", &[]).await;
+    let page = here.get("/sessions").await.text();
+    for device in ["Firefox &lt;1&gt;", "Telephone", "Library"] {
+        assert!(page.contains(device), "{page}");
+    }
+    assert_eq!(page.matches("at 127.0.0.1, last used just now").count(), 3, "{page}");
+    assert_eq!(page.matches("This one").count(), 1);
+
+    let key = Id::parse(&phone.cookies["session_id"]).unwrap().key().to_string();
+    let wrong = [("key", &*key), ("password", "guess")];
+    here.fill("/sessions", "/sessions", &wrong).await;
+    assert!(here.get("/sessions").await.text().contains("Wrong password."));
+    assert_eq!(phone.get("/main").await.status, 200, "it takes the password");
+
+    here.fill("/sessions", "/sessions", &[("key", &key), ("password", "123")]).await;
+    assert_eq!(phone.get("/main").await.status, 302);
+    assert_eq!(library.get("/main").await.status, 200);
+
+    let others = [("others", "yes"), ("password", "123")];
+    here.fill("/sessions", "/sessions", &others).await;
+    assert!(here.get("/sessions").await.text().contains("Others that were ended: 1."));
+    assert_eq!(library.get("/main").await.status, 302);
+    assert_eq!(here.get("/main").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_list_of_sessions_needs_a_login_and_its_form_a_key() {
+    let server = demo_of("stranger").await;
+    assert_eq!(server.visitor().get("/sessions").await.status, 302);
+    let mut here = log_in_with(&server, "stranger", "Here", &[]).await;
+    for key in ["", "zz", "0123456789abcdef0123456789abcdef0"] {
+        let form = [("key", key), ("password", "123")];
+        assert_eq!(here.fill("/sessions", "/sessions", &form).await.status, 400, "{key}");
+    }
+    let unknown = [("key", "0123456789abcdef0123456789abcdef"), ("password", "123")];
+    assert_eq!(here.fill("/sessions", "/sessions", &unknown).await.status, 302);
+}
+
+#[tokio::test]
+async fn who_wants_to_be_remembered_keeps_the_cookie_for_longer() {
+    let server = demo_of("elephant").await;
+    let keeps = async |form: &[(&str, &str)]| {
+        let visitor = log_in_with(&server, "elephant", "Here", form).await;
+        // The cookie's own age is not kept by the visitor, so the store is asked.
+        let id = Id::parse(&visitor.cookies["session_id"]).unwrap();
+        let store = dustdevil::session::memory::container();
+        match store.visit(id.key(), PLACE, "").await.unwrap() {
+            dustdevil::session::store::Visit::Live(visited) => visited.keep,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(keeps(&[]).await, Duration::from_secs(330));
+    let remembered = keeps(&[("remember", "yes")]).await;
+    assert_eq!(remembered, Duration::from_secs(14 * 24 * 3600) * 11 / 10);
+}
+
+/// Shows the counters to whoever asks.
+struct CountersHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for CountersHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.session.set("a", 1).await?;
+        let counters = exchange.session_store().counters().await?;
+        exchange.write(format!("{} live of {}", counters.live, counters.created))
+    }
+}
+
+#[tokio::test]
+async fn an_application_can_read_the_counters_of_its_store() {
+    let settings = Settings { session_store: Some(store()), ..Settings::default() };
+    let routes = [("/", handler::<CountersHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings).unwrap()).await;
+    assert_eq!(server.visitor().get("/").await.text(), "1 live of 1");
+    assert_eq!(server.visitor().get("/").await.text(), "2 live of 2");
+}
+
+#[tokio::test]
+async fn the_security_log_tells_what_became_of_a_session_and_never_its_id() {
+    let demo = Process::start(&mut command(["--credentials", "admin:123"]));
+    let mut visitor = Visitor { address: demo.address(), cookies: BTreeMap::new() };
+    let form = [("username", "admin"), ("password", "guess")];
+    visitor.fill("/login", "/login", &form).await;
+    let anonymous = visitor.cookies["session_id"].clone();
+    visitor.log_in().await;
+    let known = visitor.cookies["session_id"].clone();
+    visitor.fill("/main", "/logout", &[]).await;
+    visitor.cookies.insert("session_id".into(), known.clone());
+    visitor.get("/main").await;
+    demo.signal("TERM");
+    let log = demo.wait().log.join("\n");
+    let fingerprint = |id: &str| Id::parse(id).unwrap().key().fingerprint();
+    let (before, after) = (fingerprint(&anonymous), fingerprint(&known));
+    for line in [
+        format!("session {before} begins (127.0.0.1)"),
+        format!("session {before} goes on as {after} (127.0.0.1)"),
+        format!("session {after} is \"admin\"'s (127.0.0.1)"),
+        format!("session {after} was ended (127.0.0.1)"),
+        format!("session {after} is claimed, and is none (127.0.0.1)"),
+    ] {
+        assert!(log.contains(&line), "no {line:?} in\n{log}");
+    }
+    for id in [anonymous, known] {
+        assert!(!log.contains(&id), "{id} is in\n{log}");
+        let key = Id::parse(&id).unwrap().key().to_string();
+        assert!(!log.contains(&key), "a whole key is in\n{log}");
+    }
+}
