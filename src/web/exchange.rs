@@ -55,7 +55,6 @@ pub(crate) struct AllArguments {
 
 impl Exchange {
     pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let response = blank_response(&shared);
         let limit = shared.settings.max_arguments;
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
@@ -63,6 +62,7 @@ impl Exchange {
             Err(error) => (Arguments::default(), Some(error.answer())),
         };
         let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
+        let response = blank_response(&shared, https);
         Exchange {
             request,
             shared,
@@ -272,7 +272,7 @@ impl Exchange {
     /// error page. The session's cookie is not among it, for the session is what it is.
     pub fn clear(&mut self) {
         let close = self.response.close;
-        self.response = blank_response(&self.shared);
+        self.response = blank_response(&self.shared, self.https);
         self.response.close = close;
         self.new_cookies.clear();
         self.written.clear();
@@ -366,10 +366,15 @@ impl Exchange {
 }
 
 /// What every response begins as.
-fn blank_response(shared: &Shared) -> Response {
+fn blank_response(shared: &Shared, https: bool) -> Response {
     let mut response = Response::new(Status::OK);
     for &(name, value) in &shared.default_fields {
         response.set_known(name, value);
+    }
+    let promise = shared.settings.strict_transport_security;
+    // RFC 6797 section 7.2: never in the open.
+    if https && !promise.is_empty() {
+        response.set_known("Strict-Transport-Security", promise);
     }
     response
 }

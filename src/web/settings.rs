@@ -66,6 +66,10 @@ pub struct Settings {
     /// `Content-Security-Policy`, likewise: no other site shows our pages in a frame. Default:
     /// `frame-ancestors 'self'`.
     pub content_security_policy: &'static str,
+    /// `Strict-Transport-Security` of every response over https, likewise: a browser comes back
+    /// over https alone for as long as it says, which cannot be taken back. Default: empty,
+    /// which is none; `max-age=31536000; includeSubDomains` is a year.
+    pub strict_transport_security: &'static str,
     /// Further header fields of every response, likewise. Default: none.
     pub default_headers: &'static [(&'static str, &'static str)],
     /// The name of the session's cookie. Over https it is `__Host-` and this. Default:
@@ -115,6 +119,7 @@ impl Default for Settings {
             content_type_options: "nosniff",
             referrer_policy: "same-origin",
             content_security_policy: "frame-ancestors 'self'",
+            strict_transport_security: "",
             default_headers: &[],
             session_cookie: String::from("session_id"),
             session_lifetime: Lifetime::default(),

@@ -75,7 +75,8 @@ impl Shared {
 /// Finds what no request could be answered with.
 fn check(settings: &Settings) -> Result {
     let mut probe = Response::new(Status::OK);
-    for (name, value) in default_fields(settings) {
+    let promise = ("Strict-Transport-Security", settings.strict_transport_security);
+    for (name, value) in default_fields(settings).into_iter().chain([promise]) {
         probe.set_field(name, value).map_err(|error| Error::Setup(error.to_string()))?;
     }
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");

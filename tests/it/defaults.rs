@@ -60,6 +60,28 @@ async fn the_security_headers_are_on_every_response() {
 }
 
 #[tokio::test]
+async fn over_https_alone_a_browser_is_told_to_stay_there_if_that_is_set() {
+    let promise = "max-age=31536000; includeSubDomains";
+    let settings = Settings {
+        strict_transport_security: promise,
+        trusted_proxies: vec![[127, 0, 0, 1].into()],
+        ..settings()
+    };
+    let server = serve(application(settings)).await;
+    let mut client = server.connect().await;
+    for request in ["GET /", "GET /nowhere", "DELETE /", "GET /static/site.css"] {
+        let over_https = client.ask(&format!("{request}\nX-Forwarded-Proto: https")).await;
+        assert_eq!(
+            over_https.field("Strict-Transport-Security"),
+            Some(promise),
+            "{request}"
+        );
+        let in_the_open = client.ask(request).await;
+        assert_eq!(in_the_open.field("Strict-Transport-Security"), None, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn each_security_header_is_a_setting_and_a_handler_may_set_its_own() {
     let changed = [
         Settings { content_type_options: "", ..settings() },

@@ -196,10 +196,20 @@ fn rows_below<'r>(readme: &'r str, heading: &str) -> Vec<&'r str> {
 
 #[test]
 fn every_requirement_of_the_rfcs_is_proven_or_says_why_it_is_not() {
+    assert_proven("What the RFCs ask for", 400);
+}
+
+#[test]
+fn every_requirement_of_owasp_is_proven_or_says_why_it_is_not() {
+    assert_proven("What OWASP asks for", 40);
+}
+
+/// Asserts that there are at least so many requirements below a heading, and something behind each.
+fn assert_proven(heading: &str, least: usize) {
     let readme = fs::read_to_string(project("tests/README.md")).unwrap();
     let there = [test_names(), transcript_names()].concat();
-    let rows = rows_below(&readme, "What the RFCs ask for");
-    assert!(rows.len() > 100, "only {} rows", rows.len());
+    let rows = rows_below(&readme, heading);
+    assert!(rows.len() >= least, "only {} rows", rows.len());
     for row in rows {
         assert_eq!(row.split(" | ").count(), 3, "three cells:\n{row}");
         let is_proven = !named(proof(row)).is_empty();

@@ -223,6 +223,40 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
 }
 
 #[tokio::test]
+async fn every_page_behind_the_login_has_a_way_out_and_none_shows_the_id() {
+    let server = demo_of("leaver-of-pages").await;
+    let mut here = log_in_with(&server, "leaver-of-pages", "Here", &[]).await;
+    for path in ["/main", "/sessions"] {
+        let page = here.get(path).await.text();
+        assert!(page.contains("action=\"/logout\""), "{path}");
+        assert!(!page.contains(&here.cookies["session_id"]), "{path}");
+    }
+    let token = here.get("/sessions").await.xsrf_token();
+    assert_eq!(here.get("/logout").await.status, 405, "looking changes nothing");
+    assert_eq!(here.post("/logout", &[("_xsrf", &token)]).await.status, 302);
+    assert_eq!(here.get("/sessions").await.status, 302);
+}
+
+#[tokio::test]
+async fn no_other_site_opens_embeds_or_scripts_the_pages_of_the_demo() {
+    let server = demo_of("hermit").await;
+    let mut here = log_in_with(&server, "hermit", "Here", &[]).await;
+    for path in ["/login", "/main", "/sessions", "/nowhere", "/static/site.css"] {
+        let reply = here.get(path).await;
+        for name in ["Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"] {
+            assert_eq!(reply.field(name), Some("same-origin"), "{path}");
+        }
+        let policy = reply.field("Content-Security-Policy").unwrap();
+        for directive in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"]
+        {
+            assert!(policy.contains(directive), "{path}: {policy}");
+        }
+        assert!(!policy.contains("script-src"), "{path}: {policy}");
+        assert_eq!(reply.field("Access-Control-Allow-Origin"), None, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_list_of_sessions_needs_a_login_and_its_form_a_key() {
     let server = demo_of("stranger").await;
     assert_eq!(server.visitor().get("/sessions").await.status, 302);
