@@ -8,6 +8,11 @@ TIME    ?= 600
 
 FUZZ    := tests/fuzz
 
+# What the demo is built with, for its STORE.
+FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
+# What it can be built with.
+ALL      := redis redis-tls
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz curl doc set-up cargo fuzzer
 
@@ -20,18 +25,20 @@ help:  ## this help
 	@echo "make doc     the documentation, as HTML"
 
 run: cargo
-	@cargo build --release --locked --quiet
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store $(STORE) $(ARGS)
+	@cargo build --release --locked --quiet --features "$(FEATURES)"
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(ARGS)
 
 test: cargo set-up
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; tests/set-up.sh run cargo test --locked
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; tests/set-up.sh run cargo test --locked --features "$(ALL)"
 
 check: cargo
 	cargo fmt --check
 	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features "$(ALL)" -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+	cargo clippy --locked --lib --no-default-features --features redis -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --features "$(ALL)"
 
 # There is no unsafe code here, so no sanitizer has much to look for: without one, any toolchain will
 # do, and twice as much is tried. What was found earlier is kept in the corpus, and tried first.
@@ -45,7 +52,7 @@ curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
 
 doc: cargo
-	cargo doc --locked --no-deps
+	cargo doc --locked --no-deps --features "$(ALL)"
 	@echo "target/doc/dustdevil/index.html"
 
 # Real clients for the tests, as far as the system has them or can install them.

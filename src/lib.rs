@@ -80,6 +80,8 @@ pub use crate::http::stream::Outlet;
 pub use crate::server::Server;
 pub use crate::session::Session;
 pub use crate::session::memory::{MemoryLimits, MemoryStore};
+#[cfg(feature = "redis")]
+pub use crate::session::redis::{RedisSettings, RedisStore};
 pub use crate::session::store::{Lifetime, Store};
 pub use crate::web::application::Application;
 pub use crate::web::exchange::Exchange;

@@ -16,6 +16,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+#[cfg(feature = "redis")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use dustdevil::session::DEVICE;
@@ -23,6 +25,8 @@ use dustdevil::{
     Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
     Settings, escape, handler,
 };
+#[cfg(feature = "redis")]
+use dustdevil::{RedisSettings, RedisStore};
 
 use gate::{Credentials, LoginThrottle};
 use logging::Log;
@@ -156,6 +160,8 @@ impl RequestHandler for LogoutHandler {
 /// The application, built but not started, so that anybody can ask it a question.
 pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
+        session_store: options.session_store,
+        cookie_secret: options.cookie_secret,
         static_path: options.static_path,
         template_path: options.template_path,
         template_names: TEMPLATE_NAMES.to_vec(),
@@ -179,6 +185,19 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
     check_files(application.settings())?;
     let (username, password) = (options.username, options.password);
     Ok(application.state(Credentials { username, password }).state(LoginThrottle::new()))
+}
+
+/// Reaches the Redis that was asked for, if one was. If it is away, better to hear of it now.
+#[cfg(feature = "redis")]
+async fn reach_redis(mut options: Options) -> Result<Options> {
+    if !options.store.is_empty() {
+        let urls = options.store.clone();
+        let store = RedisStore::new(RedisSettings { urls, ..RedisSettings::default() })?;
+        // All processes that share their sessions know each other's tokens, too.
+        options.cookie_secret = store.shared_secret().await?;
+        options.session_store = Some(Arc::new(store));
+    }
+    Ok(options)
 }
 
 /// The pages need these; better to hear of it now than from the first visitor.
@@ -215,6 +234,8 @@ async fn main() -> ExitCode {
 async fn serve(options: Options) -> Result {
     let address = SocketAddr::from((options.address, options.port));
     let hint = options.hint();
+    #[cfg(feature = "redis")]
+    let options = reach_redis(options).await?;
     let application = make_app(options)?;
     let server = application
         .listen(address)

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use dustdevil::Store;
 use lexopt::prelude::{Long, Short};
 
 /// What `--help` prints.
@@ -17,7 +19,9 @@ dustdevil: a login page, a main page, and a session between them.
   --template-path FOLDER the pages                                 [views]
   --credentials NAME:PASSWORD
                          who may log in                            [admin:123]
-  --store STORE          where sessions live: memory               [memory]
+  --store STORE          where sessions live                       [memory]
+                         memory, redis://HOST:PORT/ or rediss://HOST:PORT/;
+                         nodes of a cluster with commas between them
   --help                 this
 
 The log goes to standard error; RUST_LOG=warn makes it quieter.
@@ -37,6 +41,12 @@ pub(crate) struct Options {
     pub(crate) username: String,
     /// `--credentials`, after it.
     pub(crate) password: String,
+    /// `--store`: where a Redis is, or the nodes of a cluster. None is the process's own memory.
+    pub(crate) store: Vec<String>,
+    /// What that leads to, once it was reached.
+    pub(crate) session_store: Option<Arc<dyn Store>>,
+    /// What tokens are signed with, where it is not for this process alone.
+    pub(crate) cookie_secret: Vec<u8>,
 }
 
 /// What whoever typed the command wants.
@@ -56,6 +66,9 @@ impl Default for Options {
             template_path: beside_the_source("views"),
             username: String::from("admin"),
             password: String::from("123"),
+            store: Vec::new(),
+            session_store: None,
+            cookie_secret: Vec::new(),
         }
     }
 }
@@ -80,13 +93,7 @@ impl Options {
                 Long("static-path") => options.static_path = value(&mut parser)?.into(),
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),
                 Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
-                Long("store") => {
-                    if value(&mut parser)? != "memory" {
-                        return Err(String::from(
-                            "--store takes memory, and nothing else so far",
-                        ));
-                    }
-                }
+                Long("store") => options.set_store(&value(&mut parser)?)?,
                 other => {
                     return Err(format!(
                         "{}; --help tells what there is",
@@ -108,6 +115,31 @@ impl Options {
             return Err(String::from("--credentials takes a name, a colon and a password"));
         };
         (self.username, self.password) = (username.to_owned(), password.to_owned());
+        Ok(())
+    }
+
+    /// What is wrong with it is said without repeating it: there may be a password in it.
+    fn set_store(&mut self, value: &OsStr) -> Result<(), String> {
+        let urls: Vec<&str> = match value.to_str() {
+            Some("memory") => Vec::new(),
+            value => value.unwrap_or_default().split(',').collect(),
+        };
+        let is_tls = |url: &&str| url.starts_with("rediss://");
+        let is_redis = |url: &&str| url.starts_with("redis://") || is_tls(url);
+        if !urls.iter().all(is_redis) {
+            return Err(String::from("--store takes memory, redis://... or rediss://..."));
+        }
+        for (is_asked_for, is_there, what, feature) in [
+            (!urls.is_empty(), cfg!(feature = "redis"), "Redis", "redis"),
+            (urls.iter().any(is_tls), cfg!(feature = "redis-tls"), "TLS", "redis-tls"),
+        ] {
+            if is_asked_for && !is_there {
+                return Err(format!(
+                    "this dustdevil was built without {what}; build it with --features {feature}"
+                ));
+            }
+        }
+        self.store = urls.into_iter().map(str::to_owned).collect();
         Ok(())
     }
 

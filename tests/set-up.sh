@@ -5,7 +5,8 @@ set -u
 
 # command:package
 clients="curl:curl nc:netcat-openbsd chromium:chromium chromedriver:chromium-driver
-         python3:python3 node:nodejs wrk:wrk ab:apache2-utils"
+         python3:python3 node:nodejs wrk:wrk ab:apache2-utils
+         redis-server:redis-server openssl:openssl"
 
 missing() {
     for client in $clients; do
@@ -23,9 +24,13 @@ install() {
 
 if [ "${1:-}" = run ]; then
     shift
-    # A browser is large, and not every machine can have one. Its tests say that they are left out.
+    # A browser is large, and not every machine can have one; nor a Redis. Their tests say that they
+    # are left out.
     case " $(missing)" in
         *" chromium"*) export DUSTDEVIL_WITHOUT_BROWSER=1 ;;
+    esac
+    case " $(missing)" in
+        *" redis-server"*) export DUSTDEVIL_WITHOUT_REDIS=1 ;;
     esac
     exec "$@"
 fi
@@ -35,6 +40,12 @@ if [ -n "$packages" ] && command -v apt-get >/dev/null; then
     echo "set-up: installing $packages"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive install $packages >/dev/null 2>&1
+    # With its package comes a Redis that runs. The tests start their own.
+    case " $packages" in
+        *" redis-server"*)
+            as_root systemctl disable --now redis-server >/dev/null 2>&1 \
+                || as_root service redis-server stop >/dev/null 2>&1 ;;
+    esac
 fi
 
 packages=$(missing)

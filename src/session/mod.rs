@@ -6,10 +6,11 @@
 //! nobody, whatever is still in flight.
 //!
 //! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]),
-//! what a store promises ([`store`]), the store that is built in ([`memory`]), the
-//! [`Session`] that a handler holds and how it is found ([`live`]), what a handler does with
-//! it ([`verbs`]), and whose it is ([`login`]).
-//! With the feature `json`, values may be whatever serde knows.
+//! what a store promises ([`store`]), the store that is built in ([`memory`]), the one that
+//! several servers share (`redis`, by way of `redis_node` and `redis_connection`), the
+//! [`Session`] that a handler holds and how it is found ([`live`]), what a handler does with it
+//! ([`verbs`]), and whose it is ([`login`]). With the feature `json`, values may be whatever
+//! serde knows.
 
 pub mod error;
 
@@ -18,6 +19,15 @@ pub mod id;
 pub mod store;
 
 pub mod memory;
+
+#[cfg(feature = "redis")]
+mod redis_node;
+
+#[cfg(feature = "redis")]
+mod redis_connection;
+
+#[cfg(feature = "redis")]
+pub mod redis;
 
 mod standing;
 

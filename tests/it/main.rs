@@ -33,6 +33,10 @@ mod process;
 mod properties;
 mod ranges;
 mod readme;
+#[cfg(feature = "redis")]
+mod redis_server;
+#[cfg(feature = "redis")]
+mod redis_store;
 mod resources;
 mod semantics;
 mod sessions;

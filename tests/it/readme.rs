@@ -88,16 +88,23 @@ fn fields(path: &str, name: &str) -> Vec<String> {
     fields.filter_map(|field| field.split(':').next()).map(str::to_owned).collect()
 }
 
+/// What the rows of the tables between two headings are about.
+fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
+    let section = text.lines().skip_while(|line| *line != from);
+    let section = section.take_while(|line| *line != to);
+    section.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+}
+
 #[test]
 fn the_tables_of_settings_are_whole() {
     let text = readme();
     let mut all = fields("src/web/settings.rs", "Settings");
     all.extend(fields("src/http/limits.rs", "Limits"));
-    let rows: Vec<&str> = text
-        .lines()
-        .skip_while(|line| *line != "## Settings")
-        .take_while(|line| *line != "## The log")
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .collect();
-    assert_eq!(rows, all);
+    assert_eq!(rows(&text, "## Settings", "## The log"), all);
+}
+
+#[test]
+fn the_table_of_the_settings_for_redis_is_whole() {
+    let all = fields("src/session/redis.rs", "RedisSettings");
+    assert_eq!(rows(&readme(), "## Sessions on Redis", "## Features"), all);
 }

@@ -40,8 +40,8 @@ impl Browser {
     }
 
     fn open_with_preferences(home: SocketAddr, preferences: &Value) -> Option<Browser> {
-        let chromium = find_program("chromium", "chromium")?;
-        let chromedriver = find_program("chromedriver", "chromium-driver")?;
+        let chromium = find_program("chromium", "chromium", "BROWSER")?;
+        let chromedriver = find_program("chromedriver", "chromium-driver", "BROWSER")?;
         let (driver, port) = start(&chromedriver);
         let profile = format!("dustdevil-browser-{}-{port}", driver.id());
         let profile = env::temp_dir().join(profile);
@@ -250,18 +250,19 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
     } } })
 }
 
-/// Where a program is installed. A test without it fails, unless `DUSTDEVIL_WITHOUT_BROWSER` says
+/// Where a program is installed. A test without it fails, unless `DUSTDEVIL_WITHOUT_` and `what` says
 /// that this machine cannot have it: then there is `None`, and a line that says so.
-fn find_program(program: &str, package: &str) -> Option<PathBuf> {
+pub fn find_program(program: &str, package: &str, what: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(program));
     if let Some(found) = found.into_iter().find(|file| file.is_file()) {
         return Some(found);
     }
+    let without = format!("DUSTDEVIL_WITHOUT_{what}");
     let sentence = format!("{program} is missing: install the Debian package {package}");
-    let may_be_missing = env::var_os("DUSTDEVIL_WITHOUT_BROWSER").is_some();
-    assert!(may_be_missing, "{sentence}, or set DUSTDEVIL_WITHOUT_BROWSER to do without");
-    tell(&format!("a test with a browser is left out, for {sentence}"));
+    let may_be_missing = env::var_os(&without).is_some();
+    assert!(may_be_missing, "{sentence}, or set {without} to do without");
+    tell(&format!("a test is left out, for {sentence}"));
     None
 }
 
