@@ -11,7 +11,7 @@ FUZZ    := tests/fuzz
 # What the demo is built with, for its STORE.
 FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
 # What it can be built with.
-ALL      := redis redis-tls
+ALL      := json redis redis-tls
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz curl doc set-up cargo fuzzer

@@ -254,13 +254,17 @@ impl Connections {
     }
 }
 
-/// Has a store swept, forever.
+/// Has a store swept, forever. That one is away is told once, and once that it is back.
 async fn sweep(store: &Arc<dyn Store>) {
+    let mut is_away = false;
     loop {
         sleep(SWEEP).await;
-        if let Err(error) = store.sweep().await {
-            warn!("the sessions could not be swept: {error}");
+        match store.sweep().await {
+            Ok(()) if is_away => info!("the sessions can be swept again"),
+            Err(error) if !is_away => warn!("the sessions could not be swept: {error}"),
+            Ok(()) | Err(_) => continue,
         }
+        is_away = !is_away;
     }
 }
 
