@@ -139,7 +139,20 @@ fn test_names() -> Vec<String> {
             }
         }
     }
+    for list in ["contract", "races"] {
+        names.extend(listed_names(list));
+    }
     names
+}
+
+/// The names of those that are asked of several stores. They stand in a list, a line each.
+fn listed_names(module: &str) -> Vec<String> {
+    let text = fs::read_to_string(project("tests/it").join(module).join("mod.rs")).unwrap();
+    let is_name = |line: &&str| {
+        line.contains('_') && line.bytes().all(|octet| matches!(octet, b'a'..=b'z' | b'_'))
+    };
+    let lines = text.lines().map(|line| line.trim().trim_end_matches(';'));
+    lines.filter(is_name).map(|name| format!("{module}::{name}")).collect()
 }
 
 /// The names of all transcripts, as `folder/name`.

@@ -9,6 +9,7 @@
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod demo;
 
+mod doing;
 mod support;
 
 mod arguments;
@@ -18,19 +19,27 @@ mod claims;
 mod clients;
 mod command;
 mod conditions;
+mod contract;
 mod cookies;
+#[cfg(feature = "redis")]
+mod crashes;
 mod curl;
 mod defaults;
 mod faults;
 mod handlers;
 mod house;
+mod ids;
 mod injection;
 #[cfg(feature = "json")]
 mod json;
 mod login;
+mod memory_store;
 mod oracle;
 mod process;
+#[cfg(feature = "redis")]
+mod processes;
 mod properties;
+mod races;
 mod ranges;
 mod readme;
 #[cfg(feature = "redis")]
@@ -42,7 +51,6 @@ mod semantics;
 mod sessions;
 mod static_files;
 mod steps;
-mod store_contract;
 mod templates;
 mod transcripts;
 mod users;

@@ -6,79 +6,20 @@ use std::time::Duration;
 
 use dustdevil::session::Rules;
 use dustdevil::session::id::Id;
-use dustdevil::{
-    Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
-    SessionHandler, Settings, Store, handler,
-};
+use dustdevil::{Lifetime, MemoryStore, Session, Settings, Store};
 use tokio::time::advance;
 
-use crate::support::{FarStore, Running, Visitor, project, serve, store, turns};
+use crate::doing;
+use crate::support::{FarStore, Running, Visitor, serve, store, turns};
 
 const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-/// Does to its session what the path says.
-struct DoHandler {
-    base: SessionHandler,
-}
-
-impl RequestHandler for DoHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
-
-    async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let session = &self.base.session;
-        let name = exchange.get_argument("name").unwrap_or_default();
-        let value = exchange.get_argument("value").unwrap_or_default();
-        let answer = match exchange.path_argument("what")? {
-            "get" => session.get(&name).await?.unwrap_or_else(|| String::from("(none)")),
-            "set" => session.set(&name, value).await.map(|()| String::new())?,
-            "remove" => session.remove(&name).await?.unwrap_or_default(),
-            "contains" => session.contains(&name).await?.to_string(),
-            "keys" => {
-                let mut keys = session.keys().await?;
-                keys.sort();
-                keys.join(",")
-            }
-            "clear" => session.clear().await.map(|()| String::new())?,
-            "destroy" => session.destroy().await.map(|()| String::new())?,
-            "rotate" => session.rotate().await.map(|()| String::new())?,
-            "count" => {
-                let count = |count: Option<u32>| count.unwrap_or(0) + 1;
-                session.update(&name, count).await?.unwrap_or_default().to_string()
-            }
-            "flash" => session.flash(&value).await.map(|()| String::new())?,
-            "flashed" => session.take_flash().await?.unwrap_or_default(),
-            "number" => session.get_as::<u32>(&name).await?.unwrap_or_default().to_string(),
-            "render" => {
-                let values = [("given", value.as_str()), ("username", "from the handler")];
-                let values = if value.is_empty() { &values[..1] } else { &values };
-                return self.base.render(exchange, "page.html", values).await;
-            }
-            "renew" => {
-                session.destroy().await?;
-                session.set(&name, value).await.map(|()| String::new())?
-            }
-            _ => String::from("untouched"),
-        };
-        exchange.write(answer)
-    }
-}
 
 async fn doing(store: Arc<MemoryStore>) -> Running {
     doing_with(store, Settings::default()).await
 }
 
 async fn doing_with(store: Arc<MemoryStore>, settings: Settings) -> Running {
-    let settings = Settings {
-        session_store: Some(store),
-        template_path: project("tests/it/pages"),
-        ..settings
-    };
-    let routes = [("/{what}", handler::<DoHandler> as dustdevil::Handler)];
-    serve(Application::new(routes, settings).unwrap()).await
+    serve(doing::application(store, settings)).await
 }
 
 async fn text(visitor: &mut Visitor, target: &str) -> String {
@@ -307,39 +248,6 @@ async fn an_answer_that_used_the_session_is_not_cached_and_another_may_be() {
     assert_eq!(reply.field("Vary"), Some("Cookie"));
     let reply = server.visitor().get("/nothing").await;
     assert_eq!((reply.field("Cache-Control"), reply.field("Vary")), (None, None));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn twenty_parallel_writes_of_different_keys_all_survive() {
-    let server = doing(store()).await;
-    let visitor = &mut server.visitor();
-    text(visitor, "/set?name=first&value=0").await;
-    let writes = (0..20).map(|number| {
-        let mut visitor = visitor.clone();
-        tokio::spawn(async move {
-            visitor.get(&format!("/set?name=k{number:02}&value=1")).await
-        })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        assert_eq!(write.await.unwrap().status, 200);
-    }
-    let keys = text(visitor, "/keys").await;
-    assert_eq!(keys.split(',').count(), 21, "{keys}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn twenty_parallel_updates_of_one_counter_all_count() {
-    let server = doing(store()).await;
-    let visitor = &mut server.visitor();
-    text(visitor, "/count?name=visits").await;
-    let counts = (0..20).map(|_| {
-        let mut visitor = visitor.clone();
-        tokio::spawn(async move { visitor.get("/count?name=visits").await })
-    });
-    for count in counts.collect::<Vec<_>>() {
-        assert_eq!(count.await.unwrap().status, 200);
-    }
-    assert_eq!(text(visitor, "/get?name=visits").await, "21");
 }
 
 /// Two requests of one client, held at the point where both have found their session.

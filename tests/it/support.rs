@@ -42,7 +42,7 @@ pub fn store() -> Arc<MemoryStore> {
 
 /// A store like any that is far away: each answer takes a few turns of the runtime to come, so that
 /// whatever can happen in between does.
-pub struct FarStore(pub Arc<MemoryStore>);
+pub struct FarStore(pub Arc<dyn Store>);
 
 /// Lets everybody else have so many turns.
 pub async fn turns(count: usize) {
@@ -115,8 +115,16 @@ impl Store for FarStore {
         far(2, move || self.0.sessions_of(user))
     }
 
+    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
+        far(2, move || self.0.sessions_beyond(user, most))
+    }
+
     fn counters(&self) -> Answer<'_, Counters> {
         far(2, move || self.0.counters())
+    }
+
+    fn sweep(&self) -> Answer<'_, ()> {
+        far(2, move || self.0.sweep())
     }
 }
 

@@ -1,0 +1,95 @@
+//! The application of `tests/it/doing.rs` as a process of its own, for tests that take several, and
+//! that kill them.
+//!
+//! ```sh
+//! cargo run --example doing --features redis -- --store redis://127.0.0.1/
+//! ```
+
+use std::env;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Settings, Store};
+
+#[path = "../it/doing.rs"]
+#[allow(unreachable_pub)]
+mod doing;
+
+/// What it is told.
+struct Options {
+    /// `--store`: `memory`, or the URL of a Redis.
+    store: String,
+    /// `--port`: 0 is any that is free.
+    port: u16,
+    /// `--absolute`: how long a session lives, in milliseconds.
+    absolute: Option<u64>,
+    /// `--sessions-a-user`: how many of them one user may have.
+    sessions_a_user: Option<usize>,
+}
+
+impl Options {
+    fn from_arguments() -> Result<Options, Box<dyn Error>> {
+        let mut options = Options {
+            store: String::from("memory"),
+            port: 0,
+            absolute: None,
+            sessions_a_user: None,
+        };
+        let mut arguments = env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let value = arguments.next().ok_or("an option without its value")?;
+            match argument.as_str() {
+                "--store" => options.store = value,
+                "--port" => options.port = value.parse()?,
+                "--absolute" => options.absolute = Some(value.parse()?),
+                "--sessions-a-user" => options.sessions_a_user = Some(value.parse()?),
+                _ => return Err(format!("{argument} is not known").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        if let Some(absolute) = self.absolute {
+            settings.session_lifetime = Lifetime {
+                absolute: Duration::from_millis(absolute),
+                ..Lifetime::default()
+            };
+        }
+        if let Some(most) = self.sessions_a_user {
+            settings.sessions_a_user = most;
+        }
+        settings
+    }
+}
+
+fn open(store: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
+    if store == "memory" {
+        return Ok(Arc::new(MemoryStore::new(MemoryLimits::default())));
+    }
+    #[cfg(feature = "redis")]
+    {
+        // A machine that is slow for a while has not lost its Redis.
+        let settings = dustdevil::RedisSettings {
+            urls: vec![store.to_owned()],
+            time: Duration::from_secs(30),
+            ..dustdevil::RedisSettings::default()
+        };
+        Ok(Arc::new(dustdevil::RedisStore::new(settings)?))
+    }
+    #[cfg(not(feature = "redis"))]
+    Err(format!("{store} takes the feature redis").into())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::from_arguments()?;
+    let application = doing::application(open(&options.store)?, options.settings());
+    let server = application.listen(("127.0.0.1", options.port)).await?;
+    let url = format!("http://{}", server.local_addr()?);
+    let running = server.run();
+    println!("dustdevil listens on {url}");
+    Ok(running.await?)
+}

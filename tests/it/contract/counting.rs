@@ -1,0 +1,146 @@
+//! What a store counts.
+
+use dustdevil::session::store::{Counters, USERNAME};
+
+use super::subject::{PLACE, Subject, key};
+
+/// Asserts that what began and did not go is there.
+pub fn assert_add_up(counters: Counters) {
+    let Counters { live, created, ended, expired, evicted, .. } = counters;
+    assert_eq!(live + ended + expired + evicted, created, "{counters:?}");
+}
+
+pub async fn a_store_in_which_nothing_happened_has_counted_nothing(subject: Subject) {
+    assert_eq!(subject.counters().await, Counters::default());
+}
+
+pub async fn each_event_is_counted_once(subject: Subject) {
+    let store = &subject.store;
+    let mut expected = Counters::default();
+
+    let first = subject.begin("a", "1").await;
+    let second = subject.begin_as("somebody").await;
+    (expected.created, expected.live) = (2, 2);
+    assert_eq!(subject.counters().await, expected);
+
+    let lifetime = subject.long_lifetime();
+    assert!(!store.create(first, lifetime, PLACE, "a", "1").await.unwrap());
+    assert_eq!(subject.counters().await, expected, "that was taken");
+
+    let moved = subject.rotate(first, None).await;
+    expected.rotated = 1;
+    assert_eq!(subject.counters().await, expected);
+
+    subject.visit(first).await;
+    subject.visit(key()).await;
+    expected.refused = 2;
+    assert_eq!(subject.counters().await, expected);
+
+    assert!(subject.destroy(first).await);
+    (expected.ended, expected.live) = (1, 1);
+    assert_eq!(subject.counters().await, expected, "it ended where it is by now");
+    for key in [first, moved, key()] {
+        assert!(!subject.destroy(key).await);
+    }
+    assert_eq!(subject.counters().await, expected, "it ended once");
+
+    subject.store.clear(second).await.unwrap();
+    subject.destroy(second).await;
+    (expected.ended, expected.live) = (2, 0);
+    assert_eq!(subject.counters().await, expected);
+}
+
+pub async fn reading_and_writing_are_not_counted(subject: Subject) {
+    let (store, key) = (&subject.store, subject.begin("a", "1").await);
+    let before = subject.counters().await;
+    subject.set(key, "b", "2").await;
+    subject.set(key, USERNAME, "somebody").await;
+    store.compare_and_set(key, "b", Some("2"), "3").await.unwrap();
+    store.remove(key, "a").await.unwrap();
+    subject.get(key, "b").await;
+    subject.visited(key).await;
+    subject.keys(key).await;
+    subject.sessions_of("somebody").await;
+    store.sessions_beyond("somebody", 0).await.unwrap();
+    store.clear(key).await.unwrap();
+    store.sweep().await.unwrap();
+    for name in ["a", "b"] {
+        assert_eq!(store.get(self::key(), name).await.unwrap(), None);
+        assert_eq!(store.set(self::key(), name, "1").await.unwrap(), None);
+    }
+    assert_eq!(subject.counters().await, before);
+}
+
+pub async fn a_session_expires_once_whoever_finds_it_so(subject: Subject) {
+    let mut keys = Vec::new();
+    for _ in 0..6 {
+        keys.push(subject.begin_for(subject.lifetime(1, 100), USERNAME, "a").await);
+    }
+    subject.pass(1).await;
+    let store = &subject.store;
+    assert!(!subject.lives(keys[0]).await);
+    assert!(store.get(keys[1], "a").await.unwrap().is_none());
+    assert!(!subject.destroy(keys[2]).await);
+    assert!(!store.rotate(keys[3], key(), None).await.unwrap());
+    assert!(subject.keys_of("a").await.is_empty());
+    assert_add_up(subject.counters().await);
+    for _ in 0..20 {
+        store.sweep().await.unwrap();
+        assert_add_up(subject.counters().await);
+        if subject.counters().await.live == 0 {
+            break;
+        }
+        subject.pass(1).await;
+    }
+    let Counters { live, ended, expired, .. } = subject.counters().await;
+    assert_eq!((live, ended, expired), (0, 0, 6));
+}
+
+/// Numbers that look like chance and are the same in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below another.
+    pub fn throw(&mut self, sides: usize) -> usize {
+        // Marsaglia's xorshift, "Xorshift RNGs", Journal of Statistical Software 8(14).
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let sides = u64::try_from(sides).expect("few sides");
+        usize::try_from(self.0 % sides).expect("less than before")
+    }
+}
+
+pub async fn whatever_happens_the_counters_add_up(subject: Subject) {
+    let (store, mut dice) = (&subject.store, Dice(0x0064_7573_7420_6421));
+    let mut keys = [key(); 8];
+    let users = ["a", "b", ""];
+    for round in 0..600 {
+        let (from, to, user) = (dice.throw(8), dice.throw(8), users[dice.throw(3)]);
+        match dice.throw(9) {
+            0 | 1 => {
+                let lifetime = match dice.throw(4) {
+                    0 => subject.lifetime(1, 100),
+                    1 => subject.lifetime(100, 1),
+                    _ => subject.long_lifetime(),
+                };
+                keys[to] = key();
+                store.create(keys[to], lifetime, PLACE, USERNAME, user).await.unwrap();
+            }
+            2 | 3 => {
+                let (new, old) = (key(), keys[from]);
+                store.rotate(old, new, None).await.unwrap();
+                keys[to] = new;
+            }
+            4 => drop(subject.destroy(keys[from]).await),
+            5 => drop(store.set(keys[from], USERNAME, user).await.unwrap()),
+            6 => drop(store.clear(keys[from]).await.unwrap()),
+            7 => drop(subject.visit(keys[from]).await),
+            _ => store.sweep().await.unwrap(),
+        }
+        if round % 100 == 99 {
+            subject.pass(1).await;
+        }
+        assert_add_up(subject.counters().await);
+    }
+}

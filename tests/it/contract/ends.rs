@@ -1,0 +1,198 @@
+//! How a session ends: when it is ended, when nobody uses it, and when it is old. It stays ended.
+
+use dustdevil::session::id::Key;
+use dustdevil::session::store::USERNAME;
+use tokio::time::Instant;
+
+use super::subject::{PLACE, Subject, Timely, key};
+
+pub async fn a_key_that_never_was_accepts_nothing(subject: Subject) {
+    subject.begin("a", "1").await;
+    subject.assert_dead(key()).await;
+}
+
+pub async fn a_session_that_was_destroyed_accepts_nothing(subject: Subject) {
+    let key = subject.begin("a", "1").await;
+    assert!(subject.destroy(key).await);
+    subject.assert_dead(key).await;
+    subject.assert_dead(key).await;
+}
+
+pub async fn a_session_that_nobody_used_accepts_nothing(subject: Subject) {
+    let key = subject.begin_for(subject.lifetime(1, 100), "a", "1").await;
+    subject.pass(1).await;
+    subject.assert_dead(key).await;
+    subject.pass(1).await;
+    subject.assert_dead(key).await;
+}
+
+pub async fn a_session_that_grew_old_accepts_nothing(subject: Subject) {
+    let key = subject.begin_for(subject.lifetime(100, 1), "a", "1").await;
+    subject.pass(1).await;
+    subject.assert_dead(key).await;
+    subject.pass(1).await;
+    subject.assert_dead(key).await;
+}
+
+pub async fn a_session_ends_when_nobody_used_it_for_its_idle_limit(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let key = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
+    subject.pass(1).await;
+    let (used, value) = (Instant::now(), subject.get(key, "a").await);
+    subject.in_time(begun, 2)?;
+    assert!(value.is_some(), "half of its limit has passed");
+    subject.pass(1).await;
+    let value = subject.get(key, "a").await;
+    subject.in_time(used, 2)?;
+    assert!(value.is_some(), "half of its limit has passed since it was used");
+    subject.pass(2).await;
+    subject.assert_dead(key).await;
+    Ok(())
+}
+
+/// Uses one session in each way that there is, and gives their keys. Some of them find nothing to
+/// do, which is use all the same.
+async fn use_each(subject: &Subject, keys: &mut [Key]) -> [bool; 10] {
+    let store = &subject.store;
+    let new = key();
+    let answers = [
+        subject.lives(keys[0]).await,
+        store.get(keys[1], "a").await.unwrap().is_some(),
+        store.get(keys[2], "nothing").await.unwrap().is_some(),
+        store.set(keys[3], "a", "1").await.unwrap().is_some(),
+        store.remove(keys[4], "nothing").await.unwrap().is_some(),
+        store.compare_and_set(keys[5], "a", Some("1"), "1").await.unwrap().is_some(),
+        store.compare_and_set(keys[6], "a", Some("2"), "1").await.unwrap().is_some(),
+        store.keys(keys[7]).await.unwrap().is_some(),
+        store.clear(keys[8]).await.unwrap().is_some(),
+        store.rotate(keys[9], new, None).await.unwrap(),
+    ];
+    keys[9] = new;
+    answers
+}
+
+pub async fn every_operation_is_use(subject: Subject) -> Timely {
+    let mut used = Instant::now();
+    let mut keys = Vec::new();
+    for _ in 0..10 {
+        keys.push(subject.begin_for(subject.lifetime(3, 100), "a", "1").await);
+    }
+    for _ in 0..3 {
+        subject.pass(2).await;
+        let last_used = std::mem::replace(&mut used, Instant::now());
+        let alive = use_each(&subject, &mut keys).await;
+        subject.in_time(last_used, 3)?;
+        assert_eq!(alive, [true; 10], "two thirds of the limit have passed");
+    }
+    subject.pass(3).await;
+    for key in keys {
+        subject.assert_accepts_nothing(key).await;
+    }
+    Ok(())
+}
+
+pub async fn to_look_from_outside_is_no_use(subject: Subject) {
+    let key = subject.begin_for(subject.lifetime(2, 100), USERNAME, "somebody").await;
+    for _ in 0..2 {
+        subject.sessions_of("somebody").await;
+        subject.store.sessions_beyond("somebody", 0).await.unwrap();
+        subject.counters().await;
+        subject.store.sweep().await.unwrap();
+        subject.pass(1).await;
+    }
+    assert!(subject.sessions_of("somebody").await.is_empty());
+    subject.assert_dead(key).await;
+}
+
+pub async fn a_session_ends_at_its_absolute_limit_however_busily_it_is_used(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let key = subject.begin_for(subject.lifetime(2, 4), "a", "1").await;
+    for _ in 0..3 {
+        subject.pass(1).await;
+        let lives = subject.lives(key).await;
+        subject.set(key, "a", "1").await;
+        subject.in_time(begun, 4)?;
+        assert!(lives);
+    }
+    subject.pass(1).await;
+    subject.assert_dead(key).await;
+    Ok(())
+}
+
+pub async fn sessions_of_one_store_may_live_for_different_times(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let short = subject.begin_for(subject.lifetime(1, 100), "a", "1").await;
+    let long = subject.begin_for(subject.lifetime(3, 100), "a", "1").await;
+    let old = subject.begin_for(subject.lifetime(100, 2), "a", "1").await;
+    subject.pass(1).await;
+    let alive = (subject.lives(long).await, subject.lives(old).await);
+    subject.in_time(begun, 2)?;
+    assert_eq!(alive, (true, true));
+    subject.assert_dead(short).await;
+    subject.pass(1).await;
+    let alive = subject.lives(long).await;
+    subject.in_time(begun, 3)?;
+    assert!(alive);
+    subject.assert_dead(old).await;
+    Ok(())
+}
+
+pub async fn who_sweeps_lets_go_of_what_expired_and_of_nothing_else(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(subject.begin_for(subject.lifetime(2, 200), USERNAME, "a").await);
+    }
+    let used = subject.begin_for(subject.lifetime(2, 200), "a", "1").await;
+    let busy = subject.begin("a", "1").await;
+    subject.pass(1).await;
+    let alive = subject.get(used, "a").await.is_some();
+    subject.store.sweep().await.unwrap();
+    let listed = subject.keys_of("a").await.len();
+    let counters = subject.counters().await;
+    subject.in_time(begun, 2)?;
+    assert_eq!((alive, listed, counters.live, counters.expired), (true, 300, 302, 0));
+
+    subject.pass(2).await;
+    // A store may take a little longer to let go.
+    for _ in 0..20 {
+        subject.store.sweep().await.unwrap();
+        if subject.counters().await.expired >= 301 {
+            break;
+        }
+        subject.pass(1).await;
+    }
+    let counters = subject.counters().await;
+    assert_eq!((counters.live, counters.expired), (1, 301));
+    assert_eq!(subject.get(busy, "a").await.as_deref(), Some("1"));
+    for key in idle {
+        assert!(!subject.lives(key).await);
+    }
+    assert_eq!(subject.counters().await.expired, 301, "each of them expired once");
+    Ok(())
+}
+
+pub async fn what_was_swept_away_accepts_nothing(subject: Subject) {
+    let (lifetime, mut keys) = (subject.lifetime(1, 100), Vec::new());
+    for _ in 0..3 {
+        keys.push(subject.begin_for(lifetime, "a", "1").await);
+    }
+    let moved = key();
+    subject.store.rotate(keys[0], moved, None).await.unwrap();
+    subject.destroy(keys[1]).await;
+    subject.pass(2).await;
+    subject.store.sweep().await.unwrap();
+    for key in [keys[0], keys[1], keys[2], moved] {
+        subject.assert_accepts_nothing(key).await;
+    }
+    let created = subject.store.create(key(), lifetime, PLACE, "a", "1").await;
+    assert!(created.unwrap(), "the store goes on");
+}

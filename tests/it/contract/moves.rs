@@ -1,0 +1,171 @@
+//! What becomes of a session that moves to another key, and of those who come with the old one.
+
+use dustdevil::session::store::{USERNAME, Visit};
+use tokio::time::Instant;
+
+use super::subject::{Subject, Timely, key};
+
+pub async fn a_session_moves_with_its_values(subject: Subject) {
+    let old = subject.begin("a", "1").await;
+    subject.set(old, "b", "").await;
+    let new = subject.rotate(old, None).await;
+    assert_eq!(subject.keys(new).await.unwrap(), ["a", "b"]);
+    assert_eq!(subject.get(new, "a").await.as_deref(), Some("1"));
+    assert_eq!(subject.get(new, "b").await.as_deref(), Some(""));
+    subject.set(new, "a", "2").await;
+    let newer = subject.rotate(new, Some(subject.lifetime(500, 500))).await;
+    assert_eq!(subject.get(newer, "a").await.as_deref(), Some("2"));
+}
+
+pub async fn a_key_that_a_session_moved_from_accepts_nothing(subject: Subject) {
+    let old = subject.begin("a", "1").await;
+    let new = subject.rotate(old, None).await;
+    subject.assert_accepts_nothing(old).await;
+    let newer = subject.rotate(new, Some(subject.long_lifetime())).await;
+    subject.assert_accepts_nothing(old).await;
+    subject.assert_accepts_nothing(new).await;
+    assert_eq!(subject.get(newer, "a").await.as_deref(), Some("1"), "it is as it was");
+    assert_eq!(subject.keys(newer).await.unwrap(), ["a"]);
+}
+
+pub async fn who_comes_with_the_old_key_is_told_that_it_moved(subject: Subject) {
+    let old = subject.begin("a", "1").await;
+    let new = subject.rotate(old, None).await;
+    for _ in 0..2 {
+        assert_eq!(subject.visit(old).await, Visit::Moved);
+    }
+    let newer = subject.rotate(new, None).await;
+    assert_eq!(subject.visit(old).await, Visit::Moved);
+    assert_eq!(subject.visit(new).await, Visit::Moved);
+    assert!(subject.lives(newer).await);
+}
+
+pub async fn a_session_that_moves_gets_no_older_and_no_younger(subject: Subject) -> Timely {
+    let begun = Instant::now();
+    let old = subject.begin_for(subject.lifetime(100, 3), "a", "1").await;
+    subject.pass(2).await;
+    let new = key();
+    let rotated = subject.store.rotate(old, new, None).await.unwrap();
+    let lives = subject.lives(new).await;
+    subject.in_time(begun, 3)?;
+    assert!(rotated && lives);
+    subject.pass(1).await;
+    subject.assert_dead(new).await;
+    Ok(())
+}
+
+pub async fn a_session_that_moves_may_be_given_another_lifetime(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
+    subject.pass(1).await;
+    let (anew, new) = (Instant::now(), key());
+    let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
+    subject.in_time(begun, 2)?;
+    assert!(rotated.unwrap());
+    subject.pass(2).await;
+    let lives = subject.lives(new).await;
+    subject.in_time(anew, 3)?;
+    assert!(lives, "its first lifetime would be over");
+    subject.pass(2).await;
+    subject.assert_dead(new).await;
+    Ok(())
+}
+
+pub async fn another_lifetime_may_be_a_shorter_one(subject: Subject) {
+    let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
+    let idle = subject.rotate(one, Some(subject.lifetime(1, 100))).await;
+    let old = subject.rotate(other, Some(subject.lifetime(100, 1))).await;
+    subject.pass(1).await;
+    subject.assert_dead(idle).await;
+    subject.assert_dead(old).await;
+}
+
+pub async fn to_move_what_is_not_there_brings_nothing_to_life(subject: Subject) {
+    let ended = subject.begin("a", "1").await;
+    subject.destroy(ended).await;
+    let expired = subject.begin_for(subject.lifetime(1, 1), "a", "1").await;
+    subject.pass(1).await;
+    let rotated = subject.counters().await.rotated;
+    for old in [key(), ended, expired] {
+        let new = key();
+        assert!(!subject.store.rotate(old, new, None).await.unwrap());
+        subject.assert_dead(new).await;
+        assert_eq!(subject.visit(old).await, Visit::Gone, "it has not moved");
+    }
+    assert_eq!(subject.counters().await.rotated, rotated);
+}
+
+pub async fn what_lived_under_the_new_key_is_lost(subject: Subject) {
+    let (from, to) = (subject.begin("a", "1").await, subject.begin_as("somebody").await);
+    assert!(subject.store.rotate(from, to, None).await.unwrap());
+    assert_eq!(subject.keys(to).await.unwrap(), ["a"]);
+    assert!(subject.keys_of("somebody").await.is_empty());
+    subject.assert_accepts_nothing(from).await;
+    let counters = subject.counters().await;
+    assert_eq!((counters.live, counters.created, counters.rotated), (1, 2, 1));
+    assert_eq!(counters.ended + counters.evicted + counters.expired, 1);
+}
+
+pub async fn who_ends_a_key_ends_the_session_that_moved_from_it(subject: Subject) {
+    let old = subject.begin_as("somebody").await;
+    let new = subject.rotate(old, None).await;
+    assert!(subject.destroy(old).await);
+    assert!(subject.keys_of("somebody").await.is_empty());
+    subject.assert_accepts_nothing(new).await;
+    assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ended once");
+    assert_eq!(subject.counters().await.ended, 1);
+}
+
+pub async fn who_ends_a_key_ends_the_session_however_often_it_moved_since(
+    subject: Subject,
+) {
+    for way in 0..5 {
+        let mut keys = vec![subject.begin("a", "1").await];
+        for number in 0..4 {
+            let lifetime = (number % 2 == 0).then(|| subject.long_lifetime());
+            keys.push(subject.rotate(keys[number], lifetime).await);
+        }
+        assert!(subject.destroy(keys[way]).await, "by the key number {way}");
+        for key in keys {
+            assert!(!subject.destroy(key).await);
+            subject.assert_accepts_nothing(key).await;
+        }
+    }
+    assert_eq!(subject.counters().await.ended, 5);
+}
+
+pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: Subject) {
+    let old = subject.begin("a", "1").await;
+    let new = subject.rotate(old, None).await;
+    assert!(subject.destroy(new).await);
+    assert!(!subject.destroy(old).await);
+
+    let old = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
+    let new = subject.rotate(old, Some(subject.lifetime(1, 1))).await;
+    subject.pass(1).await;
+    assert!(!subject.destroy(old).await, "its time is up");
+    subject.assert_dead(new).await;
+    assert_eq!(subject.counters().await.ended, 1);
+}
+
+pub async fn others_stay_where_they_are(subject: Subject) {
+    let other = subject.begin("a", "other").await;
+    let old = subject.begin("a", "1").await;
+    let new = subject.rotate(old, None).await;
+    subject.destroy(old).await;
+    assert_eq!(subject.get(other, "a").await.as_deref(), Some("other"));
+    assert!(!subject.lives(new).await && subject.lives(other).await);
+}
+
+pub async fn a_user_moves_with_the_session(subject: Subject) {
+    let (earlier, old) =
+        (subject.begin_as("somebody").await, subject.begin_as("somebody").await);
+    let later = subject.begin_as("somebody").await;
+    let new = subject.rotate(old, None).await;
+    assert_eq!(subject.keys_of("somebody").await, [later, new, earlier]);
+    subject.set(new, USERNAME, "somebody else").await;
+    assert_eq!(subject.keys_of("somebody").await, [later, earlier]);
+    assert_eq!(subject.keys_of("somebody else").await, [new]);
+}

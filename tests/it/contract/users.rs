@@ -1,0 +1,215 @@
+//! The sessions that somebody has.
+
+use std::net::IpAddr;
+
+use dustdevil::session::id::Key;
+use dustdevil::session::store::{DEVICE, USERNAME};
+use tokio::time::Instant;
+
+use super::subject::{PLACE, Subject, key};
+
+pub async fn a_user_has_the_sessions_that_have_the_name_the_latest_first(subject: Subject) {
+    subject.begin("a", "somebody").await;
+    let mut keys: Vec<Key> = Vec::new();
+    for number in 0..12 {
+        // All of this may happen in one millisecond, and has an order all the same.
+        let key = match number % 3 {
+            0 => subject.begin_as("somebody").await,
+            _ => subject.begin("a", "1").await,
+        };
+        match number % 3 {
+            0 => {}
+            1 => subject.set(key, USERNAME, "somebody").await,
+            _ => {
+                let swap =
+                    subject.store.compare_and_set(key, USERNAME, None, "somebody").await;
+                assert_eq!(swap.unwrap(), Some(true));
+            }
+        }
+        keys.insert(0, key);
+        subject.begin_as("somebody else").await;
+    }
+    assert_eq!(subject.keys_of("somebody").await, keys);
+    assert_eq!(subject.keys_of("somebody else").await.len(), 12);
+}
+
+pub async fn it_is_the_login_that_counts_and_not_the_age(subject: Subject) {
+    let old = subject.begin("a", "1").await;
+    subject.pass(1).await;
+    let young = subject.begin("a", "1").await;
+    subject.set(young, USERNAME, "somebody").await;
+    subject.set(old, USERNAME, "somebody").await;
+    assert_eq!(subject.keys_of("somebody").await, [old, young]);
+    subject.get(young, "a").await;
+    subject.set(young, "a", "2").await;
+    assert!(subject.lives(young).await);
+    assert_eq!(subject.keys_of("somebody").await, [old, young], "use changes nothing");
+    subject.set(young, USERNAME, "somebody else").await;
+    subject.set(young, USERNAME, "somebody").await;
+    assert_eq!(subject.keys_of("somebody").await, [young, old]);
+}
+
+pub async fn a_session_is_no_longer_the_users_when_the_name_is_gone(subject: Subject) {
+    let store = &subject.store;
+    let mut keys = Vec::new();
+    for _ in 0..7 {
+        keys.push(subject.begin_as("somebody").await);
+    }
+    store.remove(keys[0], USERNAME).await.unwrap();
+    store.clear(keys[1]).await.unwrap();
+    subject.set(keys[2], USERNAME, "somebody else").await;
+    let swap = store.compare_and_set(keys[3], USERNAME, Some("somebody"), "third").await;
+    assert_eq!(swap.unwrap(), Some(true));
+    let swap = store.compare_and_set(keys[4], USERNAME, Some("third"), "third").await;
+    assert_eq!(swap.unwrap(), Some(false));
+    store.remove(keys[5], "a").await.unwrap();
+    subject.destroy(keys[6]).await;
+    assert_eq!(subject.keys_of("somebody").await, [keys[5], keys[4]]);
+    assert_eq!(subject.keys_of("somebody else").await, [keys[2]]);
+    assert_eq!(subject.keys_of("third").await, [keys[3]]);
+}
+
+pub async fn who_comes_back_is_listed_again(subject: Subject) {
+    let key = subject.begin_as("somebody").await;
+    for _ in 0..2 {
+        subject.store.remove(key, USERNAME).await.unwrap();
+        assert!(subject.keys_of("somebody").await.is_empty());
+        subject.set(key, USERNAME, "somebody").await;
+        assert_eq!(subject.keys_of("somebody").await, [key]);
+        subject.store.clear(key).await.unwrap();
+        assert!(subject.keys_of("somebody").await.is_empty());
+        subject.set(key, USERNAME, "somebody").await;
+        assert_eq!(subject.keys_of("somebody").await, [key]);
+    }
+}
+
+pub async fn what_has_expired_is_nobodys(subject: Subject) {
+    let idle = subject.lifetime(1, 100);
+    let old = subject.lifetime(100, 1);
+    for lifetime in [idle, old, idle, old] {
+        subject.begin_for(lifetime, USERNAME, "somebody").await;
+    }
+    let lives = subject.begin_as("somebody").await;
+    subject.pass(1).await;
+    assert_eq!(subject.keys_of("somebody").await, [lives], "nobody has swept");
+    subject.store.sweep().await.unwrap();
+    assert_eq!(subject.keys_of("somebody").await, [lives]);
+}
+
+pub async fn any_text_is_a_user(subject: Subject) {
+    let mut users: Vec<String> = [
+        "somebody",
+        "Somebody",
+        "somebody ",
+        " ",
+        "",
+        "*",
+        "{somebody}",
+        "a:b",
+        "a\0b",
+        "idle",
+        "som",
+        "größer",
+        "gro\u{308}ßer",
+        "\u{1f32a}",
+        "\r\n",
+        "[a-z]*",
+        "%",
+        "\\",
+    ]
+    .map(String::from)
+    .to_vec();
+    users.push("x".repeat(1_000));
+    subject.begin("a", "1").await;
+    for user in &users {
+        assert!(subject.sessions_of(user).await.is_empty(), "{user:?}");
+    }
+    let mut keys = Vec::new();
+    for user in &users {
+        keys.push(subject.begin_as(user).await);
+    }
+    for (user, key) in users.iter().zip(&keys) {
+        assert_eq!(subject.keys_of(user).await, [*key], "{user:?}");
+    }
+    for (user, key) in users.iter().zip(&keys) {
+        let moved = subject.rotate(*key, None).await;
+        assert_eq!(subject.keys_of(user).await, [moved], "{user:?}");
+        subject.destroy(moved).await;
+        assert!(subject.sessions_of(user).await.is_empty(), "{user:?}");
+    }
+}
+
+pub async fn the_list_says_from_where_a_session_was_last_visited(subject: Subject) {
+    let key = subject.begin_as("somebody").await;
+    let place = async || subject.sessions_of("somebody").await[0].place;
+    assert_eq!(place().await, PLACE);
+    for elsewhere in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "255.255.255.255"] {
+        let elsewhere: IpAddr = elsewhere.parse().unwrap();
+        subject.store.visit(key, elsewhere, "a").await.unwrap();
+        assert_eq!(place().await, elsewhere);
+        subject.get(key, "a").await;
+        assert_eq!(place().await, elsewhere, "only a visit comes from somewhere");
+    }
+    let last = place().await;
+    subject.rotate(key, Some(subject.long_lifetime())).await;
+    assert_eq!(place().await, last);
+
+    let (other, far) = (self::key(), "198.51.100.1".parse().unwrap());
+    let lifetime = subject.long_lifetime();
+    subject.store.create(other, lifetime, far, USERNAME, "somebody").await.unwrap();
+    assert_eq!(place().await, far);
+}
+
+pub async fn the_list_says_what_a_session_is_used_with(subject: Subject) {
+    let key = subject.begin_as("somebody").await;
+    let device = async || subject.sessions_of("somebody").await[0].device.clone();
+    assert_eq!(device().await, None);
+    for name in ["Téléphone \u{1f4f1}", "", "a\0b"] {
+        subject.set(key, DEVICE, name).await;
+        assert_eq!(device().await.as_deref(), Some(name));
+    }
+    subject.rotate(key, None).await;
+    assert_eq!(device().await.as_deref(), Some("a\0b"));
+    let key = subject.keys_of("somebody").await[0];
+    subject.store.remove(key, DEVICE).await.unwrap();
+    assert_eq!(device().await, None);
+}
+
+pub async fn the_list_says_how_old_a_session_is_and_how_long_unused(subject: Subject) {
+    let begun = Instant::now();
+    let key = subject.begin_as("somebody").await;
+    let listed = async || subject.sessions_of("somebody").await.remove(0);
+    subject.pass(1).await;
+    for _ in 0..2 {
+        let (age, unused) = (listed().await.age, listed().await.unused);
+        subject.assert_passed(age, 1, begun);
+        subject.assert_passed(unused, 1, begun);
+    }
+    let used = Instant::now();
+    subject.get(key, "a").await;
+    subject.assert_passed(listed().await.unused, 0, used);
+    subject.pass(1).await;
+    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.unused, 1, used);
+
+    let moved = Instant::now();
+    let key = subject.rotate(key, None).await;
+    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.unused, 0, moved);
+    let anew = Instant::now();
+    subject.rotate(key, Some(subject.long_lifetime())).await;
+    subject.assert_passed(listed().await.age, 0, anew);
+}
+
+pub async fn beyond_a_number_are_those_who_came_first(subject: Subject) {
+    let mut keys: Vec<Key> = Vec::new();
+    for _ in 0..5 {
+        keys.insert(0, subject.begin_as("somebody").await);
+        subject.begin_as("somebody else").await;
+    }
+    for most in [0, 1, 4, 5, 6, usize::MAX] {
+        let beyond = subject.store.sessions_beyond("somebody", most).await.unwrap();
+        assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
+    }
+    assert!(subject.store.sessions_beyond("nobody", 0).await.unwrap().is_empty());
+}

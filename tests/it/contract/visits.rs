@@ -1,0 +1,140 @@
+//! What a request learns by its visit, and what its client is to be told.
+
+use std::sync::Arc;
+
+use dustdevil::session::store::{USERNAME, Visit};
+use tokio::time::Instant;
+
+use super::subject::{PLACE, Subject, Timely, key};
+
+pub async fn a_visit_gives_the_value_that_was_asked_for(subject: Subject) {
+    let key = subject.begin("a", "1").await;
+    subject.set(key, "b", "2").await;
+    for (name, value) in [("a", Some("1")), ("b", Some("2")), ("c", None)] {
+        let Visit::Live(visited) = subject.store.visit(key, PLACE, name).await.unwrap()
+        else {
+            panic!("it lives")
+        };
+        assert_eq!(visited.value.as_deref(), value);
+    }
+}
+
+pub async fn a_visit_to_nobody_finds_nobody_and_leaves_nothing(subject: Subject) {
+    let nobody = key();
+    for _ in 0..2 {
+        assert_eq!(subject.visit(nobody).await, Visit::Gone);
+    }
+    let counters = subject.counters().await;
+    assert_eq!((counters.live, counters.created, counters.refused), (0, 0, 2));
+    assert!(subject.keys(nobody).await.is_none());
+}
+
+pub async fn the_client_is_told_again_after_a_tenth_of_the_idle_limit(
+    subject: Subject,
+) -> Timely {
+    let mut told = Instant::now();
+    let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
+    let visited = subject.visited_in_time(key, told, 1).await?;
+    assert!(!visited.renew, "it was told when the session began");
+    for _ in 0..2 {
+        subject.pass(1).await;
+        let last_told = std::mem::replace(&mut told, Instant::now());
+        let visited = subject.visited_in_time(key, last_told, 10).await?;
+        assert!(visited.renew, "that is a while ago");
+        let visited = subject.visited_in_time(key, told, 1).await?;
+        assert!(!visited.renew, "it has just been told");
+    }
+    Ok(())
+}
+
+pub async fn only_a_visit_has_the_client_told(subject: Subject) -> Timely {
+    let (store, begun) = (&subject.store, Instant::now());
+    let key = subject.begin_for(subject.lifetime(10, 100), USERNAME, "somebody").await;
+    subject.pass(1).await;
+    store.set(key, "a", "1").await.unwrap();
+    subject.get(key, "a").await;
+    store.compare_and_set(key, "a", None, "2").await.unwrap();
+    store.remove(key, "a").await.unwrap();
+    subject.keys(key).await;
+    subject.sessions_of("somebody").await;
+    store.clear(key).await.unwrap();
+    assert!(subject.visited_in_time(key, begun, 10).await?.renew);
+    Ok(())
+}
+
+pub async fn of_many_who_visit_at_once_one_is_asked_to_tell_the_client(
+    subject: Subject,
+) -> Timely {
+    let begun = Instant::now();
+    let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
+    subject.pass(1).await;
+    let told = Instant::now();
+    let visits = (0..20).map(|_| {
+        let store = Arc::clone(&subject.store);
+        tokio::spawn(async move { store.visit(key, PLACE, "a").await.unwrap() })
+    });
+    let (mut live, mut asked) = (0, 0);
+    for visit in visits.collect::<Vec<_>>() {
+        if let Visit::Live(visited) = visit.await.unwrap() {
+            live += 1;
+            asked += u32::from(visited.renew);
+        }
+    }
+    subject.in_time(begun, 10)?;
+    subject.in_time(told, 1)?;
+    assert_eq!((live, asked), (20, 1));
+    Ok(())
+}
+
+pub async fn who_moves_a_session_tells_the_client(subject: Subject) -> Timely {
+    let begun = Instant::now();
+    let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
+    subject.pass(1).await;
+    let (told, moved) = (Instant::now(), self::key());
+    let rotated = subject.store.rotate(key, moved, None).await.unwrap();
+    subject.in_time(begun, 10)?;
+    assert!(rotated);
+    let visited = subject.visited_in_time(moved, told, 1).await?;
+    assert!(!visited.renew, "it has just been told the new one");
+    subject.pass(1).await;
+    assert!(subject.visited_in_time(moved, told, 10).await?.renew);
+    Ok(())
+}
+
+pub async fn an_id_is_kept_a_little_longer_than_the_idle_limit(subject: Subject) {
+    let key = subject.begin_for(subject.lifetime(200, 10_000), "a", "1").await;
+    assert_eq!(subject.visited(key).await.keep, subject.units(220));
+    subject.pass(2).await;
+    assert_eq!(subject.visited(key).await.keep, subject.units(220));
+    let moved = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
+    assert_eq!(subject.visited(moved).await.keep, subject.units(330));
+}
+
+pub async fn an_id_is_kept_no_longer_than_the_session_can_last(subject: Subject) {
+    let begun = Instant::now();
+    let key = subject.begin_for(subject.lifetime(900, 200), "a", "1").await;
+    subject.assert_passed(
+        subject.units(200).abs_diff(subject.visited(key).await.keep),
+        0,
+        begun,
+    );
+    subject.pass(2).await;
+    subject.assert_passed(
+        subject.units(200).abs_diff(subject.visited(key).await.keep),
+        2,
+        begun,
+    );
+    let moved = subject.rotate(key, None).await;
+    subject.assert_passed(
+        subject.units(200).abs_diff(subject.visited(moved).await.keep),
+        2,
+        begun,
+    );
+    let begun = Instant::now();
+    let anew = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
+    subject.assert_passed(
+        subject.units(300).abs_diff(subject.visited(anew).await.keep),
+        0,
+        begun,
+    );
+}

@@ -1,0 +1,89 @@
+//! A handler that does to its session what the path says, and an application that has no other. It
+//! is served within the tests, and by a process of its own (`tests/doing/server.rs`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dustdevil::session::login::end_all;
+use dustdevil::{
+    Application, Exchange, Method, RequestHandler, Result, Session, SessionHandler,
+    Settings, Store, handler,
+};
+
+/// An application with one route, `/{what}`, and its sessions in this store.
+pub fn application(store: Arc<dyn Store>, settings: Settings) -> Application {
+    let settings = Settings {
+        session_store: Some(Arc::clone(&store)),
+        template_path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pages"),
+        ..settings
+    };
+    let routes = [("/{what}", handler::<DoHandler> as dustdevil::Handler)];
+    Application::new(routes, settings).expect("nothing is wrong with it").state(store)
+}
+
+/// Does something to a session, and says what came of it.
+pub async fn act(
+    session: &Session,
+    store: &dyn Store,
+    what: &str,
+    name: &str,
+    value: &str,
+) -> Result<String> {
+    let done = |()| String::new();
+    Ok(match what {
+        "get" => session.get(name).await?.unwrap_or_else(|| String::from("(none)")),
+        "set" => session.set(name, value).await.map(done)?,
+        "remove" => session.remove(name).await?.unwrap_or_default(),
+        "contains" => session.contains(name).await?.to_string(),
+        "keys" => {
+            let mut keys = session.keys().await?;
+            keys.sort();
+            keys.join(",")
+        }
+        "clear" => session.clear().await.map(done)?,
+        "destroy" => session.destroy().await.map(done)?,
+        "rotate" => session.rotate().await.map(done)?,
+        // What it counted to; 0 if the session ended meanwhile.
+        "count" => {
+            let count = |count: Option<u32>| count.unwrap_or(0) + 1;
+            session.update(name, count).await?.unwrap_or_default().to_string()
+        }
+        "flash" => session.flash(value).await.map(done)?,
+        "flashed" => session.take_flash().await?.unwrap_or_default(),
+        "number" => session.get_as::<u32>(name).await?.unwrap_or_default().to_string(),
+        "renew" => {
+            session.destroy().await?;
+            session.set(name, value).await.map(done)?
+        }
+        "login" => session.log_in(value).await.map(done)?,
+        "end-others" => session.end_others().await?.to_string(),
+        "end-all" => end_all(store, value).await?.to_string(),
+        _ => String::from("untouched"),
+    })
+}
+
+struct DoHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for DoHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let name = exchange.get_argument("name").unwrap_or_default();
+        let value = exchange.get_argument("value").unwrap_or_default();
+        let what = exchange.path_argument("what")?.to_owned();
+        if what == "render" {
+            let values = [("given", value.as_str()), ("username", "from the handler")];
+            let values = if value.is_empty() { &values[..1] } else { &values };
+            return self.base.render(exchange, "page.html", values).await;
+        }
+        let store = exchange.state::<Arc<dyn Store>>()?;
+        let answer = act(&self.base.session, &**store, &what, &name, &value).await?;
+        exchange.write(answer)
+    }
+}

@@ -1,0 +1,44 @@
+//! The id that names a session, and the key under which it is kept.
+
+use dustdevil::session::id::Id;
+
+#[tokio::test]
+async fn an_id_is_128_random_bits_in_32_hex_digits() {
+    let ids: std::collections::HashSet<String> =
+        (0..1000).map(|_| Id::generate().reveal().to_owned()).collect();
+    assert_eq!(ids.len(), 1000);
+    for id in &ids {
+        assert!(
+            id.len() == 32 && id.bytes().all(|octet| b"0123456789abcdef".contains(&octet))
+        );
+    }
+    let mut set_bits = [0u32; 128];
+    for id in &ids {
+        let bits = u128::from_str_radix(id, 16).unwrap();
+        for (at, count) in set_bits.iter_mut().enumerate() {
+            *count += u32::from(bits >> at & 1 == 1);
+        }
+    }
+    // Each bit is set in half of the thousand. Ten standard deviations from it happen to nobody.
+    assert!(set_bits.iter().all(|count| (342..=658).contains(count)), "{set_bits:?}");
+}
+
+#[test]
+fn only_what_looks_like_an_id_is_one() {
+    let id = Id::generate();
+    assert_eq!(Id::parse(id.reveal()).unwrap().key(), id.key());
+    for text in ["", "a", &id.reveal()[1..], &format!("{}0", id.reveal()), &"G".repeat(32)]
+    {
+        assert!(Id::parse(text).is_none(), "{text}");
+    }
+    assert!(Id::parse(&"ABCDEF0123456789".repeat(2)).is_none(), "in lower case only");
+}
+
+#[test]
+fn what_the_store_keeps_and_what_a_log_shows_is_no_id() {
+    let id = Id::parse("0123456789abcdef0123456789abcdef").unwrap();
+    // What `md5sum` says of the 32 digits.
+    assert_eq!(id.key().to_string(), "8516ac99dc60603295de7bdb6a153530");
+    assert!(!format!("{id:?}").contains(id.reveal()));
+    assert!(!format!("{:?}", id.key()).contains(id.reveal()));
+}

@@ -1,0 +1,116 @@
+//! What the memory store promises besides the contract: it is bounded, and one for the process.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use dustdevil::session::error::Error;
+use dustdevil::session::id::{Id, Key};
+use dustdevil::session::memory;
+use dustdevil::session::store::Visit;
+use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
+use tokio::time::advance;
+
+use crate::support::store;
+
+const LIFETIME: Lifetime =
+    Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
+
+const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn key() -> Key {
+    Id::generate().key()
+}
+
+/// A session with `name` = `value`.
+async fn begun(store: &dyn Store, name: &str, value: &str) -> Key {
+    let key = key();
+    assert!(store.create(key, LIFETIME, PLACE, name, value).await.unwrap());
+    key
+}
+
+async fn get(store: &dyn Store, key: Key, name: &str) -> Option<String> {
+    store.get(key, name).await.unwrap().flatten()
+}
+
+async fn lives(store: &dyn Store, key: Key) -> bool {
+    matches!(store.visit(key, PLACE, "a").await.unwrap(), Visit::Live(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_sessions_leave_the_memory_when_they_are_swept() {
+    let store = store();
+    for _ in 0..1000 {
+        begun(&*store, "a", "1").await;
+    }
+    advance(Duration::from_secs(200)).await;
+    let young = begun(&*store, "a", "1").await;
+    store.sweep().await.unwrap();
+    assert_eq!(store.len(), 1001);
+    advance(Duration::from_secs(102)).await;
+    store.sweep().await.unwrap();
+    assert_eq!(store.len(), 1);
+    assert!(lives(&*store, young).await);
+}
+
+#[tokio::test]
+async fn a_full_store_ends_the_oldest_anonymous_session_first() {
+    let limits = MemoryLimits { sessions: 3, ..MemoryLimits::default() };
+    let store = MemoryStore::new(limits);
+    let first = begun(&store, "username", "admin").await;
+    let second = begun(&store, "a", "1").await;
+    let third = begun(&store, "a", "1").await;
+    let fourth = begun(&store, "a", "1").await;
+    assert_eq!(store.len(), 3);
+    assert!(!lives(&store, second).await);
+    assert!(lives(&store, first).await && lives(&store, third).await);
+
+    store.set(third, "username", "somebody").await.unwrap();
+    let fifth = begun(&store, "username", "else").await;
+    assert!(!lives(&store, fourth).await, "the third is somebody's by now");
+
+    begun(&store, "username", "last").await;
+    assert!(!lives(&store, first).await, "each is somebody's: the oldest goes");
+    assert!(lives(&store, third).await && lives(&store, fifth).await);
+    assert_eq!(store.len(), 3);
+}
+
+#[tokio::test]
+async fn a_large_store_keeps_to_its_limit() {
+    let limits = MemoryLimits { sessions: 5000, ..MemoryLimits::default() };
+    let store = MemoryStore::new(limits);
+    for _ in 0..20_000 {
+        begun(&store, "a", "1").await;
+    }
+    assert!(store.len() <= 5000, "{}", store.len());
+    assert!(store.len() > 4000, "{}", store.len());
+}
+
+#[tokio::test]
+async fn a_session_is_bounded_in_octets() {
+    let limits = MemoryLimits { session_octets: 74, ..MemoryLimits::default() };
+    let store = MemoryStore::new(limits);
+    let key = begun(&store, "a", &"1".repeat(41)).await;
+    let too_large = Err(Error::TooLarge { limit: 74 });
+    assert_eq!(store.set(key, "a", &"1".repeat(42)).await, too_large);
+    assert_eq!(store.set(key, "b", "").await, too_large);
+    assert_eq!(
+        get(&store, key, "a").await.as_deref(),
+        Some("1".repeat(41).as_str()),
+        "nothing was lost"
+    );
+    assert_eq!(store.set(key, "a", "1").await, Ok(Some(())));
+    assert_eq!(store.set(key, "b", "1234567").await, Ok(Some(())));
+    let create = store.create(self::key(), LIFETIME, PLACE, "a", &"1".repeat(42)).await;
+    assert_eq!(create, Err(Error::TooLarge { limit: 74 }));
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn the_default_store_is_one_for_the_whole_process() {
+    let key = begun(&*memory::container(), "a", "1").await;
+    let applications = [crate::support::demo(), crate::support::demo()];
+    for application in &applications {
+        assert!(lives(&**application.session_store(), key).await);
+    }
+    memory::container().destroy(key).await.unwrap();
+}

@@ -1,0 +1,43 @@
+//! The application of `doing.rs` as processes of their own, on one Redis.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::process::Process;
+use crate::redis_server::RedisServer;
+use crate::support::project;
+
+/// The program, built as these tests are. Where all tests are run, it is there already; it is asked
+/// for all the same, since one that is there may be an old one.
+fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let features = [
+            ("redis", cfg!(feature = "redis")),
+            ("redis-tls", cfg!(feature = "redis-tls")),
+            ("json", cfg!(feature = "json")),
+        ];
+        let features = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name);
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--example", "doing", "--features"]);
+        cargo.arg(features.collect::<Vec<_>>().join(","));
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let built = cargo.current_dir(project("")).status().expect("cargo runs");
+        assert!(built.success(), "the example doing is not built");
+        // The tests are in the folder `deps`, and this is in the one beside it.
+        let tests = env::current_exe().expect("a path of one's own");
+        let folder = tests.parent().and_then(|deps| deps.parent()).expect("two folders");
+        folder.join("examples").join("doing")
+    };
+    PROGRAM.get_or_init(build).clone()
+}
+
+/// Starts one on a Redis.
+pub fn start(redis: &RedisServer, arguments: &[String]) -> Process {
+    let mut command = Command::new(program());
+    Process::start(command.args(["--store", &redis.url()]).args(arguments))
+}
