@@ -5,8 +5,11 @@ ADDRESS ?= 127.0.0.1
 STORE   ?= memory
 ARGS    ?=
 TIME    ?= 600
+ROUNDS  ?= 7
+PARTS   ?=
 
 FUZZ    := tests/fuzz
+BENCH   := tests/bench
 
 # What the demo is built with, for its STORE.
 FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
@@ -14,7 +17,7 @@ FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://
 ALL      := json redis redis-tls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz curl doc set-up cargo fuzzer
+.PHONY: help run test check fuzz bench curl doc set-up cargo fuzzer wrk
 
 help:  ## this help
 	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, ARGS=)"
@@ -22,6 +25,7 @@ help:  ## this help
 	@echo "make test    all tests, with what they need"
 	@echo "make check   formatting, lints and documentation, without warnings"
 	@echo "make fuzz    send anything to a connection, for TIME=$(TIME) seconds"
+	@echo "make bench   measure how it scales, in ROUNDS=$(ROUNDS)  (PARTS=: of room, scale and calm)"
 	@echo "make doc     the documentation, as HTML"
 
 run: cargo
@@ -34,10 +38,12 @@ test: cargo set-up
 check: cargo
 	cargo fmt --check
 	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
+	cargo fmt --check --manifest-path $(BENCH)/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features "$(ALL)" -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --lib --no-default-features --features redis -- -D warnings
+	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --features "$(ALL)"
 
 # There is no unsafe code here, so no sanitizer has much to look for: without one, any toolchain will
@@ -47,6 +53,10 @@ fuzz: cargo fuzzer
 	cargo fuzz run --fuzz-dir $(FUZZ) --sanitizer none connection \
 		$(FUZZ)/corpus/connection $(FUZZ)/seeds -- -dict=$(FUZZ)/http.dict -max_len=4096 \
 		-timeout=10 -max_total_time=$(TIME) -print_final_stats=1
+
+bench: cargo wrk
+	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
+	@$(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
 
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
@@ -64,6 +74,9 @@ fuzzer:
 	@command -v c++ >/dev/null || { echo "make: c++ is missing, and libFuzzer cannot be built without it"; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
 		|| { echo "make: cargo-fuzz is missing, and cannot be installed here"; exit 1; }
+
+wrk:
+	@command -v wrk >/dev/null || { echo "make: wrk is missing; tests/set-up.sh installs it"; exit 1; }
 
 cargo:
 	@command -v cargo >/dev/null || { echo "make: cargo is missing; https://rustup.rs tells how to install it"; exit 1; }

@@ -1,0 +1,116 @@
+//! Does a request take longer when there are more sessions?
+
+use crate::Result;
+use crate::figures::{Series, grouped, print_table, time};
+use crate::load::Load;
+use crate::process::{FOREVER, Server, is_room_for};
+
+/// How many sessions servers have. The first is what the others are compared to.
+const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
+
+/// Enough for the processors never to be idle. How long one request takes then says how long the
+/// queue in front of it is, and so nothing; how much processor time it takes is what counts.
+const MANY: u32 = 64;
+
+/// Few enough for the processors to be idle at times: how long a request takes is then up to the
+/// server, and to the system that wakes it.
+const FEW: u32 = 2;
+
+/// How long in each round. Short turns and many rounds bear more disturbance than long turns.
+const SECONDS: u32 = 1;
+
+/// What is measured in turns with others.
+struct Subject {
+    name: String,
+    path: &'static str,
+    sessions: u32,
+    /// Which of the servers it asks.
+    server: usize,
+    processor: Series,
+    median: Series,
+    late: Series,
+}
+
+/// All servers run all the time, each with its sessions, and are asked in turns.
+pub(crate) fn measure(rounds: usize) -> Result {
+    let (servers, mut subjects) = start()?;
+    for round in 0..=rounds {
+        match round {
+            // Whoever is asked for the first time has memory to map and caches to fill.
+            0 => eprintln!("scale: a round that does not count"),
+            _ => eprintln!("scale: round {round} of {rounds}"),
+        }
+        for turn in 0..subjects.len() {
+            // Nobody is always first.
+            let at = (turn + round) % subjects.len();
+            subjects[at].measure(&servers, round)?;
+        }
+    }
+    print(&subjects);
+    Ok(())
+}
+
+/// A server for each size that the machine has memory for.
+fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
+    let (mut servers, mut subjects) = (Vec::new(), Vec::new());
+    for sessions in SIZES {
+        if !is_room_for(sessions)? {
+            break;
+        }
+        eprintln!("scale: {sessions} sessions begin");
+        // Shards fill unevenly; none is to be full.
+        let server = Server::start(sessions * 2)?;
+        server.fill(1, sessions, true, FOREVER)?;
+        if server.counters()?.live != u64::from(sessions) {
+            return Err("the store has not all sessions".into());
+        }
+        let name = format!("{} sessions", grouped(sessions));
+        subjects.push(Subject::new(name, "/page", sessions, servers.len()));
+        servers.push(server);
+    }
+    let smallest = *SIZES.first().ok_or("there is nothing to compare")?;
+    subjects.push(Subject::new("the same page, no session".into(), "/open", smallest, 0));
+    Ok((servers, subjects))
+}
+
+impl Subject {
+    fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Subject {
+        let (processor, median, late) = Default::default();
+        Subject { name, path, sessions, server, processor, median, late }
+    }
+
+    fn measure(&mut self, servers: &[Server], round: usize) -> Result {
+        let (path, sessions, server) = (self.path, self.sessions, &servers[self.server]);
+        let many = Load { path, sessions, connections: MANY, seconds: SECONDS };
+        let few = Load { connections: FEW, ..many };
+        let (many, few) = (many.put_on(server, round)?, few.put_on(server, round)?);
+        if round > 0 {
+            self.processor.push(many.processor);
+            self.median.push(few.median);
+            self.late.push(few.late);
+        }
+        Ok(())
+    }
+}
+
+fn print(subjects: &[Subject]) {
+    let Some(first) = subjects.first() else { return };
+    let row = |subject: &Subject| {
+        vec![
+            subject.name.clone(),
+            time(subject.processor.median()),
+            subject.processor.relative_to(&first.processor).with_spread(),
+            time(subject.median.median()),
+            format!("{:.2}", subject.median.relative_to(&first.median).median()),
+            time(subject.late.median()),
+            subject.late.relative_to(&first.late).with_spread(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
+    let head = ["live", "CPU a request", "ratio", "p50", "ratio", "p99", "ratio"];
+    print_table(&head, &rows);
+    println!(
+        "CPU is the server's own, user and system, with {MANY} connections that leave no \
+         processor idle; p50 and p99 are of {FEW} connections that leave them idle at times.\n"
+    );
+}
