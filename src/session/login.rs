@@ -10,8 +10,8 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
     /// Makes the session that of a user who has just proven to be one: gives it a new id, lets its
-    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays; what
-    /// another user had does not.
+    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays; the
+    /// session of another user ends, wherever it is by now.
     ///
     /// Whoever shows a password need not lose a race: where another request has ended or moved
     /// the session in the meantime, the login begins one of its own. Past
@@ -76,11 +76,15 @@ impl Session {
     /// Ends all [`sessions`](Session::sessions) of whoever is logged in here but this one; gives
     /// how many. To be done when a password was changed.
     pub async fn end_others(&self) -> Result<usize> {
+        let sessions = self.sessions().await?;
+        let Some(this) = self.live_key() else { return Ok(0) };
+        // Where another request has moved this one meanwhile, it is listed by one of these.
+        let moves = self.store.moves_from(this).await?;
+        let others = sessions.iter().map(|listed| listed.key);
         let mut ended = 0;
-        for listed in self.sessions().await? {
-            if self.live_key() != Some(listed.key) && self.store.destroy(listed.key).await?
-            {
-                self.report(&listed.key, "was ended from another");
+        for key in others.filter(|key| *key != this && !moves.contains(key)) {
+            if self.store.destroy(key).await? {
+                self.report(&key, "was ended from another");
                 ended += 1;
             }
         }

@@ -213,11 +213,11 @@ function operations.destroy(key)
   return DONE
 end
 
--- Without an `idle` and an `absolute`, its time goes on.
+-- Without an `idle` and an `absolute`, its time goes on, and it keeps its place on its user's list.
 function operations.rotate(key, new, remember, idle, absolute)
   if not lives(key) then return NOT_DONE end
   local user = value_of(key, USERNAME)
-  local order = user and redis.call('ZSCORE', list_of(user), key)
+  local order = user and not idle and redis.call('ZSCORE', list_of(user), key)
   if user then strike(key, user) end
   make_room(new)
   redis.call('RENAME', session_of(key), session_of(new))
@@ -232,6 +232,16 @@ function operations.rotate(key, new, remember, idle, absolute)
   if user then enlist(new, user, order) end
   count('rotated')
   return DONE
+end
+
+function operations.moves_from(key)
+  local moves = {}
+  key = redis.call('GET', moved_from(key))
+  while key do
+    table.insert(moves, key)
+    key = redis.call('GET', moved_from(key))
+  end
+  return moves
 end
 
 -- Gives, of each session: its key, its age, for how long nobody used it, its place and its device.

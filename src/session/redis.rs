@@ -278,6 +278,13 @@ impl Store for RedisStore {
         })
     }
 
+    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
+        Box::pin(async move {
+            let keys: Vec<String> = self.on(key, "moves_from").run().await?;
+            Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
+        })
+    }
+
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
         Box::pin(async move {
             let rows: Vec<Row> = self.operation("sessions_of").with(user).run().await?;

@@ -6,7 +6,8 @@
 //! - Each means one session, by its key. `None` says that there is no live session of that key:
 //!   it never was, it ended, it moved to another key, or its time is up. The operation has then
 //!   done nothing.
-//! - A session that ended stays ended. Its key is never live again.
+//! - A session that ended stays ended. No key is used a second time, for keys are random, so its
+//!   key is never live again.
 //! - A session's time is up when nobody used it for its idle limit, or when its absolute limit
 //!   is over, however busily it is used. Any operation on a live session is use.
 //! - [`Error::Unavailable`] says that the store does not know whether it was done; any other
@@ -26,8 +27,9 @@ pub const USERNAME: &str = "username";
 /// The name under which a session may remember what it is used with, for its user to know it by.
 pub const DEVICE: &str = "device";
 
-/// For how long a store remembers where a session has moved. Requests that were sent with the
-/// old id before its client was told the new one are known by it.
+/// For how long a store remembers where a session has moved, unless so many move that it runs out
+/// of room. Requests that were sent with the old id before its client was told the new one are
+/// known by it.
 pub const MOVED: Duration = Duration::from_secs(60);
 
 /// An answer that may come over a network.
@@ -186,13 +188,17 @@ pub trait Store: Send + Sync + 'static {
     fn destroy(&self, key: Key) -> Answer<'_, bool>;
 
     /// Moves a session to another key, with its values, and ends the old key. Its time goes on;
-    /// or, where it is given another lifetime, begins anew. `false` if there was none; the new
-    /// key is then not live either. What lived under the new key is lost: keys are random, so
-    /// that nothing does.
+    /// or, where it is given another lifetime, as at a login, begins anew. `false` if there was
+    /// none; the new key is then not live either. What lived under the new key is lost: keys are
+    /// random, so that nothing does.
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool>;
 
+    /// The keys that a session has had since it moved from this one, each less than [`MOVED`] ago;
+    /// the one that it has now comes last. None if it did not move.
+    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>>;
+
     /// The live sessions that have this [`USERNAME`], in the order in which they came to have it,
-    /// the latest first. Looking is not use.
+    /// or were given another lifetime since: the latest login first. Looking is not use.
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>>;
 
     /// The keys of those sessions but for the first so many of them: whoever ends them leaves no

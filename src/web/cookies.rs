@@ -1,5 +1,7 @@
 //! Tornado's verbs for cookies, and the cookie of the session.
 
+use std::time::Duration;
+
 use crate::error::Result;
 use crate::http::cookie::{self, SetCookie};
 use crate::session::Announcement;
@@ -45,6 +47,8 @@ impl Exchange {
         match announcement {
             Announcement::Nothing => {}
             Announcement::Issue { id, keep } => {
+                // In whole seconds, and the last one counts: a cookie for none is dropped at once.
+                let keep = keep.saturating_add(Duration::from_millis(999));
                 self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;
             }
             Announcement::Withdraw => {

@@ -111,6 +111,10 @@ impl Store for FarStore {
         far(20, move || self.0.rotate(key, new, lifetime))
     }
 
+    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
+        far(2, move || self.0.moves_from(key))
+    }
+
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
         far(2, move || self.0.sessions_of(user))
     }

@@ -132,6 +132,15 @@ impl MemoryStore {
         true
     }
 
+    fn moves_now(&self, mut key: Key) -> Vec<Key> {
+        let mut moves = Vec::new();
+        while let Some(next) = self.shard(key).whereto(key, self.clock.now()) {
+            moves.push(next);
+            key = next;
+        }
+        moves
+    }
+
     /// A session of a user, by the key that it had when it was looked for, or by the one that it
     /// has moved to since.
     fn listed(&self, mut key: Key, user: &str) -> Option<Listed> {
@@ -217,6 +226,10 @@ impl Store for MemoryStore {
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
         at_once(Ok(self.rotate_now(key, new, lifetime)))
+    }
+
+    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
+        at_once(Ok(self.moves_now(key)))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {

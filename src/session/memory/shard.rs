@@ -165,7 +165,10 @@ impl Shard {
         let mut entry = self.extract(slot)?;
         entry.rotate(new, lifetime, now);
         if let Some(user) = entry.user() {
-            self.users.rename(user, entry.login, key, new);
+            entry.login = match lifetime {
+                Some(_) => self.users.renew(user, entry.login, key, new),
+                None => self.users.rename(user, entry.login, key, new),
+            };
         }
         self.moved.add(key, new, now, self.room.sessions);
         self.counters.rotated += 1;

@@ -48,11 +48,23 @@ impl Users {
     }
 
     /// A session goes by another key from now on.
-    pub(crate) fn rename(&self, user: &str, login: Login, key: Key, new: Key) {
+    pub(crate) fn rename(&self, user: &str, login: Login, key: Key, new: Key) -> Login {
         let (hash, shard) = self.find(user);
         let mut sessions = shard.lock();
         sessions.sorted.remove(&(hash, login, key));
         sessions.sorted.insert((hash, login, new));
+        login
+    }
+
+    /// The same, and it is the latest of its user's from now on.
+    pub(crate) fn renew(&self, user: &str, login: Login, key: Key, new: Key) -> Login {
+        let (hash, shard) = self.find(user);
+        let mut sessions = shard.lock();
+        sessions.sorted.remove(&(hash, login, key));
+        sessions.logins += 1;
+        let login = sessions.logins;
+        sessions.sorted.insert((hash, login, new));
+        login
     }
 
     /// The sessions of a user, the latest login first, and perhaps some of another.

@@ -31,11 +31,13 @@ enum Flaw {
     ForgetsWhereItMoved,
     ForgetsWhomToEnd,
     FollowsOneMove,
+    TellsOneMove,
     OldKeyLivesOn,
     MovingMakesYoung,
     MovesWithItsOldLifetime,
     MovesWhatIsNotThere,
     LosesUsersOnTheWay,
+    KeepsItsPlaceAtALogin,
     ListsByKey,
     ListsByAge,
     ListsWhatHasExpired,
@@ -212,6 +214,16 @@ impl Store for Broken {
         })
     }
 
+    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
+        Box::pin(async move {
+            let mut moves = self.shelf.moves_from(key).await?;
+            if self.has(Flaw::TellsOneMove) {
+                moves.truncate(1);
+            }
+            Ok(moves)
+        })
+    }
+
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
         Box::pin(async move {
             if self.has(Flaw::ListsWhatHasExpired) {
@@ -275,6 +287,7 @@ impl Broken {
                 match flaw {
                     Flaw::MovingMakesYoung => book.began = book.used,
                     Flaw::MovesWithItsOldLifetime => book.lifetime = before.lifetime,
+                    Flaw::KeepsItsPlaceAtALogin => book.login = before.login,
                     Flaw::LosesUsersOnTheWay => drop(book.values.remove(USERNAME)),
                     _ => {}
                 }
@@ -304,7 +317,7 @@ fn found(flaw: Flaw) -> Vec<&'static str> {
 }
 
 /// Each flaw, and a requirement that is there to find it.
-const FLAWS: [(Flaw, &str); 32] = [
+const FLAWS: [(Flaw, &str); 34] = [
     (Flaw::BeginsOverWhatLives, "a_key_that_is_taken_is_left_alone"),
     (Flaw::SetsInWhatHasEnded, "a_session_that_was_destroyed_accepts_nothing"),
     (Flaw::SwapsWhateverIsThere, "of_many_who_swap_at_once_one_succeeds"),
@@ -327,11 +340,13 @@ const FLAWS: [(Flaw, &str); 32] = [
     (Flaw::ForgetsWhereItMoved, "who_comes_with_the_old_key_is_told_that_it_moved"),
     (Flaw::ForgetsWhomToEnd, "who_ends_a_key_ends_the_session_that_moved_from_it"),
     (Flaw::FollowsOneMove, "who_ends_a_key_ends_the_session_however_often_it_moved_since"),
+    (Flaw::TellsOneMove, "a_store_tells_where_a_session_has_moved"),
     (Flaw::OldKeyLivesOn, "a_key_that_a_session_moved_from_accepts_nothing"),
     (Flaw::MovingMakesYoung, "a_session_that_moves_gets_no_older_and_no_younger"),
     (Flaw::MovesWithItsOldLifetime, "a_session_that_moves_may_be_given_another_lifetime"),
     (Flaw::MovesWhatIsNotThere, "to_move_what_is_not_there_brings_nothing_to_life"),
     (Flaw::LosesUsersOnTheWay, "a_user_moves_with_the_session"),
+    (Flaw::KeepsItsPlaceAtALogin, "who_is_given_another_lifetime_is_the_latest"),
     (Flaw::ListsByKey, "a_user_has_the_sessions_that_have_the_name_the_latest_first"),
     (Flaw::ListsByAge, "it_is_the_login_that_counts_and_not_the_age"),
     (Flaw::ListsWhatHasExpired, "what_has_expired_is_nobodys"),

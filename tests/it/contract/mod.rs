@@ -71,11 +71,13 @@ macro_rules! requirements {
                 who_ends_a_key_ends_the_session_that_moved_from_it
                 who_ends_a_key_ends_the_session_however_often_it_moved_since
                 there_is_nothing_to_end_where_the_session_has_ended_since
+                a_store_tells_where_a_session_has_moved
                 others_stay_where_they_are
                 a_user_moves_with_the_session;
             users:
                 a_user_has_the_sessions_that_have_the_name_the_latest_first
                 it_is_the_login_that_counts_and_not_the_age
+                who_is_given_another_lifetime_is_the_latest
                 a_session_is_no_longer_the_users_when_the_name_is_gone
                 who_comes_back_is_listed_again
                 what_has_expired_is_nobodys

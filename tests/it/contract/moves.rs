@@ -150,6 +150,18 @@ pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: 
     assert_eq!(subject.counters().await.ended, 1);
 }
 
+pub async fn a_store_tells_where_a_session_has_moved(subject: Subject) {
+    let first = subject.begin("a", "1").await;
+    let moves = async |key| subject.store.moves_from(key).await.unwrap();
+    assert_eq!(moves(first).await, []);
+    let second = subject.rotate(first, None).await;
+    let third = subject.rotate(second, Some(subject.long_lifetime())).await;
+    assert_eq!(moves(first).await, [second, third]);
+    assert_eq!(moves(second).await, [third]);
+    assert_eq!(moves(third).await, []);
+    assert_eq!(moves(key()).await, []);
+}
+
 pub async fn others_stay_where_they_are(subject: Subject) {
     let other = subject.begin("a", "other").await;
     let old = subject.begin("a", "1").await;

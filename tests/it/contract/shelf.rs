@@ -215,6 +215,8 @@ impl Store for Shelf {
         book.told = now;
         if let Some(lifetime) = lifetime {
             (book.lifetime, book.began) = (lifetime, now);
+            inside.logins += 1;
+            book.login = inside.logins;
         }
         inside.books.remove(&key);
         inside.moves.insert(key, (new, now));
@@ -222,6 +224,15 @@ impl Store for Shelf {
         let lost = inside.books.insert(new, book).is_some();
         inside.counters.ended += u64::from(lost);
         Box::pin(ready(Ok(true)))
+    }
+
+    fn moves_from(&self, mut key: Key) -> Answer<'_, Vec<Key>> {
+        let (inside, mut moves) = (self.inside(), Vec::new());
+        while let Some(new) = inside.moved_to(key) {
+            moves.push(new);
+            key = new;
+        }
+        Box::pin(ready(Ok(moves)))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {

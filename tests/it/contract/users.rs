@@ -49,6 +49,15 @@ pub async fn it_is_the_login_that_counts_and_not_the_age(subject: Subject) {
     assert_eq!(subject.keys_of("somebody").await, [young, old]);
 }
 
+pub async fn who_is_given_another_lifetime_is_the_latest(subject: Subject) {
+    let (first, second) =
+        (subject.begin_as("somebody").await, subject.begin_as("somebody").await);
+    let first = subject.rotate(first, None).await;
+    assert_eq!(subject.keys_of("somebody").await, [second, first]);
+    let first = subject.rotate(first, Some(subject.long_lifetime())).await;
+    assert_eq!(subject.keys_of("somebody").await, [first, second]);
+}
+
 pub async fn a_session_is_no_longer_the_users_when_the_name_is_gone(subject: Subject) {
     let store = &subject.store;
     let mut keys = Vec::new();

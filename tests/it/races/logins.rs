@@ -147,3 +147,23 @@ async fn log_in_too_often(ground: Arc<Ground>, number: u64) -> u64 {
     ground.ask(None, "end-all", "", &user).await;
     lost
 }
+
+/// Somebody ends all other sessions, and has this one moved at the same time.
+pub async fn who_ends_all_other_sessions_keeps_this_wherever_it_is_rotated_to(site: Site) {
+    let ground = site.prepare(<_>::default()).await;
+    let lost = ground.run(end_others_while_it_moves).await;
+    ground.finish("ends of all others than one that moves", lost).await;
+}
+
+async fn end_others_while_it_moves(ground: Arc<Ground>, number: u64) -> u64 {
+    let user = format!("user{number}");
+    let (mine, other) = (ground.log_in(&user).await, ground.log_in(&user).await);
+    let mut wishes = vec![("rotate", String::new())];
+    wishes.insert(Dice(number + 1).throw(2), ("end-others", String::new()));
+    let heard = ground.ask_at_once(&mine, wishes).await;
+    let moved = heard.iter().find_map(Heard::issued);
+    let living = ground.count_living(moved).await;
+    ground.end(&other).await;
+    ground.ask(None, "end-all", "", &user).await;
+    1 - living
+}

@@ -26,6 +26,7 @@ macro_rules! races {
                 two_who_log_in_with_one_id_are_both_logged_in
                 who_ends_all_sessions_of_a_user_misses_none
                 who_ends_all_other_sessions_misses_none_and_keeps_this
+                who_ends_all_other_sessions_keeps_this_wherever_it_is_rotated_to
                 nobody_has_more_sessions_than_the_limit_once_it_is_quiet;
         }
     };
