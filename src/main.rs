@@ -89,9 +89,10 @@ impl RequestHandler for LoginHandler {
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
         if gate::check(exchange, &username, &password)? {
-            let is_remembered = exchange.get_body_argument("remember").is_ok();
-            let lifetime = if is_remembered { REMEMBERED } else { Lifetime::default() };
-            self.base.session.log_in_for(&username, lifetime).await?;
+            match exchange.get_body_argument("remember") {
+                Ok(_) => self.base.session.log_in_for(&username, REMEMBERED).await?,
+                Err(_) => self.base.session.log_in(&username).await?,
+            }
             self.base.session.set(DEVICE, your_sessions::device(exchange)).await?;
             exchange.redirect(next.as_deref().unwrap_or("/main"))
         } else {
@@ -203,9 +204,10 @@ async fn reach_redis(mut options: Options) -> Result<Options> {
 /// The pages need these; better to hear of it now than from the first visitor.
 fn check_files(settings: &Settings) -> Result {
     let (views, files) = (&settings.template_path, &settings.static_path);
-    let needed =
-        [views.join("login.html"), views.join("main.html"), files.join("site.css")];
-    match needed.iter().find(|path| !path.is_file()) {
+    let pages = ["login", "main", "sessions-begin", "sessions-row", "sessions-end"];
+    let pages = pages.map(|page| views.join(format!("{page}.html")));
+    let mut needed = pages.into_iter().chain([files.join("site.css")]);
+    match needed.find(|path| !path.is_file()) {
         Some(path) => Err(Error::Setup(format!("there is no file {}", path.display()))),
         None => Ok(()),
     }

@@ -259,12 +259,13 @@ async fn sweep(store: &Arc<dyn Store>) {
     let mut is_away = false;
     loop {
         sleep(SWEEP).await;
-        match store.sweep().await {
-            Ok(()) if is_away => info!("the sessions can be swept again"),
-            Err(error) if !is_away => warn!("the sessions could not be swept: {error}"),
-            Ok(()) | Err(_) => continue,
+        let swept = store.sweep().await;
+        let was_away = std::mem::replace(&mut is_away, swept.is_err());
+        match swept {
+            Err(error) if !was_away => warn!("the sessions could not be swept: {error}"),
+            Ok(()) if was_away => info!("the sessions can be swept again"),
+            _ => {}
         }
-        is_away = !is_away;
     }
 }
 

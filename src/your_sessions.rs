@@ -50,16 +50,17 @@ impl RequestHandler for SessionsHandler {
         let session = &self.base.session;
         if !gate::check(exchange, &username, &password)? {
             session.flash("Wrong password.").await?;
-        } else if exchange.get_body_argument("others").is_ok() {
+            return exchange.redirect("/sessions");
+        }
+        if exchange.get_body_argument("others").is_ok() {
             let ended = session.end_others().await?;
             session.flash(&format!("Others that were ended: {ended}.")).await?;
         } else {
             let key = Key::parse(&exchange.get_body_argument("key")?);
             let no_key =
                 || Error::http(Status::BAD_REQUEST, "The key is none of a session.");
-            if session.end(key.ok_or_else(no_key)?).await? {
-                session.flash("It was ended.").await?;
-            }
+            session.end(key.ok_or_else(no_key)?).await?;
+            session.flash("It has ended.").await?;
         }
         exchange.redirect("/sessions")
     }

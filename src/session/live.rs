@@ -19,7 +19,7 @@ type Result<T = ()> = std::result::Result<T, Error>;
 pub struct Rules {
     /// How long they live.
     pub lifetime: Lifetime,
-    /// Sessions that one user may have at once; whoever logs in once more ends the one of them
+    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends the one of them
     /// that logged in first. Default: 100.
     pub sessions_a_user: usize,
 }
@@ -98,8 +98,8 @@ impl Session {
         Ok(self.state().standing.id().map(Id::key))
     }
 
-    /// Finds out which of the claimed ids is that of a live session, if nobody has; the first
-    /// visit to the store brings the value of a name with it, which is given then.
+    /// Finds out which of the claimed ids is that of a live session, if nobody has. Whoever looks
+    /// first and finds one has the value of a name on the way: that is inside. Others ask the store.
     pub(super) async fn settle(&self, name: &str) -> Result<Option<Option<String>>> {
         self.state().used = true;
         if !matches!(self.state().standing, Standing::Claimed(_)) {
@@ -118,19 +118,19 @@ impl Session {
                 Visit::Gone => self.report(&id.key(), "is claimed, and is none"),
             }
         }
-        let mut state = self.state();
-        let only = (live.len() < 2).then(|| live.pop()).flatten();
-        if let Some((id, visited)) = only {
-            let news = if visited.renew { News::Issue } else { News::Nothing };
-            state.turn(Standing::Live(id), news);
-            return Ok(Some(visited.value));
+        match live.pop() {
+            Some((id, visited)) if live.is_empty() => {
+                let news = if visited.renew { News::Issue } else { News::Nothing };
+                self.state().turn(Standing::Live(id), news);
+                return Ok(Some(visited.value));
+            }
+            // A browser has one. Others were planted, by a neighboring domain or on the way, and
+            // nobody can tell which: whoever chose would seat a visitor in a stranger's.
+            Some((one, _)) => warn_of_two(&one.key(), &live[0].0.key(), self.inner.place),
+            None => {}
         }
-        if !live.is_empty() {
-            // A browser has one. The other was planted, by a neighboring domain or on the way,
-            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
-            warn_of_two(&live[0].0.key(), &live[1].0.key(), self.inner.place);
-        }
-        state.turn(moved.map_or(Standing::Anonymous, Standing::Ended), News::Nothing);
+        self.state()
+            .turn(moved.map_or(Standing::Anonymous, Standing::Ended), News::Nothing);
         Ok(None)
     }
 

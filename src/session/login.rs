@@ -1,6 +1,8 @@
 //! Whose a session is, and the sessions that somebody has: on a telephone, at work, and the one
 //! that was forgotten in a library.
 
+use log::info;
+
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::live::Session;
@@ -40,6 +42,7 @@ impl Session {
     }
 
     /// Moves the session to a new id, and makes it the user's; `false` if there is none any more.
+    /// In this order: the old id is never that of somebody.
     async fn hand_over(&self, username: &str, lifetime: Lifetime) -> Result<bool> {
         if !self.rotate_for(Some(lifetime)).await? {
             return Ok(false);
@@ -68,9 +71,7 @@ impl Session {
             self.destroy().await?;
             return Ok(true);
         }
-        let ended = self.store.destroy(key).await?;
-        self.report(&key, "was ended from another");
-        Ok(ended)
+        self.end_another(key).await
     }
 
     /// Ends all [`sessions`](Session::sessions) of whoever is logged in here but this one; gives
@@ -83,10 +84,15 @@ impl Session {
         let others = sessions.iter().map(|listed| listed.key);
         let mut ended = 0;
         for key in others.filter(|key| *key != this && !moves.contains(key)) {
-            if self.store.destroy(key).await? {
-                self.report(&key, "was ended from another");
-                ended += 1;
-            }
+            ended += usize::from(self.end_another(key).await?);
+        }
+        Ok(ended)
+    }
+
+    async fn end_another(&self, key: Key) -> Result<bool> {
+        let ended = self.store.destroy(key).await?;
+        if ended {
+            self.report(&key, "was ended from another");
         }
         Ok(ended)
     }
@@ -108,7 +114,11 @@ impl Session {
 pub async fn end_all(store: &dyn Store, user: &str) -> Result<usize> {
     let mut ended = 0;
     for listed in store.sessions_of(user).await? {
-        ended += usize::from(store.destroy(listed.key).await?);
+        if store.destroy(listed.key).await? {
+            let fingerprint = listed.key.fingerprint();
+            info!(target: "dustdevil::security", "session {fingerprint} was ended with all");
+            ended += 1;
+        }
     }
     Ok(ended)
 }

@@ -66,8 +66,8 @@ local function schedule(key)
 end
 
 -- Puts a session on its user's list, at its end or where it was before. The list vanishes when the
--- last session on it must have ended. Sessions that vanished are still on it; so at each login a
--- few are looked at, from anywhere, and the more are gone, the more of them are found.
+-- last session on it must have ended. Sessions that vanish stay on it; so each login looks at eight,
+-- from anywhere, and strikes those that are gone.
 local function enlist(key, user, order)
   local list = list_of(user)
   redis.call('ZADD', list, order or redis.call('HINCRBY', counters, 'logins', 1), key)
@@ -143,7 +143,8 @@ end
 -- the absolute one. Without a session: whether it has moved, as 0 or 1.
 function operations.visit(key, place, name)
   if not lives(key) then
-    count('refused')
+    -- Without room it is not counted, and the answer is the same.
+    redis.pcall('HINCRBY', counters, 'refused', 1)
     return redis.call('EXISTS', moved_from(key))
   end
   local found = redis.call('HMGET', session_of(key), field_of(name), 'idle', 'end', 'told')
@@ -227,9 +228,10 @@ function operations.rotate(key, new, remember, idle, absolute)
   if idle then
     redis.call('HSET', session_of(new), 'idle', idle, 'end', now + absolute, 'began', now)
   end
+  if user then enlist(new, user, order) end
+  -- From here on it may have vanished: its time may be up in this very millisecond.
   touch(new, 'told', now)
   schedule(new)
-  if user then enlist(new, user, order) end
   count('rotated')
   return DONE
 end
@@ -286,8 +288,8 @@ function operations.sweep(most)
   local due = redis.call('ZRANGEBYSCORE', calendar, '-inf', now, 'LIMIT', 0, most)
   for _, key in ipairs(due) do
     local left = redis.call('PTTL', session_of(key))
+    redis.call('ZREM', calendar, key)
     if left == -2 then
-      redis.call('ZREM', calendar, key)
       count('expired')
     else
       redis.call('ZADD', calendar, now + math.max(left, 0) + 1, key)
@@ -298,8 +300,10 @@ end
 
 -- Gives the secret that was put down first.
 function operations.shared_secret(offered)
-  redis.call('SET', prefix .. ':secret', offered, 'NX')
-  return redis.call('GET', prefix .. ':secret')
+  local secret = redis.call('GET', prefix .. ':secret')
+  if secret then return secret end
+  redis.call('SET', prefix .. ':secret', offered)
+  return offered
 end
 
 return operations[ARGV[1]](unpack(ARGV, 2))

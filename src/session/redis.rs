@@ -85,12 +85,13 @@ impl Default for RedisSettings {
 /// It takes Redis 6 or later, or Valkey. Redis decides what becomes of sessions when it has no room
 /// left or is killed:
 ///
-/// - With `maxmemory-policy noeviction`, no session begins then, and none that there is is lost. With
-///   `volatile-lru`, `volatile-ttl` and their like, some end early, and are counted as expired. The
-///   policies `allkeys-*` may throw away what holds the rest together, and are not for this.
+/// - With `maxmemory-policy noeviction`, no session begins then and no value is set, and none that
+///   there is is lost. Any other policy may throw away the list of a user's sessions or the trace of
+///   one that moved, before the sessions themselves; nobody would find and end those. It is not for
+///   this.
 /// - With `appendonly yes` and `appendfsync always`, what was answered is on the disk. Else a Redis
 ///   that is killed forgets what happened last: a session that somebody ended a moment before may
-///   live again.
+///   live again. So does a replica that takes over before it was told.
 pub struct RedisStore {
     script: Script,
     line: Line,
@@ -122,9 +123,7 @@ impl RedisStore {
             self.operation("shared_secret").with(&offered[..]).run().await?;
         match secret.len() {
             32 => Ok(secret),
-            _ => {
-                Err(Error::Unavailable(String::from("the secret in Redis is none of ours")))
-            }
+            _ => Err(Error::Setup(String::from("the secret in Redis is none of ours"))),
         }
     }
 

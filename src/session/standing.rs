@@ -6,7 +6,7 @@ use crate::session::id::Id;
 
 /// Ids that one request may claim. A browser sends one; a neighboring domain that plays tricks
 /// may plant many in front of it, and is not to hide it.
-const MOST_CLAIMS: usize = 64;
+const MOST_CLAIMS: usize = 16;
 
 pub(super) struct State {
     pub(super) standing: Standing,
@@ -58,8 +58,10 @@ pub enum Announcement {
 impl State {
     pub(super) fn new(all: impl Iterator<Item = Id>) -> State {
         let mut claims: Vec<Id> = Vec::new();
-        for id in all.take(MOST_CLAIMS) {
-            if claims.iter().all(|other| other.key() != id.key()) {
+        for id in all {
+            if claims.len() < MOST_CLAIMS
+                && claims.iter().all(|other| other.key() != id.key())
+            {
                 claims.push(id);
             }
         }

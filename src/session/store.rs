@@ -32,7 +32,7 @@ pub const DEVICE: &str = "device";
 /// known by it.
 pub const MOVED: Duration = Duration::from_secs(60);
 
-/// An answer that may come over a network.
+/// An answer that may come over a network. Whoever drops one does not know whether it was done.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// How long a session lives.

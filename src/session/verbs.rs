@@ -37,7 +37,9 @@ impl Session {
     }
 
     /// Gives a name a value, and begins a session if there is none. [`Error::TooLarge`] past what
-    /// the store allows a session, and nothing is changed.
+    /// the store allows a session, and nothing is changed. To set [`USERNAME`] is to log somebody
+    /// in, for which there is [`log_in`](Session::log_in); here, too, whoever has too many
+    /// sessions loses the first.
     pub async fn set(&self, name: &str, value: impl ToString) -> Result {
         let value = value.to_string();
         if !self.begin(self.inner.rules.lifetime, name, &value).await? {
@@ -124,8 +126,8 @@ impl Session {
         self.remove(FLASH).await
     }
 
-    /// Gives the session another id, and kills the old one. Whoever knew the old id knows nothing
-    /// now. To be done whenever a visitor may do more than before;
+    /// Gives the session another id, and kills the old one. Whoever knew the old id can do nothing
+    /// with it now, except, for a minute, to log out. To be done whenever a visitor may do more than before;
     /// [`log_in`](Session::log_in) does it by itself. Where there is no session there is nothing
     /// to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {

@@ -442,6 +442,9 @@ async fn a_full_redis_begins_no_session_and_ends_none() {
     let store = redis.store();
     let (key, other) =
         (begun(&store, "a", "1").await, begun(&store, USERNAME, "ada").await);
+    let secret = store.shared_secret().await.unwrap();
+    let due = Lifetime { idle: Duration::from_secs(1), ..LIFETIME };
+    let due = begun_for(&store, due, "a", "1").await;
     let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     let why = sentence(store.create(self::key(), LIFETIME, PLACE, "a", "1").await);
     assert!(why.contains("OOM"), "{why}");
@@ -453,6 +456,19 @@ async fn a_full_redis_begins_no_session_and_ends_none() {
     let new = self::key();
     assert!(store.rotate(other, new, None).await.unwrap());
     assert!(store.destroy(new).await.unwrap());
+    assert_eq!(
+        store.visit(new, PLACE, "a").await,
+        Ok(Visit::Gone),
+        "as if there were room"
+    );
+    assert_eq!(store.visit(other, PLACE, "a").await, Ok(Visit::Moved));
+    assert_eq!(store.shared_secret().await.unwrap(), secret, "a server may start");
+    // Used in time, it outlives the second at which it is looked at.
+    for _ in 0..8 {
+        assert!(get(&store, due, "a").await.is_some());
+        store.sweep().await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+    }
     let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(store.set(key, "a", "2").await, Ok(Some(())));
     sound(&store).await;

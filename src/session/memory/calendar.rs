@@ -47,8 +47,7 @@ impl Calendar {
         slab.unlink(self.page(second), slot);
     }
 
-    /// Something that is due; none if there is nothing more, or none on the page that was looked
-    /// at and turned.
+    /// What there is to do now. A page with nothing left is turned.
     pub(crate) fn due(&mut self, now: Millis) -> Due {
         if self.today * 1000 > now {
             return Due::Nothing;

@@ -18,7 +18,7 @@ use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
     /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the one that has been so for longest. From 4,096 on, this and the next limit are kept
+    /// the one that has been so for longest; one that moves counts as young again. From 4,096 on, this and the next limit are kept
     /// shard by shard: a session may end a little before them, and is the oldest of its shard.
     /// Default: 100,000.
     pub sessions: usize,
@@ -85,6 +85,8 @@ impl MemoryStore {
         usize::from(key.octets()[15]) % self.shards.len()
     }
 
+    /// Whoever asks the clock does so behind this: of two who come at once, the second has the
+    /// later time.
     fn shard(&self, key: Key) -> Guard<'_, Shard> {
         self.shards[self.index(key)].lock()
     }
@@ -139,6 +141,10 @@ impl MemoryStore {
             key = next;
         }
         moves
+    }
+
+    fn list(&self, user: &str) -> impl Iterator<Item = Listed> {
+        self.users.of(user).into_iter().filter_map(move |key| self.listed(key, user))
     }
 
     /// A session of a user, by the key that it had when it was looked for, or by the one that it
@@ -233,18 +239,16 @@ impl Store for MemoryStore {
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        let keys = self.users.of(user).into_iter();
-        at_once(Ok(keys.filter_map(|key| self.listed(key, user)).collect()))
+        at_once(Ok(self.list(user).collect()))
     }
 
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
+        // A login asks this, and seldom is there anything to look for.
         if !self.users.may_exceed(user, most) {
             return at_once(Ok(Vec::new()));
         }
-        Box::pin(async move {
-            let listed = self.sessions_of(user).await?;
-            Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
-        })
+        let keys = self.list(user).skip(most).map(|listed| listed.key);
+        at_once(Ok(keys.collect()))
     }
 
     fn counters(&self) -> Answer<'_, Counters> {
@@ -254,9 +258,15 @@ impl Store for MemoryStore {
 
     fn sweep(&self) -> Answer<'_, ()> {
         Box::pin(async {
-            for shard in &self.shards {
-                while shard.lock().sweep(self.clock.now()) {
-                    tokio::task::yield_now().await;
+            let mut is_more = true;
+            while is_more {
+                is_more = false;
+                // A bite of each in turn: whoever waits for a shard has it before the next.
+                for shard in &self.shards {
+                    if shard.lock().sweep(self.clock.now()) {
+                        is_more = true;
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             Ok(())

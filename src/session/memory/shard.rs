@@ -32,8 +32,7 @@ pub(crate) struct Room {
 pub(crate) struct Shard {
     slots: HashMap<Key, Slot, KeyHash>,
     entries: Slab<Entry>,
-    /// In the order in which they go when there is no room: the oldest first, and before
-    /// anybody's.
+    /// In the order in which they go when there is no room: who came first, and before anybody's.
     anonymous: List<0>,
     /// In the order in which they became somebody's.
     somebodys: List<0>,
@@ -303,16 +302,12 @@ impl Shard {
     }
 
     fn append(&mut self, slot: Slot, is_somebodys: bool) {
-        match is_somebodys {
-            true => self.entries.append(&mut self.somebodys, slot),
-            false => self.entries.append(&mut self.anonymous, slot),
-        }
+        let list = if is_somebodys { &mut self.somebodys } else { &mut self.anonymous };
+        self.entries.append(list, slot);
     }
 
     fn unlink(&mut self, slot: Slot, is_somebodys: bool) {
-        match is_somebodys {
-            true => self.entries.unlink(&mut self.somebodys, slot),
-            false => self.entries.unlink(&mut self.anonymous, slot),
-        }
+        let list = if is_somebodys { &mut self.somebodys } else { &mut self.anonymous };
+        self.entries.unlink(list, slot);
     }
 }

@@ -82,7 +82,7 @@ impl Users {
 
     fn find(&self, user: &str) -> (u64, &Lock<Sessions>) {
         let hash = self.hasher.hash_one(user);
-        // The quotient fits, for it is less than the number of shards.
+        // The remainder fits, for it is less than the number of shards.
         let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or_default();
         (hash, &self.shards[index])
     }
