@@ -76,14 +76,16 @@ impl Session {
     /// What the client has to be told, looked up at the last moment: an id that has died in the
     /// meantime is not given out again.
     pub async fn announcement(&self) -> Result<Announcement> {
-        let (standing, news) = {
+        let (standing, news, is_another) = {
             let state = self.state();
-            (state.standing.clone(), state.news)
+            (state.standing.clone(), state.news, state.has_ended_one)
         };
         match (standing, news) {
             (Standing::Live(id), News::Issue) => {
                 Ok(match self.store.visit(id.key(), self.inner.place, USERNAME).await? {
-                    Visit::Live(visited) => Announcement::Issue { id, keep: visited.keep },
+                    Visit::Live(visited) => {
+                        Announcement::Issue { id, keep: visited.keep, is_another }
+                    }
                     Visit::Moved | Visit::Gone => Announcement::Nothing,
                 })
             }
@@ -95,7 +97,10 @@ impl Session {
     /// The key that forms were made for: the session's, or the one that it had until a moment ago.
     pub(crate) async fn form_key(&self) -> Result<Option<Key>> {
         self.settle(USERNAME).await?;
-        Ok(self.state().standing.id().map(Id::key))
+        Ok(match &self.state().standing {
+            Standing::Live(id) | Standing::Ended(id) => Some(id.key()),
+            Standing::Claimed(_) | Standing::Anonymous | Standing::Disputed(_) => None,
+        })
     }
 
     /// Finds out which of the claimed ids is that of a live session, if nobody has. Whoever looks
@@ -110,28 +115,41 @@ impl Session {
         let Standing::Claimed(claims) = self.state().standing.clone() else {
             return Ok(None);
         };
-        let (mut live, mut moved) = (Vec::new(), None);
+        let (mut live, mut moved, mut gone) = (Vec::new(), None, Vec::new());
         for id in claims {
             match self.store.visit(id.key(), self.inner.place, name).await? {
                 Visit::Live(visited) => live.push((id, visited)),
                 Visit::Moved => moved = Some(id),
-                Visit::Gone => self.report(&id.key(), "is claimed, and is none"),
+                Visit::Gone => gone.push(id.key()),
             }
         }
-        match live.pop() {
-            Some((id, visited)) if live.is_empty() => {
-                let news = if visited.renew { News::Issue } else { News::Nothing };
-                self.state().turn(Standing::Live(id), news);
-                return Ok(Some(visited.value));
+        match &gone[..] {
+            [] => {}
+            [one] => self.report(one, "is claimed, and is none"),
+            [one, others @ ..] => {
+                let count = others.len();
+                self.report(
+                    one,
+                    format_args!("is claimed with {count} more, and all are none"),
+                );
             }
-            // A browser has one. Others were planted, by a neighboring domain or on the way, and
-            // nobody can tell which: whoever chose would seat a visitor in a stranger's.
-            Some((one, _)) => warn_of_two(&one.key(), &live[0].0.key(), self.inner.place),
-            None => {}
         }
-        self.state()
-            .turn(moved.map_or(Standing::Anonymous, Standing::Ended), News::Nothing);
-        Ok(None)
+        if live.len() > 1 {
+            // A browser has one. The others were planted, by a neighboring domain or on the way,
+            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
+            let ids = live.into_iter().map(|(id, _)| id).collect::<Vec<Id>>();
+            warn_of_two(&ids[0].key(), &ids[1].key(), self.inner.place);
+            self.state().turn(Standing::Disputed(ids), News::Nothing);
+            return Ok(None);
+        }
+        let Some((id, visited)) = live.pop() else {
+            let standing = moved.map_or(Standing::Anonymous, Standing::Ended);
+            self.state().turn(standing, News::Nothing);
+            return Ok(None);
+        };
+        let news = if visited.renew { News::Issue } else { News::Nothing };
+        self.state().turn(Standing::Live(id), news);
+        Ok(Some(visited.value))
     }
 
     /// Begins a session with its first value, if there is none and none has ended; `true` if it
@@ -146,7 +164,7 @@ impl Session {
             return Ok(false);
         }
         let _gate = self.inner.gate.lock().await;
-        if !matches!(self.state().standing, Standing::Anonymous) {
+        if !matches!(self.state().standing, Standing::Anonymous | Standing::Disputed(_)) {
             return Ok(false);
         }
         self.begin_anew(lifetime, name, value).await?;
@@ -237,6 +255,7 @@ impl fmt::Debug for Session {
         formatter.write_str(match self.state().standing {
             Standing::Claimed(_) => "Session(claimed)",
             Standing::Anonymous => "Session(none)",
+            Standing::Disputed(_) => "Session(disputed)",
             Standing::Live(_) => "Session(live)",
             Standing::Ended(_) => "Session(ended)",
         })

@@ -12,8 +12,8 @@ type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
     /// Makes the session that of a user who has just proven to be one: gives it a new id, lets its
-    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays; the
-    /// session of another user ends, wherever it is by now.
+    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays, if
+    /// there is room for it; the session of another user ends, wherever it is by now.
     ///
     /// Whoever shows a password need not lose a race: where another request has ended or moved
     /// the session in the meantime, the login begins one of its own. Past
@@ -31,7 +31,15 @@ impl Session {
         }
         {
             let _gate = self.inner.gate.lock().await;
-            if !self.hand_over(username, lifetime).await? {
+            let is_handed_over = match self.hand_over(username, lifetime).await {
+                // What the visitor had leaves no room for a name. The name is more.
+                Err(Error::TooLarge { .. }) => false,
+                outcome => outcome?,
+            };
+            if !is_handed_over {
+                if let Some(key) = self.live_key() {
+                    self.store.destroy(key).await?;
+                }
                 self.begin_anew(lifetime, USERNAME, username).await?;
             }
         }

@@ -72,8 +72,8 @@ local function enlist(key, user, order)
   local list = list_of(user)
   redis.call('ZADD', list, order or redis.call('HINCRBY', counters, 'logins', 1), key)
   local last = tonumber(redis.call('HGET', session_of(key), 'end'))
-  redis.call('PEXPIREAT', list, math.max(last, now + redis.call('PTTL', list)))
-  local from = time[2] % redis.call('ZCARD', list)
+  if redis.call('PTTL', list) < last - now then redis.call('PEXPIREAT', list, last) end
+  local from = time[2] % math.max(redis.call('ZCARD', list), 1)
   for _, other in ipairs(redis.call('ZRANGE', list, from, from + 7)) do
     if not lives(other) then redis.call('ZREM', list, other) end
   end

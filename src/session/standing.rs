@@ -1,5 +1,6 @@
 //! What one request knows of its session, and has to tell its client at the end.
 
+use std::slice;
 use std::time::Duration;
 
 use crate::session::id::Id;
@@ -13,6 +14,8 @@ pub(super) struct State {
     /// Whether anything was asked of the session.
     pub(super) used: bool,
     pub(super) news: News,
+    /// Whether the request has ended a session.
+    pub(super) has_ended_one: bool,
 }
 
 /// What is known of the session.
@@ -22,6 +25,8 @@ pub(super) enum Standing {
     Claimed(Vec<Id>),
     /// There is none. The first write begins one.
     Anonymous,
+    /// There is more than one, and none is believed. The first write begins another.
+    Disputed(Vec<Id>),
     /// It was there when it was last looked at.
     Live(Id),
     /// It ended, or went on under another id, while it was held or shortly before. It stays so.
@@ -50,6 +55,8 @@ pub enum Announcement {
         id: Id,
         /// Until it is of no use any more, even if it is used no more.
         keep: Duration,
+        /// It is in the place of another, which the same request has ended.
+        is_another: bool,
     },
     /// To forget its id.
     Withdraw,
@@ -69,7 +76,7 @@ impl State {
             true => Standing::Anonymous,
             false => Standing::Claimed(claims),
         };
-        State { standing, used: false, news: News::Nothing }
+        State { standing, used: false, news: News::Nothing, has_ended_one: false }
     }
 
     pub(super) fn turn(&mut self, standing: Standing, news: News) {
@@ -78,11 +85,13 @@ impl State {
 }
 
 impl Standing {
-    /// The id that the session has, or had until a moment ago.
-    pub(super) fn id(&self) -> Option<&Id> {
+    /// The id that the session has, or had until a moment ago; those of all, where there are
+    /// several.
+    pub(super) fn ids(&self) -> &[Id] {
         match self {
-            Standing::Live(id) | Standing::Ended(id) => Some(id),
-            Standing::Claimed(_) | Standing::Anonymous => None,
+            Standing::Live(id) | Standing::Ended(id) => slice::from_ref(id),
+            Standing::Disputed(ids) => ids,
+            Standing::Claimed(_) | Standing::Anonymous => &[],
         }
     }
 }

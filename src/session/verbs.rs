@@ -138,19 +138,25 @@ impl Session {
     }
 
     /// Ends the session, here and for every request that is under way with it. A write after
-    /// it begins a new one.
+    /// it begins a new one. Where a client claims several, all of them end.
     pub async fn destroy(&self) -> Result {
         self.store_key().await?;
         let _gate = self.inner.gate.lock().await;
         // Where another request has moved it away in the meantime, the store knows whereto.
-        let id = self.state().standing.id().cloned();
-        if let Some(id) = id
-            && self.store.destroy(id.key()).await?
-        {
-            self.report(&id.key(), "was ended");
+        let ids = self.state().standing.ids().to_vec();
+        for id in ids {
+            if self.store.destroy(id.key()).await? {
+                self.report(&id.key(), "was ended");
+            }
         }
+        self.state().has_ended_one = true;
         self.state().turn(Standing::Anonymous, News::Withdraw);
         Ok(())
+    }
+
+    /// Whether there is nothing in it but a message for the next page.
+    pub(crate) async fn holds_nothing(&self) -> Result<bool> {
+        Ok(self.keys().await?.iter().all(|name| name == FLASH))
     }
 
     /// The key under which the store has the session; none if there is no session. Whoever

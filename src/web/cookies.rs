@@ -46,7 +46,10 @@ impl Exchange {
         let name = self.cookie_name(&self.shared.settings.session_cookie);
         match announcement {
             Announcement::Nothing => {}
-            Announcement::Issue { id, keep } => {
+            Announcement::Issue { id, keep, is_another } => {
+                if is_another {
+                    self.forget_mark()?;
+                }
                 // In whole seconds, and the last one counts: a cookie for none is dropped at once.
                 let keep = keep.saturating_add(Duration::from_millis(999));
                 self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;

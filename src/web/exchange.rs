@@ -135,8 +135,9 @@ impl Exchange {
     }
 
     /// The session of whoever sent the request. It costs nothing before it is used. An answer
-    /// that used it is sent with `Vary: Cookie` and `Cache-Control: no-store`, whatever the
-    /// handler has set.
+    /// that used it, or that is a stream and may, is sent with `Vary: Cookie` and
+    /// `Cache-Control: no-store`, whatever the handler has set. No session can begin while a
+    /// stream is sent, for nobody could be told its id.
     pub fn session(&mut self) -> Session {
         if let Some(session) = &self.session {
             return session.clone();
@@ -331,7 +332,10 @@ impl Exchange {
     /// Adds what the session has to tell, the cookies, and what was written. The response is
     /// complete then.
     pub(crate) async fn conclude(&mut self) -> Result {
-        if let Some(session) = self.session.clone().filter(Session::was_used) {
+        // What is made while it is sent may use the session then.
+        let is_stream = matches!(self.response.body, Body::Stream(_));
+        let may_use = |session: &Session| is_stream || session.was_used();
+        if let Some(session) = self.session.clone().filter(may_use) {
             self.response.add_field("Vary", "Cookie")?;
             self.response.set_known("Cache-Control", "no-store");
             self.tell(session.announcement().await?)?;

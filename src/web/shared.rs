@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::info;
 
@@ -16,7 +17,7 @@ use crate::web::hosts;
 use crate::web::settings::Settings;
 use crate::web::static_files::StaticFiles;
 use crate::web::template::Templates;
-use crate::web::xsrf::{Secret, XSRF_TOKEN};
+use crate::web::xsrf::{Secret, XSRF, XSRF_TOKEN};
 
 /// What an application makes of its settings when it starts.
 pub(crate) struct Shared {
@@ -81,6 +82,14 @@ fn check(settings: &Settings) -> Result {
     }
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
     cookie.check().map_err(|error| Error::Setup(error.to_string()))?;
+    if settings.session_cookie == XSRF {
+        return Err(Error::Setup(format!("the cookie {XSRF} is not for sessions")));
+    }
+    let lifetime = settings.session_lifetime;
+    if lifetime.idle.min(lifetime.absolute) < SHORTEST_LIFE {
+        let sentence = "a session_lifetime of less than a second is none";
+        return Err(Error::Setup(String::from(sentence)));
+    }
     if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
     {
         let sentence =
@@ -109,6 +118,9 @@ fn default_fields(settings: &Settings) -> Vec<(&'static str, &'static str)> {
     let security = security.into_iter().filter(|(_, value)| !value.is_empty());
     security.chain(settings.default_headers.iter().copied()).collect()
 }
+
+/// Cookies are kept for whole seconds.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// RFC 2104 section 3: a key shorter than its hash makes it weaker.
 const SHORTEST_SECRET: usize = 32;

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::escape;
 use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
-use crate::session::USERNAME;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
 use crate::web::multipart::HttpFile;
@@ -187,14 +186,15 @@ impl Exchange {
         let name = self.cookie_name(XSRF);
         let secret = &self.shared.clone().secret;
         let session = self.session();
-        let is_anonymous = !session.contains(USERNAME).await?;
         let is_sessions = |key| secret.accepts(&text, Bearer::Session(key));
         let is_visitors = |mark: &String| {
             secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))
         };
-        // A form that was fetched before an anonymous session began is as good as it was then.
+        // A form that was fetched before a session began is good as long as there is nothing in
+        // that which it could do harm to.
         let accepted = session.form_key().await?.is_some_and(is_sessions)
-            || (is_anonymous && self.cookie_values(&name).iter().any(is_visitors));
+            || (self.cookie_values(&name).iter().any(is_visitors)
+                && session.holds_nothing().await?);
         if !accepted {
             let sentence =
                 "This form is out of date. Load its page again, and send it from there.";

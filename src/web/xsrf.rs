@@ -5,7 +5,8 @@
 //! A token is bound to whoever it was made for: to the session where there is one, and else to
 //! a random mark in the cookie `_xsrf`, so that nothing is stored for somebody who only looks at
 //! a form. Both are signed. A value that was never issued here, or that was issued before a
-//! login or a rotation, is worth nothing while that session lasts, nor once a logout has ended it.
+//! login or a rotation, is worth nothing while that session lasts and has anything in it, nor once
+//! a logout has ended it.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

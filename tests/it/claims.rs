@@ -108,3 +108,45 @@ async fn a_login_form_is_good_after_a_wrong_password_in_another_tab() {
     let form = [("_xsrf", &*first_tab)];
     assert_eq!(visitor.post("/logout", &form).await.status, 403, "but not after the login");
 }
+
+#[tokio::test]
+async fn a_logout_that_comes_with_two_live_ids_ends_both() {
+    let server = demo_of("both").await;
+    let (mut mine, mut planted) = (server.visitor(), server.visitor());
+    log_in(&mut mine, "both").await;
+    log_in(&mut planted, "both").await;
+    let (one, other) = (&mine.cookies["session_id"], &planted.cookies["session_id"]);
+    let mut client = server.connect().await;
+    let cookies = format!("session_id={one}; session_id={other}");
+    let page = client.ask(&format!("GET /login\nCookie: {cookies}")).await;
+    let (mark, token) = (page.cookie("_xsrf").unwrap(), page.xsrf_token());
+    let content = format!("_xsrf={token}");
+    let head = format!(
+        "POST /logout\nCookie: {cookies}; _xsrf={mark}\n\
+         Content-Type: application/x-www-form-urlencoded\nContent-Length: {}",
+        content.len()
+    );
+    let reply = server.visitor().request(&head, &content).await;
+    assert_eq!(reply.status, 302);
+    for visitor in [&mut mine, &mut planted] {
+        assert_eq!(visitor.get("/main").await.status, 302);
+    }
+}
+
+#[tokio::test]
+async fn a_form_from_before_the_login_is_dead_after_the_logout_whatever_is_said_then() {
+    let server = demo_of("said").await;
+    let mut visitor = server.visitor();
+    let before = visitor.get("/login").await.xsrf_token();
+    let mark = visitor.cookies["_xsrf"].clone();
+    log_in(&mut visitor, "said").await;
+    visitor.cookies.insert("_xsrf".into(), mark);
+    let key =
+        dustdevil::session::id::Id::parse(&visitor.cookies["session_id"]).unwrap().key();
+    let form = [("key", &*key.to_string()), ("password", "123")];
+    visitor.fill("/sessions", "/sessions", &form).await;
+    assert!(visitor.cookies.contains_key("session_id"), "a session with a message");
+    assert!(!visitor.cookies.contains_key("_xsrf"), "and without the old mark");
+    let form = [("username", "said"), ("password", "123"), ("_xsrf", &before)];
+    assert_eq!(visitor.post("/login", &form).await.status, 403);
+}

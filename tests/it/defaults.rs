@@ -1,7 +1,10 @@
 //! What every response says of its own accord, and which hosts there are responses for.
 
+use std::time::Duration;
+
 use dustdevil::{
-    Application, Error, Exchange, Method, RequestHandler, Result, Settings, handler,
+    Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, Settings,
+    handler,
 };
 
 use crate::support::{project, serve, settings};
@@ -56,6 +59,25 @@ async fn the_security_headers_are_on_every_response() {
         for (name, value) in SECURITY {
             assert_eq!(reply.fields_named(name).collect::<Vec<_>>(), [value], "{request}");
         }
+    }
+}
+
+#[tokio::test]
+async fn settings_by_which_no_session_could_live_are_errors_at_the_start() {
+    let none = Duration::ZERO;
+    for settings in [
+        Settings { session_cookie: String::from("_xsrf"), ..settings() },
+        Settings {
+            session_lifetime: Lifetime { idle: none, ..Lifetime::default() },
+            ..settings()
+        },
+        Settings {
+            session_lifetime: Lifetime { absolute: none, ..Lifetime::default() },
+            ..settings()
+        },
+    ] {
+        let routes = [("/", handler::<GreetingHandler> as dustdevil::Handler)];
+        assert!(matches!(Application::new(routes, settings), Err(Error::Setup(_))));
     }
 }
 

@@ -53,6 +53,20 @@ async fn expired_sessions_leave_the_memory_when_they_are_swept() {
 }
 
 #[tokio::test]
+async fn a_few_large_sessions_do_not_push_out_many_small_ones() {
+    let limits = MemoryLimits { octets: 512 * 1024, ..MemoryLimits::default() };
+    let store = MemoryStore::new(limits);
+    for _ in 0..1000 {
+        begun(&store, "username", "somebody").await;
+    }
+    for _ in 0..100 {
+        begun(&store, "a", &"1".repeat(16_000)).await;
+    }
+    let users = store.sessions_of("somebody").await.unwrap().len();
+    assert_eq!(users, 1000, "the anonymous go first, and there is room for some of them");
+}
+
+#[tokio::test]
 async fn a_full_store_ends_the_oldest_anonymous_session_first() {
     let limits = MemoryLimits { sessions: 3, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);

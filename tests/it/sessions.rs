@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use dustdevil::session::Rules;
 use dustdevil::session::id::Id;
-use dustdevil::{Lifetime, MemoryStore, Session, Settings, Store};
+use dustdevil::{
+    Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
+    SessionHandler, Settings, Store, handler,
+};
 use tokio::time::advance;
 
 use crate::doing;
@@ -415,4 +418,36 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     assert!(store.is_empty());
     let announcement = session.announcement().await.unwrap();
     assert!(matches!(announcement, dustdevil::session::Announcement::Withdraw));
+}
+
+/// Streams what its session has.
+struct StreamHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for StreamHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let session = self.base.session.clone();
+        exchange.set_header("Cache-Control", "public")?;
+        exchange.stream(async move |outlet| {
+            let value = session.get("a").await.map_err(std::io::Error::other)?;
+            outlet.send(value.unwrap_or_default()).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_may_use_the_session_is_not_cached() {
+    let settings = Settings { session_store: Some(store()), ..Settings::default() };
+    let routes = [("/", handler::<StreamHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings).unwrap()).await;
+    let reply = server.visitor().get("/").await;
+    assert_eq!(reply.field("Cache-Control"), Some("no-store"));
+    assert_eq!(reply.field("Vary"), Some("Cookie"));
 }

@@ -85,7 +85,7 @@ async fn whoever_logs_in_again_is_given_a_new_id_and_another_absolute_limit() {
     let long = Lifetime { idle: Duration::from_secs(14 * 24 * 3600), ..long };
     again.log_in_for("admin", long).await.unwrap();
     match again.announcement().await.unwrap() {
-        Announcement::Issue { id, keep } => {
+        Announcement::Issue { id, keep, .. } => {
             assert_ne!(id.reveal(), old.reveal());
             assert_eq!(keep, long.idle + long.idle / 10);
         }
@@ -111,6 +111,18 @@ async fn a_login_whose_session_ends_meanwhile_begins_one_of_its_own() {
         ["username"],
         "what has ended does not come back"
     );
+}
+
+#[tokio::test]
+async fn nothing_that_was_planted_in_a_session_keeps_its_visitor_from_logging_in() {
+    let store = store();
+    let planted = session(&store, &[]);
+    planted.set("cart", "x".repeat(16 * 1024 - 36)).await.unwrap();
+    let old = id(&planted).await;
+    let login = session(&store, std::slice::from_ref(&old));
+    login.log_in("admin").await.unwrap();
+    assert_eq!(login.keys().await.unwrap(), ["username"]);
+    assert_eq!(store.len(), 1);
 }
 
 #[tokio::test]

@@ -53,10 +53,16 @@ const SHARDS: usize = 64;
 /// A store smaller than this has one shard, and so keeps to its limits exactly.
 const LARGE: usize = 64 * SHARDS;
 
+/// Of the largest sessions, a shard holds at least so many: or one of them would push out too many
+/// small ones.
+const FEWEST: usize = 16;
+
 impl MemoryStore {
     /// An empty store.
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        MemoryStore::in_shards(limits, if limits.sessions < LARGE { 1 } else { SHARDS })
+        let is_roomy = limits.octets / SHARDS >= FEWEST * limits.session_octets;
+        let is_large = limits.sessions >= LARGE && is_roomy;
+        MemoryStore::in_shards(limits, if is_large { SHARDS } else { 1 })
     }
 
     pub(crate) fn in_shards(limits: MemoryLimits, count: usize) -> MemoryStore {
