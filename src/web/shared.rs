@@ -87,7 +87,7 @@ fn check(settings: &Settings) -> Result {
     }
     let lifetime = settings.session_lifetime;
     if lifetime.idle.min(lifetime.absolute) < SHORTEST_LIFE {
-        let sentence = "a session_lifetime of less than a second is none";
+        let sentence = "no session lives for less than a millisecond: see session_lifetime";
         return Err(Error::Setup(String::from(sentence)));
     }
     if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
@@ -119,8 +119,8 @@ fn default_fields(settings: &Settings) -> Vec<(&'static str, &'static str)> {
     security.chain(settings.default_headers.iter().copied()).collect()
 }
 
-/// Cookies are kept for whole seconds.
-const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+/// Stores count in milliseconds.
+const SHORTEST_LIFE: Duration = Duration::from_millis(1);
 
 /// RFC 2104 section 3: a key shorter than its hash makes it weaker.
 const SHORTEST_SECRET: usize = 32;
