@@ -11,6 +11,9 @@ use super::gate;
 /// Letters of what a browser says of itself that are kept.
 const DEVICE_LETTERS: usize = 200;
 
+/// What keeps its name to itself.
+const UNKNOWN: &str = "Something unknown";
+
 /// Shows the sessions of whoever is logged in, and ends those that they no longer want.
 pub(crate) struct SessionsHandler {
     base: SessionHandler,
@@ -71,7 +74,7 @@ async fn row(exchange: &mut Exchange, listed: &Listed, which: &str) -> Result<St
     let (used, begun) = (ago(listed.unused), ago(listed.age));
     let values = [
         ("which", which),
-        ("device", listed.device.as_deref().unwrap_or("Something unknown")),
+        ("device", listed.device.as_deref().unwrap_or(UNKNOWN)),
         ("place", &place),
         ("used", &used),
         ("begun", &begun),
@@ -82,7 +85,7 @@ async fn row(exchange: &mut Exchange, listed: &Listed, which: &str) -> Result<St
 
 /// What a client says that it is, for its user to know it by.
 pub(crate) fn device(exchange: &Exchange) -> String {
-    let name = exchange.request().field("User-Agent").unwrap_or("Something unknown");
+    let name = exchange.request().field("User-Agent").unwrap_or(UNKNOWN);
     name.chars().take(DEVICE_LETTERS).collect()
 }
 

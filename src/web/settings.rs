@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::limits::Limits;
+use crate::session::Rules;
 use crate::session::store::{Lifetime, Store};
 
 /// The settings of an [`Application`](crate::web::application::Application).
@@ -77,8 +78,8 @@ pub struct Settings {
     pub session_cookie: String,
     /// How long sessions live. Default: 5 minutes idle, 8 hours in all.
     pub session_lifetime: Lifetime,
-    /// Sessions that one user may have at once; whoever logs in once more ends the one of them
-    /// that logged in first. Default: 100.
+    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
+    /// the one of them that logged in first. Default: 100.
     pub sessions_a_user: usize,
     /// Where sessions live. Default: none, which is this process's own static map.
     pub session_store: Option<Arc<dyn Store>>,
@@ -122,8 +123,8 @@ impl Default for Settings {
             strict_transport_security: "",
             default_headers: &[],
             session_cookie: String::from("session_id"),
-            session_lifetime: Lifetime::default(),
-            sessions_a_user: 100,
+            session_lifetime: Rules::default().lifetime,
+            sessions_a_user: Rules::default().sessions_a_user,
             session_store: None,
             max_arguments: 1000,
             limits: Limits::default(),

@@ -23,7 +23,7 @@ pub struct MemoryLimits {
     /// Default: 100,000.
     pub sessions: usize,
     /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
-    /// likewise. Default: 256 MiB.
+    /// likewise, but never the one that was just written to. Default: 256 MiB.
     pub octets: usize,
     /// Octets of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
