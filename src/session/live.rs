@@ -19,8 +19,8 @@ type Result<T = ()> = std::result::Result<T, Error>;
 pub struct Rules {
     /// How long they live.
     pub lifetime: Lifetime,
-    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends the one of them
-    /// that logged in first. Default: 100.
+    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
+    /// the one of them that logged in first. Default: 100.
     pub sessions_a_user: usize,
 }
 
@@ -39,11 +39,11 @@ impl Default for Rules {
 /// Clones are the same session.
 #[derive(Clone)]
 pub struct Session {
-    pub(super) store: Arc<dyn Store>,
     pub(super) inner: Arc<Inner>,
 }
 
 pub(super) struct Inner {
+    pub(super) store: Arc<dyn Store>,
     pub(super) rules: Rules,
     /// Where the client is.
     place: IpAddr,
@@ -65,7 +65,7 @@ impl Session {
     ) -> Session {
         let state = Mutex::new(State::new(claims));
         let gate = tokio::sync::Mutex::new(());
-        Session { store, inner: Arc::new(Inner { rules, place, gate, state }) }
+        Session { inner: Arc::new(Inner { store, rules, place, gate, state }) }
     }
 
     /// Whether anything was asked of the session: an answer may then depend on it.
@@ -81,14 +81,14 @@ impl Session {
             (state.standing.clone(), state.news, state.has_ended_one)
         };
         match (standing, news) {
-            (Standing::Live(id), News::Issue) => {
-                Ok(match self.store.visit(id.key(), self.inner.place, USERNAME).await? {
+            (Standing::Live(id), News::Issue) => Ok(
+                match self.inner.store.visit(id.key(), self.inner.place, USERNAME).await? {
                     Visit::Live(visited) => {
                         Announcement::Issue { id, keep: visited.keep, is_another }
                     }
                     Visit::Moved | Visit::Gone => Announcement::Nothing,
-                })
-            }
+                },
+            ),
             (_, News::Withdraw) => Ok(Announcement::Withdraw),
             _ => Ok(Announcement::Nothing),
         }
@@ -117,7 +117,7 @@ impl Session {
         };
         let (mut live, mut moved, mut gone) = (Vec::new(), None, Vec::new());
         for id in claims {
-            match self.store.visit(id.key(), self.inner.place, name).await? {
+            match self.inner.store.visit(id.key(), self.inner.place, name).await? {
                 Visit::Live(visited) => live.push((id, visited)),
                 Visit::Moved => moved = Some(id),
                 Visit::Gone => gone.push(id.key()),
@@ -182,7 +182,7 @@ impl Session {
             let (id, place) = (Id::generate(), self.inner.place);
             // That the id is taken will not happen in the life of this universe; but if it
             // did, somebody would be given another's session.
-            if self.store.create(id.key(), lifetime, place, name, value).await? {
+            if self.inner.store.create(id.key(), lifetime, place, name, value).await? {
                 self.report(&id.key(), "begins");
                 self.state().turn(Standing::Live(id), News::Issue);
                 return Ok(());
@@ -195,7 +195,7 @@ impl Session {
     pub(super) async fn rotate_for(&self, lifetime: Option<Lifetime>) -> Result<bool> {
         let Standing::Live(old) = self.state().standing.clone() else { return Ok(false) };
         let id = Id::generate();
-        if !self.store.rotate(old.key(), id.key(), lifetime).await? {
+        if !self.inner.store.rotate(old.key(), id.key(), lifetime).await? {
             self.state().turn(Standing::Ended(old), News::Nothing);
             return Ok(false);
         }

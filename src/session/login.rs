@@ -17,8 +17,8 @@ impl Session {
     ///
     /// Whoever shows a password need not lose a race: where another request has ended or moved
     /// the session in the meantime, the login begins one of its own. Past
-    /// [`sessions_a_user`](crate::session::live::Rules::sessions_a_user), the user's oldest session
-    /// ends.
+    /// [`sessions_a_user`](crate::session::live::Rules::sessions_a_user), the one of the user's
+    /// sessions that logged in first ends.
     pub async fn log_in(&self, username: &str) -> Result {
         self.log_in_for(username, self.inner.rules.lifetime).await
     }
@@ -38,7 +38,7 @@ impl Session {
             };
             if !is_handed_over {
                 if let Some(key) = self.live_key() {
-                    self.store.destroy(key).await?;
+                    self.inner.store.destroy(key).await?;
                 }
                 self.begin_anew(lifetime, USERNAME, username).await?;
             }
@@ -56,7 +56,7 @@ impl Session {
             return Ok(false);
         }
         match self.live_key() {
-            Some(key) => Ok(self.store.set(key, USERNAME, username).await?.is_some()),
+            Some(key) => Ok(self.inner.store.set(key, USERNAME, username).await?.is_some()),
             None => Ok(false),
         }
     }
@@ -64,7 +64,7 @@ impl Session {
     /// The sessions of whoever is logged in here, the latest login first. None, if nobody is.
     pub async fn sessions(&self) -> Result<Vec<Listed>> {
         match self.get(USERNAME).await? {
-            Some(user) => self.store.sessions_of(&user).await,
+            Some(user) => self.inner.store.sessions_of(&user).await,
             None => Ok(Vec::new()),
         }
     }
@@ -88,7 +88,7 @@ impl Session {
         let sessions = self.sessions().await?;
         let Some(this) = self.live_key() else { return Ok(0) };
         // Where another request has moved this one meanwhile, it is listed by one of these.
-        let moves = self.store.moves_from(this).await?;
+        let moves = self.inner.store.moves_from(this).await?;
         let others = sessions.iter().map(|listed| listed.key);
         let mut ended = 0;
         for key in others.filter(|key| *key != this && !moves.contains(key)) {
@@ -98,7 +98,7 @@ impl Session {
     }
 
     async fn end_another(&self, key: Key) -> Result<bool> {
-        let ended = self.store.destroy(key).await?;
+        let ended = self.inner.store.destroy(key).await?;
         if ended {
             self.report(&key, "was ended from another");
         }
@@ -108,8 +108,8 @@ impl Session {
     /// Ends what the user has too much of.
     pub(super) async fn keep_to_limit(&self, user: &str) -> Result {
         let most = self.inner.rules.sessions_a_user.max(1);
-        for key in self.store.sessions_beyond(user, most).await? {
-            if self.store.destroy(key).await? {
+        for key in self.inner.store.sessions_beyond(user, most).await? {
+            if self.inner.store.destroy(key).await? {
                 self.report(&key, "was one too many");
             }
         }

@@ -65,6 +65,8 @@ local function schedule(key)
   redis.call('ZADD', calendar, now + redis.call('PTTL', session_of(key)), key)
 end
 
+local function strike(key, user) redis.call('ZREM', list_of(user), key) end
+
 -- Puts a session on its user's list, at its end or where it was before. The list vanishes when the
 -- last session on it must have ended. Sessions that vanish stay on it; so each login looks at eight,
 -- from anywhere, and strikes those that are gone.
@@ -75,11 +77,9 @@ local function enlist(key, user, order)
   if redis.call('PTTL', list) < last - now then redis.call('PEXPIREAT', list, last) end
   local from = time[2] % math.max(redis.call('ZCARD', list), 1)
   for _, other in ipairs(redis.call('ZRANGE', list, from, from + 7)) do
-    if not lives(other) then redis.call('ZREM', list, other) end
+    if not lives(other) then strike(other, user) end
   end
 end
-
-local function strike(key, user) redis.call('ZREM', list_of(user), key) end
 
 local function put(key, name, value, limit)
   local session = session_of(key)

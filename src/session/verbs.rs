@@ -32,7 +32,7 @@ impl Session {
 
     /// The names that have a value, in no order.
     pub async fn keys(&self) -> Result<Vec<String>> {
-        let found = self.ask(|key| self.store.keys(key)).await?;
+        let found = self.ask(|key| self.inner.store.keys(key)).await?;
         Ok(found.unwrap_or_default())
     }
 
@@ -43,7 +43,7 @@ impl Session {
     pub async fn set(&self, name: &str, value: impl ToString) -> Result {
         let value = value.to_string();
         if !self.begin(self.inner.rules.lifetime, name, &value).await? {
-            self.ask(|key| self.store.set(key, name, &value)).await?;
+            self.ask(|key| self.inner.store.set(key, name, &value)).await?;
         }
         match name {
             USERNAME => self.keep_to_limit(&value).await,
@@ -53,7 +53,7 @@ impl Session {
 
     /// Takes a value away, and gives it. Of two who take at once, one gets it.
     pub async fn remove(&self, name: &str) -> Result<Option<String>> {
-        let taken = self.ask(|key| self.store.remove(key, name)).await?;
+        let taken = self.ask(|key| self.inner.store.remove(key, name)).await?;
         Ok(taken.flatten())
     }
 
@@ -100,7 +100,8 @@ impl Session {
                 }
             };
             let (text, new) = change(old.as_deref())?;
-            let swap = |key| self.store.compare_and_set(key, name, old.as_deref(), &text);
+            let swap =
+                |key| self.inner.store.compare_and_set(key, name, old.as_deref(), &text);
             match self.ask(swap).await? {
                 None => return Ok(None),
                 Some(true) => return Ok(Some(new)),
@@ -111,7 +112,7 @@ impl Session {
 
     /// Takes all values away. The session goes on.
     pub async fn clear(&self) -> Result {
-        self.ask(|key| self.store.clear(key)).await?;
+        self.ask(|key| self.inner.store.clear(key)).await?;
         Ok(())
     }
 
@@ -127,9 +128,9 @@ impl Session {
     }
 
     /// Gives the session another id, and kills the old one. Whoever knew the old id can do nothing
-    /// with it now, except, for a minute, to log out. To be done whenever a visitor may do more than before;
-    /// [`log_in`](Session::log_in) does it by itself. Where there is no session there is nothing
-    /// to do, for the first write makes a new id.
+    /// with it now, except, for a minute, to log out. To be done whenever a visitor may do more than
+    /// before; [`log_in`](Session::log_in) does it by itself. Where there is no session there is
+    /// nothing to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {
         self.store_key().await?;
         let _gate = self.inner.gate.lock().await;
@@ -145,12 +146,13 @@ impl Session {
         // Where another request has moved it away in the meantime, the store knows whereto.
         let ids = self.state().standing.ids().to_vec();
         for id in ids {
-            if self.store.destroy(id.key()).await? {
+            if self.inner.store.destroy(id.key()).await? {
                 self.report(&id.key(), "was ended");
             }
         }
-        self.state().has_ended_one = true;
-        self.state().turn(Standing::Anonymous, News::Withdraw);
+        let mut state = self.state();
+        state.has_ended_one = true;
+        state.turn(Standing::Anonymous, News::Withdraw);
         Ok(())
     }
 
@@ -170,7 +172,7 @@ impl Session {
     async fn read(&self, name: &str) -> Result<Option<Option<String>>> {
         match self.settle(name).await? {
             Some(value) => Ok(Some(value)),
-            None => self.ask(|key| self.store.get(key, name)).await,
+            None => self.ask(|key| self.inner.store.get(key, name)).await,
         }
     }
 }

@@ -94,8 +94,9 @@ pub struct Settings {
     /// longer. Default: 60 s.
     pub handler_time: Duration,
     /// Connections at once. One more is let in, and then the one that has been idle for longest
-    /// is closed, though not before its `min_idle_time`, or one whose head does not end;
-    /// where there is none, the next wait unaccepted. Where the system has fewer files, there are fewer. Default: 10,000.
+    /// is closed, though not before its `min_idle_time`, or one whose head does not end; where
+    /// there is none, the next wait unaccepted. Where the system has fewer files, there are fewer.
+    /// Default: 10,000.
     pub max_connections: usize,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.

@@ -1,12 +1,6 @@
 //! Ids that clients claim: several at once, and those that a session had until a moment ago.
 
-use crate::demo::{make_app, options::Options};
-use crate::support::{Running, Visitor, serve};
-
-async fn demo_of(username: &str) -> Running {
-    let options = Options { username: username.to_owned(), ..Options::default() };
-    serve(make_app(options).unwrap()).await
-}
+use crate::support::{Running, Visitor, demo_of};
 
 async fn log_in(visitor: &mut Visitor, username: &str) {
     let form = [("username", username), ("password", "123")];

@@ -1,6 +1,5 @@
 //! What the memory store promises besides the contract: it is bounded, and one for the process.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use dustdevil::session::error::Error;
@@ -10,12 +9,10 @@ use dustdevil::session::store::Visit;
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::advance;
 
-use crate::support::store;
+use crate::support::{PLACE, store};
 
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
-
-const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn key() -> Key {
     Id::generate().key()

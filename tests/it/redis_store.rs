@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +18,8 @@ use tokio::time::sleep;
 use crate::demo::options::Options;
 use crate::process::{Process, command};
 use crate::redis_server::{DURABLE, RedisServer};
-use crate::support::{Visitor, serve};
+use crate::support::{PLACE, Visitor, serve};
 use crate::webdriver::tell;
-
-const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -1,6 +1,5 @@
 //! Sessions as handlers and browsers meet them, over real sockets.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +12,7 @@ use dustdevil::{
 use tokio::time::advance;
 
 use crate::doing;
-use crate::support::{FarStore, Running, Visitor, serve, store, turns};
-
-const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+use crate::support::{FarStore, PLACE, Running, Visitor, serve, store, turns};
 
 async fn doing(store: Arc<MemoryStore>) -> Running {
     doing_with(store, Settings::default()).await

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// Where clients are that come over no socket.
+pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// A path of the project, from wherever the tests are started.
 pub fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -28,6 +31,13 @@ pub fn project(path: &str) -> PathBuf {
 pub fn demo() -> Application {
     crate::demo::make_app(crate::demo::options::Options::default())
         .expect("the demo is whole")
+}
+
+/// The demo, serving, for a user whom no other test knows.
+pub async fn demo_of(username: &str) -> Running {
+    use crate::demo::{make_app, options::Options};
+    let options = Options { username: username.to_owned(), ..Options::default() };
+    serve(make_app(options).expect("the demo is whole")).await
 }
 
 /// Settings with a store of the test's own.

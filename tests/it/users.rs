@@ -1,7 +1,6 @@
 //! Whose a session is: logging in, the sessions that somebody has, and an end to them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,8 @@ use dustdevil::{
     SessionHandler, Settings, Store, handler,
 };
 
-use crate::demo::{make_app, options::Options};
 use crate::process::{Process, command};
-use crate::support::{Running, Visitor, serve, store};
-
-const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+use crate::support::{PLACE, Running, Visitor, demo_of, serve, store};
 
 const RULES: Rules = Rules { sessions_a_user: 3, lifetime: LIFETIME };
 
@@ -174,12 +170,6 @@ async fn all_sessions_of_a_user_can_be_ended_without_being_one() {
     assert_eq!(end_all(&*store, "alice").await.unwrap(), 3);
     assert!(store.sessions_of("alice").await.unwrap().is_empty());
     assert_eq!(user(&store, &other).await.as_deref(), Some("bob"));
-}
-
-/// The demo, for a user whom no other test knows.
-async fn demo_of(username: &str) -> Running {
-    let options = Options { username: username.to_owned(), ..Options::default() };
-    serve(make_app(options).unwrap()).await
 }
 
 async fn log_in_with(

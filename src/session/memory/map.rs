@@ -18,9 +18,9 @@ use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
     /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the one that has been so for longest; one that moves counts as young again. From 4,096 on, this and the next limit are kept
-    /// shard by shard: a session may end a little before them, and is the oldest of its shard.
-    /// Default: 100,000.
+    /// the one that has been so for longest; one that moves counts as young again. From 4,096 on,
+    /// this and the next limit are kept shard by shard: a session may end a little before them,
+    /// and is the oldest of its shard. Default: 100,000.
     pub sessions: usize,
     /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
     /// likewise, but never the one that was just written to. Default: 256 MiB.

@@ -161,7 +161,7 @@ impl Shard {
         now: Millis,
     ) -> Option<Entry> {
         let slot = self.live(key, now)?;
-        let mut entry = self.extract(slot)?;
+        let mut entry = self.extract(slot);
         entry.rotate(new, lifetime, now);
         if let Some(user) = entry.user() {
             entry.login = match lifetime {
@@ -266,22 +266,21 @@ impl Shard {
 
     /// Lets go of a session for good.
     fn drop(&mut self, slot: Slot) {
-        if let Some(entry) = self.extract(slot)
-            && let Some(user) = entry.user()
-        {
+        let entry = self.extract(slot);
+        if let Some(user) = entry.user() {
             self.users.remove(user, entry.login, entry.key);
         }
     }
 
-    fn extract(&mut self, slot: Slot) -> Option<Entry> {
+    fn extract(&mut self, slot: Slot) -> Entry {
         let entry = &self.entries[slot];
         let (look_at, is_somebodys) = (entry.look_at, entry.user().is_some());
         self.calendar.strike_out(&mut self.entries, slot, look_at);
         self.unlink(slot, is_somebodys);
-        let entry = self.entries.take(slot)?;
+        let entry = self.entries.take(slot);
         self.slots.remove(&entry.key);
         self.octets -= entry.values.cost();
-        Some(entry)
+        entry
     }
 
     /// Ends the oldest, but for one, until all others have room.

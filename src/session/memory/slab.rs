@@ -12,6 +12,9 @@ const LISTS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
+/// Why there is something in a slot.
+const KNOWN: &str = "a slot is known as long as it is taken";
+
 /// Where nothing is.
 const NOWHERE: Slot = Slot(u32::MAX);
 
@@ -72,10 +75,10 @@ impl<T> Slab<T> {
     }
 
     /// What is taken is to be in no list any more.
-    pub(crate) fn take(&mut self, slot: Slot) -> Option<T> {
-        let thing = self.node(slot).thing.take()?;
+    pub(crate) fn take(&mut self, slot: Slot) -> T {
+        let thing = self.node(slot).thing.take().expect(KNOWN);
         self.free.push(slot);
-        Some(thing)
+        thing
     }
 
     /// Puts a thing at the end of a list.
@@ -129,15 +132,12 @@ impl<T> Index<Slot> for Slab<T> {
     type Output = T;
 
     fn index(&self, slot: Slot) -> &T {
-        self.nodes[slot.0 as usize]
-            .thing
-            .as_ref()
-            .expect("a slot is known as long as it is taken")
+        self.nodes[slot.0 as usize].thing.as_ref().expect(KNOWN)
     }
 }
 
 impl<T> IndexMut<Slot> for Slab<T> {
     fn index_mut(&mut self, slot: Slot) -> &mut T {
-        self.node(slot).thing.as_mut().expect("a slot is known as long as it is taken")
+        self.node(slot).thing.as_mut().expect(KNOWN)
     }
 }

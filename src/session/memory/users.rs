@@ -35,11 +35,7 @@ impl Users {
 
     pub(crate) fn add(&self, user: &str, key: Key) -> Login {
         let (hash, shard) = self.find(user);
-        let mut sessions = shard.lock();
-        sessions.logins += 1;
-        let login = sessions.logins;
-        sessions.sorted.insert((hash, login, key));
-        login
+        shard.lock().enter(hash, key)
     }
 
     pub(crate) fn remove(&self, user: &str, login: Login, key: Key) {
@@ -61,10 +57,7 @@ impl Users {
         let (hash, shard) = self.find(user);
         let mut sessions = shard.lock();
         sessions.sorted.remove(&(hash, login, key));
-        sessions.logins += 1;
-        let login = sessions.logins;
-        sessions.sorted.insert((hash, login, new));
-        login
+        sessions.enter(hash, new)
     }
 
     /// The sessions of a user, the latest login first, and perhaps some of another.
@@ -85,6 +78,15 @@ impl Users {
         // The remainder fits, for it is less than the number of shards.
         let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or_default();
         (hash, &self.shards[index])
+    }
+}
+
+impl Sessions {
+    /// Enters a session as the latest.
+    fn enter(&mut self, hash: u64, key: Key) -> Login {
+        self.logins += 1;
+        self.sorted.insert((hash, self.logins, key));
+        self.logins
     }
 }
 

@@ -8,8 +8,10 @@ use dustdevil::session::id::Key;
 use dustdevil::session::store::{Answer, Counters, Listed, USERNAME, Visit, Visited};
 use dustdevil::{Lifetime, Store};
 
+use crate::support::PLACE;
+
 use super::shelf::Shelf;
-use super::subject::{PLACE, told};
+use super::subject::told;
 
 /// What a store may do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use dustdevil::session::store::{Counters, USERNAME};
 
-use super::subject::{PLACE, Subject, key};
+use crate::support::PLACE;
+
+use super::subject::{Subject, key};
 
 /// Asserts that what began and did not go is there.
 pub fn assert_add_up(counters: Counters) {

@@ -4,7 +4,9 @@ use dustdevil::session::id::Key;
 use dustdevil::session::store::USERNAME;
 use tokio::time::Instant;
 
-use super::subject::{PLACE, Subject, Timely, key};
+use crate::support::PLACE;
+
+use super::subject::{Subject, Timely, key};
 
 pub async fn a_key_that_never_was_accepts_nothing(subject: Subject) {
     subject.begin("a", "1").await;

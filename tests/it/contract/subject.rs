@@ -1,7 +1,6 @@
 //! What is examined: a store with nothing in it, and the clock that it goes by.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use dustdevil::session::store::{Counters, Listed, USERNAME, Visit, Visited};
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::{Instant, advance, sleep};
 
+use crate::support::PLACE;
+
 use super::shelf::Shelf;
 
 /// Where most visits come from.
-pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
 /// A store that nobody else knows, and its clock. All times in the suite are whole units of that
 /// clock, so that the same requirement takes no time at all with one store, and a second or two
 /// with another.

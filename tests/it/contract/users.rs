@@ -6,7 +6,9 @@ use dustdevil::session::id::Key;
 use dustdevil::session::store::{DEVICE, USERNAME};
 use tokio::time::Instant;
 
-use super::subject::{PLACE, Subject, key};
+use crate::support::PLACE;
+
+use super::subject::{Subject, key};
 
 pub async fn a_user_has_the_sessions_that_have_the_name_the_latest_first(subject: Subject) {
     subject.begin("a", "somebody").await;

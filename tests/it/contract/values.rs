@@ -6,7 +6,9 @@ use dustdevil::session::error::Error;
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use super::subject::{PLACE, Subject, Timely, key};
+use crate::support::PLACE;
+
+use super::subject::{Subject, Timely, key};
 
 pub async fn a_session_begins_with_one_value(subject: Subject) {
     let key = subject.begin("a", "1").await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use super::subject::{PLACE, Subject, Timely, key};
+use crate::support::PLACE;
+
+use super::subject::{Subject, Timely, key};
 
 pub async fn a_visit_gives_the_value_that_was_asked_for(subject: Subject) {
     let key = subject.begin("a", "1").await;

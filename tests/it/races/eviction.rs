@@ -8,8 +8,10 @@ use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::USERNAME;
 use dustdevil::{Lifetime, MemoryLimits};
 
-use super::ground::{Ground, PLACE, Site};
+use super::ground::{Ground, Site};
 use crate::contract::counting::Dice;
+
+use crate::support::PLACE;
 
 /// There is room for all who are logged in, and for few others: sometimes there are too many
 /// sessions, and sometimes too many octets.

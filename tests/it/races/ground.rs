@@ -2,7 +2,7 @@
 //! the store itself, to see what became of them.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,12 +20,10 @@ use crate::doing;
 use crate::processes;
 #[cfg(feature = "redis")]
 use crate::redis_server::RedisServer;
-use crate::support::{Client, FarStore, serve};
+use crate::support::{Client, FarStore, PLACE, serve};
 #[cfg(feature = "redis")]
 use crate::webdriver::find_program;
 use crate::webdriver::tell;
-
-pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// How often each race is run.
 pub const ROUNDS: u64 = 1_000;

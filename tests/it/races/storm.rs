@@ -5,7 +5,9 @@ use std::sync::Arc;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::{Lifetime, Store, USERNAME};
 
-use super::ground::{Ground, PLACE, Site};
+use crate::support::PLACE;
+
+use super::ground::{Ground, Site};
 
 pub async fn a_dead_key_stays_dead_under_every_operation_at_once(site: Site) {
     let ground = site.prepare(<_>::default()).await;
