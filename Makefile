@@ -25,7 +25,7 @@ help:  ## this help
 	@echo "make test    all tests, with what they need"
 	@echo "make check   formatting, lints and documentation, without warnings"
 	@echo "make fuzz    send anything to a connection, for TIME=$(TIME) seconds"
-	@echo "make bench   measure how it scales, in ROUNDS=$(ROUNDS)  (PARTS=: of room, scale and calm)"
+	@echo "make bench   measure it beside others, in ROUNDS=$(ROUNDS)  (PARTS=: of requests, idle, room, scale and calm)"
 	@echo "make doc     the documentation, as HTML"
 
 run: cargo
@@ -55,8 +55,9 @@ fuzz: cargo fuzzer
 		-timeout=10 -max_total_time=$(TIME) -print_final_stats=1
 
 bench: cargo wrk
+	@cargo build --release --locked --quiet
 	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
-	@$(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
 
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::client::Client;
 use crate::figures::{Series, grouped, print_table, quantile, time};
+use crate::goal::Goal;
 use crate::load::microseconds;
 use crate::process::{FOREVER, Server, is_room_for};
+use crate::wish::Wish;
 
 /// How many expire, or are evicted.
 const SESSIONS: u32 = 1_000_000;
@@ -64,9 +66,10 @@ struct Row {
     longest: Series,
 }
 
-pub(crate) fn measure(rounds: usize) -> Result {
+pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+    let rounds = wish.rounds;
     if !is_room_for(SESSIONS)? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let all = grouped(SESSIONS);
     let names = [
@@ -88,7 +91,7 @@ pub(crate) fn measure(rounds: usize) -> Result {
         evict(computing, creating, after_creation)?;
     }
     print(&rows);
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// A million sessions of users expire in the same moment.

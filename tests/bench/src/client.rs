@@ -9,6 +9,13 @@ pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
+/// What a server answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) content: Vec<u8>,
+}
+
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Result<Client> {
         let stream = TcpStream::connect(address)?;
@@ -33,22 +40,40 @@ impl Client {
     }
 
     fn ask(&mut self, request: &str) -> Result<String> {
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let mut length = 0;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        if !line.starts_with("HTTP/1.1 200 ") {
-            return Err(format!("the server answers {line:?}").into());
+        let answer = self.send(request.as_bytes())?;
+        if answer.status != 200 {
+            return Err(format!("the server answers {}", answer.status).into());
         }
-        while !line.trim_end().is_empty() {
-            if let Some(value) = line.strip_prefix("Content-Length:") {
-                length = value.trim().parse()?;
+        Ok(String::from_utf8(answer.content)?)
+    }
+
+    /// Sends the octets of a request, and waits for the answer.
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<Answer> {
+        self.stream.get_mut().write_all(request)?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(format!("the server answers {head:?}").into());
             }
-            line.clear();
-            self.stream.read_line(&mut line)?;
         }
-        let mut content = vec![0; length];
-        self.stream.read_exact(&mut content)?;
-        Ok(String::from_utf8(content)?)
+        let status = head.split(' ').nth(1).unwrap_or_default().parse()?;
+        let mut answer = Answer { status, head, content: Vec::new() };
+        let length = answer.header("Content-Length").unwrap_or("0").parse()?;
+        answer.content.resize(length, 0);
+        self.stream.read_exact(&mut answer.content)?;
+        Ok(answer)
+    }
+}
+
+impl Answer {
+    /// The value of the first header field of this name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
+    }
+
+    /// All its octets.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        [self.head.as_bytes(), &self.content].concat()
     }
 }

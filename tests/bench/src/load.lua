@@ -21,7 +21,7 @@ end
 
 function done(summary, latency)
    local errors = summary.errors
-   io.write(string.format("figures %d %d %d %d\n", summary.requests,
+   io.write(string.format("figures %d %d %d %d %d %d\n", summary.requests,
       errors.connect + errors.read + errors.write + errors.status + errors.timeout,
-      latency:percentile(50), latency:percentile(99)))
+      summary.bytes, summary.duration, latency:percentile(50), latency:percentile(99)))
 end

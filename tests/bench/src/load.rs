@@ -1,6 +1,7 @@
 //! The load: wrk, with a script of ours.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,22 +34,44 @@ pub(crate) struct Outcome {
 impl Load {
     /// Puts it on a server. Each seed chooses other sessions.
     pub(crate) fn put_on(self, server: &Server, seed: usize) -> Result<Outcome> {
-        let (refused, before) = (server.counters()?.refused, server.processor_time()?);
-        let figures = self.run_wrk(server, seed)?;
-        let time = server.processor_time()?.saturating_sub(before);
-        let [requests, errors, median, late] = figures;
-        if errors > 0.0 || server.counters()?.refused > refused {
+        let (refused, before) = (server.counters()?.refused, server.spent()?);
+        let wrk =
+            Wrk { connections: self.connections, seconds: self.seconds, script: SCRIPT };
+        let arguments = [self.path, &self.sessions.to_string(), &seed.to_string()];
+        let figures = wrk.run(server.address, &arguments)?;
+        let time = server.spent()?.since(before).sum();
+        if server.counters()?.refused > refused {
             return Err("not every request was answered as it should be".into());
         }
+        let Figures { requests, median, late, .. } = figures;
         Ok(Outcome { processor: microseconds(time) / requests, median, late })
     }
+}
 
-    fn run_wrk(self, server: &Server, seed: usize) -> Result<[f64; 4]> {
+/// How wrk runs.
+pub(crate) struct Wrk {
+    pub(crate) connections: u32,
+    pub(crate) seconds: u32,
+    pub(crate) script: &'static str,
+}
+
+/// What it tells; times are in microseconds.
+pub(crate) struct Figures {
+    pub(crate) requests: f64,
+    pub(crate) octets: f64,
+    pub(crate) duration: f64,
+    pub(crate) median: f64,
+    pub(crate) late: f64,
+}
+
+impl Wrk {
+    /// Runs it. If not every request was answered, with a status below 400, that is an error.
+    pub(crate) fn run(&self, address: SocketAddr, arguments: &[&str]) -> Result<Figures> {
         let wrk = Command::new("wrk")
             .args(["--threads", "1", "--connections", &self.connections.to_string()])
-            .args(["--duration", &format!("{}s", self.seconds), "--script", SCRIPT])
-            .arg(format!("http://{}", server.address))
-            .args(["--", self.path, &self.sessions.to_string(), &seed.to_string()])
+            .args(["--duration", &format!("{}s", self.seconds), "--timeout", "10s"])
+            .args(["--script", self.script, &format!("http://{address}"), "--"])
+            .args(arguments)
             .output()
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => "wrk is missing; tests/set-up.sh installs it".into(),
@@ -59,7 +82,15 @@ impl Load {
         let line = line.ok_or("wrk has no figures to give")?;
         let figures: Vec<f64> =
             line.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        figures.try_into().map_err(|_| "wrk gives other figures".into())
+        match figures[..] {
+            [_, errors, ..] if errors > 0.0 => {
+                Err(format!("{errors} requests were not answered as they should be").into())
+            }
+            [requests, _, octets, duration, median, late] => {
+                Ok(Figures { requests, octets, duration, median, late })
+            }
+            _ => Err("wrk gives other figures".into()),
+        }
     }
 }
 

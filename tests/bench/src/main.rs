@@ -14,17 +14,34 @@
 
 use std::process::ExitCode;
 
+use goal::Goal;
+use wish::Wish;
+
 mod server;
 
 mod fill;
 
+mod peers;
+
 mod process;
+
+mod folder;
+
+mod contestant;
 
 mod client;
 
 mod load;
 
 mod figures;
+
+mod goal;
+
+mod wish;
+
+mod scenario;
+
+mod requests;
 
 mod scale;
 
@@ -36,20 +53,30 @@ mod calm;
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A question: its name on the command line, and what answers it.
-type Part = (&'static str, fn(rounds: usize) -> Result);
+type Part = (&'static str, fn(&Wish) -> Result<Vec<Goal>>);
 
 /// All of them.
-const PARTS: [Part; 3] =
-    [("room", room::measure), ("scale", scale::measure), ("calm", calm::measure)];
+const PARTS: [Part; 4] = [
+    ("requests", requests::measure),
+    ("room", room::measure),
+    ("scale", scale::measure),
+    ("calm", calm::measure),
+];
 
-const USAGE: &str = "dustdevil-bench ROUNDS [PART]..., where a part is room, scale or calm";
+const USAGE: &str = "\
+dustdevil-bench ROUNDS [PART]... [SCENARIO]... [SERVER]...
+  parts: requests, idle, room, scale, calm
+  scenarios of requests: hello, page, page-1000, main, form, login, pipelined, close, 1KiB,
+    100KiB, 10MiB
+  servers in requests and idle: limit, dustdevil, hyper, axum, actix, nginx";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["serve", limit] => server::serve(limit),
-        [rounds, ref parts @ ..] => drive(rounds, parts),
+        ["serve", "store", limit] => server::serve(limit),
+        ["serve", peer, ref arguments @ ..] => peers::serve(peer, arguments),
+        [rounds, ref names @ ..] => Wish::new(rounds, names).and_then(|wish| drive(&wish)),
         [] => Err(USAGE.into()),
     };
     match done {
@@ -62,15 +89,11 @@ fn main() -> ExitCode {
 }
 
 /// Answers the questions that are asked for, or, where none is, all of them.
-fn drive(rounds: &str, parts: &[&str]) -> Result {
-    let rounds: usize = rounds.parse().ok().filter(|&rounds| rounds > 0).ok_or(USAGE)?;
-    if parts.iter().any(|part| PARTS.iter().all(|(name, _)| name != part)) {
-        return Err(USAGE.into());
+fn drive(wish: &Wish) -> Result {
+    let mut goals = Vec::new();
+    for (_, measure) in PARTS.iter().filter(|part| wish.has_part(part.0)) {
+        goals.extend(measure(wish)?);
     }
-    for (name, measure) in PARTS {
-        if parts.is_empty() || parts.contains(&name) {
-            measure(rounds)?;
-        }
-    }
+    goal::print(&goals);
     Ok(())
 }

@@ -2,10 +2,11 @@
 //! another system the bench ends with an error.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::client::Client;
@@ -21,6 +22,15 @@ const OCTETS_A_SESSION: f64 = 1024.0;
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What is asked to end it; where that is nobody, it is killed.
+    farewell: Option<Command>,
+}
+
+/// Processor time that a server has had, that of threads which have ended included.
+#[derive(Clone, Copy)]
+pub(crate) struct Spent {
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
 }
 
 /// What its store has counted.
@@ -33,16 +43,48 @@ pub(crate) struct Counters {
 impl Server {
     /// One whose store holds so many sessions.
     pub(crate) fn start(limit: u32) -> Result<Server> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", &limit.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Server::serve(&["store", &limit.to_string()], &[])
+    }
+
+    /// This program, told to serve, and what it reads on its standard input.
+    pub(crate) fn serve(arguments: &[&str], input: &[u8]) -> Result<Server> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").args(arguments);
+        Server::spawn(&mut command, input)
+    }
+
+    /// A program whose first line ends with the address that it listens on.
+    pub(crate) fn spawn(command: &mut Command, input: &[u8]) -> Result<Server> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        if let Some(stdin) = &mut child.stdin {
+            stdin.write_all(input)?;
+        }
         let mut line = String::new();
         let output = child.stdout.take().ok_or("the server has no output")?;
         BufReader::new(output).read_line(&mut line)?;
-        let address = line.trim().parse().map_err(|_| "the server did not start")?;
-        Ok(Server { child, address })
+        let address = line.split_whitespace().last().unwrap_or_default();
+        let address = address.trim_start_matches("http://").parse();
+        let address = address.map_err(|_| "the server did not start")?;
+        Ok(Server { child, address, farewell: None })
+    }
+
+    /// A program that says nothing, and listens on an address when it is ready. It has processes
+    /// of its own, which it ends when it is told to by another command.
+    pub(crate) fn spawn_at(
+        address: SocketAddr,
+        command: &mut Command,
+        farewell: Command,
+    ) -> Result<Server> {
+        let child = command.spawn()?;
+        let server = Server { child, address, farewell: Some(farewell) };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if began.elapsed() > Duration::from_secs(5) {
+                return Err("the server did not start".into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
     }
 
     /// Has it create sessions, from a number on, that all expire so long after now; gives how
@@ -76,29 +118,64 @@ impl Server {
         }
     }
 
-    /// The processor time that it has had so far, in user mode and in the system, that of threads
-    /// which have ended included.
-    pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which may have anything in it, `utime` and `stime` are the 12th and
-        // 13th: hundredths of a second, whatever the system's own clock ticks in.
-        let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
-        let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-        let hundredths = times.sum::<std::result::Result<u64, _>>()?;
-        Ok(Duration::from_millis(hundredths * 10))
+    /// The processor time that it has had so far, with that of its own processes.
+    pub(crate) fn spent(&self) -> Result<Spent> {
+        let mut hundredths = [0, 0];
+        for process in self.processes()? {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+            // Behind the name, which may have anything in it, `utime` and `stime` are the 12th and
+            // 13th: hundredths of a second, whatever the system's own clock ticks in.
+            let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
+            let fields = fields.split_whitespace().skip(11);
+            for (sum, field) in hundredths.iter_mut().zip(fields) {
+                *sum += field.parse::<u64>()?;
+            }
+        }
+        let [user, system] = hundredths.map(|time| Duration::from_millis(time * 10));
+        Ok(Spent { user, system })
     }
 
     /// The octets of memory that it has. `VmRSS` would be cheaper, and is only nearly right.
     pub(crate) fn memory(&self) -> Result<f64> {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        kibibytes(&path, "Rss:").map(|kibibytes| kibibytes * 1024.0)
+        let mut sum = 0.0;
+        for process in self.processes()? {
+            let path = format!("/proc/{process}/smaps_rollup");
+            sum += kibibytes(&path, "Rss:")? * 1024.0;
+        }
+        Ok(sum)
+    }
+
+    fn processes(&self) -> Result<Vec<u32>> {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        let mut processes = vec![id];
+        for child in children.split_whitespace() {
+            processes.push(child.parse()?);
+        }
+        Ok(processes)
+    }
+}
+
+impl Spent {
+    pub(crate) fn since(self, before: Spent) -> Spent {
+        Spent {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+        }
+    }
+
+    pub(crate) fn sum(self) -> Duration {
+        self.user + self.system
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.child.kill();
+        let _ = match &mut self.farewell {
+            Some(farewell) => farewell.status().map(drop),
+            None => self.child.kill(),
+        };
         let _ = self.child.wait();
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::Result;
 use crate::figures::{Series, grouped, print_table};
+use crate::goal::Goal;
 use crate::process::{FOREVER, Server, is_room_for};
+use crate::wish::Wish;
 
 /// How many there are.
 const SESSIONS: u32 = 1_000_000;
@@ -16,9 +18,10 @@ const KINDS: [&str; 3] = [
 
 /// The store is compared to maps of the same keys and user names. All of them grow as they grow:
 /// at a million, a hash table has room for nearly twice as many.
-pub(crate) fn measure(rounds: usize) -> Result {
+pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+    let rounds = wish.rounds;
     if !is_room_for(SESSIONS)? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut octets: [Series; 3] = Default::default();
     for round in 1..=rounds {
@@ -37,7 +40,7 @@ pub(crate) fn measure(rounds: usize) -> Result {
         .collect();
     let head = format!("{} sessions with one value, in", grouped(SESSIONS));
     print_table(&[&head, "octets a session", "ratio"], &rows);
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// By how much a server's memory grows while it is filled, for each session.

@@ -2,8 +2,10 @@
 
 use crate::Result;
 use crate::figures::{Series, grouped, print_table, time};
+use crate::goal::Goal;
 use crate::load::Load;
 use crate::process::{FOREVER, Server, is_room_for};
+use crate::wish::Wish;
 
 /// How many sessions servers have. The first is what the others are compared to.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
@@ -32,7 +34,8 @@ struct Subject {
 }
 
 /// All servers run all the time, each with its sessions, and are asked in turns.
-pub(crate) fn measure(rounds: usize) -> Result {
+pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+    let rounds = wish.rounds;
     let (servers, mut subjects) = start()?;
     for round in 0..=rounds {
         match round {
@@ -47,7 +50,7 @@ pub(crate) fn measure(rounds: usize) -> Result {
         }
     }
     print(&subjects);
-    Ok(())
+    Ok(goal(&subjects).into_iter().collect())
 }
 
 /// A server for each size that the machine has memory for.
@@ -91,6 +94,18 @@ impl Subject {
         }
         Ok(())
     }
+}
+
+/// A page takes as long with many sessions as with few.
+fn goal(subjects: &[Subject]) -> Option<Goal> {
+    let find = |sessions| subjects.iter().find(|subject| subject.sessions == sessions);
+    let (few, many) = (find(SIZES[0])?, find(1_000_000)?);
+    Some(Goal {
+        of: format!("logged-in page, {}", many.name),
+        figure: format!("CPU, ratio to {}", few.name),
+        at_most: 1.1,
+        measured: many.processor.relative_to(&few.processor).median(),
+    })
 }
 
 fn print(subjects: &[Subject]) {

@@ -56,7 +56,7 @@ fn application(store: &Arc<MemoryStore>) -> Answer<Application> {
 }
 
 /// The page that is asked for: some 300 octets.
-fn page(user: &str) -> String {
+pub(crate) fn page(user: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>The main page</title></head>\n<body>\n\
          <h1>The main page</h1>\n<p>Hello, {user}! This is the page behind the login, and it is \

@@ -1,0 +1,53 @@
+//! A folder for the time of a measurement: static files, and what programs are told in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+
+/// The static files, and their octets.
+const FILES: [(&str, usize); 3] =
+    [("1KiB.txt", 1 << 10), ("100KiB.txt", 100 << 10), ("10MiB.txt", 10 << 20)];
+
+/// Goes away with all that is in it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// One with static files in it. The demo wants its stylesheet among them.
+    pub(crate) fn new() -> Result<Folder> {
+        let name = format!("dustdevil-bench-{}", std::process::id());
+        let folder = Folder(std::env::temp_dir().join(name));
+        fs::create_dir_all(folder.files())?;
+        fs::write(folder.files().join("site.css"), "")?;
+        for (name, octets) in FILES {
+            fs::write(
+                folder.files().join(name),
+                "Dustdevil.\n".repeat(octets).split_at(octets).0,
+            )?;
+        }
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The static files.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.0.join("static")
+    }
+
+    /// Writes a file; gives its path.
+    pub(crate) fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> Result<String> {
+        let path = self.0.join(name);
+        fs::write(&path, octets)?;
+        Ok(path.to_str().ok_or("the path is no text")?.to_owned())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Whatever is left is the system's to clear away.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,236 @@
+//! How much does a request take, of Dustdevil, of its peers, and of a loop that cannot take less?
+
+use crate::Result;
+use crate::contestant::{Contestant, is_nginx_there, start_limit};
+use crate::figures::{Series, print_table, time};
+use crate::folder::Folder;
+use crate::goal::Goal;
+use crate::load::{Wrk, microseconds};
+use crate::process::Server;
+use crate::scenario::{Aim, Figure, SCENARIOS, Scenario};
+use crate::wish::Wish;
+
+/// Enough for the processors never to be idle.
+const CONNECTIONS: u32 = 64;
+
+/// How long in each round. Short turns and many rounds bear more disturbance than long turns.
+const SECONDS: u32 = 1;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
+
+/// Answers longer than this are under way for so long that their octets are counted, and not they.
+const LONG: usize = 64 * 1024;
+
+/// A contestant in a scenario, with a server of its own.
+struct Subject {
+    contestant: Contestant,
+    server: Server,
+    /// A file of requests, and the octets of each.
+    requests: [String; 2],
+    /// The octets of an answer.
+    answer: usize,
+    rate: Series,
+    median: Series,
+    late: Series,
+    processor: Series,
+    user: Series,
+    system: Series,
+}
+
+/// All servers run all the time, and are asked in turns.
+pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+    let folder = Folder::new()?;
+    let has_nginx = is_nginx_there();
+    let mut contests = Vec::new();
+    for scenario in SCENARIOS.iter().filter(|scenario| wish.has_scenario(scenario.name)) {
+        let is_in = |contestant: &Contestant| {
+            wish.has_contestant(contestant.name())
+                && (has_nginx || *contestant != Contestant::Nginx)
+        };
+        let contestants = scenario.contestants().iter().copied().filter(is_in);
+        contests.push((scenario, start(scenario, contestants, &folder)?));
+    }
+    for round in 0..=wish.rounds {
+        match round {
+            // Whoever is asked for the first time has memory to map and caches to fill.
+            0 => eprintln!("requests: a round that does not count"),
+            _ => eprintln!("requests: round {round} of {}", wish.rounds),
+        }
+        for (scenario, subjects) in &mut contests {
+            for turn in 0..subjects.len() {
+                // Nobody is always first.
+                let at = (turn + round) % subjects.len();
+                let subject = &mut subjects[at];
+                subject.measure(round).map_err(|error| {
+                    format!("{}, {}: {error}", scenario.name, subject.contestant.name())
+                })?;
+            }
+        }
+    }
+    print(&contests);
+    Ok(contests.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
+}
+
+/// Starts those who take part in a scenario. The limit answers what Dustdevil answers.
+fn start(
+    scenario: &Scenario,
+    contestants: impl Iterator<Item = Contestant>,
+    folder: &Folder,
+) -> Result<Vec<Subject>> {
+    eprintln!("requests: {} begins", scenario.name);
+    let model = scenario.start(Contestant::Dustdevil, folder)?;
+    let requests = scenario.requests(Contestant::Dustdevil, &model)?;
+    let request = requests.first().ok_or("there is nothing to ask")?;
+    let length = request.len() / scenario.depth.max(1);
+    let answer = scenario.answer(&model, &request[..length])?.octets();
+    let begin = |contestant| {
+        let (server, requests) = match contestant {
+            Contestant::Limit => {
+                (start_limit(length, scenario.depth, &answer)?, requests.clone())
+            }
+            _ => {
+                let server = scenario.start(contestant, folder)?;
+                let requests = scenario.requests(contestant, &server)?;
+                (server, requests)
+            }
+        };
+        Subject::new(scenario, contestant, server, &requests, folder)
+    };
+    contestants.map(begin).collect()
+}
+
+impl Subject {
+    fn new(
+        scenario: &Scenario,
+        contestant: Contestant,
+        server: Server,
+        requests: &[String],
+        folder: &Folder,
+    ) -> Result<Subject> {
+        let request = requests.first().ok_or("there is nothing to ask")?;
+        let one = &request[..request.len() / scenario.depth.max(1)];
+        let answer = scenario.answer(&server, one)?.octets().len();
+        let file = format!("{}-{}.requests", scenario.name, contestant.name());
+        let file = folder.write(&file, requests.concat())?;
+        let requests = [file, request.len().to_string()];
+        let (rate, median, late) = Default::default();
+        let (processor, user, system) = Default::default();
+        Ok(Subject {
+            contestant,
+            server,
+            requests,
+            answer,
+            rate,
+            median,
+            late,
+            processor,
+            user,
+            system,
+        })
+    }
+
+    fn measure(&mut self, round: usize) -> Result {
+        let wrk = Wrk { connections: CONNECTIONS, seconds: SECONDS, script: SCRIPT };
+        let before = self.server.spent()?;
+        let figures =
+            wrk.run(self.server.address, &self.requests.each_ref().map(|a| &**a))?;
+        let spent = self.server.spent()?.since(before);
+        if round == 0 {
+            return Ok(());
+        }
+        let requests = match self.answer {
+            #[expect(clippy::cast_precision_loss, reason = "an answer has no petabytes")]
+            long if long > LONG => figures.octets / long as f64,
+            _ => figures.requests,
+        };
+        self.rate.push(requests / figures.duration * 1e6);
+        self.median.push(figures.median);
+        self.late.push(figures.late);
+        self.processor.push(microseconds(spent.sum()) / requests);
+        self.user.push(microseconds(spent.user) / requests);
+        self.system.push(microseconds(spent.system) / requests);
+        Ok(())
+    }
+
+    fn figure(&self, figure: Figure) -> &Series {
+        match figure {
+            Figure::Processor => &self.processor,
+            Figure::User => &self.user,
+        }
+    }
+}
+
+fn find(subjects: &[Subject], contestant: Contestant) -> Option<&Subject> {
+    subjects.iter().find(|subject| subject.contestant == contestant)
+}
+
+/// The peer that takes the least.
+fn best_peer(subjects: &[Subject]) -> Option<&Subject> {
+    let peers = subjects.iter().filter(|subject| subject.contestant.is_peer());
+    peers.min_by(|one, other| one.processor.median().total_cmp(&other.processor.median()))
+}
+
+fn print(contests: &[(&Scenario, Vec<Subject>)]) {
+    let ratio = |one: &Series, other: Option<&Series>| match other {
+        Some(other) => format!("{:.2}", one.relative_to(other).median()),
+        None => "-".to_owned(),
+    };
+    let mut rows = Vec::new();
+    for (scenario, subjects) in contests {
+        let limit = find(subjects, Contestant::Limit).map(|subject| &subject.processor);
+        let hyper = find(subjects, Contestant::Hyper).map(|subject| &subject.user);
+        let best = best_peer(subjects).map(|subject| &subject.processor);
+        for subject in subjects {
+            rows.push(vec![
+                scenario.title.to_owned(),
+                subject.contestant.name().to_owned(),
+                format!("{:.0}", subject.rate.median()),
+                time(subject.median.median()),
+                time(subject.late.median()),
+                time(subject.processor.median()),
+                time(subject.user.median()),
+                time(subject.system.median()),
+                ratio(&subject.processor, limit),
+                ratio(&subject.processor, best),
+                ratio(&subject.user, hyper),
+            ]);
+        }
+    }
+    let head = [
+        "what is asked",
+        "of",
+        "requests/s",
+        "p50",
+        "p99",
+        "CPU a request",
+        "user",
+        "system",
+        "CPU to limit's",
+        "to best peer's",
+        "user to hyper's",
+    ];
+    print_table(&head, &rows);
+    println!(
+        "{CONNECTIONS} connections leave no processor idle. CPU is the server's own, and its \
+         parts are user and system. Of 16 at once, p50 and p99 are the time until the last.\n"
+    );
+}
+
+/// What became of what was aimed at, as far as those who are compared took part.
+fn goals(scenario: &Scenario, subjects: &[Subject]) -> Vec<Goal> {
+    let goal = |aim: &Aim| {
+        let own = find(subjects, Contestant::Dustdevil)?.figure(aim.figure);
+        let other = find(subjects, aim.to)?.figure(aim.figure);
+        let of = match aim.figure {
+            Figure::Processor => "CPU",
+            Figure::User => "user time",
+        };
+        Some(Goal {
+            of: scenario.title.to_owned(),
+            figure: format!("{of}, ratio to {}'s", aim.to.name()),
+            at_most: aim.at_most,
+            measured: own.relative_to(other).median(),
+        })
+    };
+    scenario.aims.iter().filter_map(goal).collect()
+}

@@ -1,0 +1,238 @@
+//! What is asked of all contestants, one thing after the other.
+
+use crate::Result;
+use crate::client::{Answer, Client};
+use crate::contestant::Contestant::{self, Actix, Axum, Dustdevil, Hyper, Limit, Nginx};
+use crate::folder::Folder;
+use crate::process::Server;
+
+/// A thing to ask.
+pub(crate) struct Scenario {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// And in the table.
+    pub(crate) title: &'static str,
+    pub(crate) visit: Visit,
+    /// So many requests arrive at once. 0: each has a connection of its own.
+    pub(crate) depth: usize,
+    pub(crate) aims: &'static [Aim],
+}
+
+/// What a visitor does.
+#[derive(Clone, Copy)]
+pub(crate) enum Visit {
+    /// Asks for the smallest page there is.
+    Greet,
+    /// Asks for a page behind the login, with one of so many sessions.
+    Read(u32),
+    /// Asks for the demo's main page.
+    Enter,
+    /// Asks for the login form once more.
+    Knock,
+    /// Sends the login form.
+    LogIn,
+    /// Asks for a static file.
+    Fetch(&'static str),
+}
+
+/// How little Dustdevil is to take.
+pub(crate) struct Aim {
+    pub(crate) figure: Figure,
+    /// Compared to this one.
+    pub(crate) to: Contestant,
+    pub(crate) at_most: f64,
+}
+
+/// Of what.
+#[derive(Clone, Copy)]
+pub(crate) enum Figure {
+    /// Of processor time.
+    Processor,
+    /// Of processor time in user mode.
+    User,
+}
+
+const fn processor(to: Contestant, at_most: f64) -> Aim {
+    Aim { figure: Figure::Processor, to, at_most }
+}
+
+const fn user(to: Contestant, at_most: f64) -> Aim {
+    Aim { figure: Figure::User, to, at_most }
+}
+
+const fn scenario(
+    name: &'static str,
+    title: &'static str,
+    visit: Visit,
+    aims: &'static [Aim],
+) -> Scenario {
+    Scenario { name, title, visit, depth: 1, aims }
+}
+
+/// All of them.
+pub(crate) const SCENARIOS: [Scenario; 11] = [
+    scenario(
+        "hello",
+        "plain page",
+        Visit::Greet,
+        &[processor(Limit, 1.05), user(Hyper, 0.9)],
+    ),
+    scenario(
+        "page",
+        "logged-in page",
+        Visit::Read(1),
+        &[processor(Limit, 1.10), user(Hyper, 0.8)],
+    ),
+    scenario(
+        "page-1000",
+        "logged-in page, 1,000 sessions",
+        Visit::Read(1000),
+        &[processor(Limit, 1.12), user(Hyper, 0.8)],
+    ),
+    scenario("main", "main page, visits counted", Visit::Enter, &[]),
+    scenario("form", "login form", Visit::Knock, &[processor(Hyper, 1.0)]),
+    scenario("login", "login", Visit::LogIn, &[processor(Limit, 1.25)]),
+    Scenario {
+        depth: 16,
+        ..scenario(
+            "pipelined",
+            "plain page, 16 at once",
+            Visit::Greet,
+            &[processor(Limit, 1.4)],
+        )
+    },
+    Scenario {
+        depth: 0,
+        ..scenario(
+            "close",
+            "a connection a request",
+            Visit::Greet,
+            &[processor(Limit, 1.0)],
+        )
+    },
+    scenario("1KiB", "file, 1 KiB", Visit::Fetch("1KiB.txt"), &[processor(Nginx, 0.75)]),
+    scenario(
+        "100KiB",
+        "file, 100 KiB",
+        Visit::Fetch("100KiB.txt"),
+        &[processor(Nginx, 1.0)],
+    ),
+    scenario("10MiB", "file, 10 MiB", Visit::Fetch("10MiB.txt"), &[processor(Nginx, 1.2)]),
+];
+
+impl Scenario {
+    /// Who is asked.
+    pub(crate) fn contestants(&self) -> &'static [Contestant] {
+        match self.visit {
+            Visit::Fetch(_) => &[Limit, Dustdevil, Nginx],
+            _ => &[Limit, Dustdevil, Hyper, Axum, Actix],
+        }
+    }
+
+    /// Starts one that needs not be told what to answer.
+    pub(crate) fn start(&self, contestant: Contestant, folder: &Folder) -> Result<Server> {
+        match self.visit {
+            Visit::Read(sessions) => contestant.start_with_sessions(folder, sessions),
+            _ => contestant.start(folder),
+        }
+    }
+
+    /// The requests that a contestant is sent in turn, which are all of the same length.
+    pub(crate) fn requests(
+        &self,
+        contestant: Contestant,
+        server: &Server,
+    ) -> Result<Vec<String>> {
+        let close = if self.depth == 0 { "Connection: close\r\n" } else { "" };
+        let request = match self.visit {
+            Visit::Greet => get("/hello", close),
+            Visit::Fetch(file) => get(&format!("/static/{file}"), close),
+            Visit::Read(sessions) => {
+                let cookie = |number| session_cookie(contestant, number);
+                return Ok((1..=sessions)
+                    .map(|number| get("/page", &cookie(number)))
+                    .collect());
+            }
+            Visit::Knock => {
+                let (mark, _) = visit_form(server)?;
+                get("/login", &format!("Cookie: {mark}\r\n"))
+            }
+            Visit::LogIn => login(server)?,
+            Visit::Enter => {
+                let (mark, login) = (visit_form(server)?.0, login(server)?);
+                let session =
+                    cookie_of(&Client::new(server.address)?.send(login.as_bytes())?)?;
+                get("/main", &format!("Cookie: {mark}; {session}\r\n"))
+            }
+        };
+        Ok(vec![request.repeat(self.depth.max(1))])
+    }
+
+    /// What a server answers to one request, which must be the right thing.
+    pub(crate) fn answer(&self, server: &Server, request: &str) -> Result<Answer> {
+        let mut client = Client::new(server.address)?;
+        let answer = client.send(request.as_bytes())?;
+        let content = String::from_utf8_lossy(&answer.content);
+        let is_right = match self.visit {
+            Visit::Greet => content == "Hello, world!",
+            Visit::Fetch(_) => answer.status == 200,
+            Visit::Read(_) => content == crate::server::page(&crate::fill::user(1)),
+            Visit::Enter => content.contains("Good day, <strong>admin</strong>"),
+            Visit::Knock => {
+                token(&content).is_some() && answer.header("Set-Cookie").is_none()
+            }
+            Visit::LogIn => {
+                answer.status == 302 && answer.header("Location") == Some("/main")
+            }
+        };
+        if !is_right {
+            return Err(format!("{}: the answer is {}", self.name, answer.status).into());
+        }
+        Ok(answer)
+    }
+}
+
+fn get(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{fields}\r\n")
+}
+
+/// A session's id is its number, as far as a contestant has such ids.
+fn session_cookie(contestant: Contestant, number: u32) -> String {
+    match contestant {
+        Axum => {
+            let id = tower_sessions::session::Id(number.into());
+            format!("Cookie: session_id={id}\r\n")
+        }
+        _ => format!("Cookie: session_id={number:032x}\r\n"),
+    }
+}
+
+/// Fetches the login form; gives the cookie that comes with it, and its token.
+fn visit_form(server: &Server) -> Result<(String, String)> {
+    let answer = Client::new(server.address)?.send(get("/login", "").as_bytes())?;
+    let content = String::from_utf8_lossy(&answer.content);
+    let token = token(&content).ok_or("the form has no token")?;
+    Ok((cookie_of(&answer)?, token.to_owned()))
+}
+
+/// The form as a browser sends it.
+fn login(server: &Server) -> Result<String> {
+    let (mark, token) = visit_form(server)?;
+    let content = format!("_xsrf={token}&next=&username=admin&password=123");
+    Ok(format!(
+        "POST /login HTTP/1.1\r\nHost: bench\r\nCookie: {mark}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{content}",
+        content.len()
+    ))
+}
+
+/// The cookie that an answer sets, as it is sent back.
+fn cookie_of(answer: &Answer) -> Result<String> {
+    let cookie = answer.header("Set-Cookie").ok_or("the answer sets no cookie")?;
+    Ok(cookie.split(';').next().unwrap_or_default().to_owned())
+}
+
+fn token(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("name=\"_xsrf\" value=\"")?;
+    rest.split_once('"').map(|(token, _)| token)
+}
