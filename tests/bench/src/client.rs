@@ -63,6 +63,11 @@ impl Client {
         self.stream.read_exact(&mut answer.content)?;
         Ok(answer)
     }
+
+    /// The connection, for whoever wants nothing more than to keep it.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
 }
 
 impl Answer {

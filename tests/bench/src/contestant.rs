@@ -127,6 +127,6 @@ fn start_nginx(folder: &Folder) -> Result<Server> {
         command
     };
     let mut farewell = nginx();
-    farewell.args(["-s", "stop"]);
+    farewell.args(["-s", "stop"]).stderr(Stdio::null());
     Server::spawn_at(address, &mut nginx(), farewell)
 }

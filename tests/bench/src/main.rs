@@ -43,6 +43,8 @@ mod scenario;
 
 mod requests;
 
+mod idle;
+
 mod scale;
 
 mod room;
@@ -56,8 +58,9 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + 
 type Part = (&'static str, fn(&Wish) -> Result<Vec<Goal>>);
 
 /// All of them.
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("requests", requests::measure),
+    ("idle", idle::measure),
     ("room", room::measure),
     ("scale", scale::measure),
     ("calm", calm::measure),

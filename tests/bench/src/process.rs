@@ -190,6 +190,14 @@ pub(crate) fn is_room_for(sessions: u32) -> Result<bool> {
     Ok(needed <= available)
 }
 
+/// How many files a process may have open, connections among them.
+pub(crate) fn files() -> Result<u64> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(soft.ok_or("/proc/self/limits has no files")?.parse().unwrap_or(u64::MAX))
+}
+
 /// A line of a table of the system's.
 fn kibibytes(path: &str, name: &str) -> Result<f64> {
     let text = fs::read_to_string(path)?;

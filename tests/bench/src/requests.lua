@@ -1,6 +1,5 @@
 -- What wrk asks: the requests of a file, in turn. All of them are of the same length; one of them may
--- also be several, for a server to read at once. Where that is so, wrk counts each answer, and takes
--- the time until the last.
+-- also be several, for a server to read at once. Where that is so, wrk counts each answer.
 
 local requests = {}
 local number = 0

@@ -9,47 +9,68 @@ use crate::wish::Wish;
 /// How many there are.
 const SESSIONS: u32 = 1_000_000;
 
-/// What a server is filled with, and how it is told to be.
-const KINDS: [&str; 3] = [
-    "a plain map, key to user name",
-    "a plain map of maps, as the tutorial's",
-    "the store",
+/// What a server is filled with.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// A map that nothing but filling it is done with.
+    Plain(&'static str),
+    Store,
+    /// What a peer looks sessions up in.
+    Peer(&'static str),
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("a plain map, key to user name", Kind::Plain("names")),
+    ("a plain map of maps, as the tutorial's", Kind::Plain("maps")),
+    ("the store", Kind::Store),
+    ("hyper's map", Kind::Peer("hyper")),
+    ("tower-sessions' store", Kind::Peer("axum")),
+    ("actix's map", Kind::Peer("actix")),
 ];
 
-/// The store is compared to maps of the same keys and user names. All of them grow as they grow:
-/// at a million, a hash table has room for nearly twice as many.
+/// The store is compared to maps of the same keys and user names, and to what the peers have. All
+/// of them grow as they grow: at a million, a hash table has room for nearly twice as many.
 pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let rounds = wish.rounds;
     if !is_room_for(SESSIONS)? {
         return Ok(Vec::new());
     }
-    let mut octets: [Series; 3] = Default::default();
+    let mut octets: [Series; KINDS.len()] = Default::default();
+    let rounds = wish.rounds_of_memory();
     for round in 1..=rounds {
         eprintln!("room: round {round} of {rounds}");
-        for (kind, octets) in octets.iter_mut().enumerate() {
-            octets.push(octets_a_session(kind)?);
+        for ((_, kind), octets) in KINDS.iter().zip(&mut octets) {
+            octets.push(octets_a_session(*kind)?);
         }
     }
     let rows: Vec<Vec<String>> = KINDS
         .iter()
         .zip(&octets)
-        .map(|(kind, series)| {
+        .map(|((name, _), series)| {
             let ratio = series.relative_to(&octets[0]).with_spread();
-            vec![(*kind).to_owned(), format!("{:.0}", series.median()), ratio]
+            vec![(*name).to_owned(), format!("{:.0}", series.median()), ratio]
         })
         .collect();
     let head = format!("{} sessions with one value, in", grouped(SESSIONS));
     print_table(&[&head, "octets a session", "ratio"], &rows);
-    Ok(Vec::new())
+    let goal = |(_, series): (_, &Series)| Goal {
+        of: format!("one of {} sessions with one value", grouped(SESSIONS)),
+        figure: "octets".to_owned(),
+        at_most: 300.0,
+        measured: series.median(),
+    };
+    let store = KINDS.iter().zip(&octets).filter(|((_, kind), _)| *kind == Kind::Store);
+    Ok(store.map(goal).collect())
 }
 
 /// By how much a server's memory grows while it is filled, for each session.
-fn octets_a_session(kind: usize) -> Result<f64> {
-    let server = Server::start(SESSIONS * 2)?;
+fn octets_a_session(kind: Kind) -> Result<f64> {
+    let server = match kind {
+        Kind::Peer(name) => Server::serve(&[name], &[])?,
+        _ => Server::start(SESSIONS * 2)?,
+    };
     let before = server.memory()?;
     match kind {
-        0 => server.have_done(&format!("/plain?of=names&count={SESSIONS}"))?,
-        1 => server.have_done(&format!("/plain?of=maps&count={SESSIONS}"))?,
+        Kind::Plain(of) => server.have_done(&format!("/plain?of={of}&count={SESSIONS}"))?,
         _ => server.fill(1, SESSIONS, true, FOREVER)?,
     };
     Ok((server.memory()? - before) / f64::from(SESSIONS))

@@ -20,6 +20,11 @@ impl Wish {
         Ok(Wish { rounds, names: names.iter().map(|&name| name.to_owned()).collect() })
     }
 
+    /// Memory hardly differs from one round to the next, so a few will do.
+    pub(crate) fn rounds_of_memory(&self) -> usize {
+        self.rounds.min(3)
+    }
+
     pub(crate) fn has_part(&self, name: &str) -> bool {
         self.has(0, name)
     }

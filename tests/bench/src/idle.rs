@@ -1,0 +1,128 @@
+//! How much memory does a connection take that waits?
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+use crate::client::Client;
+use crate::contestant::{Contestant, is_nginx_there, start_limit};
+use crate::figures::{Series, grouped, print_table};
+use crate::folder::Folder;
+use crate::goal::Goal;
+use crate::process::{Server, files};
+use crate::wish::Wish;
+
+/// How many there are: as many as Dustdevil has by default.
+const CONNECTIONS: u32 = 10_000;
+
+/// So many come first and leave again, for what a server keeps for all of them is not theirs.
+const FIRST: u32 = 500;
+
+/// The driver has files of its own, and so has each server.
+const OTHER_FILES: u64 = 100;
+
+/// A server is looked at so often, until it gives no more memory back.
+const LOOK: Duration = Duration::from_secs(1);
+
+const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: bench\r\n\r\n";
+
+/// nginx has no page but files.
+const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: bench\r\n\r\n";
+
+/// Each contestant is started, and left by itself, in turns.
+pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+    let files = files()?;
+    if files < u64::from(CONNECTIONS) + OTHER_FILES {
+        println!("Left out, because `ulimit -n` is {files}: idle connections.\n");
+        return Ok(Vec::new());
+    }
+    let folder = Folder::new()?;
+    let has_nginx = is_nginx_there();
+    let is_in = |contestant: &Contestant| {
+        wish.has_contestant(contestant.name())
+            && (has_nginx || *contestant != Contestant::Nginx)
+    };
+    let contestants = Contestant::ALL.into_iter().filter(is_in);
+    let mut subjects: Vec<_> = contestants.map(|one| (one, Series::default())).collect();
+    let rounds = wish.rounds_of_memory();
+    for round in 1..=rounds {
+        eprintln!("idle: round {round} of {rounds}");
+        for (contestant, octets) in &mut subjects {
+            let growth = octets_a_connection(*contestant, &folder)
+                .map_err(|error| format!("{}: {error}", contestant.name()))?;
+            octets.push(growth);
+        }
+    }
+    print(&subjects);
+    Ok(goal(&subjects).into_iter().collect())
+}
+
+/// By how much a server's memory grows for each connection that was answered once, and waits.
+fn octets_a_connection(contestant: Contestant, folder: &Folder) -> Result<f64> {
+    let server = match contestant {
+        Contestant::Limit => {
+            let model = Contestant::Dustdevil.start(folder)?;
+            let answer = Client::new(model.address)?.send(HELLO.as_bytes())?;
+            start_limit(HELLO.len(), 1, &answer.octets())?
+        }
+        _ => contestant.start(folder)?,
+    };
+    let request = if contestant == Contestant::Nginx { FILE } else { HELLO };
+    drop(connect(&server, request, FIRST)?);
+    let before = settled_memory(&server)?;
+    let connections = connect(&server, request, CONNECTIONS)?;
+    let after = settled_memory(&server)?;
+    if !connections.iter().all(is_open) {
+        return Err("not every connection was kept".into());
+    }
+    Ok((after - before) / f64::from(CONNECTIONS))
+}
+
+fn connect(server: &Server, request: &str, count: u32) -> Result<Vec<TcpStream>> {
+    let connect = |_| {
+        let mut client = Client::new(server.address)?;
+        match client.send(request.as_bytes())?.status {
+            200 => Ok(client.into_stream()),
+            status => Err(format!("the server answers {status}").into()),
+        }
+    };
+    (0..count).map(connect).collect()
+}
+
+fn settled_memory(server: &Server) -> Result<f64> {
+    let mut memory = server.memory()?;
+    loop {
+        thread::sleep(LOOK);
+        let before = std::mem::replace(&mut memory, server.memory()?);
+        if memory >= before {
+            return Ok(memory);
+        }
+    }
+}
+
+/// On an open connection there is nothing to read yet; on one that was closed there is its end.
+fn is_open(stream: &TcpStream) -> bool {
+    let peek = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    peek.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+fn print(subjects: &[(Contestant, Series)]) {
+    let row = |(contestant, octets): &(Contestant, Series)| {
+        vec![contestant.name().to_owned(), format!("{:.0}", octets.median())]
+    };
+    let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
+    let head = format!("{} idle connections, of", grouped(CONNECTIONS));
+    print_table(&[&head, "octets a connection"], &rows);
+}
+
+fn goal(subjects: &[(Contestant, Series)]) -> Option<Goal> {
+    let dustdevil = subjects.iter().find(|subject| subject.0 == Contestant::Dustdevil)?;
+    Some(Goal {
+        of: "idle connection".to_owned(),
+        figure: "octets".to_owned(),
+        at_most: 2048.0,
+        measured: dustdevil.1.median(),
+    })
+}
