@@ -84,16 +84,12 @@ fn start(
     let length = request.len() / scenario.depth.max(1);
     let answer = scenario.answer(&model, &request[..length])?.octets();
     let begin = |contestant| {
-        let (server, requests) = match contestant {
-            Contestant::Limit => {
-                (start_limit(length, scenario.depth, &answer)?, requests.clone())
-            }
-            _ => {
-                let server = scenario.start(contestant, folder)?;
-                let requests = scenario.requests(contestant, &server)?;
-                (server, requests)
-            }
-        };
+        if contestant == Contestant::Limit {
+            let limit = start_limit(length, scenario.depth, &answer)?;
+            return Subject::new(scenario, contestant, limit, &requests, folder);
+        }
+        let server = scenario.start(contestant, folder)?;
+        let requests = scenario.requests(contestant, &server)?;
         Subject::new(scenario, contestant, server, &requests, folder)
     };
     contestants.map(begin).collect()

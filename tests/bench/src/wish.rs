@@ -25,25 +25,34 @@ impl Wish {
         self.rounds.min(3)
     }
 
+    /// Whoever names scenarios and no part means the part that has them.
     pub(crate) fn has_part(&self, name: &str) -> bool {
-        self.has(0, name)
+        let means_requests = !self.names_any(PART) && self.names_any(SCENARIO);
+        if means_requests { name == "requests" } else { self.has(PART, name) }
     }
 
     pub(crate) fn has_scenario(&self, name: &str) -> bool {
-        self.has(1, name)
+        self.has(SCENARIO, name)
     }
 
     pub(crate) fn has_contestant(&self, name: &str) -> bool {
-        self.has(2, name)
+        self.has(CONTESTANT, name)
     }
 
     fn has(&self, kind: usize, name: &str) -> bool {
+        !self.names_any(kind) || self.names.iter().any(|named| named == name)
+    }
+
+    fn names_any(&self, kind: usize) -> bool {
         let kind = &kinds()[kind];
-        let mut named =
-            self.names.iter().filter(|name| kind.contains(&&***name)).peekable();
-        named.peek().is_none() || named.any(|named| named == name)
+        self.names.iter().any(|name| kind.contains(&name.as_str()))
     }
 }
+
+/// The kinds of names.
+const PART: usize = 0;
+const SCENARIO: usize = 1;
+const CONTESTANT: usize = 2;
 
 fn kinds() -> [Vec<&'static str>; 3] {
     [

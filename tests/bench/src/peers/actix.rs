@@ -102,7 +102,7 @@ async fn log_in(
 
 async fn fill(sessions: Data<Sessions>, filling: Query<Filling>) -> HttpResponse {
     let began = Instant::now();
-    sessions.fill(filling.into_inner());
+    sessions.fill(&filling);
     html(began.elapsed().as_secs_f64().to_string())
 }
 

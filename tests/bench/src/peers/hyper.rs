@@ -106,8 +106,9 @@ fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<Answer> {
     let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let number = |name: &str| query.get(name).ok_or("an argument is missing");
     let began = Instant::now();
-    sessions
-        .fill(Filling { from: number("from")?.parse()?, count: number("count")?.parse()? });
+    let filling =
+        Filling { from: number("from")?.parse()?, count: number("count")?.parse()? };
+    sessions.fill(&filling);
     Ok(html(&pages::OPEN, began.elapsed().as_secs_f64().to_string()))
 }
 

@@ -77,7 +77,7 @@ impl Sessions {
         Some((session.username.clone(), session.visits))
     }
 
-    fn fill(&self, filling: Filling) {
+    fn fill(&self, filling: &Filling) {
         for number in filling.from..filling.from + filling.count {
             let session = Session { username: user(number), visits: 0 };
             self.lock().insert(format!("{number:032x}"), session);
