@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use crate::Result;
 use crate::folder::Folder;
 use crate::process::{FOREVER, Server};
+use crate::wish::Wish;
 
 /// Where `make bench` has the demo built. A `DUSTDEVIL` in the environment names another.
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/dustdevil");
@@ -88,8 +89,16 @@ fn start_demo(folder: &Folder) -> Result<Server> {
         .map_err(|error| format!("{} does not start: {error}", demo.display()).into())
 }
 
-/// Whether there is an nginx; if not, says so.
-pub(crate) fn is_nginx_there() -> bool {
+/// Those who are asked for, as far as they are there.
+pub(crate) fn taking_part(wish: &Wish) -> Vec<Contestant> {
+    let is_asked_for = |contestant: &Contestant| wish.has_contestant(contestant.name());
+    let is_there =
+        |contestant: &Contestant| *contestant != Contestant::Nginx || is_nginx_there();
+    Contestant::ALL.into_iter().filter(is_asked_for).filter(is_there).collect()
+}
+
+/// If not, says so.
+fn is_nginx_there() -> bool {
     let version = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
     let is_there = !matches!(version, Err(error) if error.kind() == ErrorKind::NotFound);
     if !is_there {

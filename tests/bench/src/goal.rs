@@ -31,5 +31,5 @@ pub(crate) fn print(goals: &[Goal]) {
         ]
     };
     let rows: Vec<Vec<String>> = goals.iter().map(row).collect();
-    print_table(&["goal", "what", "measured", "held"], &rows);
+    print_table(&["scenario", "goal", "measured", "held"], &rows);
 }

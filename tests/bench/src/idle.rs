@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::client::Client;
-use crate::contestant::{Contestant, is_nginx_there, start_limit};
+use crate::contestant::{Contestant, start_limit, taking_part};
 use crate::figures::{Series, grouped, print_table};
 use crate::folder::Folder;
 use crate::goal::Goal;
@@ -39,12 +39,7 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
         return Ok(Vec::new());
     }
     let folder = Folder::new()?;
-    let has_nginx = is_nginx_there();
-    let is_in = |contestant: &Contestant| {
-        wish.has_contestant(contestant.name())
-            && (has_nginx || *contestant != Contestant::Nginx)
-    };
-    let contestants = Contestant::ALL.into_iter().filter(is_in);
+    let contestants = taking_part(wish).into_iter();
     let mut subjects: Vec<_> = contestants.map(|one| (one, Series::default())).collect();
     let rounds = wish.rounds_of_memory();
     for round in 1..=rounds {

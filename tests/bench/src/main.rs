@@ -1,11 +1,13 @@
-//! Measures what the README says about scale: `make bench`.
+//! Measures what the README says about scale, and how Dustdevil compares to others: `make bench`.
 //!
 //! This program drives. The servers are processes of their own, so that what they take of time
-//! and memory is theirs alone: each is this program again, told to `serve`. In reading order:
-//! the server that is measured ([`server`]) and what it is filled with ([`fill`]), how it is
-//! started and looked at from outside ([`process`]), who asks it ([`client`], and wrk in
-//! [`load`]), how figures are put together ([`figures`]), and then the questions, each in a
-//! file of its own.
+//! and memory is theirs alone: the demo, nginx, and this program again, told to `serve`. In
+//! reading order: the server whose sessions are measured ([`server`]) and what it is filled with
+//! ([`fill`]), the ones that it is compared to ([`peers`]), how they are started and looked at
+//! from outside ([`process`], [`folder`], [`contestant`]), who asks them ([`client`], and wrk in
+//! [`load`]), how figures are put together ([`figures`]) and judged ([`goal`]), what the command
+//! line asks for ([`wish`]), and then the questions, each in a file of its own. The first has
+//! several scenarios ([`scenario`]).
 //!
 //! No figure means much alone: how fast a machine is differs from one to the next, and from one
 //! minute to the next. So whatever is to be compared is measured in turns, round by round, and
@@ -71,7 +73,9 @@ dustdevil-bench ROUNDS [PART]... [SCENARIO]... [SERVER]...
   parts: requests, idle, room, scale, calm
   scenarios of requests: hello, page, page-1000, main, form, login, pipelined, close, 1KiB,
     100KiB, 10MiB
-  servers in requests and idle: limit, dustdevil, hyper, axum, actix, nginx";
+  servers in requests and idle: limit, dustdevil, hyper, axum, actix, nginx
+Whatever is not named is all of its kind. DUSTDEVIL in the environment is a demo to measure in
+place of target/release/dustdevil.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,7 +1,7 @@
 //! How much does a request take, of Dustdevil, of its peers, and of a loop that cannot take less?
 
 use crate::Result;
-use crate::contestant::{Contestant, is_nginx_there, start_limit};
+use crate::contestant::{Contestant, start_limit, taking_part};
 use crate::figures::{Series, print_table, time};
 use crate::folder::Folder;
 use crate::goal::Goal;
@@ -40,14 +40,11 @@ struct Subject {
 /// All servers run all the time, and are asked in turns.
 pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
     let folder = Folder::new()?;
-    let has_nginx = is_nginx_there();
+    let present = taking_part(wish);
     let mut contests = Vec::new();
     for scenario in SCENARIOS.iter().filter(|scenario| wish.has_scenario(scenario.name)) {
-        let is_in = |contestant: &Contestant| {
-            wish.has_contestant(contestant.name())
-                && (has_nginx || *contestant != Contestant::Nginx)
-        };
-        let contestants = scenario.contestants().iter().copied().filter(is_in);
+        let contestants = scenario.contestants().iter().copied();
+        let contestants = contestants.filter(|contestant| present.contains(contestant));
         contests.push((scenario, start(scenario, contestants, &folder)?));
     }
     for round in 0..=wish.rounds {
