@@ -19,7 +19,7 @@ pub(crate) fn print(goals: &[Goal]) {
     }
     // Octets are whole, and ratios are not.
     let number = |number: f64| match number {
-        ratio if ratio < 10.0 => format!("{ratio:.2}"),
+        ratio if ratio < 100.0 => format!("{ratio:.2}"),
         octets => format!("{octets:.0}"),
     };
     let row = |goal: &Goal| {

@@ -29,6 +29,12 @@ struct Subject {
     requests: [String; 2],
     /// The octets of an answer.
     answer: usize,
+    measured: Measured,
+}
+
+/// Requests in a second, and microseconds.
+#[derive(Default)]
+struct Measured {
     rate: Series,
     median: Series,
     late: Series,
@@ -106,20 +112,8 @@ impl Subject {
         let file = format!("{}-{}.requests", scenario.name, contestant.name());
         let file = folder.write(&file, requests.concat())?;
         let requests = [file, request.len().to_string()];
-        let (rate, median, late) = Default::default();
-        let (processor, user, system) = Default::default();
-        Ok(Subject {
-            contestant,
-            server,
-            requests,
-            answer,
-            rate,
-            median,
-            late,
-            processor,
-            user,
-            system,
-        })
+        let measured = Measured::default();
+        Ok(Subject { contestant, server, requests, answer, measured })
     }
 
     fn measure(&mut self, round: usize) -> Result {
@@ -136,19 +130,19 @@ impl Subject {
             long if long > LONG => figures.octets / long as f64,
             _ => figures.requests,
         };
-        self.rate.push(requests / figures.duration * 1e6);
-        self.median.push(figures.median);
-        self.late.push(figures.late);
-        self.processor.push(microseconds(spent.sum()) / requests);
-        self.user.push(microseconds(spent.user) / requests);
-        self.system.push(microseconds(spent.system) / requests);
+        self.measured.rate.push(requests / figures.duration * 1e6);
+        self.measured.median.push(figures.median);
+        self.measured.late.push(figures.late);
+        self.measured.processor.push(microseconds(spent.sum()) / requests);
+        self.measured.user.push(microseconds(spent.user) / requests);
+        self.measured.system.push(microseconds(spent.system) / requests);
         Ok(())
     }
 
     fn figure(&self, figure: Figure) -> &Series {
         match figure {
-            Figure::Processor => &self.processor,
-            Figure::User => &self.user,
+            Figure::Processor => &self.measured.processor,
+            Figure::User => &self.measured.user,
         }
     }
 }
@@ -160,7 +154,9 @@ fn find(subjects: &[Subject], contestant: Contestant) -> Option<&Subject> {
 /// The peer that takes the least.
 fn best_peer(subjects: &[Subject]) -> Option<&Subject> {
     let peers = subjects.iter().filter(|subject| subject.contestant.is_peer());
-    peers.min_by(|one, other| one.processor.median().total_cmp(&other.processor.median()))
+    peers.min_by(|one, other| {
+        one.measured.processor.median().total_cmp(&other.measured.processor.median())
+    })
 }
 
 fn print(contests: &[(&Scenario, Vec<Subject>)]) {
@@ -175,22 +171,24 @@ fn print(contests: &[(&Scenario, Vec<Subject>)]) {
             0 | 1 => time(series.median()),
             _ => "-".to_owned(),
         };
-        let limit = find(subjects, Contestant::Limit).map(|subject| &subject.processor);
-        let hyper = find(subjects, Contestant::Hyper).map(|subject| &subject.user);
-        let best = best_peer(subjects).map(|subject| &subject.processor);
+        let limit =
+            find(subjects, Contestant::Limit).map(|subject| &subject.measured.processor);
+        let hyper = find(subjects, Contestant::Hyper).map(|subject| &subject.measured.user);
+        let best = best_peer(subjects).map(|subject| &subject.measured.processor);
         for subject in subjects {
+            let figures = &subject.measured;
             rows.push(vec![
                 scenario.title.to_owned(),
                 subject.contestant.name().to_owned(),
-                format!("{:.0}", subject.rate.median()),
-                latency(&subject.median),
-                latency(&subject.late),
-                time(subject.processor.median()),
-                time(subject.user.median()),
-                time(subject.system.median()),
-                ratio(&subject.processor, limit),
-                ratio(&subject.processor, best),
-                ratio(&subject.user, hyper),
+                format!("{:.0}", figures.rate.median()),
+                latency(&figures.median),
+                latency(&figures.late),
+                time(figures.processor.median()),
+                time(figures.user.median()),
+                time(figures.system.median()),
+                ratio(&figures.processor, limit),
+                ratio(&figures.processor, best),
+                ratio(&figures.user, hyper),
             ]);
         }
     }

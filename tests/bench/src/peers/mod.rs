@@ -1,7 +1,7 @@
-//! Servers that Dustdevil is compared to: each answers what Dustdevil's demo answers, as its own
+//! Servers that Dustdevil is compared to. Each answers what Dustdevil's demo answers, as its own
 //! documentation would have one write it, with the runtime that it has by default.
 //!
-//! The first is none, but the limit: nothing that answers can do less.
+//! The [`limit`] is no server: nothing that answers can do less.
 
 mod actix;
 mod axum;
