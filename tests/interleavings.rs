@@ -25,6 +25,7 @@ mod session {
         mod calendar;
         mod clock;
         mod entry;
+        mod index;
         pub mod map;
         mod moved;
         mod shard;

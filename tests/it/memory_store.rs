@@ -117,6 +117,29 @@ async fn a_session_is_bounded_in_octets() {
 }
 
 #[tokio::test]
+async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
+    let store =
+        MemoryStore::new(MemoryLimits { sessions: 4000, ..MemoryLimits::default() });
+    // Eight neighbors begin alike, and so does whoever comes 2,048 later.
+    let key = |number: u32| {
+        Key::parse(&format!("{:02x}{number:030x}", number / 8 % 256)).unwrap()
+    };
+    let is_kept = |number: u32| number.is_multiple_of(7);
+    for number in 0..3000 {
+        let value = number.to_string();
+        let created = store.create(key(number), LIFETIME, PLACE, "a", &value).await;
+        assert_eq!(created, Ok(true));
+        if number >= 100 && !is_kept(number - 100) {
+            assert_eq!(store.destroy(key(number - 100)).await, Ok(true));
+        }
+    }
+    for number in 0..3000 {
+        let kept = (is_kept(number) || number >= 2900).then(|| number.to_string());
+        assert_eq!(get(&store, key(number), "a").await, kept);
+    }
+}
+
+#[tokio::test]
 async fn the_default_store_is_one_for_the_whole_process() {
     let key = begun(&*memory::container(), "a", "1").await;
     let applications = [crate::support::demo(), crate::support::demo()];

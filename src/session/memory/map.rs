@@ -87,7 +87,7 @@ impl MemoryStore {
     }
 
     fn index(&self, key: Key) -> usize {
-        // The map hashes by the first octets of a key; this goes by the last.
+        // A shard's index goes by the first octets of a key; this goes by the last.
         usize::from(key.octets()[15]) % self.shards.len()
     }
 

@@ -3,15 +3,15 @@
 //! Nothing here looks through all sessions, ever: what has expired and what has to go are at the
 //! front of a list, and what is named by its key is found by it.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::session::error::Error;
-use crate::session::id::{Key, KeyHash};
+use crate::session::id::Key;
 use crate::session::memory::calendar::{Calendar, Due};
 use crate::session::memory::clock::Millis;
 use crate::session::memory::entry::Entry;
+use crate::session::memory::index::Index;
 use crate::session::memory::moved::Moved;
 use crate::session::memory::slab::{List, Slab, Slot};
 use crate::session::memory::users::Users;
@@ -30,7 +30,7 @@ pub(crate) struct Room {
 }
 
 pub(crate) struct Shard {
-    slots: HashMap<Key, Slot, KeyHash>,
+    slots: Index,
     entries: Slab<Entry>,
     /// In the order in which they go when there is no room: who came first, and before anybody's.
     anonymous: List<0>,
@@ -49,7 +49,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(room: Room, users: Arc<Users>) -> Shard {
         Shard {
-            slots: HashMap::default(),
+            slots: Index::default(),
             entries: Slab::default(),
             anonymous: List::default(),
             somebodys: List::default(),
@@ -136,7 +136,7 @@ impl Shard {
 
     /// A live session as it is listed, if it is this user's. Being listed is not use.
     pub(crate) fn listed(&self, key: Key, user: &str, now: Millis) -> Option<Listed> {
-        let entry = &self.entries[*self.slots.get(&key)?];
+        let entry = &self.entries[self.find(key)?];
         (entry.expiry() > now && entry.user() == Some(user)).then(|| entry.listed(now))
     }
 
@@ -176,7 +176,7 @@ impl Shard {
 
     /// Takes in a session that has left another. Whatever had its key has it no more.
     pub(crate) fn arrive(&mut self, entry: Entry) {
-        if let Some(&slot) = self.slots.get(&entry.key) {
+        if let Some(slot) = self.find(entry.key) {
             self.counters.ended += 1;
             self.drop(slot);
         }
@@ -209,10 +209,15 @@ impl Shard {
         self.entries[slot].look_at = self.calendar.enter(&mut self.entries, slot, expiry);
     }
 
+    /// Where the session of this key is, whether it lives or not.
+    fn find(&self, key: Key) -> Option<Slot> {
+        self.slots.get(key, |slot| self.entries[slot].key == key)
+    }
+
     /// Where the session of this key is, if it lives. Marks it as used; lets go of it if its time
     /// is up.
     fn live(&mut self, key: Key, now: Millis) -> Option<Slot> {
-        let slot = *self.slots.get(&key)?;
+        let slot = self.find(key)?;
         let entry = &mut self.entries[slot];
         if entry.expiry() > now {
             entry.used = now;
@@ -278,7 +283,7 @@ impl Shard {
         self.calendar.strike_out(&mut self.entries, slot, look_at);
         self.unlink(slot, is_somebodys);
         let entry = self.entries.take(slot);
-        self.slots.remove(&entry.key);
+        self.slots.remove(entry.key, slot);
         self.octets -= entry.values.cost();
         entry
     }

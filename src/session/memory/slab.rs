@@ -3,20 +3,24 @@
 //! A list is a first and a last slot, and each thing knows its neighbors. So one is taken out of
 //! the middle at the same cost however many there are, and a place in a list costs eight octets.
 
+use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
 /// Lists that a thing may be in at once.
 const LISTS: usize = 2;
 
-/// Where a thing is.
+/// Where a thing is. They count from one, so that one that may be missing takes no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot(u32);
+pub(crate) struct Slot(NonZeroU32);
+
+impl Slot {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// Why there is something in a slot.
 const KNOWN: &str = "a slot is known as long as it is taken";
-
-/// Where nothing is.
-const NOWHERE: Slot = Slot(u32::MAX);
 
 pub(crate) struct Slab<T> {
     nodes: Vec<Node<T>>,
@@ -31,27 +35,27 @@ struct Node<T> {
 
 #[derive(Clone, Copy)]
 struct Neighbors {
-    before: Slot,
-    behind: Slot,
+    before: Option<Slot>,
+    behind: Option<Slot>,
 }
 
-const ALONE: Neighbors = Neighbors { before: NOWHERE, behind: NOWHERE };
+const ALONE: Neighbors = Neighbors { before: None, behind: None };
 
 /// A list through a slab. A thing is in no more than one of each number.
 pub(crate) struct List<const NUMBER: usize> {
-    first: Slot,
-    last: Slot,
+    first: Option<Slot>,
+    last: Option<Slot>,
 }
 
 impl<const NUMBER: usize> Default for List<NUMBER> {
     fn default() -> Self {
-        List { first: NOWHERE, last: NOWHERE }
+        List { first: None, last: None }
     }
 }
 
 impl<const NUMBER: usize> List<NUMBER> {
     pub(crate) fn first(&self) -> Option<Slot> {
-        (self.first != NOWHERE).then_some(self.first)
+        self.first
     }
 }
 
@@ -68,10 +72,9 @@ impl<T> Slab<T> {
             *self.node(slot) = node;
             return slot;
         }
-        let slot =
-            Slot(u32::try_from(self.nodes.len()).expect("no machine has room for them"));
         self.nodes.push(node);
-        slot
+        let number = u32::try_from(self.nodes.len()).ok().and_then(NonZeroU32::new);
+        Slot(number.expect("there is one at least, and no machine has room for 4 Gi"))
     }
 
     /// What is taken is to be in no list any more.
@@ -87,11 +90,11 @@ impl<T> Slab<T> {
         list: &mut List<NUMBER>,
         slot: Slot,
     ) {
-        let before = std::mem::replace(&mut list.last, slot);
-        self.node(slot).neighbors[NUMBER] = Neighbors { before, behind: NOWHERE };
+        let before = list.last.replace(slot);
+        self.node(slot).neighbors[NUMBER] = Neighbors { before, behind: None };
         match before {
-            NOWHERE => list.first = slot,
-            before => self.node(before).neighbors[NUMBER].behind = slot,
+            None => list.first = Some(slot),
+            Some(before) => self.node(before).neighbors[NUMBER].behind = Some(slot),
         }
     }
 
@@ -104,12 +107,12 @@ impl<T> Slab<T> {
         let alone = &mut self.node(slot).neighbors[NUMBER];
         let Neighbors { before, behind } = std::mem::replace(alone, ALONE);
         match before {
-            NOWHERE => list.first = behind,
-            before => self.node(before).neighbors[NUMBER].behind = behind,
+            None => list.first = behind,
+            Some(before) => self.node(before).neighbors[NUMBER].behind = behind,
         }
         match behind {
-            NOWHERE => list.last = before,
-            behind => self.node(behind).neighbors[NUMBER].before = before,
+            None => list.last = before,
+            Some(behind) => self.node(behind).neighbors[NUMBER].before = before,
         }
     }
 
@@ -119,12 +122,11 @@ impl<T> Slab<T> {
         _list: &List<NUMBER>,
         slot: Slot,
     ) -> Option<Slot> {
-        let behind = self.nodes[slot.0 as usize].neighbors[NUMBER].behind;
-        (behind != NOWHERE).then_some(behind)
+        self.nodes[slot.index()].neighbors[NUMBER].behind
     }
 
     fn node(&mut self, slot: Slot) -> &mut Node<T> {
-        &mut self.nodes[slot.0 as usize]
+        &mut self.nodes[slot.index()]
     }
 }
 
@@ -132,7 +134,7 @@ impl<T> Index<Slot> for Slab<T> {
     type Output = T;
 
     fn index(&self, slot: Slot) -> &T {
-        self.nodes[slot.0 as usize].thing.as_ref().expect(KNOWN)
+        self.nodes[slot.index()].thing.as_ref().expect(KNOWN)
     }
 }
 
