@@ -117,6 +117,19 @@ async fn a_session_is_bounded_in_octets() {
 }
 
 #[tokio::test]
+async fn a_session_that_takes_the_key_of_another_is_still_its_users() {
+    let store = MemoryStore::new(MemoryLimits::default());
+    for lifetime in [None, Some(LIFETIME)] {
+        let one = begun(&store, "username", "somebody").await;
+        let other = begun(&store, "username", "somebody").await;
+        assert_eq!(store.rotate(one, other, lifetime).await, Ok(true));
+        let listed = store.sessions_of("somebody").await.unwrap();
+        assert_eq!(listed.iter().map(|listed| listed.key).collect::<Vec<Key>>(), [other]);
+        store.destroy(other).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
     let store =
         MemoryStore::new(MemoryLimits { sessions: 4000, ..MemoryLimits::default() });

@@ -14,7 +14,10 @@ const SECONDS: u64 = 512;
 const NUMBER: usize = 1;
 
 /// A second since the store was made.
-pub(crate) type Second = u64;
+type Second = u64;
+
+/// The number of a page: the remainder of its second.
+pub(crate) type Page = u16;
 
 pub(crate) struct Calendar {
     pages: Box<[List<NUMBER>]>,
@@ -30,21 +33,21 @@ impl Default for Calendar {
 }
 
 impl Calendar {
-    /// Enters what is to be looked at once `time` has passed; gives the second for which it did.
+    /// Enters what is to be looked at once `time` has passed; gives the page on which it did.
     pub(crate) fn enter<T>(
         &mut self,
         slab: &mut Slab<T>,
         slot: Slot,
         time: Millis,
-    ) -> Second {
-        let second = (time / 1000 + 1).clamp(self.today, self.today + SECONDS - 1);
-        slab.append(self.page(second), slot);
-        second
+    ) -> Page {
+        let page = page_of((time / 1000 + 1).clamp(self.today, self.today + SECONDS - 1));
+        slab.append(self.list(page), slot);
+        page
     }
 
-    /// Strikes out what was entered for a second.
-    pub(crate) fn strike_out<T>(&mut self, slab: &mut Slab<T>, slot: Slot, second: Second) {
-        slab.unlink(self.page(second), slot);
+    /// Strikes out what was entered on a page.
+    pub(crate) fn strike_out<T>(&mut self, slab: &mut Slab<T>, slot: Slot, page: Page) {
+        slab.unlink(self.list(page), slot);
     }
 
     /// What there is to do now. A page with nothing left is turned.
@@ -52,8 +55,7 @@ impl Calendar {
         if self.today * 1000 > now {
             return Due::Nothing;
         }
-        let today = self.today;
-        match self.page(today).first() {
+        match self.list(page_of(self.today)).first() {
             Some(slot) => Due::Look(slot),
             None => {
                 self.today += 1;
@@ -62,10 +64,14 @@ impl Calendar {
         }
     }
 
-    fn page(&mut self, second: Second) -> &mut List<NUMBER> {
-        // The remainder fits, for it is less than the number of pages.
-        &mut self.pages[usize::try_from(second % SECONDS).unwrap_or_default()]
+    fn list(&mut self, page: Page) -> &mut List<NUMBER> {
+        &mut self.pages[usize::from(page)]
     }
+}
+
+/// The page of a second. It fits, for it is less than the number of pages.
+fn page_of(second: Second) -> Page {
+    Page::try_from(second % SECONDS).unwrap_or_default()
 }
 
 /// What the calendar says.

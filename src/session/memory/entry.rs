@@ -4,52 +4,49 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::session::id::Key;
-use crate::session::memory::calendar::Second;
+use crate::session::memory::calendar::Page;
 use crate::session::memory::clock::{Millis, millis};
-use crate::session::memory::users::Login;
 use crate::session::memory::values::Values;
 use crate::session::store::{DEVICE, Lifetime, Listed, USERNAME, Visited};
 
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) values: Values,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) began: Millis,
+    began: Millis,
+    /// For how long it may go unused.
+    idle: Millis,
+    /// When its time is up, however it is used.
+    end: Millis,
     /// Last of all.
     pub(crate) used: Millis,
     /// When the client was last told its id.
-    pub(crate) told: Millis,
+    told: Millis,
     /// From where it was last visited.
-    pub(crate) place: IpAddr,
-    /// Its place among the sessions of its user, if it is somebody's.
-    pub(crate) login: Login,
+    place: IpAddr,
     /// Its page in the calendar.
-    pub(crate) look_at: Second,
+    pub(crate) look_at: Page,
 }
 
 impl Entry {
     pub(crate) fn new(key: Key, lifetime: Lifetime, place: IpAddr, now: Millis) -> Entry {
-        Entry {
+        let mut entry = Entry {
             key,
             values: Values::default(),
-            lifetime,
-            began: now,
+            began: 0,
+            idle: 0,
+            end: 0,
             used: now,
             told: now,
             place,
-            login: 0,
             look_at: 0,
-        }
+        };
+        entry.begin(lifetime, now);
+        entry
     }
 
     /// When its time is up, unless it is used before.
     pub(crate) fn expiry(&self) -> Millis {
-        self.used.saturating_add(millis(self.lifetime.idle)).min(self.end())
-    }
-
-    /// When its time is up, however it is used.
-    fn end(&self) -> Millis {
-        self.began.saturating_add(millis(self.lifetime.absolute))
+        self.used.saturating_add(self.idle).min(self.end)
     }
 
     pub(crate) fn user(&self) -> Option<&str> {
@@ -58,21 +55,28 @@ impl Entry {
 
     pub(crate) fn visit(&mut self, place: IpAddr, name: &str, now: Millis) -> Visited {
         self.place = place;
-        let renew = now.saturating_sub(self.told) >= millis(self.lifetime.renewal());
+        let left = Duration::from_millis(self.end.saturating_sub(now));
+        let lifetime = Lifetime { idle: Duration::from_millis(self.idle), absolute: left };
+        let renew = now.saturating_sub(self.told) >= millis(lifetime.renewal());
         if renew {
             self.told = now;
         }
-        let left = Duration::from_millis(self.end().saturating_sub(now));
         let value = self.values.get(name).map(str::to_owned);
-        Visited { value, renew, keep: self.lifetime.keep(left) }
+        Visited { value, renew, keep: lifetime.keep(left) }
     }
 
     /// Goes by another key from now on, of which the client is told; perhaps for another lifetime.
     pub(crate) fn rotate(&mut self, new: Key, lifetime: Option<Lifetime>, now: Millis) {
         (self.key, self.told) = (new, now);
         if let Some(lifetime) = lifetime {
-            (self.lifetime, self.began) = (lifetime, now);
+            self.begin(lifetime, now);
         }
+    }
+
+    fn begin(&mut self, lifetime: Lifetime, now: Millis) {
+        self.began = now;
+        self.idle = millis(lifetime.idle);
+        self.end = now.saturating_add(millis(lifetime.absolute));
     }
 
     pub(crate) fn listed(&self, now: Millis) -> Listed {

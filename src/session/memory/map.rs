@@ -136,7 +136,7 @@ impl MemoryStore {
         let Some(entry) = old_shard.leave(key, new, lifetime, self.clock.now()) else {
             return false;
         };
-        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry);
+        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry, key, lifetime);
         true
     }
 

@@ -82,7 +82,7 @@ impl Shard {
         }
         entry.values = self.checked(Values::default().with(name, value))?;
         if let Some(user) = entry.user() {
-            entry.login = self.users.add(user, entry.key);
+            self.users.add(user, entry.key);
         }
         self.counters.created += 1;
         self.insert(entry);
@@ -163,24 +163,25 @@ impl Shard {
         let slot = self.live(key, now)?;
         let mut entry = self.extract(slot);
         entry.rotate(new, lifetime, now);
-        if let Some(user) = entry.user() {
-            entry.login = match lifetime {
-                Some(_) => self.users.renew(user, entry.login, key, new),
-                None => self.users.rename(user, entry.login, key, new),
-            };
-        }
         self.moved.add(key, new, now, self.room.sessions);
         self.counters.rotated += 1;
         Some(entry)
     }
 
-    /// Takes in a session that has left another. Whatever had its key has it no more.
-    pub(crate) fn arrive(&mut self, entry: Entry) {
+    /// Takes in a session that has left another, where it had the key `before`. Whatever has its
+    /// key now has it no more.
+    pub(crate) fn arrive(&mut self, entry: Entry, before: Key, lifetime: Option<Lifetime>) {
         if let Some(slot) = self.find(entry.key) {
             self.counters.ended += 1;
             self.drop(slot);
         }
         self.moved.forget_one(entry.key);
+        if let Some(user) = entry.user() {
+            match lifetime {
+                Some(_) => self.users.renew(user, before, entry.key),
+                None => self.users.rename(user, before, entry.key),
+            }
+        }
         self.insert(entry);
     }
 
@@ -248,14 +249,16 @@ impl Shard {
 
     /// A session is no more the one's whose it was.
     fn change_user(&mut self, slot: Slot, before: Option<&str>) {
-        let entry = &mut self.entries[slot];
+        let entry = &self.entries[slot];
         if let Some(user) = before {
-            self.users.remove(user, entry.login, entry.key);
+            self.users.remove(user, entry.key);
         }
-        let login = entry.user().map(|user| self.users.add(user, entry.key));
-        entry.login = login.unwrap_or_default();
+        if let Some(user) = entry.user() {
+            self.users.add(user, entry.key);
+        }
+        let is_somebodys = entry.user().is_some();
         self.unlink(slot, before.is_some());
-        self.append(slot, login.is_some());
+        self.append(slot, is_somebodys);
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -273,7 +276,7 @@ impl Shard {
     fn drop(&mut self, slot: Slot) {
         let entry = self.extract(slot);
         if let Some(user) = entry.user() {
-            self.users.remove(user, entry.login, entry.key);
+            self.users.remove(user, entry.key);
         }
     }
 

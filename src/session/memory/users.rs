@@ -4,7 +4,7 @@
 //! it says of no session what is not so; and whoever reads it holds none, so what it says may be
 //! over by the time the session is looked at.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::session::id::Key;
 use crate::session::memory::lock::Lock;
 
 /// A session's place among all sessions of its user: a later login has a larger number.
-pub(crate) type Login = u64;
+type Login = u64;
 
 pub(crate) struct Users {
     shards: Box<[Lock<Sessions>]>,
@@ -23,7 +23,7 @@ pub(crate) struct Users {
 #[derive(Default)]
 struct Sessions {
     /// By the hash of the user's name. Two users may share one: a session knows whose it is.
-    sorted: BTreeSet<(u64, Login, Key)>,
+    sorted: BTreeMap<(u64, Key), Login>,
     logins: Login,
 }
 
@@ -33,38 +33,46 @@ impl Users {
         Users { shards, hasher: RandomState::new() }
     }
 
-    pub(crate) fn add(&self, user: &str, key: Key) -> Login {
+    pub(crate) fn add(&self, user: &str, key: Key) {
         let (hash, shard) = self.find(user);
-        shard.lock().enter(hash, key)
+        shard.lock().enter(hash, key);
     }
 
-    pub(crate) fn remove(&self, user: &str, login: Login, key: Key) {
+    pub(crate) fn remove(&self, user: &str, key: Key) {
         let (hash, shard) = self.find(user);
-        shard.lock().sorted.remove(&(hash, login, key));
+        shard.lock().sorted.remove(&(hash, key));
     }
 
     /// A session goes by another key from now on.
-    pub(crate) fn rename(&self, user: &str, login: Login, key: Key, new: Key) -> Login {
+    pub(crate) fn rename(&self, user: &str, key: Key, new: Key) {
         let (hash, shard) = self.find(user);
         let mut sessions = shard.lock();
-        sessions.sorted.remove(&(hash, login, key));
-        sessions.sorted.insert((hash, login, new));
-        login
+        if let Some(login) = sessions.sorted.remove(&(hash, key)) {
+            sessions.sorted.insert((hash, new), login);
+        }
     }
 
     /// The same, and it is the latest of its user's from now on.
-    pub(crate) fn renew(&self, user: &str, login: Login, key: Key, new: Key) -> Login {
+    pub(crate) fn renew(&self, user: &str, key: Key, new: Key) {
         let (hash, shard) = self.find(user);
         let mut sessions = shard.lock();
-        sessions.sorted.remove(&(hash, login, key));
-        sessions.enter(hash, new)
+        sessions.sorted.remove(&(hash, key));
+        sessions.enter(hash, new);
     }
 
     /// The sessions of a user, the latest login first, and perhaps some of another.
     pub(crate) fn of(&self, user: &str) -> Vec<Key> {
         let (hash, shard) = self.find(user);
-        let sessions = shard.lock();
-        sessions.sorted.range(whole(hash)).rev().map(|(_, _, key)| *key).collect()
+        let mut logins: Vec<(Login, Key)> = {
+            let sessions = shard.lock();
+            sessions
+                .sorted
+                .range(whole(hash))
+                .map(|(&(_, key), &login)| (login, key))
+                .collect()
+        };
+        logins.sort_unstable();
+        logins.into_iter().rev().map(|(_, key)| key).collect()
     }
 
     /// Whether a user may have more sessions than so many.
@@ -83,13 +91,12 @@ impl Users {
 
 impl Sessions {
     /// Enters a session as the latest.
-    fn enter(&mut self, hash: u64, key: Key) -> Login {
+    fn enter(&mut self, hash: u64, key: Key) {
         self.logins += 1;
-        self.sorted.insert((hash, self.logins, key));
-        self.logins
+        self.sorted.insert((hash, key), self.logins);
     }
 }
 
-fn whole(hash: u64) -> RangeInclusive<(u64, Login, Key)> {
-    (hash, Login::MIN, Key::FIRST)..=(hash, Login::MAX, Key::LAST)
+fn whole(hash: u64) -> RangeInclusive<(u64, Key)> {
+    (hash, Key::FIRST)..=(hash, Key::LAST)
 }
