@@ -28,6 +28,7 @@ mod session {
         mod index;
         pub mod map;
         mod moved;
+        mod octets;
         mod shard;
         mod slab;
         mod users;

@@ -130,6 +130,20 @@ async fn a_session_that_takes_the_key_of_another_is_still_its_users() {
 }
 
 #[tokio::test]
+async fn values_of_any_length_come_back() {
+    let store = MemoryStore::new(MemoryLimits::default());
+    let key = begun(&store, "a", "").await;
+    for length in (0..64).chain(250..260).chain([1000, 8000]) {
+        let value = "1".repeat(length);
+        store.set(key, "a", &value).await.unwrap();
+        store.set(key, &value, "b").await.unwrap();
+        assert_eq!(get(&store, key, "a").await, Some(value.clone()));
+        assert_eq!(store.remove(key, &value).await, Ok(Some(Some("b".to_owned()))));
+        assert_eq!(store.keys(key).await, Ok(Some(vec!["a".to_owned()])));
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
     let store =
         MemoryStore::new(MemoryLimits { sessions: 4000, ..MemoryLimits::default() });

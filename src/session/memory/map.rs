@@ -215,7 +215,8 @@ impl Store for MemoryStore {
         expected: Option<&'a str>,
         value: &'a str,
     ) -> Answer<'a, Option<bool>> {
-        let swap = |values: &Values| match values.get(name) == expected {
+        let expected = expected.map(str::as_bytes);
+        let swap = |values: &Values| match values.octets_of(name) == expected {
             true => (Some(values.with(name, value)), true),
             false => (None, false),
         };

@@ -241,7 +241,7 @@ impl Shard {
         let entry = &mut self.entries[slot];
         let old = std::mem::replace(&mut entry.values, values);
         self.octets -= old.cost();
-        if old.get(USERNAME) != entry.user() {
+        if old.octets_of(USERNAME) != entry.values.octets_of(USERNAME) {
             self.change_user(slot, old.get(USERNAME));
         }
         self.make_room(slot);

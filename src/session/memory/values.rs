@@ -2,40 +2,42 @@
 //! sessions have few and small ones, so that looking through them is faster than any map, and
 //! two allocations for each would be most of what a session takes.
 
+use crate::session::memory::octets::Octets;
+
 /// What a value takes of its session's room besides the octets of its name and its own.
 const OVERHEAD: usize = 32;
 
-/// Octets of a length.
-const LENGTH: usize = size_of::<u32>();
+/// What is as long as this or longer has this first, and then its length in four octets. What is
+/// shorter has its length in one.
+const LONG: u8 = u8::MAX;
 
 /// They do not change: whoever wants others makes others.
 ///
-/// Each is the length of its name, the length of the value, the name, and the value.
+/// Each is its name and the value, and both have their length before them.
 #[derive(Default)]
 pub(crate) struct Values {
-    octets: Box<[u8]>,
+    octets: Octets,
 }
 
 impl Values {
     /// These values, with another in place of the one that has its name, or behind them.
     pub(crate) fn with(&self, name: &str, value: &str) -> Values {
-        let mut octets =
-            Vec::with_capacity(self.octets.len() + 2 * LENGTH + name.len() + value.len());
-        self.copy_all_but(name, &mut octets);
-        append(&mut octets, name.as_bytes(), value.as_bytes());
-        Values { octets: octets.into() }
+        Values::of(self.all_but(name).chain([(name.as_bytes(), value.as_bytes())]))
     }
 
     /// These values, but for the one of a name.
     pub(crate) fn without(&self, name: &str) -> Values {
-        let mut octets = Vec::with_capacity(self.octets.len());
-        self.copy_all_but(name, &mut octets);
-        Values { octets: octets.into() }
+        Values::of(self.all_but(name))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.octets_of(name).map(text)
+    }
+
+    /// A value for whoever only compares it, and need not be told again that it is text.
+    pub(crate) fn octets_of(&self, name: &str) -> Option<&[u8]> {
         let found = self.iter().find(|(found, _)| *found == name.as_bytes());
-        found.map(|(_, value)| text(value))
+        found.map(|(_, value)| value)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -44,39 +46,61 @@ impl Values {
 
     /// What they take of their session's room.
     pub(crate) fn cost(&self) -> usize {
-        self.octets.len() + self.iter().count() * (OVERHEAD - 2 * LENGTH)
+        self.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD).sum()
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fn of<'a>(values: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Values {
+        // No more room than they take, for it would have to be given back.
+        let room = values.clone().map(|(name, value)| taken(name) + taken(value)).sum();
+        let mut octets = Vec::with_capacity(room);
+        for (name, value) in values {
+            append(&mut octets, name);
+            append(&mut octets, value);
+        }
+        Values { octets: octets.into() }
+    }
+
+    fn all_but(&self, name: &str) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.iter().filter(move |(other, _)| *other != name.as_bytes())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let mut rest = &*self.octets;
         std::iter::from_fn(move || {
-            let (name_length, behind) = rest.split_first_chunk()?;
-            let (value_length, behind) = behind.split_first_chunk()?;
-            let (name, behind) = behind.split_at_checked(length(*name_length))?;
-            let (value, behind) = behind.split_at_checked(length(*value_length))?;
+            let (name, behind) = split(rest)?;
+            let (value, behind) = split(behind)?;
             rest = behind;
             Some((name, value))
         })
     }
+}
 
-    fn copy_all_but(&self, name: &str, octets: &mut Vec<u8>) {
-        for (other, value) in self.iter().filter(|(other, _)| *other != name.as_bytes()) {
-            append(octets, other, value);
+fn append(octets: &mut Vec<u8>, text: &[u8]) {
+    match u8::try_from(text.len()) {
+        Ok(short) if short < LONG => octets.push(short),
+        _ => {
+            let long = u32::try_from(text.len()).expect("a session has less than 4 GiB");
+            octets.push(LONG);
+            octets.extend_from_slice(&long.to_ne_bytes());
         }
     }
+    octets.extend_from_slice(text);
 }
 
-fn append(octets: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    for part in [name, value] {
-        let length = u32::try_from(part.len()).expect("a session has less than 4 GiB");
-        octets.extend_from_slice(&length.to_ne_bytes());
+/// What a text takes when it is appended.
+fn taken(text: &[u8]) -> usize {
+    let length = if text.len() < usize::from(LONG) { 1 } else { 1 + size_of::<u32>() };
+    length + text.len()
+}
+
+/// What was appended first, and what is behind it.
+fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, behind) = octets.split_first()?;
+    if first < LONG {
+        return behind.split_at_checked(usize::from(first));
     }
-    octets.extend_from_slice(name);
-    octets.extend_from_slice(value);
-}
-
-fn length(octets: [u8; LENGTH]) -> usize {
-    u32::from_ne_bytes(octets) as usize
+    let (length, behind) = behind.split_first_chunk()?;
+    behind.split_at_checked(u32::from_ne_bytes(*length) as usize)
 }
 
 /// What was put in as text is text.
