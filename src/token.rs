@@ -1,5 +1,7 @@
 //! Randomness that nobody can guess, and comparison that tells nobody how far it got.
 
+use std::cell::RefCell;
+
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -12,6 +14,31 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut octets = [0; N];
     getrandom::fill(&mut octets).expect("the operating system has random octets to give");
     octets
+}
+
+/// 16 random octets for what hides a secret on its way, and travels beside it. A token needs one
+/// each time it is shown, and to ask the system for so few costs more than all else about it. So 32
+/// of them are asked for at once; each is given out once. Whoever could read the rest in this
+/// process's memory could read the secret itself.
+pub(crate) fn mask() -> [u8; 16] {
+    SPARE_MASKS.with_borrow_mut(|spare| {
+        if spare.is_empty() {
+            spare.extend_from_slice(random::<512>().as_chunks().0);
+        }
+        spare.pop().expect("there are some now")
+    })
+}
+
+thread_local! {
+    /// Masks that nobody was given yet.
+    static SPARE_MASKS: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Octets as hex digits. `hex::encode` comes to the same, digit by digit.
+pub(crate) fn hex(octets: &[u8]) -> String {
+    let mut digits = vec![0; 2 * octets.len()];
+    hex::encode_to_slice(octets, &mut digits).expect("an octet is two digits");
+    String::from_utf8(digits).expect("digits are text")
 }
 
 /// Whether the two are the same, in a time that depends on their lengths alone.

@@ -139,25 +139,25 @@ impl Exchange {
     /// `X-XSRFToken`. It is made for the session where there is one; another visitor is given
     /// a cookie to know it by.
     pub async fn xsrf_token(&mut self) -> Result<String> {
-        let shared = self.shared.clone();
         if let Some(key) = self.session().form_key().await? {
-            return Ok(shared.secret.issue(Bearer::Session(key)));
+            return Ok(self.shared.secret.issue(Bearer::Session(key)));
         }
         let name = self.cookie_name(XSRF);
+        let secret = &self.shared.secret;
         let new = self.new_cookies.iter().find(|cookie| cookie.name() == name);
-        let mark = new.map(|cookie| cookie.value().to_owned());
-        let mark = mark.or_else(|| {
-            self.cookie_values(&name).into_iter().find(|mark| shared.secret.is_mark(mark))
-        });
-        let mark = match mark {
+        let known = match new {
+            Some(cookie) => secret.mark(cookie.value()),
+            None => self.cookie_values(&name).iter().find_map(|text| secret.mark(text)),
+        };
+        let mark = match known {
             Some(mark) => mark,
             None => {
-                let mark = shared.secret.new_mark();
-                self.set_cookie(SetCookie::new(name, mark.clone()))?;
+                let mark = secret.new_mark();
+                self.set_cookie(SetCookie::new(name, mark.text()))?;
                 mark
             }
         };
-        Ok(shared.secret.issue(Bearer::Visitor(&mark)))
+        Ok(self.shared.secret.issue(Bearer::Visitor(&mark)))
     }
 
     /// Refuses what another site made the browser send: 403.
@@ -184,11 +184,12 @@ impl Exchange {
             return Err(Error::http(Status::FORBIDDEN, "The _xsrf token is missing."));
         };
         let name = self.cookie_name(XSRF);
-        let secret = &self.shared.clone().secret;
         let session = self.session();
+        let secret = &self.shared.secret;
         let is_sessions = |key| secret.accepts(&text, Bearer::Session(key));
-        let is_visitors = |mark: &String| {
-            secret.is_mark(mark) && secret.accepts(&text, Bearer::Visitor(mark))
+        let is_visitors = |cookie: &String| {
+            let mark = secret.mark(cookie);
+            mark.is_some_and(|mark| secret.accepts(&text, Bearer::Visitor(&mark)))
         };
         // A form that was fetched before a session began is good as long as there is nothing in
         // that which it could do harm to.

@@ -23,83 +23,97 @@ pub(crate) const XSRF_TOKEN: &str = "xsrf_token";
 
 /// The key that tokens are signed with.
 pub struct Secret {
-    key: Vec<u8>,
+    /// HMAC that has taken in the key already. Each signature begins with a copy of it.
+    keyed: Hmac<Sha256>,
 }
 
 /// A token before it is masked. 128 bits are as many as an id has.
 type Token = [u8; 16];
 
+/// What a visitor without a session is known by: a cookie with 128 random bits and our signature.
+pub struct Mark {
+    text: String,
+    token: Token,
+}
+
 /// Who a token is made for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Bearer<'a> {
     /// Whoever has this session.
     Session(Key),
     /// Whoever has this mark in a cookie.
-    Visitor(&'a str),
+    Visitor(&'a Mark),
+}
+
+impl Mark {
+    /// As the cookie has it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
 impl Secret {
     /// The application's `cookie_secret`, or a random one if it has none.
+    #[expect(clippy::missing_panics_doc)] // It does not panic.
     pub fn new(cookie_secret: &[u8]) -> Secret {
-        let key = match cookie_secret {
-            [] => token::random::<32>().to_vec(),
-            given => given.to_vec(),
+        let keyed = match cookie_secret {
+            [] => Hmac::new_from_slice(&token::random::<32>()),
+            given => Hmac::new_from_slice(given),
         };
-        Secret { key }
+        Secret {
+            keyed: keyed.expect("HMAC takes a key of any length (RFC 2104 section 2)"),
+        }
     }
 
-    /// A mark for a visitor without a session: 128 random bits and our signature.
-    pub fn new_mark(&self) -> String {
-        let random = hex::encode(token::random::<16>());
-        let signature = hex::encode(self.sign(b"mark", random.as_bytes()));
-        random + &signature
+    /// A mark for a visitor without a session.
+    pub fn new_mark(&self) -> Mark {
+        self.sign_mark(&token::hex(&token::random::<16>()))
     }
 
-    /// Whether a mark was issued here.
-    pub fn is_mark(&self, mark: &str) -> bool {
-        let Some((random, signature)) = mark.split_at_checked(32) else {
-            return false;
-        };
-        token::same(signature, hex::encode(self.sign(b"mark", random.as_bytes())))
+    /// The mark that a cookie has; none if it was not issued here.
+    pub fn mark(&self, text: &str) -> Option<Mark> {
+        let mark = self.sign_mark(text.get(..32)?);
+        token::same(&mark.text, text).then_some(mark)
     }
 
     /// A token as it stands on a page. It is masked with random octets afresh each time, for a
     /// page that is compressed tells by its length what in it repeats (BREACH).
     pub fn issue(&self, bearer: Bearer<'_>) -> String {
-        let mask: Token = token::random();
-        hex::encode(mask) + &hex::encode(xor(self.token(bearer), mask))
+        let mask = token::mask();
+        token::hex([mask, xor(self.token(bearer), mask)].as_flattened())
     }
 
     /// Whether `text` is a token of this bearer.
     pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
-        let Some((mask, masked)) = text.split_at_checked(32) else {
-            return false;
-        };
-        let (mut mask_octets, mut octets) = (Token::default(), Token::default());
-        hex::decode_to_slice(mask, &mut mask_octets).is_ok()
-            && hex::decode_to_slice(masked, &mut octets).is_ok()
-            && token::same(xor(octets, mask_octets), self.token(bearer))
+        let mut octets = [Token::default(); 2];
+        hex::decode_to_slice(text, octets.as_flattened_mut()).is_ok()
+            && token::same(xor(octets[0], octets[1]), self.token(bearer))
     }
 
     fn token(&self, bearer: Bearer<'_>) -> Token {
         match bearer {
-            Bearer::Session(key) => self.sign(b"session", key.octets()),
-            Bearer::Visitor(mark) => self.sign(b"visitor", mark.as_bytes()),
+            Bearer::Session(key) => self.sign(b"session", key.octets())[0],
+            Bearer::Visitor(mark) => mark.token,
         }
     }
 
-    /// HMAC-SHA-256, cut to 128 bits. `purpose` keeps what is signed for one thing from being
+    /// One HMAC gives both: its first half is shown, as the signature, and says nothing about the
+    /// second, which is the token.
+    fn sign_mark(&self, random: &str) -> Mark {
+        let [signature, token] = self.sign(b"visitor", random.as_bytes());
+        Mark { text: format!("{random}{}", token::hex(&signature)), token }
+    }
+
+    /// HMAC-SHA-256, in two halves. `purpose` keeps what is signed for one thing from being
     /// taken for another.
-    fn sign(&self, purpose: &[u8], text: &[u8]) -> Token {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .expect("HMAC takes a key of any length (RFC 2104 section 2)");
+    fn sign(&self, purpose: &[u8], text: &[u8]) -> [Token; 2] {
+        let mut mac = self.keyed.clone();
         mac.update(purpose);
         mac.update(b":");
         mac.update(text);
-        let signature: [u8; 32] = mac.finalize().into_bytes().into();
-        let mut token = Token::default();
-        token.copy_from_slice(&signature[..16]);
-        token
+        let mut halves = [Token::default(); 2];
+        halves.as_flattened_mut().copy_from_slice(&mac.finalize().into_bytes());
+        halves
     }
 }
 
