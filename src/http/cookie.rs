@@ -11,13 +11,23 @@ use crate::http::octets::is_token_octet;
 /// beside the one that was set here. What is malformed is passed over.
 pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
     field.split(|&octet| octet == b';').filter_map(move |pair| {
-        // Pair by pair, so that one which is no text does not hide the others.
-        let (found, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
-        // To a browser, any white space but these is a part of the name. `__Host-` behind it is no
-        // prefix there, so it must be none here.
-        let blanks = [' ', '\t'];
-        (found.trim_matches(blanks) == name).then(|| unquote(value.trim_matches(blanks)))
+        let equals = pair.iter().position(|&octet| octet == b'=')?;
+        if without_blanks(&pair[..equals]) != name.as_bytes() {
+            return None;
+        }
+        // Value by value, so that one which is no text does not hide the others.
+        let value = std::str::from_utf8(without_blanks(&pair[equals + 1..])).ok()?;
+        Some(unquote(value))
     })
+}
+
+/// To a browser, any white space but these is a part of the name. `__Host-` behind it is no prefix
+/// there, so it must be none here.
+fn without_blanks(mut octets: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = octets {
+        octets = rest;
+    }
+    octets
 }
 
 fn unquote(value: &str) -> &str {

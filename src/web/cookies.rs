@@ -1,5 +1,6 @@
 //! Tornado's verbs for cookies, and the cookie of the session.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -11,13 +12,16 @@ use crate::web::exchange::Exchange;
 impl Exchange {
     /// The value of a cookie that the client sent; the last, if there are several.
     pub fn get_cookie(&self, name: &str) -> Option<String> {
-        self.cookie_values(name).pop()
+        self.cookie_values(name).last().map(str::to_owned)
     }
 
     /// Every value of a cookie that the client sent.
-    pub(crate) fn cookie_values(&self, name: &str) -> Vec<String> {
+    pub(crate) fn cookie_values<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
         let fields = self.request.field_values("Cookie");
-        fields.flat_map(|field| cookie::values(field, name)).map(str::to_owned).collect()
+        fields.flat_map(move |field| cookie::values(field, name))
     }
 
     /// Sets a cookie; over https it becomes `Secure`. It is sent with the response unless that
@@ -37,28 +41,32 @@ impl Exchange {
 
     /// A cookie of our own by the name that it has on this connection. Over https the prefix
     /// `__Host-` keeps neighboring domains from planting one (RFC 6265bis section 4.1.3.2).
-    pub(crate) fn cookie_name(&self, name: &str) -> String {
-        if self.is_https() { format!("__Host-{name}") } else { name.to_owned() }
+    pub(crate) fn cookie_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        if self.is_https() { format!("__Host-{name}").into() } else { name.into() }
+    }
+
+    /// The name of the session's cookie on this connection.
+    pub(crate) fn session_cookie(&self) -> Cow<'_, str> {
+        self.cookie_name(&self.shared.settings.session_cookie)
     }
 
     /// Tells the client what is new about its session.
     pub(crate) fn tell(&mut self, announcement: Announcement) -> Result {
-        let name = self.cookie_name(&self.shared.settings.session_cookie);
         match announcement {
-            Announcement::Nothing => {}
+            Announcement::Nothing => Ok(()),
             Announcement::Issue { id, keep, is_another } => {
                 if is_another {
                     self.forget_mark()?;
                 }
                 // In whole seconds, and the last one counts: a cookie for none is dropped at once.
                 let keep = keep.saturating_add(Duration::from_millis(999));
-                self.set_cookie(SetCookie::new(name, id.reveal()).max_age(keep))?;
+                let cookie = SetCookie::new(self.session_cookie(), id.reveal());
+                self.set_cookie(cookie.max_age(keep))
             }
             Announcement::Withdraw => {
-                self.clear_cookie(&name)?;
-                self.forget_mark()?;
+                self.set_cookie(SetCookie::removal(self.session_cookie()))?;
+                self.forget_mark()
             }
         }
-        Ok(())
     }
 }

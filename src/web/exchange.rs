@@ -142,9 +142,8 @@ impl Exchange {
         if let Some(session) = &self.session {
             return session.clone();
         }
-        let name = self.cookie_name(&self.shared.settings.session_cookie);
-        let claims = self.cookie_values(&name);
-        let claims = claims.iter().filter_map(|value| Id::parse(value));
+        let name = self.session_cookie();
+        let claims = self.cookie_values(&name).filter_map(Id::parse);
         let settings = &self.shared.settings;
         let rules = Rules {
             lifetime: settings.session_lifetime,

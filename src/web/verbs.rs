@@ -147,7 +147,7 @@ impl Exchange {
         let new = self.new_cookies.iter().find(|cookie| cookie.name() == name);
         let known = match new {
             Some(cookie) => secret.mark(cookie.value()),
-            None => self.cookie_values(&name).iter().find_map(|text| secret.mark(text)),
+            None => self.cookie_values(&name).find_map(|text| secret.mark(text)),
         };
         let mark = match known {
             Some(mark) => mark,
@@ -187,14 +187,14 @@ impl Exchange {
         let session = self.session();
         let secret = &self.shared.secret;
         let is_sessions = |key| secret.accepts(&text, Bearer::Session(key));
-        let is_visitors = |cookie: &String| {
+        let is_visitors = |cookie: &str| {
             let mark = secret.mark(cookie);
             mark.is_some_and(|mark| secret.accepts(&text, Bearer::Visitor(&mark)))
         };
         // A form that was fetched before a session began is good as long as there is nothing in
         // that which it could do harm to.
         let accepted = session.form_key().await?.is_some_and(is_sessions)
-            || (self.cookie_values(&name).iter().any(is_visitors)
+            || (self.cookie_values(&name).any(is_visitors)
                 && session.holds_nothing().await?);
         if !accepted {
             let sentence =
@@ -209,7 +209,7 @@ impl Exchange {
     pub(crate) fn forget_mark(&mut self) -> Result {
         let name = self.cookie_name(XSRF);
         let is_new = self.new_cookies.iter().any(|cookie| cookie.name() == name);
-        if !is_new && !self.cookie_values(&name).is_empty() {
+        if !is_new && self.cookie_values(&name).next().is_some() {
             self.clear_cookie(&name)?;
         }
         Ok(())
