@@ -9,7 +9,7 @@ use log::{info, warn};
 
 use crate::session::error::Error;
 use crate::session::id::{Id, Key};
-use crate::session::standing::{Announcement, News, Standing, State};
+use crate::session::standing::{Announcement, News, Settled, Standing, State, claimed};
 use crate::session::store::{Answer, Lifetime, Store, USERNAME, Visit};
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) rules: Rules,
     /// Where the client is.
     place: IpAddr,
+    /// The ids that it claims.
+    claims: Vec<Id>,
     /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
     /// So two clones in two branches of a `join!` begin one session and not two.
     pub(super) gate: tokio::sync::Mutex<()>,
@@ -63,9 +65,12 @@ impl Session {
         place: IpAddr,
         claims: impl Iterator<Item = Id>,
     ) -> Session {
-        let state = Mutex::new(State::new(claims));
+        let claims = claimed(claims);
+        let standing =
+            if claims.is_empty() { Standing::Anonymous } else { Standing::Claimed };
+        let state = Mutex::new(State::new(standing));
         let gate = tokio::sync::Mutex::new(());
-        Session { inner: Arc::new(Inner { store, rules, place, gate, state }) }
+        Session { inner: Arc::new(Inner { store, rules, place, claims, gate, state }) }
     }
 
     /// Whether anything was asked of the session: an answer may then depend on it.
@@ -76,21 +81,19 @@ impl Session {
     /// What the client has to be told, looked up at the last moment: an id that has died in the
     /// meantime is not given out again.
     pub async fn announcement(&self) -> Result<Announcement> {
-        let (standing, news, is_another) = {
+        let (id, is_another) = {
             let state = self.state();
-            (state.standing.clone(), state.news, state.has_ended_one)
+            match (&state.standing, state.news) {
+                (Standing::Live(id), News::Issue) => (id.clone(), state.has_ended_one),
+                (_, News::Withdraw) => return Ok(Announcement::Withdraw),
+                _ => return Ok(Announcement::Nothing),
+            }
         };
-        match (standing, news) {
-            (Standing::Live(id), News::Issue) => Ok(
-                match self.inner.store.visit(id.key(), self.inner.place, USERNAME).await? {
-                    Visit::Live(visited) => {
-                        Announcement::Issue { id, keep: visited.keep, is_another }
-                    }
-                    Visit::Moved | Visit::Gone => Announcement::Nothing,
-                },
-            ),
-            (_, News::Withdraw) => Ok(Announcement::Withdraw),
-            _ => Ok(Announcement::Nothing),
+        match self.inner.store.visit(id.key(), self.inner.place, USERNAME).await? {
+            Visit::Live(visited) => {
+                Ok(Announcement::Issue { id, keep: visited.keep, is_another })
+            }
+            Visit::Moved | Visit::Gone => Ok(Announcement::Nothing),
         }
     }
 
@@ -99,24 +102,23 @@ impl Session {
         self.settle(USERNAME).await?;
         Ok(match &self.state().standing {
             Standing::Live(id) | Standing::Ended(id) => Some(id.key()),
-            Standing::Claimed(_) | Standing::Anonymous | Standing::Disputed(_) => None,
+            Standing::Claimed | Standing::Anonymous | Standing::Disputed(_) => None,
         })
     }
 
     /// Finds out which of the claimed ids is that of a live session, if nobody has. Whoever looks
-    /// first and finds one has the value of a name on the way: that is inside. Others ask the store.
-    pub(super) async fn settle(&self, name: &str) -> Result<Option<Option<String>>> {
-        self.state().used = true;
-        if !matches!(self.state().standing, Standing::Claimed(_)) {
-            return Ok(None);
+    /// first and finds one has the value of a name on the way. Others ask the store.
+    pub(super) async fn settle(&self, name: &str) -> Result<Settled> {
+        if let Some(settled) = self.known() {
+            return Ok(settled);
         }
         let _gate = self.inner.gate.lock().await;
         // Whoever came first through the gate may have found out already.
-        let Standing::Claimed(claims) = self.state().standing.clone() else {
-            return Ok(None);
-        };
+        if let Some(settled) = self.known() {
+            return Ok(settled);
+        }
         let (mut live, mut moved, mut gone) = (Vec::new(), None, Vec::new());
-        for id in claims {
+        for id in &self.inner.claims {
             match self.inner.store.visit(id.key(), self.inner.place, name).await? {
                 Visit::Live(visited) => live.push((id, visited)),
                 Visit::Moved => moved = Some(id),
@@ -137,19 +139,30 @@ impl Session {
         if live.len() > 1 {
             // A browser has one. The others were planted, by a neighboring domain or on the way,
             // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
-            let ids = live.into_iter().map(|(id, _)| id).collect::<Vec<Id>>();
+            let ids = live.into_iter().map(|(id, _)| id.clone()).collect::<Vec<Id>>();
             warn_of_two(&ids[0].key(), &ids[1].key(), self.inner.place);
             self.state().turn(Standing::Disputed(ids), News::Nothing);
-            return Ok(None);
+            return Ok(Settled::Known(None));
         }
         let Some((id, visited)) = live.pop() else {
-            let standing = moved.map_or(Standing::Anonymous, Standing::Ended);
+            let ended = moved.map(|id| Standing::Ended(id.clone()));
+            let standing = ended.unwrap_or(Standing::Anonymous);
             self.state().turn(standing, News::Nothing);
-            return Ok(None);
+            return Ok(Settled::Known(None));
         };
         let news = if visited.renew { News::Issue } else { News::Nothing };
-        self.state().turn(Standing::Live(id), news);
-        Ok(Some(visited.value))
+        self.state().turn(Standing::Live(id.clone()), news);
+        Ok(Settled::Found(id.key(), visited.value))
+    }
+
+    /// What is known of the session, unless nobody has looked yet. Whoever asks is going to use it.
+    fn known(&self) -> Option<Settled> {
+        let mut state = self.state();
+        state.used = true;
+        match &state.standing {
+            Standing::Claimed => None,
+            standing => Some(Settled::Known(standing.live_key())),
+        }
     }
 
     /// Begins a session with its first value, if there is none and none has ended; `true` if it
@@ -193,23 +206,20 @@ impl Session {
     /// Moves the session to a new id, and perhaps gives it another lifetime; `false` if there is
     /// none any more. Whoever calls this holds the gate.
     pub(super) async fn rotate_for(&self, lifetime: Option<Lifetime>) -> Result<bool> {
-        let Standing::Live(old) = self.state().standing.clone() else { return Ok(false) };
+        let Some(old) = self.live_key() else { return Ok(false) };
         let id = Id::generate();
-        if !self.inner.store.rotate(old.key(), id.key(), lifetime).await? {
-            self.state().turn(Standing::Ended(old), News::Nothing);
+        if !self.inner.store.rotate(old, id.key(), lifetime).await? {
+            self.state().end();
             return Ok(false);
         }
-        self.report(&old.key(), format_args!("goes on as {}", id.key().fingerprint()));
+        self.report(&old, format_args!("goes on as {}", id.key().fingerprint()));
         self.state().turn(Standing::Live(id), News::Issue);
         Ok(true)
     }
 
     /// The key of the session, if it is known to be live.
     pub(super) fn live_key(&self) -> Option<Key> {
-        match &self.state().standing {
-            Standing::Live(id) => Some(id.key()),
-            _ => None,
-        }
+        self.state().standing.live_key()
     }
 
     /// Asks the store, if there is a session. Where it says that there is none of this key any
@@ -219,7 +229,15 @@ impl Session {
         &'a self,
         question: impl Fn(Key) -> Answer<'a, Option<T>>,
     ) -> Result<Option<T>> {
-        let mut key = self.store_key().await?;
+        self.ask_of(self.store_key().await?, question).await
+    }
+
+    /// The same, where the key is known already.
+    pub(super) async fn ask_of<'a, T>(
+        &'a self,
+        mut key: Option<Key>,
+        question: impl Fn(Key) -> Answer<'a, Option<T>>,
+    ) -> Result<Option<T>> {
         while let Some(asked) = key {
             let answer = question(asked).await?;
             if answer.is_some() {
@@ -228,10 +246,7 @@ impl Session {
             let _gate = self.inner.gate.lock().await;
             key = self.live_key();
             if key == Some(asked) {
-                let mut state = self.state();
-                if let Standing::Live(id) = state.standing.clone() {
-                    state.turn(Standing::Ended(id), News::Nothing);
-                }
+                self.state().end();
                 return Ok(None);
             }
         }
@@ -240,8 +255,8 @@ impl Session {
 
     /// A line of the security log. It names a session by its fingerprint, which opens nothing.
     pub(super) fn report(&self, key: &Key, what: impl Display) {
-        let (fingerprint, place) = (key.fingerprint(), self.inner.place);
-        info!(target: "dustdevil::security", "session {fingerprint} {what} ({place})");
+        let place = self.inner.place;
+        info!(target: "dustdevil::security", "session {} {what} ({place})", key.fingerprint());
     }
 
     /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
@@ -253,7 +268,7 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.state().standing {
-            Standing::Claimed(_) => "Session(claimed)",
+            Standing::Claimed => "Session(claimed)",
             Standing::Anonymous => "Session(none)",
             Standing::Disputed(_) => "Session(disputed)",
             Standing::Live(_) => "Session(live)",

@@ -3,7 +3,7 @@
 use std::slice;
 use std::time::Duration;
 
-use crate::session::id::Id;
+use crate::session::id::{Id, Key};
 
 /// Ids that one request may claim. A browser sends one; a neighboring domain that plays tricks
 /// may plant many in front of it, and is not to hide it.
@@ -19,10 +19,9 @@ pub(super) struct State {
 }
 
 /// What is known of the session.
-#[derive(Clone)]
 pub(super) enum Standing {
-    /// The client says that it has one of these; nobody has looked yet.
-    Claimed(Vec<Id>),
+    /// The client says that it has one; nobody has looked yet.
+    Claimed,
     /// There is none. The first write begins one.
     Anonymous,
     /// There is more than one, and none is believed. The first write begins another.
@@ -31,6 +30,14 @@ pub(super) enum Standing {
     Live(Id),
     /// It ended, or went on under another id, while it was held or shortly before. It stays so.
     Ended(Id),
+}
+
+/// What has come of looking for the session.
+pub(super) enum Settled {
+    /// It was found just now, under this key, and has this value of the name that was asked for.
+    Found(Key, Option<String>),
+    /// It had been looked for before, or there is none: its key, if it lives.
+    Known(Option<Key>),
 }
 
 /// What the client has to be told at the end of the request.
@@ -62,36 +69,51 @@ pub enum Announcement {
     Withdraw,
 }
 
-impl State {
-    pub(super) fn new(all: impl Iterator<Item = Id>) -> State {
-        let mut claims: Vec<Id> = Vec::new();
-        for id in all {
-            if claims.len() < MOST_CLAIMS
-                && claims.iter().all(|other| other.key() != id.key())
-            {
-                claims.push(id);
-            }
+/// The ids that a request claims, each of them once.
+pub(super) fn claimed(all: impl Iterator<Item = Id>) -> Vec<Id> {
+    let mut claims: Vec<Id> = Vec::new();
+    for id in all {
+        if claims.len() < MOST_CLAIMS && claims.iter().all(|other| other.key() != id.key())
+        {
+            claims.push(id);
         }
-        let standing = match claims.is_empty() {
-            true => Standing::Anonymous,
-            false => Standing::Claimed(claims),
-        };
+    }
+    claims
+}
+
+impl State {
+    pub(super) fn new(standing: Standing) -> State {
         State { standing, used: false, news: News::Nothing, has_ended_one: false }
     }
 
     pub(super) fn turn(&mut self, standing: Standing, news: News) {
         (self.standing, self.news) = (standing, news);
     }
+
+    /// The session was found to have ended.
+    pub(super) fn end(&mut self) {
+        if let Standing::Live(id) = &self.standing {
+            self.turn(Standing::Ended(id.clone()), News::Nothing);
+        }
+    }
 }
 
 impl Standing {
+    /// The key of the session, if it is known to be live.
+    pub(super) fn live_key(&self) -> Option<Key> {
+        match self {
+            Standing::Live(id) => Some(id.key()),
+            _ => None,
+        }
+    }
+
     /// The id that the session has, or had until a moment ago; those of all, where there are
     /// several.
     pub(super) fn ids(&self) -> &[Id] {
         match self {
             Standing::Live(id) | Standing::Ended(id) => slice::from_ref(id),
             Standing::Disputed(ids) => ids,
-            Standing::Claimed(_) | Standing::Anonymous => &[],
+            Standing::Claimed | Standing::Anonymous => &[],
         }
     }
 }

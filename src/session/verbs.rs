@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::live::Session;
-use crate::session::standing::{News, Standing};
+use crate::session::standing::{News, Settled, Standing};
 use crate::session::store::USERNAME;
 
 /// Where a message waits for the next page.
@@ -164,15 +164,19 @@ impl Session {
     /// The key under which the store has the session; none if there is no session. Whoever
     /// sees it can do nothing with it: it is not the id.
     pub async fn store_key(&self) -> Result<Option<Key>> {
-        self.settle(USERNAME).await?;
-        Ok(self.live_key())
+        match self.settle(USERNAME).await? {
+            Settled::Found(key, _) => Ok(Some(key)),
+            Settled::Known(key) => Ok(key),
+        }
     }
 
     /// The value of a name, where there is a session.
     async fn read(&self, name: &str) -> Result<Option<Option<String>>> {
         match self.settle(name).await? {
-            Some(value) => Ok(Some(value)),
-            None => self.ask(|key| self.inner.store.get(key, name)).await,
+            Settled::Found(_, value) => Ok(Some(value)),
+            Settled::Known(key) => {
+                self.ask_of(key, |key| self.inner.store.get(key, name)).await
+            }
         }
     }
 }

@@ -333,11 +333,12 @@ impl Exchange {
     pub(crate) async fn conclude(&mut self) -> Result {
         // What is made while it is sent may use the session then.
         let is_stream = matches!(self.response.body, Body::Stream(_));
-        let may_use = |session: &Session| is_stream || session.was_used();
-        if let Some(session) = self.session.clone().filter(may_use) {
+        let may_use = |session: &&Session| is_stream || session.was_used();
+        if let Some(session) = self.session.as_ref().filter(may_use) {
             self.response.add_field("Vary", "Cookie")?;
             self.response.set_known("Cache-Control", "no-store");
-            self.tell(session.announcement().await?)?;
+            let announcement = session.announcement().await?;
+            self.tell(announcement)?;
         }
         for cookie in &self.new_cookies {
             self.response.add_field("Set-Cookie", cookie.to_field_value()?)?;
