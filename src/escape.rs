@@ -15,21 +15,29 @@ pub fn html(text: &str) -> String {
 
 /// Appends `text` to `page`, escaped as [`html`] does it.
 pub fn push_html(page: &mut String, text: &str) {
+    // Most text has none of the five. Not to stop at the first lets the processor look at many
+    // octets at once.
+    if !text.bytes().fold(false, |found, octet| found | is_special(octet)) {
+        page.push_str(text);
+        return;
+    }
     let mut plain = 0;
-    for (at, octet) in text.bytes().enumerate() {
-        let entity = match octet {
+    for (at, octet) in text.bytes().enumerate().filter(|(_, octet)| is_special(*octet)) {
+        page.push_str(&text[plain..at]);
+        page.push_str(match octet {
             b'&' => "&amp;",
             b'<' => "&lt;",
             b'>' => "&gt;",
             b'"' => "&quot;",
-            b'\'' => "&#x27;",
-            _ => continue,
-        };
-        page.push_str(&text[plain..at]);
-        page.push_str(entity);
+            _ => "&#x27;",
+        });
         plain = at + 1;
     }
     page.push_str(&text[plain..]);
+}
+
+fn is_special(octet: u8) -> bool {
+    matches!(octet, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
 /// Percent-encodes `text` for one segment of a path, or one name or value of a query.
@@ -38,7 +46,14 @@ pub fn push_html(page: &mut String, text: &str) {
 /// assert_eq!(dustdevil::escape::url("/main?a b"), "%2Fmain%3Fa%20b");
 /// ```
 pub fn url(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    let mut escaped = String::with_capacity(text.len());
+    push_url(&mut escaped, text);
+    escaped
+}
+
+/// Appends `text` to a URL, encoded as [`url`] does it.
+pub(crate) fn push_url(url: &mut String, text: &str) {
+    url.extend(utf8_percent_encode(text, RESERVED));
 }
 
 /// Whether `url` is nothing but visible ASCII, without the backslash that browsers take for a

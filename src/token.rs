@@ -34,10 +34,14 @@ thread_local! {
     static SPARE_MASKS: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Octets as hex digits. `hex::encode` comes to the same, digit by digit.
+/// Octets as hex digits. `hex::encode` comes to the same, a character at a time; this, many digits
+/// at once.
 pub(crate) fn hex(octets: &[u8]) -> String {
     let mut digits = vec![0; 2 * octets.len()];
-    hex::encode_to_slice(octets, &mut digits).expect("an octet is two digits");
+    for (pair, octet) in digits.as_chunks_mut().0.iter_mut().zip(octets) {
+        let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+        *pair = [digit(octet >> 4), digit(octet & 0xf)];
+    }
     String::from_utf8(digits).expect("digits are text")
 }
 

@@ -199,6 +199,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// Writes a page that was made to be written: where it is the first, it is taken as it is.
+    pub(crate) fn write_whole(&mut self, page: String) -> Result {
+        if !self.written.is_empty() {
+            return self.write(page);
+        }
+        self.check_unfinished()?;
+        self.written = page.into_bytes();
+        Ok(())
+    }
+
     /// Answers with content that is made while it is sent, by an async closure that is given an
     /// [`Outlet`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the
     /// client sees the answer break off.

@@ -6,6 +6,8 @@
 //!         self.session = CacheSession(self)
 //! ```
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::escape::{self, is_plain_url};
 use crate::http::method::Method;
@@ -60,7 +62,7 @@ impl SessionHandler {
         template: &str,
         values: &[(&str, &str)],
     ) -> Result {
-        let shared = exchange.shared.clone();
+        let shared = Arc::clone(&exchange.shared);
         let mut found: Vec<(&str, String)> = Vec::new();
         for name in shared.templates.find(template)?.names() {
             let is_known = name == XSRF_TOKEN

@@ -18,6 +18,8 @@ use crate::escape;
 pub struct Template {
     name: String,
     pieces: Vec<Piece>,
+    /// How long it is as it was written, and about what a page that is made of it will be.
+    length: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Template {
             rest = &tag[close + 2..];
         }
         pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Template { name: name.to_owned(), pieces })
+        Ok(Template { name: name.to_owned(), pieces, length: source.len() })
     }
 
     /// The names that it asks for, some of them perhaps twice.
@@ -65,7 +67,7 @@ impl Template {
 
     /// Puts the values in. A name that nobody gave is an error.
     pub fn render<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String> {
-        let mut page = String::with_capacity(2048);
+        let mut page = String::with_capacity(self.length + ROOM_FOR_VALUES);
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => page.push_str(text),
@@ -82,6 +84,9 @@ impl Template {
         format!("{}: nobody gives the name {name:?}", self.name)
     }
 }
+
+/// What most pages need for their values. One that needs more grows.
+const ROOM_FOR_VALUES: usize = 256;
 
 /// ```text
 /// name = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )

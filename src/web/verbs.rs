@@ -1,6 +1,8 @@
 //! More of Tornado's verbs: those that read arguments, those that draw pages, and those that tell
 //! our own forms from forged ones.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::escape;
 use crate::http::cookie::SetCookie;
@@ -89,7 +91,7 @@ impl Exchange {
     /// always among them. A name that is not is an error.
     pub async fn render(&mut self, template: &str, values: &[(&str, &str)]) -> Result {
         let page = self.render_string(template, values).await?;
-        self.write(page)?;
+        self.write_whole(page)?;
         self.finish();
         Ok(())
     }
@@ -100,7 +102,7 @@ impl Exchange {
         template: &str,
         values: &[(&str, &str)],
     ) -> Result<String> {
-        let shared = self.shared.clone();
+        let shared = Arc::clone(&self.shared);
         let template = shared.templates.find(template)?;
         let token = match template.names().any(|name| name == XSRF_TOKEN) {
             true => self.xsrf_token().await?,
@@ -123,13 +125,18 @@ impl Exchange {
         };
         let found =
             found.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
-        let path: Vec<String> = path.split('/').map(escape::url).collect();
-        Ok(format!(
-            "{}{}?v={}",
-            self.shared.static_url_prefix,
-            path.join("/"),
-            found.file.version
-        ))
+        let (prefix, version) = (&self.shared.static_url_prefix, &found.file.version);
+        let mut url = String::with_capacity(prefix.len() + path.len() + version.len() + 8);
+        url.push_str(prefix);
+        for (at, segment) in path.split('/').enumerate() {
+            if at > 0 {
+                url.push('/');
+            }
+            escape::push_url(&mut url, segment);
+        }
+        url.push_str("?v=");
+        url.push_str(version);
+        Ok(url)
     }
 }
 
