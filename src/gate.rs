@@ -23,10 +23,11 @@ impl Credentials {
 /// Whether a name and a password are right; 429 if there were too many guesses.
 pub(crate) fn check(exchange: &Exchange, username: &str, password: &str) -> Result<bool> {
     let throttle = exchange.state::<LoginThrottle>()?;
-    throttle.attempt(exchange.remote_ip(), username)?;
+    let keys = Keys::of(exchange.remote_ip(), username);
+    throttle.attempt(&keys)?;
     let right = exchange.state::<Credentials>()?.are(username, password);
     if right {
-        throttle.forgive(exchange.remote_ip(), username);
+        throttle.forgive(&keys);
     }
     Ok(right)
 }
@@ -47,13 +48,12 @@ impl LoginThrottle {
     }
 
     /// Counts an attempt; 429 if it is one too many.
-    fn attempt(&self, address: IpAddr, username: &str) -> Result {
-        let (address, name) = keys(address, username);
-        let counted = self.at_all_names.attempt(&address).and_then(|()| {
+    fn attempt(&self, keys: &Keys) -> Result {
+        let counted = self.at_all_names.attempt(&keys.address).and_then(|()| {
             // What is refused for its name is no guess that counts for the address.
             self.at_one_name
-                .attempt(&name)
-                .inspect_err(|_| self.at_all_names.forgive(&address))
+                .attempt(&keys.name)
+                .inspect_err(|_| self.at_all_names.forgive(&keys.address))
         });
         counted.map_err(|wait| {
             let sentence = "Too many attempts to log in. Please wait a little.";
@@ -64,19 +64,28 @@ impl LoginThrottle {
     }
 
     /// Only wrong guesses count; at a name, only those since the last right one.
-    fn forgive(&self, address: IpAddr, username: &str) {
-        let (address, name) = keys(address, username);
-        self.at_all_names.forgive(&address);
-        self.at_one_name.forget(&name);
+    fn forgive(&self, keys: &Keys) {
+        self.at_all_names.forgive(&keys.address);
+        self.at_one_name.forget(&keys.name);
     }
 }
 
-/// What attempts are counted by. In version 6 a client has not one address but a /64 of them.
-fn keys(address: IpAddr, username: &str) -> (String, String) {
-    let address = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-    };
-    let name = format!("{address} {username}");
-    (address, name)
+/// What attempts are counted by.
+struct Keys {
+    /// For all names.
+    address: String,
+    /// For one.
+    name: String,
+}
+
+impl Keys {
+    /// In version 6 a client has not one address but a /64 of them.
+    fn of(address: IpAddr, username: &str) -> Keys {
+        let address = match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
+        };
+        let name = format!("{address} {username}");
+        Keys { address, name }
+    }
 }

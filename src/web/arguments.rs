@@ -54,20 +54,23 @@ impl Arguments {
     }
 
     /// The last value of one name as text, as it was sent.
-    pub fn last(&self, name: &str) -> Result<Option<String>> {
+    pub fn last<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>> {
         self.values(name).next_back().map(to_text).transpose()
     }
 }
 
 fn decode(octets: &[u8]) -> Vec<u8> {
+    if !octets.iter().any(|octet| b"+%".contains(octet)) {
+        return octets.to_vec();
+    }
     let spaced: Vec<u8> =
         octets.iter().map(|&octet| if octet == b'+' { b' ' } else { octet }).collect();
     percent_decode(&spaced).collect()
 }
 
 /// A value as text; 400 if it is none.
-pub(crate) fn to_text(value: &[u8]) -> Result<String> {
-    String::from_utf8(value.to_vec()).map_err(|_| not_text())
+pub(crate) fn to_text(value: &[u8]) -> Result<&str> {
+    std::str::from_utf8(value).map_err(|_| not_text())
 }
 
 fn not_text() -> Error {
@@ -78,5 +81,8 @@ fn not_text() -> Error {
 /// white space around it goes.
 pub(crate) fn tidy(value: &str) -> String {
     let is_control = |character| matches!(character, '\0'..='\x08' | '\x0e'..='\x1f');
-    value.replace(is_control, " ").trim().to_owned()
+    match value.contains(is_control) {
+        true => value.replace(is_control, " ").trim().to_owned(),
+        false => value.trim().to_owned(),
+    }
 }

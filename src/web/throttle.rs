@@ -1,10 +1,10 @@
 //! A brake for whatever must not be tried too often, such as passwords.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 /// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
@@ -20,10 +20,12 @@ pub struct Throttle {
     limit: u32,
     span: Duration,
     attempts: Mutex<HashMap<KeyHash, Attempts>>,
+    /// Hashes with a secret of its own: nobody can look for two keys that have the same hash.
+    hasher: RandomState,
 }
 
 /// A key may be as long as whoever sends it likes; its hash is not.
-type KeyHash = [u8; 32];
+type KeyHash = u64;
 
 #[derive(Debug)]
 struct Attempts {
@@ -34,12 +36,12 @@ struct Attempts {
 impl Throttle {
     /// `limit` attempts for each key in `span`.
     pub fn new(limit: u32, span: Duration) -> Throttle {
-        Throttle { limit, span, attempts: Mutex::default() }
+        Throttle { limit, span, attempts: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// Counts an attempt. If it is one too many, tells how long to wait for the next.
     pub fn attempt(&self, key: &str) -> Result<(), Duration> {
-        let (now, key) = (Instant::now(), hash(key));
+        let (now, key) = (Instant::now(), self.hasher.hash_one(key));
         let mut attempts = self.lock();
         if attempts.len() >= MOST_KEYS && !attempts.contains_key(&key) {
             self.forget_some(&mut attempts, now);
@@ -57,12 +59,12 @@ impl Throttle {
 
     /// Forgets all attempts of a key: whoever made them has shown that they may.
     pub fn forget(&self, key: &str) {
-        self.lock().remove(&hash(key));
+        self.lock().remove(&self.hasher.hash_one(key));
     }
 
     /// Takes one attempt back: it was a good one, and does not count.
     pub fn forgive(&self, key: &str) {
-        if let Some(entry) = self.lock().get_mut(&hash(key)) {
+        if let Some(entry) = self.lock().get_mut(&self.hasher.hash_one(key)) {
             entry.count = entry.count.saturating_sub(1);
         }
     }
@@ -83,8 +85,4 @@ impl Throttle {
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyHash, Attempts>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn hash(key: &str) -> KeyHash {
-    Sha256::digest(key).into()
 }

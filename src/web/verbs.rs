@@ -24,7 +24,7 @@ impl Exchange {
             Some(value) => Some(value),
             None => self.arguments.query.last(name)?,
         };
-        found.map(|value| arguments::tidy(&value)).ok_or_else(|| missing(name))
+        found.map(arguments::tidy).ok_or_else(|| missing(name))
     }
 
     /// All values of an argument: the query's, and the form's after them.
@@ -36,13 +36,14 @@ impl Exchange {
 
     /// An argument of the query, without the white space around it.
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
-        self.get_query_argument_raw(name).map(|value| arguments::tidy(&value))
+        self.check_query()?;
+        one(&self.arguments.query, name).map(arguments::tidy)
     }
 
     /// An argument of the query, as it was sent.
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
         self.check_query()?;
-        self.arguments.query.last(name)?.ok_or_else(|| missing(name))
+        one(&self.arguments.query, name).map(str::to_owned)
     }
 
     /// All values of an argument of the query.
@@ -53,12 +54,12 @@ impl Exchange {
 
     /// An argument of the form, without the white space around it.
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
-        self.get_body_argument_raw(name).map(|value| arguments::tidy(&value))
+        one(&self.arguments.body, name).map(arguments::tidy)
     }
 
     /// An argument of the form, as it was sent: for passwords, where a space is a character.
     pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
-        self.arguments.body.last(name)?.ok_or_else(|| missing(name))
+        one(&self.arguments.body, name).map(str::to_owned)
     }
 
     /// All values of an argument of the form.
@@ -184,19 +185,19 @@ impl Exchange {
     /// Refuses what does not bring a token that was made for whoever sent it: 403. A token in
     /// the URL does not count, for URLs are logged, kept and passed on.
     pub(crate) async fn check_xsrf_cookie(&mut self) -> Result {
+        let session = self.session();
         let headers = ["X-XSRFToken", "X-CSRFToken"];
         let in_header = || headers.iter().find_map(|name| self.request.field(name));
         let in_form = self.arguments.body.last(XSRF)?;
-        let Some(text) = in_form.or_else(|| in_header().map(str::to_owned)) else {
+        let Some(text) = in_form.or_else(in_header) else {
             return Err(Error::http(Status::FORBIDDEN, "The _xsrf token is missing."));
         };
         let name = self.cookie_name(XSRF);
-        let session = self.session();
         let secret = &self.shared.secret;
-        let is_sessions = |key| secret.accepts(&text, Bearer::Session(key));
+        let is_sessions = |key| secret.accepts(text, Bearer::Session(key));
         let is_visitors = |cookie: &str| {
             let mark = secret.mark(cookie);
-            mark.is_some_and(|mark| secret.accepts(&text, Bearer::Visitor(&mark)))
+            mark.is_some_and(|mark| secret.accepts(text, Bearer::Visitor(&mark)))
         };
         // A form that was fetched before a session began is good as long as there is nothing in
         // that which it could do harm to.
@@ -223,9 +224,13 @@ impl Exchange {
     }
 }
 
+fn one<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
+    arguments.last(name)?.ok_or_else(|| missing(name))
+}
+
 fn all(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
     let texts = arguments.values(name).map(arguments::to_text);
-    texts.map(|text| text.map(|text| arguments::tidy(&text))).collect()
+    texts.map(|text| text.map(arguments::tidy)).collect()
 }
 
 fn missing(name: &str) -> Error {
