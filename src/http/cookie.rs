@@ -187,7 +187,17 @@ impl SetCookie {
     /// As the value of a Set-Cookie field.
     pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
         self.check()?;
-        let mut field = format!("{}={}; Path={}", self.name, self.value, self.path);
+        Ok(self.checked_field_value())
+    }
+
+    /// The same, of one that was checked before.
+    pub(crate) fn checked_field_value(&self) -> String {
+        // What is written below besides takes about as much.
+        let length = self.name.len() + self.value.len() + self.path.len() + 128;
+        let mut field = String::with_capacity(length);
+        for part in [&self.name, "=", &self.value, "; Path=", &self.path] {
+            field.push_str(part);
+        }
         if let Some(domain) = &self.domain {
             field.push_str("; Domain=");
             field.push_str(domain);
@@ -213,7 +223,7 @@ impl SetCookie {
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
         });
-        Ok(field)
+        field
     }
 }
 
@@ -222,7 +232,7 @@ impl SetCookie {
 ///              ; no controls, white space, DQUOTE, comma, semicolon or backslash
 /// ```
 fn is_cookie_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !b"\",;\\".contains(&octet)
+    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'\\')
 }
 
 /// Octets of a name and its value.

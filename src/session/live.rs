@@ -117,10 +117,12 @@ impl Session {
         if let Some(settled) = self.known() {
             return Ok(settled);
         }
-        let (mut live, mut moved, mut gone) = (Vec::new(), None, Vec::new());
+        let (mut live, mut others) = (None, Vec::new());
+        let (mut moved, mut gone) = (None, Vec::new());
         for id in &self.inner.claims {
             match self.inner.store.visit(id.key(), self.inner.place, name).await? {
-                Visit::Live(visited) => live.push((id, visited)),
+                Visit::Live(visited) if live.is_none() => live = Some((id, visited)),
+                Visit::Live(_) => others.push(id),
                 Visit::Moved => moved = Some(id),
                 Visit::Gone => gone.push(id.key()),
             }
@@ -136,20 +138,20 @@ impl Session {
                 );
             }
         }
-        if live.len() > 1 {
-            // A browser has one. The others were planted, by a neighboring domain or on the way,
-            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
-            let ids = live.into_iter().map(|(id, _)| id.clone()).collect::<Vec<Id>>();
-            warn_of_two(&ids[0].key(), &ids[1].key(), self.inner.place);
-            self.state().turn(Standing::Disputed(ids), News::Nothing);
-            return Ok(Settled::Known(None));
-        }
-        let Some((id, visited)) = live.pop() else {
+        let Some((id, visited)) = live else {
             let ended = moved.map(|id| Standing::Ended(id.clone()));
             let standing = ended.unwrap_or(Standing::Anonymous);
             self.state().turn(standing, News::Nothing);
             return Ok(Settled::Known(None));
         };
+        if !others.is_empty() {
+            // A browser has one. The others were planted, by a neighboring domain or on the way,
+            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
+            warn_of_two(&id.key(), &others[0].key(), self.inner.place);
+            let ids = [id].into_iter().chain(others).cloned().collect();
+            self.state().turn(Standing::Disputed(ids), News::Nothing);
+            return Ok(Settled::Known(None));
+        }
         let news = if visited.renew { News::Issue } else { News::Nothing };
         self.state().turn(Standing::Live(id.clone()), news);
         Ok(Settled::Found(id.key(), visited.value))

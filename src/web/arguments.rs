@@ -60,7 +60,7 @@ impl Arguments {
 }
 
 fn decode(octets: &[u8]) -> Vec<u8> {
-    if !octets.iter().any(|octet| b"+%".contains(octet)) {
+    if !octets.iter().any(|&octet| octet == b'+' || octet == b'%') {
         return octets.to_vec();
     }
     let spaced: Vec<u8> =

@@ -105,7 +105,7 @@ impl SessionHandler {
     /// Where a client asked to be sent on to, in the argument `next`, if that is a path here.
     /// Anything else could be somebody else's site under our name.
     pub fn next_path(exchange: &Exchange) -> Option<String> {
-        let next = exchange.get_argument("next").ok()?;
+        let next = exchange.find_argument("next").ok()??;
         (next.starts_with('/') && is_plain_url(&next)).then_some(next)
     }
 }

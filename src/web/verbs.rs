@@ -18,13 +18,17 @@ impl Exchange {
     /// An argument of the form or, if it is not there, of the query; without the white space
     /// around it.
     pub fn get_argument(&self, name: &str) -> Result<String> {
+        self.find_argument(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// The same, where it is no error that it was not sent.
+    pub(crate) fn find_argument(&self, name: &str) -> Result<Option<String>> {
         self.check_query()?;
-        let in_body = self.arguments.body.last(name)?;
-        let found = match in_body {
+        let found = match self.arguments.body.last(name)? {
             Some(value) => Some(value),
             None => self.arguments.query.last(name)?,
         };
-        found.map(arguments::tidy).ok_or_else(|| missing(name))
+        Ok(found.map(arguments::tidy))
     }
 
     /// All values of an argument: the query's, and the form's after them.
