@@ -3,9 +3,25 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 /// What `work` comes to if it need not wait. If it must, whoever asked can make what is only
 /// needed then, such as a timer.
 pub(crate) async fn at_once<W: Future>(mut work: Pin<&mut W>) -> Poll<W::Output> {
     poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
+}
+
+/// What `work` comes to, if it does in `time`. Most work never needs the timer, so it is made only
+/// for work that has to wait.
+pub(crate) async fn in_time<W: Future>(
+    time: Duration,
+    mut work: Pin<&mut W>,
+) -> Result<W::Output, Elapsed> {
+    match at_once(work.as_mut()).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => Box::pin(timeout(time, work)).await,
+    }
 }

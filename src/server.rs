@@ -77,8 +77,19 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT) {
         info!("no TCP_NOTSENT_LOWAT, so slow readers may be dropped: {error}");
     }
+    // Answers are written whole, so there is nothing that waiting for more would save. On Linux,
+    // connections inherit this, too.
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(QUEUE)
+}
+
+/// What connections inherit from their listener on Linux, each has to be told elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn answer_at_once(socket: &TcpStream, peer: SocketAddr) {
+    if let Err(error) = socket.set_nodelay(true) {
+        info!("no TCP_NODELAY for {peer}: {error}");
+    }
 }
 
 /// An application that listens.
@@ -220,10 +231,8 @@ impl Connections {
         let (application, notice) =
             (Arc::clone(&self.application), Arc::clone(&self.notice));
         self.tasks.spawn(async move {
-            // Answers are written whole, so there is nothing that waiting for more would save.
-            if let Err(error) = socket.set_nodelay(true) {
-                info!("no TCP_NODELAY for {peer}: {error}");
-            }
+            #[cfg(not(target_os = "linux"))]
+            answer_at_once(&socket, peer);
             let limits = &application.settings().limits;
             connection::serve(socket, peer, &*application, limits, &notice).await;
         });

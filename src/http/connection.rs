@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use log::{debug, warn};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use crate::http::Service;
 use crate::http::chunked;
@@ -37,6 +37,9 @@ use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
 
+/// How often it is looked whether a connection is idle, at most.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+
 /// Serves the requests that come in on `socket` until either side has had enough, or there is
 /// notice to leave.
 pub async fn serve<S: Socket, V: Service>(
@@ -47,7 +50,10 @@ pub async fn serve<S: Socket, V: Service>(
     notice: &Notice,
 ) {
     let wire = Wire::new(socket, limits.write_time);
-    let connection = Connection { wire, peer, service, limits, notice };
+    let mut look = interval(limits.min_idle_time.max(SHORTEST_LOOK));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.reset();
+    let connection = Connection { wire, peer, service, limits, notice, look };
     // Gone is silence: a client that left is no fault of anyone's.
     if let Err(error) = connection.run().await {
         debug!("the connection from {peer} broke: {error}");
@@ -60,6 +66,19 @@ struct Connection<'c, S, V> {
     service: &'c V,
     limits: &'c Limits,
     notice: &'c Notice,
+    /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
+    /// set anew for each request would cost as much as taking its head apart.
+    look: Interval,
+}
+
+/// What becomes of a connection after an answer.
+enum Then {
+    /// It may bring another request.
+    Next,
+    /// It is closed, with care: the client may still be sending.
+    Linger,
+    /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6).
+    Close,
 }
 
 /// What came of waiting for a request.
@@ -75,14 +94,18 @@ enum Next {
 impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn run(mut self) -> io::Result<()> {
         loop {
-            let keep_alive = match self.next_request().await? {
+            let then = match self.next_request().await? {
                 Next::Request(request) => self.answer(request).await?,
                 Next::Refused(refusal) => self.refuse(&refusal).await?,
                 Next::Nothing => return Ok(()),
             };
-            if !keep_alive {
-                self.wire.flush().await?;
-                return self.linger().await;
+            match then {
+                Then::Next => {}
+                Then::Linger => {
+                    self.wire.flush().await?;
+                    return self.linger().await;
+                }
+                Then::Close => return self.wire.flush().await,
             }
         }
     }
@@ -115,10 +138,28 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// any came. For a while it stays in any case, for a request may be on its way that would be
     /// lost with it. After that it leaves when it has notice to.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
-        let Limits { idle_time, min_idle_time, .. } = *self.limits;
-        if let Ok(read) = timeout(min_idle_time, self.wire.fill(0)).await {
-            return Ok(read? > 0);
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                read = self.wire.fill(0) => return Ok(read? > 0),
+                _ = self.look.tick() => {}
+            }
+            let left = self.limits.min_idle_time.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            self.look.reset_after(left);
         }
+        let read = self.wait_idly().await;
+        self.look.reset();
+        read
+    }
+
+    /// The same, once the connection may be asked to leave.
+    async fn wait_idly(&mut self) -> io::Result<bool> {
+        let Limits { idle_time, min_idle_time, .. } = *self.limits;
+        self.look.reset_after(idle_time.saturating_sub(min_idle_time));
         let leave = async {
             match self.notice.call().await {
                 Call::MakeRoom => {}
@@ -130,7 +171,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             biased;
             read = self.wire.fill(0) => Ok(read? > 0),
             () = leave => Ok(false),
-            () = sleep(idle_time.saturating_sub(min_idle_time)) => Ok(false),
+            _ = self.look.tick() => Ok(false),
         }
     }
 
@@ -154,9 +195,10 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         Ok((read == 0).then_some(Next::Refused(refusal)))
     }
 
-    /// Has the request answered, and writes the answer. Says whether there may be another.
-    async fn answer(&mut self, request: Request) -> io::Result<bool> {
+    /// Has the request answered, and writes the answer.
+    async fn answer(&mut self, request: Request) -> io::Result<Then> {
         let asked = Asked::by(&request);
+        let is_last = request.says_close() && request.framing() == Framing::Empty;
         let (response, all_read) = if request.framing() == Framing::Empty {
             let mut no_content = NoContent;
             let work = self.service.respond(request, self.peer, &mut no_content);
@@ -174,7 +216,11 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             && response.delimiter(asked) != Delimiter::Close
             && !self.notice.is_last_answer();
         self.send(response, asked, keep_alive).await?;
-        Ok(keep_alive)
+        Ok(match keep_alive {
+            true => Then::Next,
+            false if is_last && self.wire.input.is_empty() => Then::Close,
+            false => Then::Linger,
+        })
     }
 
     /// Sends a response. Small ones wait for those that follow them; `next_request` sends them
@@ -257,13 +303,13 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
 
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
-    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<bool> {
+    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
         let (code, address) = (refusal.status.code(), self.peer.ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
         let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, refusal.sentence);
         self.send(response, asked, false).await?;
-        Ok(false)
+        Ok(Then::Linger)
     }
 
     /// Sees to it that the last answer arrives; see [`Wire::linger`].

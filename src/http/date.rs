@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    /// The second that was written last, and how it was written. A date is the same for a
+    /// The second that was written last, and the line that was written. A date is the same for a
     /// thousand responses, and writing it costs more than looking at the clock.
     static WRITTEN: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
-/// Calls `write` with the date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Calls `write` with the line of the field: `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and its end.
 pub(crate) fn with_now(write: impl FnOnce(&str)) {
     let now = within_reach(SystemTime::now());
     let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     WRITTEN.with_borrow_mut(|(written, text)| {
         if *written != second {
             *written = second;
-            *text = httpdate::fmt_http_date(now);
+            *text = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
         }
         write(text);
     });

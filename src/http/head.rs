@@ -12,7 +12,7 @@ use crate::http::version::Version;
 
 /// How many fields are looked for at first. Nearly no head has more, and room for few is made
 /// ready faster than room for many.
-const USUAL_FIELDS: usize = 32;
+const USUAL_FIELDS: usize = 20;
 
 /// Some octets of the head.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Facts {
     pub(crate) fields: Vec<Field>,
     pub(crate) host: Option<Span>,
     framing_fields: FramingFields,
-    close: bool,
+    pub(crate) close: bool,
     keep_alive: bool,
     expects_continue: bool,
 }
@@ -176,15 +176,15 @@ impl Facts {
 /// request-line = method SP request-target SP HTTP-version
 /// ```
 pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Refusal> {
-    let mut parts = line.split(|&octet| octet == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let mut parts = line.splitn(3, |&octet| octet == b' ');
+    let (Some(method), Some(target), Some(version)) =
+        (parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::bad(
-            "The request line is not a method, a target and a version with one space between.",
-        ));
+        return Err(not_three_parts());
     };
-    if method.is_empty() || !method.iter().all(|&octet| is_token_octet(octet)) {
+    let known = Method::from_token(method);
+    let is_token = || !method.is_empty() && method.iter().copied().all(is_token_octet);
+    if known.is_none() && !version.contains(&b' ') && !is_token() {
         return Err(Refusal::bad("The method is not a token."));
     }
     let version = match version {
@@ -194,10 +194,17 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
             let sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
             return Err(Refusal::new(Status::HTTP_VERSION_NOT_SUPPORTED, sentence));
         }
+        more if more.contains(&b' ') => return Err(not_three_parts()),
         _ => return Err(Refusal::bad("The request line has no valid version.")),
     };
-    let method = Method::from_token(method).ok_or_else(unknown_method)?;
+    let method = known.ok_or_else(unknown_method)?;
     Ok((method, Target::parse(target, method == Method::Options)?, version))
+}
+
+fn not_three_parts() -> Refusal {
+    Refusal::bad(
+        "The request line is not a method, a target and a version with one space between.",
+    )
 }
 
 pub(crate) fn unknown_method() -> Refusal {

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::http::framing::Framing;
 use crate::http::head::{
@@ -31,7 +31,7 @@ const EMPTY_LINES: usize = 4;
 /// [`Incoming`](crate::http::content::Incoming).
 #[derive(Debug)]
 pub struct Request {
-    head: Bytes,
+    head: Box<[u8]>,
     method: Method,
     version: Version,
     scheme: Option<Scheme>,
@@ -41,6 +41,7 @@ pub struct Request {
     fields: Vec<Field>,
     framing: Framing,
     persistent: bool,
+    says_close: bool,
     expects_continue: bool,
 }
 
@@ -71,7 +72,10 @@ impl Request {
     ) -> Result<Option<Request>, Refusal> {
         let start = empty_lines(input);
         let Some(line) = first_line(&input[start..], limits)? else { return Ok(None) };
-        let (method, target, version) = request_line(line)?;
+        // What a whole line is made of shows while it is taken apart; if that fails, it is looked
+        // for what was wrong first.
+        let (method, target, version) = request_line(line)
+            .map_err(|refusal| check_line(line, limits).err().unwrap_or(refusal))?;
         let fields_start = start + line.len() + "\r\n".len();
         let facts = Facts::read(&input[fields_start..], fields_start, limits)?;
         let Some((facts, fields_length)) = facts else { return Ok(None) };
@@ -90,7 +94,7 @@ impl Request {
         {
             check_agreement(authority.octets(input), host.octets(input), scheme)?;
         }
-        Ok(Some(Request {
+        let request = Request {
             method,
             version,
             scheme: target.scheme,
@@ -99,10 +103,13 @@ impl Request {
             authority: authority.or(facts.host),
             framing: facts.framing(version)?,
             persistent: facts.is_persistent(version),
+            says_close: facts.close,
             expects_continue: facts.expects_continue(version),
             fields: facts.fields,
-            head: input.split_to(end).freeze(),
-        }))
+            head: input[..end].into(),
+        };
+        input.advance(end);
+        Ok(Some(request))
     }
 
     /// The method.
@@ -146,6 +153,11 @@ impl Request {
     /// Whether the client would use the connection again (RFC 9112 section 9.3).
     pub fn is_persistent(&self) -> bool {
         self.persistent
+    }
+
+    /// Whether the client says that it sends nothing after this: `Connection: close`.
+    pub fn says_close(&self) -> bool {
+        self.says_close
     }
 
     /// Whether the client waits for `100 Continue` before it sends its content.
@@ -207,8 +219,11 @@ fn first_line<'o>(octets: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>,
         return Ok(None);
     };
     let line = without_cr(&octets[..end]);
-    check_line(line, limits)?;
-    match line.len() < end {
+    let is_crlf = line.len() < end;
+    if line.len() > limits.request_line || !is_crlf {
+        check_line(line, limits)?;
+    }
+    match is_crlf {
         true => Ok(Some(line)),
         false => Err(Refusal::bad("The request line does not end in CRLF.")),
     }

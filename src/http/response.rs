@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -22,10 +23,39 @@ pub struct Response {
     pub body: Body,
     /// Whether the connection ends after it.
     pub close: bool,
+    /// The fields that it begins with, as long as none of them is changed.
+    preface: Option<Arc<Preface>>,
     fields: Vec<(Text, Text)>,
 }
 
 type Text = Cow<'static, str>;
+
+/// Fields that all responses of an application begin with. They are checked and written once, and
+/// not for each response.
+#[derive(Debug, Default)]
+pub(crate) struct Preface {
+    fields: Vec<(Text, Text)>,
+    lines: Vec<u8>,
+}
+
+impl Preface {
+    /// These fields, if they may be sent.
+    pub(crate) fn new(
+        fields: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Result<Preface, InvalidField> {
+        let mut preface = Response::new(Status::OK);
+        for (name, value) in fields {
+            preface.set_field(name, value)?;
+        }
+        let mut lines = BytesMut::new();
+        push_lines(&mut lines, &preface.fields);
+        Ok(Preface { fields: preface.fields, lines: lines.into() })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))
+    }
+}
 
 /// The content of a response.
 #[derive(Debug)]
@@ -63,7 +93,12 @@ impl Response {
     /// An empty response.
     pub fn new(status: Status) -> Response {
         let body = Body::Bytes(Bytes::new());
-        Response { status, fields: Vec::with_capacity(8), body, close: false }
+        Response { status, preface: None, fields: Vec::new(), body, close: false }
+    }
+
+    /// An empty response that begins with these fields.
+    pub(crate) fn beginning(preface: &Arc<Preface>) -> Response {
+        Response { preface: Some(Arc::clone(preface)), ..Response::new(Status::OK) }
     }
 
     /// A sentence as plain text.
@@ -76,7 +111,8 @@ impl Response {
 
     /// Every field, in the order in which they will be sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (&**name, &**value))
+        let preface = self.preface.iter().flat_map(|preface| &preface.fields);
+        preface.chain(&self.fields).map(|(name, value)| (&**name, &**value))
     }
 
     /// The first value of a field; names know no case.
@@ -118,8 +154,18 @@ impl Response {
         self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
     }
 
+    /// Sets such a field, unless something stands there under its name.
+    pub(crate) fn set_default(&mut self, name: &'static str, value: &'static str) {
+        if self.field(name).is_none() {
+            self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        }
+    }
+
     /// Takes every line of a field away.
     pub fn remove_field(&mut self, name: &str) {
+        if let Some(preface) = self.preface.take_if(|preface| preface.has(name)) {
+            self.fields.splice(0..0, preface.fields.iter().cloned());
+        }
         self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
     }
 }
@@ -185,19 +231,17 @@ impl Response {
 
     /// Writes the head. `keep_alive` says what becomes of the connection.
     pub(crate) fn write_head(&self, output: &mut BytesMut, asked: Asked, keep_alive: bool) {
-        output.extend_from_slice(b"HTTP/1.1 ");
-        push_decimal(output, u64::from(self.status.code()));
-        output.extend_from_slice(b" ");
-        output.extend_from_slice(self.status.reason().as_bytes());
-        output.extend_from_slice(b"\r\nDate: ");
-        date::with_now(|now| output.extend_from_slice(now.as_bytes()));
-        output.extend_from_slice(b"\r\n");
-        for (name, value) in &self.fields {
-            output.extend_from_slice(name.as_bytes());
-            output.extend_from_slice(b": ");
-            output.extend_from_slice(value.as_bytes());
-            output.extend_from_slice(b"\r\n");
+        match self.status.known_line() {
+            Some(line) => output.extend_from_slice(line.as_bytes()),
+            None => output.extend_from_slice(
+                format!("HTTP/1.1 {} \r\n", self.status.code()).as_bytes(),
+            ),
         }
+        date::with_now(|line| output.extend_from_slice(line.as_bytes()));
+        if let Some(preface) = &self.preface {
+            output.extend_from_slice(&preface.lines);
+        }
+        push_lines(output, &self.fields);
         if !self.status.has_no_content() {
             // HEAD is told what GET would have been (RFC 9110 section 8.6).
             match self.length() {
@@ -242,6 +286,15 @@ fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
         return Err(InvalidField { name: name.into_owned() });
     }
     Ok((name, value))
+}
+
+fn push_lines(output: &mut BytesMut, fields: &[(Text, Text)]) {
+    for (name, value) in fields {
+        output.extend_from_slice(name.as_bytes());
+        output.extend_from_slice(b": ");
+        output.extend_from_slice(value.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Writes a number without the machinery of `format!`, which every response would pay for.

@@ -20,6 +20,14 @@ macro_rules! statuses {
                     _ => "",
                 }
             }
+
+            /// The status line with its end, where the code is one of those above.
+            pub(crate) fn known_line(self) -> Option<&'static str> {
+                match self.0 {
+                    $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n")),)*
+                    _ => None,
+                }
+            }
         }
     };
 }

@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::unwind::unless_it_panics;
+use crate::unwind::unless_one_panics;
 
 /// What may go wrong while content is made. It is for the log; the client sees the connection
 /// end before the content does.
@@ -60,7 +60,7 @@ impl Stream {
         let (sender, pieces) = mpsc::channel(1);
         let work = work(Outlet { pieces: sender.clone() });
         let work = async move {
-            let outcome = match unless_it_panics(work).await {
+            let outcome = match unless_one_panics(pin!(work)).await {
                 Some(outcome) => outcome.map_err(Into::into),
                 None => Err("the work on it panicked".into()),
             };

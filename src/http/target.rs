@@ -54,8 +54,17 @@ impl Scheme {
 impl Target {
     /// Takes a target apart. `asterisk` says whether `*` may stand for the server.
     pub fn parse(octets: &[u8], asterisk: bool) -> Result<Target, Refusal> {
-        if !octets.iter().all(|&octet| is_target_octet(octet)) {
-            return Err(Refusal::bad("The request target has an octet that no URI has."));
+        let (mut question_mark, mut has_escapes) = (None, false);
+        for (at, &octet) in octets.iter().enumerate() {
+            match octet {
+                b'?' if question_mark.is_none() => question_mark = Some(at),
+                b'%' => has_escapes = true,
+                octet if is_target_octet(octet) => {}
+                _ => {
+                    let sentence = "The request target has an octet that no URI has.";
+                    return Err(Refusal::bad(sentence));
+                }
+            }
         }
         if octets == b"*" {
             return if asterisk {
@@ -64,17 +73,19 @@ impl Target {
                 Err(Refusal::bad("The target * goes with OPTIONS only."))
             };
         }
-        let (scheme, authority) = authority(octets)?.unzip();
+        let is_absolute = octets.first() != Some(&b'/');
+        let authority = if is_absolute { authority(octets)? } else { None };
+        let (scheme, authority) = authority.unzip();
         let start = authority.as_ref().map_or(0, |authority| authority.end);
-        let question_mark = octets[start..].iter().position(|&octet| octet == b'?');
-        let path = start..question_mark.map_or(octets.len(), |at| start + at);
-        if authority.is_none() && octets.first() != Some(&b'/') {
+        // An authority has no question mark, so the first one is where the path ends.
+        let path = start..question_mark.unwrap_or(octets.len());
+        if is_absolute && authority.is_none() {
             return Err(Refusal::bad("The request target does not begin with a slash."));
         }
-        if !percent_escapes_are_whole(&octets[path.clone()]) {
+        if has_escapes && !percent_escapes_are_whole(&octets[path.clone()]) {
             return Err(Refusal::bad("The path has a % without two hex digits after it."));
         }
-        let query = question_mark.map(|at| start + at + 1..octets.len());
+        let query = question_mark.map(|at| at + 1..octets.len());
         Ok(Target { scheme, authority, path, query })
     }
 }

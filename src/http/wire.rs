@@ -12,9 +12,10 @@ use bytes::{Buf, BytesMut};
 use log::debug;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::at_once::at_once;
+use crate::at_once::{at_once, in_time};
 
 /// What a new buffer has room for: nearly every head, and nearly every page.
 const ROOM: usize = 4 * 1024;
@@ -118,7 +119,13 @@ impl<S: Socket> Wire<S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        self.flush_with(&[][..]).await
+        while self.sent < self.output.len() {
+            let write = self.socket.write(&self.output[self.sent..]);
+            let written = in_time(self.write_time, pin!(write)).await;
+            self.sent += taken(&mut self.socket, written)?;
+        }
+        self.let_go_of_output();
+        Ok(())
     }
 
     /// Sends what is to be sent, and `content` after it without copying it: one system call
@@ -126,22 +133,19 @@ impl<S: Socket> Wire<S> {
     pub(crate) async fn flush_with(&mut self, content: impl Buf) -> io::Result<()> {
         let mut octets = Buf::chain(&self.output[self.sent..], content);
         while octets.has_remaining() {
-            // A timer for each write, so that it is standing still which is limited, and a
-            // large answer may take its time.
-            match timeout(self.write_time, self.socket.write_buf(&mut octets)).await {
-                Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.sent = self.output.len().min(self.sent + written?),
-                Err(_) => {
-                    // Who takes nothing is not to have it kept by the system, either.
-                    self.socket.end_badly();
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            }
+            let write = self.socket.write_buf(&mut octets);
+            let written = in_time(self.write_time, pin!(write)).await;
+            let taken = taken(&mut self.socket, written)?;
+            self.sent = self.output.len().min(self.sent + taken);
         }
+        self.let_go_of_output();
+        Ok(())
+    }
+
+    fn let_go_of_output(&mut self) {
         self.output.clear();
         self.sent = 0;
         give_back(mem::take(&mut self.output));
-        Ok(())
     }
 
     /// Waits for `work`. Most work is done as soon as it is asked for; other work must not hold
@@ -176,6 +180,23 @@ impl<S: Socket> Wire<S> {
         };
         // Whoever is not done by then is left to it.
         timeout(time, rest).await.unwrap_or(Ok(()))
+    }
+}
+
+/// How much a client has taken of a write. Each write has the time anew, so that it is standing
+/// still which is limited, and a large answer may take its time.
+fn taken<S: Socket>(
+    socket: &mut S,
+    written: Result<io::Result<usize>, Elapsed>,
+) -> io::Result<usize> {
+    match written {
+        Ok(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(written) => written,
+        Err(_) => {
+            // Who takes nothing is not to have it kept by the system, either.
+            socket.end_badly();
+            Err(io::ErrorKind::TimedOut.into())
+        }
     }
 }
 

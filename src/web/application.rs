@@ -98,20 +98,19 @@ impl Application {
         let request = &exchange.request;
         let is_in_the_open =
             request.scheme() == Some(Scheme::Https) && !exchange.is_https();
-        if is_in_the_open
-            || !is_allowed(request.authority(), &self.settings().allowed_hosts)
-        {
+        if is_in_the_open || !is_allowed(request, &self.settings().allowed_hosts) {
             return handler::<MisdirectedHandler>;
         }
         let path = exchange.request.path();
         if path == "*" {
             return handler::<ServerHandler>;
         }
-        if path.contains('%') && route::decode(path).is_none() {
+        let is_encoded = path.contains('%');
+        if is_encoded && route::decode(path).is_none() {
             return handler::<BadPathHandler>;
         }
         for route in &self.routes {
-            if let Some(arguments) = route.matches(path) {
+            if let Some(arguments) = route.matches(path, is_encoded) {
                 exchange.path_arguments = arguments;
                 exchange.route_arguments.clone_from(&route.arguments);
                 return route.handler;
@@ -122,20 +121,15 @@ impl Application {
 }
 
 impl Service for Application {
-    /// Boxed, so that a connection which waits for its next request does not hold the room that
-    /// answering one takes.
     fn respond<'a>(
         &'a self,
         request: Request,
         peer: SocketAddr,
         incoming: &'a mut dyn Incoming,
     ) -> impl Future<Output = Response> + Send + 'a {
-        Box::pin(async move {
-            let mut exchange = self.exchange(request, peer);
-            let handler = self.route(&mut exchange);
-            handler(&mut exchange, incoming).await;
-            exchange.into_response()
-        })
+        let mut exchange = Box::new(self.exchange(request, peer));
+        let handler = self.route(&mut exchange);
+        handler(exchange, incoming)
     }
 }
 

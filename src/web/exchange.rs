@@ -42,7 +42,7 @@ pub struct Exchange {
     session: Option<Session>,
     began: Instant,
     /// What is wrong with the query, if it could not be read.
-    bad_query: Option<HttpError>,
+    bad_query: Option<Box<HttpError>>,
 }
 
 /// The arguments of a request, by where they stood.
@@ -59,7 +59,7 @@ impl Exchange {
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
             Ok(query) => (query.unwrap_or_default(), None),
-            Err(error) => (Arguments::default(), Some(error.answer())),
+            Err(error) => (Arguments::default(), Some(Box::new(error.answer()))),
         };
         let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
         let response = blank_response(&shared, https);
@@ -307,7 +307,7 @@ impl Exchange {
     /// Refuses to speak of a query that could not be read.
     pub(crate) fn check_query(&self) -> Result {
         match &self.bad_query {
-            Some(error) => Err(error.clone().into()),
+            Some(error) => Err(HttpError::clone(error).into()),
             None => Ok(()),
         }
     }
@@ -360,17 +360,16 @@ impl Exchange {
         if status.has_no_content() || status == Status::RESET_CONTENT {
             // RFC 9110 section 15.3.6 has 205 without content, too, though with a length.
             self.response.body = Body::Bytes(Bytes::new());
-        } else if !self.response.body.is_empty()
-            && self.response.field("Content-Type").is_none()
-        {
-            self.response.set_known("Content-Type", "text/html; charset=UTF-8");
+        } else if !self.response.body.is_empty() {
+            self.response.set_default("Content-Type", "text/html; charset=UTF-8");
         }
         self.finished = true;
         Ok(())
     }
 
-    pub(crate) fn into_response(self) -> Response {
-        self.response
+    /// The response, once it is complete.
+    pub(crate) fn take_response(&mut self) -> Response {
+        std::mem::replace(&mut self.response, Response::new(Status::OK))
     }
 
     /// How long the request has taken so far.
@@ -381,14 +380,5 @@ impl Exchange {
 
 /// What every response begins as.
 fn blank_response(shared: &Shared, https: bool) -> Response {
-    let mut response = Response::new(Status::OK);
-    for &(name, value) in &shared.default_fields {
-        response.set_known(name, value);
-    }
-    let promise = shared.settings.strict_transport_security;
-    // RFC 6797 section 7.2: never in the open.
-    if https && !promise.is_empty() {
-        response.set_known("Strict-Transport-Security", promise);
-    }
-    response
+    Response::beginning(if https { &shared.https_preface } else { &shared.preface })
 }

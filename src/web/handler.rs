@@ -17,19 +17,19 @@
 
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
-use log::{Level, error, log, warn};
-use tokio::time::timeout;
+use log::{Level, error, log, log_enabled, warn};
 
-use crate::at_once::at_once;
+use crate::at_once::in_time;
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
 use crate::http::content::Incoming;
+use crate::http::framing::Framing;
 use crate::http::method::Method;
+use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::unwind::unless_it_panics;
+use crate::unwind::{unless_it_panics, unless_one_panics};
 use crate::web::exchange::Exchange;
 
 /// Answers the requests of a route: a new value for each request, made by
@@ -128,24 +128,28 @@ pub trait RequestHandler: Sized + Send {
 }
 
 /// What stands in a route table for a handler: `("/login", handler::<LoginHandler>)`.
-pub type Handler = for<'a> fn(&'a mut Exchange, &'a mut dyn Incoming) -> Answering<'a>;
+pub type Handler = for<'a> fn(Box<Exchange>, &'a mut dyn Incoming) -> Answering<'a>;
 
-/// A handler at work.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// A handler at work. Boxed, so that a connection which waits for its next request does not hold
+/// the room that answering one takes.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
 /// Has a request answered by a new `H`.
-pub fn handler<'a, H: RequestHandler + 'static>(
-    exchange: &'a mut Exchange,
-    incoming: &'a mut dyn Incoming,
-) -> Answering<'a> {
-    Box::pin(live::<H>(exchange, incoming))
+pub fn handler<H: RequestHandler + 'static>(
+    mut exchange: Box<Exchange>,
+    incoming: &mut dyn Incoming,
+) -> Answering<'_> {
+    Box::pin(async move {
+        live::<H>(&mut exchange, incoming).await;
+        exchange.take_response()
+    })
 }
 
 /// The life of one request.
 async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
     let mut handler: Option<H> = None;
     let time = exchange.shared.settings.handler_time;
-    let outcome = contained(time, answer(&mut handler, exchange, incoming)).await;
+    let outcome = contained(time, pin!(answer(&mut handler, exchange, incoming))).await;
     if let Err(Error::Panic) = outcome {
         // Who knows what state it was left in.
         handler = None;
@@ -156,15 +160,15 @@ async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Inc
         // Nobody is there to be answered, and it was nobody's fault.
         Err(Error::Gone(_)) => exchange.close_connection(),
         Err(error) => {
-            answer_error::<H>(exchange, &error).await;
+            // Seldom needed, and large: it takes room only when it is.
+            Box::pin(answer_error::<H>(exchange, error)).await;
             log_access(exchange);
         }
     }
-    if let Some(mut handler) = handler {
-        let work = async { handler.on_finish(exchange) };
-        if unless_it_panics(work).await.is_none() {
-            report(exchange, &Error::Panic);
-        }
+    if let Some(mut handler) = handler
+        && unless_it_panics(|| handler.on_finish(exchange)).is_none()
+    {
+        report(exchange, &Error::Panic);
     }
 }
 
@@ -190,9 +194,12 @@ async fn execute<H: RequestHandler>(
     let method = exchange.request.method();
     check_method(method, H::SUPPORTED_METHODS)?;
     check_whole(exchange)?;
-    exchange.set_content(incoming.read().await?)?;
+    match exchange.request.framing() {
+        Framing::Empty => exchange.check_query()?,
+        _ => exchange.set_content(incoming.read().await?)?,
+    }
     if !method.is_safe() {
-        check_source(exchange).await?;
+        Box::pin(check_source(exchange)).await?;
     }
     handler.prepare(exchange).await?;
     if exchange.is_finished() {
@@ -262,13 +269,11 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
 
 /// A handler that panics, or never comes to an end, is one request's misfortune. The exchange
 /// may be left half changed, but an error takes everything in it back.
-async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result {
-    let mut work = pin!(unless_it_panics(work));
-    let outcome = match at_once(work.as_mut()).await {
-        Poll::Ready(outcome) => Ok(outcome),
-        Poll::Pending => timeout(time, work).await,
-    };
-    match outcome {
+async fn contained<W>(time: Duration, work: Pin<&mut W>) -> Result
+where
+    W: Future<Output = Result>,
+{
+    match in_time(time, pin!(unless_one_panics(work))).await {
         Ok(Some(outcome)) => outcome,
         Ok(None) => Err(Error::Panic),
         Err(_) => Err(Error::TooSlow),
@@ -276,15 +281,15 @@ async fn contained(time: Duration, work: impl Future<Output = Result>) -> Result
 }
 
 /// Makes the response an error page.
-async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: &Error) {
-    report(exchange, error);
+async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) {
+    report(exchange, &error);
     let mut answer = error.answer();
     if answer.status == Status::METHOD_NOT_ALLOWED && answer.headers.is_empty() {
         answer = answer.with_header("Allow", allowed(H::SUPPORTED_METHODS));
     }
     let time = exchange.shared.settings.handler_time;
-    let page = finish_with_error_page::<H>(exchange, &answer);
-    if let Err(error) = contained(time, page).await {
+    let drawn = contained(time, pin!(finish_with_error_page::<H>(exchange, &answer))).await;
+    if let Err(error) = drawn {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);
@@ -344,6 +349,9 @@ fn log_access(exchange: &Exchange) {
         400..500 => Level::Warn,
         _ => Level::Error,
     };
+    if !log_enabled!(target: "dustdevil::access", level) {
+        return;
+    }
     let (method, path) = (exchange.request.method(), exchange.request.path());
     let (address, time) = (exchange.remote_ip(), exchange.elapsed().as_secs_f64() * 1000.0);
     log!(target: "dustdevil::access", level, "{status} {method} {path} ({address}) {time:.2}ms");

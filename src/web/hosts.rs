@@ -1,15 +1,16 @@
 //! Which hosts an application answers for.
 
+use crate::http::request::Request;
 use crate::http::target::{is_authority, split_port};
 
-/// Whether a request for `authority`, a host and maybe a port, is one for us. A page of another
+/// Whether a request, by the host and port that it was made for, is one for us. A page of another
 /// site can come here under that site's own name once its owner has the name lead here (DNS
 /// rebinding); the browser then takes our pages for that site's.
-pub(crate) fn is_allowed(authority: Option<&str>, allowed: &[String]) -> bool {
+pub(crate) fn is_allowed(request: &Request, allowed: &[String]) -> bool {
     if allowed.is_empty() {
         return true;
     }
-    let host = authority.map(without_port).unwrap_or_default();
+    let host = request.authority().map(without_port).unwrap_or_default();
     // A name may be written with its root: `example.com.`
     let host = host.strip_suffix('.').unwrap_or(host);
     allowed.iter().any(|pattern| matches(pattern, host))

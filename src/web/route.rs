@@ -24,6 +24,8 @@ pub struct Route {
     pub(crate) arguments: Option<Arc<dyn Any + Send + Sync>>,
     pattern: String,
     segments: Vec<Segment>,
+    /// What a path that is not encoded must begin with: all that stands before the first name.
+    start: String,
     is_literal: bool,
 }
 
@@ -49,6 +51,7 @@ impl Route {
             arguments: None,
             pattern: pattern.to_owned(),
             segments,
+            start: pattern.split('{').next().unwrap_or_default().to_owned(),
             is_literal,
         }
     }
@@ -87,8 +90,12 @@ impl Route {
     }
 
     /// Whether a path as it was sent is this route's, and the arguments that are in it.
-    pub(crate) fn matches(&self, path: &str) -> Option<PathArguments> {
-        if self.is_literal && !path.contains('%') {
+    /// `is_encoded` says whether there are percent escapes in it.
+    pub(crate) fn matches(&self, path: &str, is_encoded: bool) -> Option<PathArguments> {
+        if !is_encoded && !path.starts_with(&self.start) {
+            return None;
+        }
+        if !is_encoded && self.is_literal {
             return (path == self.pattern).then(Vec::new);
         }
         let mut arguments = Vec::new();

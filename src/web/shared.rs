@@ -9,8 +9,7 @@ use log::info;
 
 use crate::error::{Error, Result};
 use crate::http::cookie::SetCookie;
-use crate::http::response::Response;
-use crate::http::status::Status;
+use crate::http::response::Preface;
 use crate::session::memory;
 use crate::session::store::Store;
 use crate::web::hosts;
@@ -24,8 +23,9 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) static_files: Option<StaticFiles>,
-    /// The header fields that every response begins with.
-    pub(crate) default_fields: Vec<(&'static str, &'static str)>,
+    /// The header fields that every response begins with: in the open, and over https.
+    pub(crate) preface: Arc<Preface>,
+    pub(crate) https_preface: Arc<Preface>,
     /// With a slash at both ends.
     pub(crate) static_url_prefix: String,
     pub(crate) store: Arc<dyn Store>,
@@ -38,6 +38,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Shared> {
         let has_folder = |path: &std::path::Path| !path.as_os_str().is_empty();
         check(&settings)?;
+        let (preface, https_preface) = prefaces(&settings)?;
         let templates = match has_folder(&settings.template_path) {
             true => Templates::load(&settings.template_path)?,
             false => Templates::default(),
@@ -63,7 +64,8 @@ impl Shared {
         Ok(Shared {
             templates,
             static_files,
-            default_fields: default_fields(&settings),
+            preface,
+            https_preface,
             static_url_prefix: normal_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
@@ -75,11 +77,6 @@ impl Shared {
 
 /// Finds what no request could be answered with.
 fn check(settings: &Settings) -> Result {
-    let mut probe = Response::new(Status::OK);
-    let promise = ("Strict-Transport-Security", settings.strict_transport_security);
-    for (name, value) in default_fields(settings).into_iter().chain([promise]) {
-        probe.set_field(name, value).map_err(|error| Error::Setup(error.to_string()))?;
-    }
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
     cookie.check().map_err(|error| Error::Setup(error.to_string()))?;
     if settings.session_cookie == XSRF {
@@ -109,14 +106,26 @@ fn check(settings: &Settings) -> Result {
     Ok(())
 }
 
-fn default_fields(settings: &Settings) -> Vec<(&'static str, &'static str)> {
+/// What all responses begin with, in the open and over https.
+fn prefaces(settings: &Settings) -> Result<(Arc<Preface>, Arc<Preface>)> {
     let security = [
         ("X-Content-Type-Options", settings.content_type_options),
         ("Referrer-Policy", settings.referrer_policy),
         ("Content-Security-Policy", settings.content_security_policy),
     ];
-    let security = security.into_iter().filter(|(_, value)| !value.is_empty());
-    security.chain(settings.default_headers.iter().copied()).collect()
+    // RFC 6797 section 7.2: never in the open.
+    let promise = ("Strict-Transport-Security", settings.strict_transport_security);
+    let is_wanted = |(_, value): &(_, &'static str)| !value.is_empty();
+    let fields = security.into_iter().filter(is_wanted);
+    let fields = fields.chain(settings.default_headers.iter().copied());
+    let preface = Preface::new(fields.clone());
+    let https_preface = Preface::new(fields.chain([promise].into_iter().filter(is_wanted)));
+    match (preface, https_preface) {
+        (Ok(preface), Ok(https_preface)) => {
+            Ok((Arc::new(preface), Arc::new(https_preface)))
+        }
+        (Err(error), _) | (_, Err(error)) => Err(Error::Setup(error.to_string())),
+    }
 }
 
 /// Stores count in milliseconds.

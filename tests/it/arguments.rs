@@ -1,6 +1,7 @@
 //! Queries, forms and paths: what a handler is told by whoever sent the request.
 
 use dustdevil::http::content::NoContent;
+use dustdevil::http::response::Body;
 use dustdevil::{
     Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
 };
@@ -246,8 +247,9 @@ async fn a_route_that_cannot_be_is_an_error_at_the_start() {
 #[tokio::test]
 async fn a_handler_can_be_run_whole_without_a_socket() {
     let application = teller(settings());
-    let mut exchange = exchange(&application, "GET /?verb=argument&name=value");
-    handler::<TellHandler>(&mut exchange, &mut NoContent).await;
-    assert!(exchange.is_finished());
-    assert_eq!(exchange.response().status.code(), 200);
+    let exchange = exchange(&application, "GET /?verb=argument&name=value");
+    let response = handler::<TellHandler>(Box::new(exchange), &mut NoContent).await;
+    assert_eq!(response.status.code(), 200);
+    let Body::Bytes(content) = response.body else { panic!("the content is a stream") };
+    assert_eq!(content, "[value]");
 }

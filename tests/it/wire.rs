@@ -184,6 +184,7 @@ async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
     let mut second = server.connect().await;
     assert_eq!(first.ask("GET /hello").await.status, 200);
     assert_eq!(second.ask("GET /hello").await.status, 200);
+    sleep(Duration::from_millis(10)).await;
     assert_eq!(first.ask("GET /hello").await.status, 200);
     let begun = Instant::now();
     let mut third = server.connect().await;
