@@ -1,11 +1,12 @@
 //! Tornado's side of the house: applications, handlers, and what they say.
 //!
 //! In reading order: what an application is told ([`settings`]); the parts that know nothing of
-//! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_file`],
-//! [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests share (`shared`);
-//! one request and the response being built for it ([`exchange`], `cookies`, `verbs`); the life
-//! of one request ([`handler`]); the handlers that are built in ([`session_handler`],
-//! [`static_handler`]); and who gets which request ([`route`], [`application`]).
+//! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], `content_type`,
+//! [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests
+//! share (`shared`); one request and the response being built for it ([`exchange`], `cookies`,
+//! `verbs`); the life of one request ([`handler`]); the handlers that are built in
+//! ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
+//! [`application`]).
 
 pub mod settings;
 
@@ -16,6 +17,8 @@ pub mod arguments;
 pub mod multipart;
 
 pub mod xsrf;
+
+mod content_type;
 
 pub mod static_file;
 

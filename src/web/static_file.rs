@@ -15,6 +15,7 @@ use crate::http::conditions::Validators;
 use crate::http::date::whole_seconds;
 use crate::http::response::Body;
 use crate::http::stream::{Outlet, Stream, StreamError};
+use crate::web::content_type::content_type;
 
 /// Files up to this size are kept in memory.
 const SMALL: u64 = 128 * 1024;
@@ -234,19 +235,3 @@ fn version_of_large(state: State) -> String {
     let time = since.unwrap_or_default().as_nanos();
     hex::encode(Md5::digest(format!("{} {time} {:?}", state.length, state.identity)))
 }
-
-/// By the end of its name. Text is taken to be UTF-8.
-fn content_type(path: &Path) -> String {
-    let guess = mime_guess::from_path(path).first_or_octet_stream();
-    let essence = match guess.essence_str() {
-        // RFC 9239 section 6: one name for JavaScript, modules (.mjs) included.
-        "application/javascript" => "text/javascript",
-        essence => essence,
-    };
-    let is_text = essence.starts_with("text/") || TEXT.contains(&essence);
-    format!("{essence}{}", if is_text { "; charset=UTF-8" } else { "" })
-}
-
-/// What is text, and does not say so.
-const TEXT: [&str; 3] =
-    ["application/json", "application/xml", "application/manifest+json"];

@@ -70,7 +70,10 @@ async fn a_file_comes_with_its_type_and_validators() {
         ("a.png", "image/png"),
         ("a.woff2", "font/woff2"),
         ("a.wasm", "application/wasm"),
+        ("a.HTM", "text/html; charset=UTF-8"),
+        ("a.tar.gz", "application/gzip"),
         ("a.nobody-knows", "application/octet-stream"),
+        ("a.", "application/octet-stream"),
         ("a", "application/octet-stream"),
     ] {
         fs::write(folder.join(name), "x").unwrap();
