@@ -24,6 +24,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use crate::http::Service;
 use crate::http::chunked;
 use crate::http::content::{Content, NoContent};
+use crate::http::file::FilePart;
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
 use crate::http::notice::{Call, Notice};
@@ -240,6 +241,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             }
             Body::Bytes(content) => return self.wire.flush_with(content).await,
             Body::Stream(stream) => return self.send_stream(stream, delimiter).await,
+            Body::File(part) => return self.send_file(part, delimiter).await,
         }
         if self.wire.output.len() >= OUTPUT_FULL {
             self.wire.flush().await?;
@@ -279,6 +281,21 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         }
         if delimiter == Delimiter::LastChunk {
             self.wire.output().extend_from_slice(chunked::LAST_CHUNK);
+        }
+        Ok(())
+    }
+
+    /// Sends a part of a file, piece by piece.
+    async fn send_file(
+        &mut self,
+        mut part: FilePart,
+        delimiter: Delimiter,
+    ) -> io::Result<()> {
+        while part.length() > 0 {
+            match self.wire.wait_for(part.read()).await? {
+                Ok(piece) => self.wire.flush_with(piece).await?,
+                Err(error) => return self.break_off(delimiter, error).await,
+            }
         }
         Ok(())
     }

@@ -6,9 +6,9 @@
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
 //! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
 //! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]);
-//! the way out ([`date`], [`stream`], [`response`]); the two joined ([`notice`],
-//! [`connection`]); and what some requests ask for besides ([`cookie`], [`conditions`],
-//! [`range`]).
+//! the way out ([`date`], [`stream`], `at_hand`, [`file`], [`response`]); the two joined
+//! ([`notice`], [`connection`]); and what some requests ask for besides ([`cookie`],
+//! [`conditions`], [`range`]).
 
 pub mod method;
 
@@ -39,6 +39,10 @@ pub mod content;
 pub mod date;
 
 pub mod stream;
+
+pub(crate) mod at_hand;
+
+pub mod file;
 
 pub mod response;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::http::date;
+use crate::http::file::FilePart;
 use crate::http::method::Method;
 use crate::http::octets::{is_text_octet, is_token_octet};
 use crate::http::request::{self, Request};
@@ -64,6 +65,8 @@ pub enum Body {
     Bytes(Bytes),
     /// Made while it is sent.
     Stream(Stream),
+    /// In a file.
+    File(FilePart),
 }
 
 impl Body {
@@ -226,6 +229,7 @@ impl Response {
         match &self.body {
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Stream(stream) => stream.length(),
+            Body::File(part) => Some(part.length()),
         }
     }
 

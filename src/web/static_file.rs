@@ -1,7 +1,7 @@
 //! One file: what it was when it was looked at, and its octets on their way out.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,20 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use tokio::task::spawn_blocking;
 
 use crate::http::conditions::Validators;
 use crate::http::date::whole_seconds;
+use crate::http::file::{FilePart, State, is_still};
 use crate::http::response::Body;
-use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::web::content_type::content_type;
 
 /// Files up to this size are kept in memory.
 const SMALL: u64 = 128 * 1024;
-
-/// What is read from a large file at once. Two pieces are in memory: one that is being sent, and
-/// the next.
-const PIECE: usize = 128 * 1024;
 
 /// A file that changed later than this before it was looked at may have changed once more since,
 /// and show it nowhere: some systems' clocks for files are as coarse as that.
@@ -124,109 +119,18 @@ impl Found {
         }
         let file =
             self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
-        let length = range.end - range.start;
-        Ok(Body::Stream(Stream::new(Some(length), |outlet| {
-            read_out(file, state, range, outlet)
-        })))
+        Ok(Body::File(FilePart::new(file, state, range)))
     }
-}
-
-/// Reads piece by piece. If the file has changed by the time the last piece was read, that piece is
-/// not sent: half of one state and half of another is nobody's file, and an answer that falls
-/// short of its length cannot be taken for whole.
-async fn read_out(
-    mut file: File,
-    state: State,
-    mut range: Range<u64>,
-    outlet: Outlet,
-) -> Result<(), StreamError> {
-    while !range.is_empty() {
-        outlet.ready().await?;
-        let length = usize::try_from(range.end - range.start).unwrap_or(PIECE).min(PIECE);
-        let start = range.start;
-        let piece;
-        (file, piece) =
-            spawn_blocking(move || read_piece(file, start, length, state)).await??;
-        range.start += length as u64;
-        outlet.send(piece).await?;
-    }
-    Ok(())
-}
-
-fn read_piece(
-    mut file: File,
-    start: u64,
-    length: usize,
-    state: State,
-) -> io::Result<(File, Bytes)> {
-    file.seek(SeekFrom::Start(start))?;
-    let mut piece = vec![0; length];
-    file.read_exact(&mut piece)?;
-    if !is_still(&file, state)? {
-        return Err(io::Error::other("the file changed while it was sent"));
-    }
-    Ok((file, piece.into()))
-}
-
-/// What is compared to find out whether a file has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    length: u64,
-    modified: Option<SystemTime>,
-    identity: Identity,
-}
-
-impl State {
-    fn of(metadata: &Metadata) -> State {
-        let modified = metadata.modified().ok();
-        State { length: metadata.len(), modified, identity: identity(metadata) }
-    }
-}
-
-/// The inode's number, and when the inode last changed (ctime). Nobody can set this time, so a file
-/// that was put in place of another with the same length and date is told from it.
-type Identity = (u64, i64, i64);
-
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Identity {
-    Identity::default()
-}
-
-/// Whether no folder has it any more.
-#[cfg(unix)]
-fn is_unlinked(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    metadata.nlink() == 0
-}
-
-#[cfg(not(unix))]
-fn is_unlinked(_: &Metadata) -> bool {
-    false
 }
 
 fn read_small(file: &File, state: State) -> io::Result<Bytes> {
     let mut content = Vec::new();
     file.take(SMALL + 1).read_to_end(&mut content)?;
-    if content.len() as u64 != state.length || !is_still(file, state)? {
-        return Err(io::Error::other("the file changed while it was read"));
+    is_still(file, state)?;
+    match content.len() as u64 == state.length {
+        true => Ok(content.into()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    Ok(content.into())
-}
-
-/// Whether an open file is in the state that it was in. One that was removed, or replaced by
-/// another, is what it was for whoever has it open, though its inode has changed. Of any
-/// other change to the inode nobody can say that it was not to the content: dates can be set back.
-fn is_still(file: &File, state: State) -> io::Result<bool> {
-    let metadata = file.metadata()?;
-    let now = State::of(&metadata);
-    let is_same = (now.length, now.modified) == (state.length, state.modified);
-    Ok(now == state || (is_same && is_unlinked(&metadata)))
 }
 
 /// A large file is not read through for its tag: what tells its states apart does for that, too.

@@ -1,0 +1,125 @@
+//! A part of a file on its way out, and whether the file is still what it was.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::task::spawn_blocking;
+
+use crate::http::at_hand;
+
+/// Octets that are read at once.
+const PIECE: usize = 128 * 1024;
+
+/// A part of an open file, as much of it as was not read yet.
+///
+/// Nobody keeps others from writing to the file meanwhile. If it has changed by the time the last
+/// piece was read, that piece is not sent: half of one state and half of another is nobody's
+/// file, and an answer that falls short of its length cannot be taken for whole.
+#[derive(Debug)]
+pub struct FilePart {
+    file: Arc<File>,
+    state: State,
+    range: Range<u64>,
+    /// The last piece. There is one at a time, and its room serves the next.
+    piece: Vec<u8>,
+}
+
+impl FilePart {
+    /// A part of a file that is in the given state, and of which nobody else moves the place
+    /// where it is read.
+    pub(crate) fn new(file: File, state: State, range: Range<u64>) -> FilePart {
+        FilePart { file: Arc::new(file), state, range, piece: Vec::new() }
+    }
+
+    /// How many octets are left.
+    pub fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Reads the next piece: here if it is at hand, and if not, where waiting holds up nobody.
+    pub(crate) async fn read(&mut self) -> io::Result<&[u8]> {
+        let length = usize::try_from(self.length()).unwrap_or(PIECE).min(PIECE);
+        let (state, start) = (self.state, self.range.start);
+        self.piece.resize(length, 0);
+        if at_hand::read(&self.file, start, &mut self.piece) == length {
+            is_still(&self.file, state)?;
+        } else {
+            let (file, piece) = (Arc::clone(&self.file), mem::take(&mut self.piece));
+            let reading = move || read_piece(&file, state, start, piece);
+            self.piece = spawn_blocking(reading).await??;
+        }
+        self.range.start += length as u64;
+        Ok(&self.piece)
+    }
+}
+
+fn read_piece(
+    mut file: &File,
+    state: State,
+    start: u64,
+    mut piece: Vec<u8>,
+) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut piece)?;
+    is_still(file, state)?;
+    Ok(piece)
+}
+
+/// What is compared to find out whether a file has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) length: u64,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) identity: Identity,
+}
+
+impl State {
+    pub(crate) fn of(metadata: &Metadata) -> State {
+        let modified = metadata.modified().ok();
+        State { length: metadata.len(), modified, identity: identity(metadata) }
+    }
+}
+
+/// The inode's number, and when the inode last changed (ctime). Nobody can set this time, so a file
+/// that was put in place of another with the same length and date is told from it.
+type Identity = (u64, i64, i64);
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    Identity::default()
+}
+
+/// Whether no folder has it any more.
+#[cfg(unix)]
+fn is_unlinked(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.nlink() == 0
+}
+
+#[cfg(not(unix))]
+fn is_unlinked(_: &Metadata) -> bool {
+    false
+}
+
+/// An error if an open file is not in the state that it was in. One that was removed, or replaced
+/// by another, is what it was for whoever has it open, though its inode has changed. Of any
+/// other change to the inode nobody can say that it was not to the content: dates can be set back.
+pub(crate) fn is_still(file: &File, state: State) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let now = State::of(&metadata);
+    let is_same = (now.length, now.modified) == (state.length, state.modified);
+    match now == state || (is_same && is_unlinked(&metadata)) {
+        true => Ok(()),
+        false => Err(io::Error::other("the file changed while it was read")),
+    }
+}
