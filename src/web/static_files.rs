@@ -30,7 +30,15 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A folder whose files may be seen.
 pub struct StaticFiles {
     root: PathBuf,
-    memory: Mutex<HashMap<String, Entry>>,
+    memory: Mutex<Memory>,
+}
+
+/// The files that are remembered.
+#[derive(Default)]
+struct Memory {
+    entries: HashMap<String, Entry>,
+    /// Octets of them all.
+    octets: usize,
 }
 
 /// A file that is remembered, and when it was compared with the disk.
@@ -95,7 +103,7 @@ impl StaticFiles {
     fn recall(&self, path: &str) -> Remembered {
         let now = Instant::now();
         let mut memory = self.memory();
-        let Some(entry) = memory.get_mut(path) else { return Remembered::Nothing };
+        let Some(entry) = memory.entries.get_mut(path) else { return Remembered::Nothing };
         let file = Arc::clone(&entry.file);
         // A large file is opened each time anyway, and sent only as what it is then.
         if file.is_in_memory() && now < entry.checked + FRESH {
@@ -107,19 +115,33 @@ impl StaticFiles {
 
     fn remember(&self, path: &str, found: Option<&Arc<StaticFile>>) {
         let mut memory = self.memory();
-        memory.remove(path);
-        let Some(file) = found else { return };
-        let octets: usize =
-            memory.values().map(|entry| entry.file.octets_in_memory()).sum();
-        if octets + file.octets_in_memory() > MEMORY || memory.len() >= MOST_FILES {
-            memory.clear();
+        memory.forget(path);
+        if let Some(file) = found {
+            let entry = Entry { file: Arc::clone(file), checked: Instant::now() };
+            memory.keep(path, entry);
         }
-        let entry = Entry { file: Arc::clone(file), checked: Instant::now() };
-        memory.insert(path.to_owned(), entry);
     }
 
-    fn memory(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn forget(&mut self, path: &str) {
+        if let Some(entry) = self.entries.remove(path) {
+            self.octets -= entry.file.octets_in_memory();
+        }
+    }
+
+    /// Keeps an entry for a path that has none.
+    fn keep(&mut self, path: &str, entry: Entry) {
+        let octets = entry.file.octets_in_memory();
+        if self.octets + octets > MEMORY || self.entries.len() >= MOST_FILES {
+            *self = Memory::default();
+        }
+        self.octets += octets;
+        self.entries.insert(path.to_owned(), entry);
     }
 }
 
