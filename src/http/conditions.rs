@@ -31,6 +31,10 @@ pub enum Verdict {
 
 /// Weighs the conditions in the order of RFC 9110 section 13.2.2.
 pub fn weigh(request: &Request, current: &Validators) -> Verdict {
+    // Most requests have none, and need not be looked through for each.
+    if !request.fields().any(|(name, _)| is_condition(name)) {
+        return Verdict::Proceed;
+    }
     let looks = matches!(request.method(), Method::Get | Method::Head);
     let changed_since = |field: &'static str| {
         let since = only_value(request, field).and_then(date::parse);
@@ -75,6 +79,11 @@ pub fn range_counts(request: &Request, current: &Validators) -> bool {
     }
     let last_modified = current.last_modified.map(date::whole_seconds);
     current.date_is_strong && last_modified.is_some() && date::parse(value) == last_modified
+}
+
+/// All their names begin so.
+fn is_condition(name: &[u8]) -> bool {
+    name.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case(b"If-"))
 }
 
 fn has(request: &Request, field: &str) -> bool {

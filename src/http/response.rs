@@ -152,9 +152,9 @@ impl Response {
     }
 
     /// Sets a field that needs no check: it stands in this crate, or was checked at the start.
-    pub(crate) fn set_known(&mut self, name: &'static str, value: &'static str) {
+    pub(crate) fn set_known(&mut self, name: &'static str, value: impl Into<Text>) {
         self.remove_field(name);
-        self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
     /// Sets such a field, unless something stands there under its name.

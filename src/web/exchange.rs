@@ -177,6 +177,15 @@ impl Exchange {
         Ok(self.response.set_field(name, value)?)
     }
 
+    /// Sets a header field that needs no check: we have made its value.
+    pub(crate) fn set_known_header(
+        &mut self,
+        name: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) {
+        self.response.set_known(name, value);
+    }
+
     /// Adds a line to a header field that may have several.
     pub fn add_header(
         &mut self,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 
 use crate::http::conditions::Validators;
-use crate::http::date::whole_seconds;
+use crate::http::date::{self, whole_seconds};
 use crate::http::file::{FilePart, State, is_still};
 use crate::http::response::Body;
 use crate::web::content_type::content_type;
@@ -45,6 +45,8 @@ pub struct StaticFile {
     pub version: String,
     /// What it is, by the end of its name.
     pub content_type: String,
+    /// Its date, as each answer has it.
+    pub last_modified: Option<String>,
     content: Option<Bytes>,
 }
 
@@ -69,11 +71,12 @@ impl StaticFile {
         let content_type = content_type(&path);
         // RFC 9110 section 8.8.2.1: nothing was modified later than now.
         let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
-        let date = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
+        let second = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
         let date_is_strong = before.is_none_or(|before| {
-            date(before.validators.last_modified) != date(last_modified)
+            second(before.validators.last_modified) != second(last_modified)
                 || (before.version == version && before.validators.date_is_strong)
         });
+        let written_date = last_modified.map(date::format);
         let validators = Validators { etag, last_modified, date_is_strong };
         let age = state.modified.and_then(|time| time.elapsed().ok());
         let is_settled = age.is_some_and(|age| age > SETTLED);
@@ -84,6 +87,7 @@ impl StaticFile {
             validators,
             version,
             content_type,
+            last_modified: written_date,
             content,
         })
     }

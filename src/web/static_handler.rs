@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
 use crate::http::conditions::{self, Verdict};
-use crate::http::date;
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::response::Body;
@@ -38,14 +37,14 @@ impl RequestHandler for StaticFileHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let validators = &self.found.file.validators;
-        exchange.set_header("ETag", validators.etag.clone())?;
-        if let Some(modified) = validators.last_modified {
-            exchange.set_header("Last-Modified", date::format(modified))?;
+        let file = &self.found.file;
+        exchange.set_known_header("ETag", file.validators.etag.clone());
+        if let Some(last_modified) = &file.last_modified {
+            exchange.set_known_header("Last-Modified", last_modified.clone());
         }
-        exchange.set_header("Cache-Control", self.cache_control(exchange))?;
-        exchange.set_header("Accept-Ranges", "bytes")?;
-        match conditions::weigh(&exchange.request, validators) {
+        exchange.set_known_header("Cache-Control", self.cache_control(exchange));
+        exchange.set_known_header("Accept-Ranges", "bytes");
+        match conditions::weigh(&exchange.request, &file.validators) {
             Verdict::Proceed => self.send(exchange),
             Verdict::NotModified => {
                 exchange.set_status(Status::NOT_MODIFIED);
@@ -63,11 +62,10 @@ impl StaticFileHandler {
     /// A URL with the version that the file has now may be kept for good: when the file changes,
     /// so does its URL. One with another version, or none, must be asked for again.
     fn cache_control(&self, exchange: &Exchange) -> &'static str {
-        match exchange.get_query_argument_raw("v") {
-            Ok(version) if version == self.found.file.version => {
-                "public, max-age=31536000, immutable"
-            }
-            _ => "no-cache",
+        let asked = exchange.arguments.query.values("v").next_back();
+        match asked == Some(self.found.file.version.as_bytes()) {
+            true => "public, max-age=31536000, immutable",
+            false => "no-cache",
         }
     }
 
@@ -75,7 +73,7 @@ impl StaticFileHandler {
     fn send(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
         let length = file.length();
-        exchange.set_header("Content-Type", file.content_type.clone())?;
+        exchange.set_known_header("Content-Type", file.content_type.clone());
         let request = &exchange.request;
         let is_one = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {
@@ -89,7 +87,7 @@ impl StaticFileHandler {
                 exchange.set_status(Status::PARTIAL_CONTENT);
                 let (first, last) = (part.start, part.end - 1);
                 let content_range = format!("bytes {first}-{last}/{length}");
-                exchange.set_header("Content-Range", content_range)?;
+                exchange.set_known_header("Content-Range", content_range);
                 exchange.finish_with(self.found.body(part)?)
             }
             Selection::Unsatisfiable => {
