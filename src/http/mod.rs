@@ -6,7 +6,7 @@
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
 //! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
 //! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]);
-//! the way out ([`date`], [`stream`], `at_hand`, [`file`], [`response`]); the two joined
+//! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`response`]); the two joined
 //! ([`notice`], [`connection`]); and what some requests ask for besides ([`cookie`],
 //! [`conditions`], [`range`]).
 
