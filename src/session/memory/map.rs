@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::memory::clock::Clock;
+use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
 use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
@@ -149,18 +149,31 @@ impl MemoryStore {
         moves
     }
 
-    fn list(&self, user: &str) -> impl Iterator<Item = Listed> {
-        self.users.of(user).into_iter().filter_map(move |key| self.listed(key, user))
+    /// What `look` makes of each session of a user, the latest login first. All are looked at as
+    /// they are now: there may be many, and one look at the clock will do.
+    fn look_at_all<T>(
+        &self,
+        user: &str,
+        look: impl Fn(&Entry, Millis) -> T,
+    ) -> impl Iterator<Item = T> {
+        let now = self.clock.now();
+        let keys = self.users.of(user).into_iter();
+        keys.filter_map(move |key| self.look_at(key, user, now, &look))
     }
 
-    /// A session of a user, by the key that it had when it was looked for, or by the one that it
-    /// has moved to since.
-    fn listed(&self, mut key: Key, user: &str) -> Option<Listed> {
+    /// Looks at a session of a user, by the key that it had when it was looked for, or by the one
+    /// that it has moved to since.
+    fn look_at<T>(
+        &self,
+        mut key: Key,
+        user: &str,
+        now: Millis,
+        look: impl Fn(&Entry, Millis) -> T,
+    ) -> Option<T> {
         loop {
             let mut shard = self.shard(key);
-            let now = self.clock.now();
-            if let Some(listed) = shard.listed(key, user, now) {
-                return Some(listed);
+            if let Some(entry) = shard.users_entry(key, user, now) {
+                return Some(look(entry, now));
             }
             key = shard.whereto(key, now)?;
         }
@@ -246,7 +259,7 @@ impl Store for MemoryStore {
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        at_once(Ok(self.list(user).collect()))
+        at_once(Ok(self.look_at_all(user, Entry::listed).collect()))
     }
 
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
@@ -254,7 +267,7 @@ impl Store for MemoryStore {
         if !self.users.may_exceed(user, most) {
             return at_once(Ok(Vec::new()));
         }
-        let keys = self.list(user).skip(most).map(|listed| listed.key);
+        let keys = self.look_at_all(user, |entry, _| entry.key).skip(most);
         at_once(Ok(keys.collect()))
     }
 

@@ -16,7 +16,7 @@ use crate::session::memory::moved::Moved;
 use crate::session::memory::slab::{List, Slab, Slot};
 use crate::session::memory::users::Users;
 use crate::session::memory::values::Values;
-use crate::session::store::{Counters, Lifetime, Listed, USERNAME, Visit};
+use crate::session::store::{Counters, Lifetime, USERNAME, Visit};
 
 /// Steps that are taken in one go while sweeping, so that nobody waits long for a lock.
 const BITE: usize = 128;
@@ -134,10 +134,10 @@ impl Shard {
         Ok(Some(answer))
     }
 
-    /// A live session as it is listed, if it is this user's. Being listed is not use.
-    pub(crate) fn listed(&self, key: Key, user: &str, now: Millis) -> Option<Listed> {
+    /// A live session, if it is this user's. Being looked at is not use.
+    pub(crate) fn users_entry(&self, key: Key, user: &str, now: Millis) -> Option<&Entry> {
         let entry = &self.entries[self.find(key)?];
-        (entry.expiry() > now && entry.user() == Some(user)).then(|| entry.listed(now))
+        (entry.expiry() > now && entry.user() == Some(user)).then_some(entry)
     }
 
     /// Ends a session; `false` if there is none.
