@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,26 @@ impl Server {
     /// under way are answered, and so are those that come within the `min_idle_time`; all of
     /// them have the `drain_time`.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        let (stopping, told) = oneshot::channel::<()>();
+        // A task of its own, for whoever awaits this may not be on a thread that serves: from
+        // there, each connection would have to be handed to another. It ends with this.
+        let mut serving = JoinSet::new();
+        serving.spawn(self.serve_until(async { drop(told.await) }));
+        let served = tokio::select! {
+            () = stop => {
+                drop(stopping);
+                serving.join_next().await
+            }
+            served = serving.join_next() => served,
+        };
+        if let Some(Err(error)) = served
+            && let Ok(panic) = error.try_into_panic()
+        {
+            resume_unwind(panic);
+        }
+    }
+
+    async fn serve_until(self, stop: impl Future<Output = ()>) {
         let Server { listener, application } = self;
         let mut connections = Connections::new(&application);
         tokio::select! {
