@@ -43,21 +43,23 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// Serves the requests that come in on `socket` until either side has had enough, or there is
 /// notice to leave.
-pub async fn serve<S: Socket, V: Service>(
+pub fn serve<'c, S: Socket + 'c, V: Service>(
     socket: S,
     peer: SocketAddr,
-    service: &V,
-    limits: &Limits,
-    notice: &Notice,
-) {
+    service: &'c V,
+    limits: &'c Limits,
+    notice: &'c Notice,
+) -> impl Future<Output = ()> + Send + 'c {
     let wire = Wire::new(socket, limits.write_time);
     let mut look = interval(limits.min_idle_time.max(SHORTEST_LOOK));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.reset();
-    let connection = Connection { wire, peer, service, limits, notice, look };
-    // Gone is silence: a client that left is no fault of anyone's.
-    if let Err(error) = connection.run().await {
-        debug!("the connection from {peer} broke: {error}");
+    let mut connection = Connection { wire, peer, service, limits, notice, look };
+    async move {
+        // Gone is silence: a client that left is no fault of anyone's.
+        if let Err(error) = connection.run().await {
+            debug!("the connection from {} broke: {error}", connection.peer);
+        }
     }
 }
 
@@ -92,12 +94,18 @@ enum Next {
     Nothing,
 }
 
+/// The content of a response whose head was written.
+struct Rest {
+    content: Body,
+    delimiter: Delimiter,
+}
+
 impl<S: Socket, V: Service> Connection<'_, S, V> {
-    async fn run(mut self) -> io::Result<()> {
+    async fn run(&mut self) -> io::Result<()> {
         loop {
             let then = match self.next_request().await? {
                 Next::Request(request) => self.answer(request).await?,
-                Next::Refused(refusal) => self.refuse(&refusal).await?,
+                Next::Refused(refusal) => self.refuse(&refusal),
                 Next::Nothing => return Ok(()),
             };
             match then {
@@ -115,6 +123,9 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn next_request(&mut self) -> io::Result<Next> {
         let mut seen = 0;
         let mut head_began = None;
+        if self.wire.output.len() >= OUTPUT_FULL {
+            self.wire.flush().await?;
+        }
         loop {
             match Request::parse(&mut self.wire.input, &mut seen, self.limits) {
                 Ok(Some(request)) => return Ok(Next::Request(request)),
@@ -128,7 +139,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
                 }
                 continue;
             }
-            let began = *head_began.get_or_insert_with(Instant::now);
+            let began = *head_began.get_or_insert(self.wire.now);
             if let Some(next) = self.wait_for_head(began).await? {
                 return Ok(next);
             }
@@ -139,14 +150,13 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// any came. For a while it stays in any case, for a request may be on its way that would be
     /// lost with it. After that it leaves when it has notice to.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
-        let began = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 read = self.wire.fill(0) => return Ok(read? > 0),
                 _ = self.look.tick() => {}
             }
-            let left = self.limits.min_idle_time.saturating_sub(began.elapsed());
+            let left = self.limits.min_idle_time.saturating_sub(self.wire.now.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -199,24 +209,24 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// Has the request answered, and writes the answer.
     async fn answer(&mut self, request: Request) -> io::Result<Then> {
         let asked = Asked::by(&request);
-        let is_last = request.says_close() && request.framing() == Framing::Empty;
-        let (response, all_read) = if request.framing() == Framing::Empty {
+        let is_empty = request.framing() == Framing::Empty;
+        let is_last = request.says_close() && is_empty;
+        let (response, all_read) = if is_empty {
             let mut no_content = NoContent;
             let work = self.service.respond(request, self.peer, &mut no_content);
             (self.wire.wait_for(work).await?, true)
         } else {
-            // What is owed goes out before the client is waited for.
-            self.wire.flush().await?;
-            let mut content = Content::of(&request, &mut self.wire, self.limits);
-            let response = self.service.respond(request, self.peer, &mut content).await;
-            (response, content.is_read())
+            Box::pin(self.respond_to_content(request)).await?
         };
         let keep_alive = asked.persistent
             && all_read
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
             && !self.notice.is_last_answer();
-        self.send(response, asked, keep_alive).await?;
+        if let Some(rest) = self.write(response, asked, keep_alive) {
+            // Seldom, and large: a connection has room for it only while it is sent.
+            Box::pin(self.send(rest)).await?;
+        }
         Ok(match keep_alive {
             true => Then::Next,
             false if is_last && self.wire.input.is_empty() => Then::Close,
@@ -224,28 +234,50 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         })
     }
 
-    /// Sends a response. Small ones wait for those that follow them; `next_request` sends them
-    /// all before it waits for the client.
-    async fn send(
+    /// Has a request answered that has content; says whether all of it was read.
+    async fn respond_to_content(
+        &mut self,
+        request: Request,
+    ) -> io::Result<(Response, bool)> {
+        // What is owed goes out before the client is waited for.
+        self.wire.flush().await?;
+        let mut content = Content::of(&request, &mut self.wire, self.limits);
+        let response = self.service.respond(request, self.peer, &mut content).await;
+        let all_read = content.is_read();
+        self.wire.look_at_clock();
+        Ok((response, all_read))
+    }
+
+    /// Writes a response. Small ones wait for those that follow them; `next_request` sends them
+    /// all before it waits for the client, or when there are many. Of others, the content is left
+    /// to be sent.
+    fn write(
         &mut self,
         response: Response,
         asked: Asked,
         keep_alive: bool,
-    ) -> io::Result<()> {
-        response.write_head(self.wire.output(), asked, keep_alive);
-        let delimiter = response.delimiter(asked);
-        match response.body {
-            _ if delimiter == Delimiter::Head => {}
-            Body::Bytes(content) if content.len() <= SMALL => {
+    ) -> Option<Rest> {
+        let now = self.wire.now;
+        response.write_head(self.wire.output(), asked, keep_alive, now);
+        match (response.delimiter(asked), response.body) {
+            (Delimiter::Head, _) => None,
+            (_, Body::Bytes(content)) if content.len() <= SMALL => {
                 self.wire.output.extend_from_slice(&content);
+                None
             }
-            Body::Bytes(content) => return self.wire.flush_with(content).await,
-            Body::Stream(stream) => return self.send_stream(stream, delimiter).await,
-            Body::File(part) => return self.send_file(part, delimiter).await,
+            (delimiter, content) => Some(Rest { content, delimiter }),
         }
-        if self.wire.output.len() >= OUTPUT_FULL {
-            self.wire.flush().await?;
+    }
+
+    /// Sends the content of a response whose head was written.
+    async fn send(&mut self, rest: Rest) -> io::Result<()> {
+        let Rest { content, delimiter } = rest;
+        match content {
+            Body::Bytes(content) => self.wire.flush_with(content).await?,
+            Body::Stream(stream) => self.send_stream(stream, delimiter).await?,
+            Body::File(part) => self.send_file(part, delimiter).await?,
         }
+        self.wire.look_at_clock();
         Ok(())
     }
 
@@ -288,7 +320,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// Sends a part of a file, piece by piece.
     async fn send_file(
         &mut self,
-        mut part: FilePart,
+        mut part: Box<FilePart>,
         delimiter: Delimiter,
     ) -> io::Result<()> {
         while part.length() > 0 {
@@ -320,13 +352,13 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
 
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
-    async fn refuse(&mut self, refusal: &Refusal) -> io::Result<Then> {
+    fn refuse(&mut self, refusal: &Refusal) -> Then {
         let (code, address) = (refusal.status.code(), self.peer.ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
         let asked = Asked::by_refused(&self.wire.input);
         let response = Response::sentence(refusal.status, refusal.sentence);
-        self.send(response, asked, false).await?;
-        Ok(Then::Linger)
+        self.write(response, asked, false);
+        Then::Linger
     }
 
     /// Sees to it that the last answer arrives; see [`Wire::linger`].

@@ -3,22 +3,27 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 thread_local! {
-    /// The second that was written last, and the line that was written. A date is the same for a
-    /// thousand responses, and writing it costs more than looking at the clock.
-    static WRITTEN: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    /// The line that was written last, and when its second is over. It is the same for a thousand
+    /// responses, and writing it costs more than all else in their heads.
+    static WRITTEN: RefCell<(Option<Instant>, String)> =
+        const { RefCell::new((None, String::new())) };
 }
 
 /// Calls `write` with the line of the field: `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and its end.
-pub(crate) fn with_now(write: impl FnOnce(&str)) {
-    let now = within_reach(SystemTime::now());
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    WRITTEN.with_borrow_mut(|(written, text)| {
-        if *written != second {
-            *written = second;
-            *text = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
+/// `now` is when the line that stands here is measured by.
+pub(crate) fn with_line(now: Instant, write: impl FnOnce(&str)) {
+    WRITTEN.with_borrow_mut(|(over, line)| {
+        if over.is_none_or(|over| over <= now) {
+            let date = within_reach(SystemTime::now());
+            let second = Duration::from_secs(1);
+            let begun = date.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+            *over = Some(Instant::now() + second - Duration::from_nanos(begun.into()));
+            *line = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
         }
-        write(text);
+        write(line);
     });
 }
 

@@ -1,11 +1,39 @@
 //! Which octets may stand where (RFC 9110 section 5).
 
+/// Some of all octets. Each is looked up, for a head has hundreds that are asked for.
+pub(crate) struct Octets([bool; 256]);
+
+impl Octets {
+    /// Letters, digits, and these.
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Octets {
+        let mut is_in = [false; 256];
+        let mut octet = u8::MAX;
+        while octet > 0 {
+            is_in[octet as usize] = octet.is_ascii_alphanumeric();
+            octet -= 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            is_in[others[at] as usize] = true;
+            at += 1;
+        }
+        Octets(is_in)
+    }
+
+    pub(crate) fn has(&self, octet: u8) -> bool {
+        self.0[usize::from(octet)]
+    }
+}
+
 /// ```text
 /// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
 ///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
 /// ```
+static TOKEN: Octets = Octets::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Whether an octet may stand in a token.
 pub(crate) fn is_token_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+    TOKEN.has(octet)
 }
 
 /// Whether an octet may stand in a value: no control character but HTAB.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
 use crate::http::date;
 use crate::http::file::FilePart;
@@ -27,6 +28,8 @@ pub struct Response {
     /// The fields that it begins with, as long as none of them is changed.
     preface: Option<Arc<Preface>>,
     fields: Vec<(Text, Text)>,
+    /// Its Content-Type, as long as no field says another.
+    default_type: Option<&'static str>,
 }
 
 type Text = Cow<'static, str>;
@@ -66,7 +69,7 @@ pub enum Body {
     /// Made while it is sent.
     Stream(Stream),
     /// In a file.
-    File(FilePart),
+    File(Box<FilePart>),
 }
 
 impl Body {
@@ -96,7 +99,8 @@ impl Response {
     /// An empty response.
     pub fn new(status: Status) -> Response {
         let body = Body::Bytes(Bytes::new());
-        Response { status, preface: None, fields: Vec::new(), body, close: false }
+        let (preface, fields, default_type) = (None, Vec::new(), None);
+        Response { status, body, close: false, preface, fields, default_type }
     }
 
     /// An empty response that begins with these fields.
@@ -115,7 +119,8 @@ impl Response {
     /// Every field, in the order in which they will be sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let preface = self.preface.iter().flat_map(|preface| &preface.fields);
-        preface.chain(&self.fields).map(|(name, value)| (&**name, &**value))
+        let fields = preface.chain(&self.fields).map(|(name, value)| (&**name, &**value));
+        fields.chain(self.default_type.map(|value| ("Content-Type", value)))
     }
 
     /// The first value of a field; names know no case.
@@ -157,10 +162,10 @@ impl Response {
         self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
-    /// Sets such a field, unless something stands there under its name.
-    pub(crate) fn set_default(&mut self, name: &'static str, value: &'static str) {
-        if self.field(name).is_none() {
-            self.fields.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+    /// Says what its content is, unless a field does.
+    pub(crate) fn set_default_type(&mut self, value: &'static str) {
+        if self.field("Content-Type").is_none() {
+            self.default_type = Some(value);
         }
     }
 
@@ -170,6 +175,7 @@ impl Response {
             self.fields.splice(0..0, preface.fields.iter().cloned());
         }
         self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+        self.default_type.take_if(|_| name.eq_ignore_ascii_case("Content-Type"));
     }
 }
 
@@ -233,19 +239,29 @@ impl Response {
         }
     }
 
-    /// Writes the head. `keep_alive` says what becomes of the connection.
-    pub(crate) fn write_head(&self, output: &mut BytesMut, asked: Asked, keep_alive: bool) {
+    /// Writes the head. `keep_alive` says what becomes of the connection, and `now` what time it
+    /// is.
+    pub(crate) fn write_head(
+        &self,
+        output: &mut BytesMut,
+        asked: Asked,
+        keep_alive: bool,
+        now: Instant,
+    ) {
         match self.status.known_line() {
             Some(line) => output.extend_from_slice(line.as_bytes()),
             None => output.extend_from_slice(
                 format!("HTTP/1.1 {} \r\n", self.status.code()).as_bytes(),
             ),
         }
-        date::with_now(|line| output.extend_from_slice(line.as_bytes()));
+        date::with_line(now, |line| output.extend_from_slice(line.as_bytes()));
         if let Some(preface) = &self.preface {
             output.extend_from_slice(&preface.lines);
         }
         push_lines(output, &self.fields);
+        if let Some(value) = self.default_type {
+            push_line(output, "Content-Type", value);
+        }
         if !self.status.has_no_content() {
             // HEAD is told what GET would have been (RFC 9110 section 8.6).
             match self.length() {
@@ -294,11 +310,15 @@ fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
 
 fn push_lines(output: &mut BytesMut, fields: &[(Text, Text)]) {
     for (name, value) in fields {
-        output.extend_from_slice(name.as_bytes());
-        output.extend_from_slice(b": ");
-        output.extend_from_slice(value.as_bytes());
-        output.extend_from_slice(b"\r\n");
+        push_line(output, name, value);
     }
+}
+
+fn push_line(output: &mut BytesMut, name: &str, value: &str) {
+    output.extend_from_slice(name.as_bytes());
+    output.extend_from_slice(b": ");
+    output.extend_from_slice(value.as_bytes());
+    output.extend_from_slice(b"\r\n");
 }
 
 /// Writes a number without the machinery of `format!`, which every response would pay for.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::http::octets::Octets;
 use crate::http::refusal::Refusal;
 
 /// Where the parts of a target lie within its octets.
@@ -59,7 +60,7 @@ impl Target {
             match octet {
                 b'?' if question_mark.is_none() => question_mark = Some(at),
                 b'%' => has_escapes = true,
-                octet if is_target_octet(octet) => {}
+                octet if TARGET.has(octet) => {}
                 _ => {
                     let sentence = "The request target has an octet that no URI has.";
                     return Err(Refusal::bad(sentence));
@@ -107,10 +108,13 @@ fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
 }
 
 /// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
-/// rest, browsers do send `|`, `^` and the like as they are, but never these.
-fn is_target_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !matches!(octet, b'#' | b'"' | b'<' | b'>')
-}
+/// rest, browsers do send `|`, `^` and the like as they are, but never these: `"`, `<`, `>`.
+static TARGET: Octets = Octets::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
+
+/// ```text
+/// reg-name = *( unreserved / pct-encoded / sub-delims )
+/// ```
+static HOST: Octets = Octets::alphanumeric_and(b"-._~%!$&'()*+,;=");
 
 /// ```text
 /// pct-encoded = "%" HEXDIG HEXDIG
@@ -137,9 +141,7 @@ pub fn is_authority(octets: &[u8]) -> bool {
     } else {
         !host.is_empty()
             && percent_escapes_are_whole(host)
-            && host.iter().all(|octet| {
-                octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(octet)
-            })
+            && host.iter().all(|&octet| HOST.has(octet))
     };
     let port_is_valid = match port {
         [] => true,

@@ -13,7 +13,7 @@ use log::debug;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::at_once::{at_once, in_time};
 
@@ -64,6 +64,9 @@ pub(crate) struct Wire<S> {
     /// but holds all of the memory, so it is not kept for others.
     input_is_large: bool,
     write_time: Duration,
+    /// What time it is: when octets came in last, or what took longer was done. One look at the
+    /// clock does for all that is answered at once.
+    pub(crate) now: Instant,
 }
 
 impl<S: Socket> Wire<S> {
@@ -75,13 +78,14 @@ impl<S: Socket> Wire<S> {
             sent: 0,
             input_is_large: false,
             write_time,
+            now: Instant::now(),
         }
     }
 
     /// Waits until more octets have come in, and says how many. 0 is the end: the client will
     /// send no more. `wanted` is how many would be welcome; 0 is as many as come.
     pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        poll_fn(|context| {
+        let read = poll_fn(|context| {
             if self.input.capacity() == 0 {
                 self.input = spare_buffer();
             }
@@ -96,7 +100,14 @@ impl<S: Socket> Wire<S> {
             }
             read
         })
-        .await
+        .await;
+        self.look_at_clock();
+        read
+    }
+
+    /// To be done after whatever may have taken long.
+    pub(crate) fn look_at_clock(&mut self) {
+        self.now = Instant::now();
     }
 
     /// Makes room for so many octets more, all at once: a buffer that grows as they come is copied
@@ -152,13 +163,13 @@ impl<S: Socket> Wire<S> {
     /// up what is to be sent, such as the answers to earlier requests.
     pub(crate) async fn wait_for<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
         let mut work = pin!(work);
-        match at_once(work.as_mut()).await {
-            Poll::Ready(done) => Ok(done),
-            Poll::Pending => {
-                self.flush().await?;
-                Ok(work.await)
-            }
+        if let Poll::Ready(done) = at_once(work.as_mut()).await {
+            return Ok(done);
         }
+        self.flush().await?;
+        let done = work.await;
+        self.look_at_clock();
+        Ok(done)
     }
 
     /// See [`Socket::end_badly`].

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use log::{Level, log_enabled};
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape::is_plain_url;
@@ -22,6 +23,9 @@ use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
 use crate::web::shared::Shared;
+
+/// Where requests are logged.
+pub(crate) const ACCESS: &str = "dustdevil::access";
 
 /// One request, and the response that is being built for it. It is lent to the handler's
 /// methods; its verbs are those of Tornado's `RequestHandler`. What may have to wait, for
@@ -40,7 +44,8 @@ pub struct Exchange {
     written: Vec<u8>,
     finished: bool,
     session: Option<Session>,
-    began: Instant,
+    /// Where somebody reads how long requests take: the clock is not looked at for nobody.
+    began: Option<Instant>,
     /// What is wrong with the query, if it could not be read.
     bad_query: Option<Box<HttpError>>,
 }
@@ -78,7 +83,7 @@ impl Exchange {
             written: Vec::new(),
             finished: false,
             session: None,
-            began: Instant::now(),
+            began: log_enabled!(target: ACCESS, Level::Error).then(Instant::now),
         }
     }
 
@@ -370,7 +375,7 @@ impl Exchange {
             // RFC 9110 section 15.3.6 has 205 without content, too, though with a length.
             self.response.body = Body::Bytes(Bytes::new());
         } else if !self.response.body.is_empty() {
-            self.response.set_default("Content-Type", "text/html; charset=UTF-8");
+            self.response.set_default_type("text/html; charset=UTF-8");
         }
         self.finished = true;
         Ok(())
@@ -381,9 +386,9 @@ impl Exchange {
         std::mem::replace(&mut self.response, Response::new(Status::OK))
     }
 
-    /// How long the request has taken so far.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+    /// How long the request has taken so far, if anybody reads it.
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
+        self.began.map(|began| began.elapsed())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::unwind::{unless_it_panics, unless_one_panics};
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{ACCESS, Exchange};
 
 /// Answers the requests of a route: a new value for each request, made by
 /// [`initialize`](RequestHandler::initialize). Tornado's `RequestHandler`.
@@ -349,10 +349,11 @@ fn log_access(exchange: &Exchange) {
         400..500 => Level::Warn,
         _ => Level::Error,
     };
-    if !log_enabled!(target: "dustdevil::access", level) {
+    if !log_enabled!(target: ACCESS, level) {
         return;
     }
     let (method, path) = (exchange.request.method(), exchange.request.path());
-    let (address, time) = (exchange.remote_ip(), exchange.elapsed().as_secs_f64() * 1000.0);
-    log!(target: "dustdevil::access", level, "{status} {method} {path} ({address}) {time:.2}ms");
+    let time = exchange.elapsed().unwrap_or_default().as_secs_f64() * 1000.0;
+    let address = exchange.remote_ip();
+    log!(target: ACCESS, level, "{status} {method} {path} ({address}) {time:.2}ms");
 }

@@ -123,7 +123,7 @@ impl Found {
         }
         let file =
             self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
-        Ok(Body::File(FilePart::new(file, state, range)))
+        Ok(Body::File(Box::new(FilePart::new(file, state, range))))
     }
 }
 
