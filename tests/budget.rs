@@ -1,0 +1,337 @@
+//! What a request may cost: how often memory is asked for on its way, and for how many octets; and
+//! what a connection may hold while nobody asks anything.
+//!
+//! Allocations, and not time. A clock tells of the machine, too, and is believed only after many
+//! rounds beside others (`make bench`). These counts are the same each time, under any load, so
+//! one allocation more is seen at once.
+//!
+//! A test that fails here says that something is allocated which was not before. Where that is
+//! worth it, the budget changes, in the same commit; so it does where something has gone.
+//! `--nocapture` shows what there is to write. How large a future is, the compiler decides: a new
+//! one may change octets, and no more than that.
+//!
+//! The server runs on the thread of its test, and allocation-counter counts on that one alone. The
+//! client is on another, at the far end of a real socket. While it is at work, tokio's clock stands
+//! still, so that no timer comes in between.
+
+// Elsewhere, sizes are others, and so are sockets.
+#![cfg(all(unix, target_pointer_width = "64"))]
+
+use std::fs;
+use std::future::pending;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use allocation_counter::{AllocationInfo, measure};
+use dustdevil::{
+    Application, Exchange, MemoryLimits, MemoryStore, Method, RequestHandler, Result,
+    SessionHandler, Settings, handler,
+};
+use tokio::runtime::{self, Runtime};
+
+/// What is allocated, all in all. A buffer that grows counts anew each time.
+#[derive(Debug)]
+struct Cost {
+    allocations: u64,
+    octets: u64,
+}
+
+/// - The head, and a list of its fields.
+/// - The exchange, and the future of its handler.
+/// - What the handler writes, and a list of the answer's header fields.
+const PAGE: Cost = Cost { allocations: 6, octets: 1387 };
+
+#[test]
+fn a_page_keeps_to_its_budget() {
+    Counted::start().assert_costs(&PAGE, &request("GET /hello", ""), "200 OK");
+}
+
+#[test]
+fn requests_that_come_together_cost_no_more_than_one_by_one() {
+    let budget = Cost { allocations: 16 * PAGE.allocations, octets: 16 * PAGE.octets };
+    Counted::start().assert_costs(&budget, &request("GET /hello", "").repeat(16), "200 OK");
+}
+
+/// - What a page takes.
+/// - The session, a list of the ids that are claimed, the store's answer in a box, and the name in
+///   it.
+const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 10, octets: 2404 };
+
+#[test]
+fn a_page_behind_the_login_keeps_to_its_budget() {
+    let server = Counted::start();
+    let client = server.client(&request("POST /login", ""));
+    let cookie = client.field("Set-Cookie").and_then(|cookie| cookie.split(';').next());
+    let cookie = format!("Cookie: {}\r\n", cookie.expect("a session begins"));
+    server.assert_costs(&PAGE_BEHIND_THE_LOGIN, &request("GET /main", &cookie), "200 OK");
+}
+
+/// - What a page takes.
+/// - The session, the values for the template, and what is written shared with the connection.
+/// - The visitor's mark: four texts while it is signed, a cookie's name, value and path, a list of
+///   cookies, and the cookie's line.
+/// - The token.
+const FORM_FOR_A_NEW_VISITOR: Cost = Cost { allocations: 19, octets: 3762 };
+
+#[test]
+fn a_form_for_a_new_visitor_keeps_to_its_budget() {
+    let server = Counted::start();
+    server.assert_costs(&FORM_FOR_A_NEW_VISITOR, &request("GET /login", ""), "200 OK");
+}
+
+/// - What a page takes, but for what a handler writes: the file is in memory already.
+/// - A list of path arguments, and the name and the value of one.
+/// - A longer list of header fields, and the entity tag, the date and the content type in it.
+const FILE: Cost = Cost { allocations: 12, octets: 2124 };
+
+#[test]
+fn a_file_keeps_to_its_budget() {
+    Counted::start().assert_costs(&FILE, &request("GET /static/file.txt", ""), "200 OK");
+}
+
+/// - What a file takes, but for its content type, and room for that.
+const FILE_THAT_HAS_NOT_CHANGED: Cost = Cost { allocations: 10, octets: 1782 };
+
+#[test]
+fn a_file_that_has_not_changed_keeps_to_its_budget() {
+    let server = Counted::start();
+    let client = server.client(&request("GET /static/file.txt", ""));
+    let tag = client.field("ETag").expect("the file has a tag");
+    let request = request("GET /static/file.txt", &format!("If-None-Match: {tag}\r\n"));
+    server.assert_costs(&FILE_THAT_HAS_NOT_CHANGED, &request, "304 Not Modified");
+}
+
+/// - The future of the connection, 2368, in a task, 128. In a release build, tokio has futures of
+///   that size in the task itself, whose size is a multiple of 128.
+/// - What tokio keeps beside it: 256 of the socket, 112 of the timer, 56 of the task.
+const OCTETS_OF_AN_IDLE_CONNECTION: i64 = if cfg!(debug_assertions) { 2920 } else { 2984 };
+
+#[test]
+fn an_idle_connection_keeps_to_its_budget() {
+    // Each holds the same, so more of them would prove no more, and need more files.
+    const CONNECTIONS: i64 = 100;
+    let server = Counted::start();
+    let address = server.address;
+    let ask = move |_| Client::connect(address, &request("GET /hello", "")).ask(1);
+    // With the first come the buffers that all share.
+    let first = server.count(move || ask(0)).1;
+    let (counted, others) =
+        server.count(move || (0..CONNECTIONS).map(ask).collect::<Vec<_>>());
+    let octets = counted.bytes_current;
+    println!("an idle connection: {} octets", octets / CONNECTIONS);
+    let budget = CONNECTIONS * OCTETS_OF_AN_IDLE_CONNECTION;
+    assert!(octets <= budget, "all of them hold {octets} octets, and may hold {budget}");
+    drop((first, others));
+}
+
+/// Greets, and knows nobody.
+struct HelloHandler;
+
+impl RequestHandler for HelloHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("Hello, world!")
+    }
+}
+
+/// Greets whoever is logged in.
+struct MainHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for MainHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let username = self.base.authenticated(exchange).await?;
+        exchange.write(username)
+    }
+}
+
+/// Shows a form, and logs in whoever sends it.
+struct LoginHandler {
+    base: SessionHandler,
+}
+
+impl RequestHandler for LoginHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        Ok(Self { base: SessionHandler::initialize(exchange).await? })
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.render(exchange, "login.html", &[("message", "Who is there?")]).await
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        self.base.session.log_in("administrator").await?;
+        exchange.redirect("/main")
+    }
+}
+
+/// A server on this thread, where everything that it allocates is counted.
+struct Counted {
+    runtime: Runtime,
+    address: SocketAddr,
+}
+
+impl Counted {
+    fn start() -> Counted {
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.expect("a runtime");
+        let server = runtime.block_on(application().listen("127.0.0.1:0"));
+        let server = server.expect("a free port");
+        let address = server.local_addr().expect("an address");
+        runtime.spawn(server.run_until(pending()));
+        Counted { runtime, address }
+    }
+
+    /// What is allocated while a client does its work, on a thread of its own.
+    fn count<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> (AllocationInfo, T) {
+        let mut client = self.runtime.spawn_blocking(work);
+        let mut done = None;
+        let counted = measure(|| done = Some(self.runtime.block_on(&mut client)));
+        (counted, done.expect("it was waited for").expect("the client is content"))
+    }
+
+    /// A client that has had its answer.
+    fn client(&self, request: &str) -> Client {
+        let client = Client::connect(self.address, request);
+        self.count(move || client.ask(1)).1
+    }
+
+    /// Asserts that a request is answered so, and stays within its budget.
+    fn assert_costs(&self, budget: &Cost, request: &str, status: &str) {
+        let client = self.client(request);
+        let status_line = format!("HTTP/1.1 {status}\r\n");
+        assert!(client.head.starts_with(&status_line), "{request}{}", client.head);
+        let cost = self.cost(client);
+        println!("{}: {cost:?}", request.lines().next().unwrap_or_default());
+        assert!(
+            cost.allocations <= budget.allocations && cost.octets <= budget.octets,
+            "this costs {cost:?}, and may cost {budget:?}:\n{request}"
+        );
+    }
+
+    /// What it costs that a client asks, on the average of a hundred times; a fraction counts as a
+    /// whole. The date is written once a second, for all answers in it: where another second has
+    /// begun meanwhile, it is done again, in half the time.
+    fn cost(&self, mut client: Client) -> Cost {
+        let mut times = 100;
+        loop {
+            let date = client.field("Date").map(str::to_owned);
+            let (counted, after) = self.count(move || client.ask(times));
+            if after.field("Date") == date.as_deref() {
+                let allocations = counted.count_total.div_ceil(times);
+                let octets = counted.bytes_total.div_ceil(times);
+                return Cost { allocations, octets };
+            }
+            client = after;
+            times = times.div_ceil(2);
+        }
+    }
+}
+
+/// Somebody on the other end of a connection, who asks the same again and again.
+struct Client {
+    socket: BufReader<TcpStream>,
+    request: String,
+    /// Of the last answer.
+    head: String,
+}
+
+impl Client {
+    fn connect(address: SocketAddr, request: &str) -> Client {
+        let socket = TcpStream::connect(address).expect("a connection");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+        let (socket, request) = (BufReader::new(socket), request.to_owned());
+        Client { socket, request, head: String::new() }
+    }
+
+    fn ask(mut self, times: u64) -> Client {
+        let requests = self.request.matches("\r\n\r\n").count();
+        for _ in 0..times {
+            self.socket.get_mut().write_all(self.request.as_bytes()).expect("it is sent");
+            (0..requests).for_each(|_| self.receive());
+        }
+        self
+    }
+
+    fn receive(&mut self) {
+        self.head.clear();
+        while !self.head.ends_with("\r\n\r\n") {
+            let read = self.socket.read_line(&mut self.head).expect("an answer");
+            assert!(read > 0, "the connection ended: {}{}", self.request, self.head);
+        }
+        let length = self.field("Content-Length").unwrap_or("0").parse();
+        let mut content = self.socket.by_ref().take(length.expect("a length"));
+        io::copy(&mut content, &mut io::sink()).expect("content");
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+}
+
+/// A request as it is sent, from its line without the version, and more fields.
+fn request(line: &str, fields: &str) -> String {
+    format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.14.1\r\n\
+         Accept: */*\r\n{fields}\r\n"
+    )
+}
+
+fn application() -> Application {
+    let settings = Settings {
+        session_store: Some(Arc::new(MemoryStore::new(MemoryLimits::default()))),
+        template_path: FOLDER.clone(),
+        static_path: FOLDER.clone(),
+        ..Settings::default()
+    };
+    Application::new(
+        [
+            ("/hello", handler::<HelloHandler>),
+            ("/main", handler::<MainHandler>),
+            ("/login", handler::<LoginHandler>),
+        ],
+        settings,
+    )
+    .expect("an application")
+}
+
+/// A template and a file, laid out once.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("login.html"), FORM).expect("a template");
+    fs::write(folder.join("file.txt"), "a line of 16 ...".repeat(64)).expect("a file");
+    folder
+});
+
+const FORM: &str = "\
+<!DOCTYPE html>
+<title>Log in</title>
+<p>{{ message }}</p>
+<form method=\"post\">
+  <input type=\"hidden\" name=\"_xsrf\" value=\"{{ xsrf_token }}\">
+  <input name=\"username\"> <input name=\"password\" type=\"password\"> <button>Log in</button>
+</form>
+";
