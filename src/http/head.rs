@@ -234,7 +234,7 @@ pub(crate) fn parse_fields<'h, 'o>(
     let most_fields = room.len();
     let refusal = match httparse::parse_headers(octets, room) {
         Ok(httparse::Status::Complete((length, headers)))
-            if !has_bare_lf(&octets[..length]) =>
+            if all_end_in_crlf(headers, &octets[..length]) =>
         {
             return Ok(Some((length, headers)));
         }
@@ -270,9 +270,18 @@ fn not_crlf() -> Refusal {
     Refusal::bad("A field line does not end in CRLF.")
 }
 
-/// Counts instead of stopping at the first, so that the compiler can compare many octets at once.
+/// Whether the lines of a head end in CRLF, and not in LF alone: then that is what stands before each
+/// name, and before the empty line.
+fn all_end_in_crlf(headers: &[httparse::Header<'_>], octets: &[u8]) -> bool {
+    let start =
+        |header: &httparse::Header<'_>| Span::of(header.name.as_bytes(), octets, 0).start;
+    let ends = |at: usize| octets[..at].ends_with(b"\r\n");
+    let names_follow = headers.iter().skip(1).all(|header| ends(start(header) as usize));
+    let end: &[u8] = if headers.is_empty() { b"\r\n" } else { b"\r\n\r\n" };
+    names_follow && octets.ends_with(end)
+}
+
 fn has_bare_lf(octets: &[u8]) -> bool {
-    let pairs = octets.iter().zip(octets.iter().skip(1));
-    let bare = pairs.filter(|&(&before, &octet)| octet == b'\n' && before != b'\r').count();
-    bare > 0 || octets.first() == Some(&b'\n')
+    let is_bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
+    octets.first() == Some(&b'\n') || octets.windows(2).any(is_bare)
 }

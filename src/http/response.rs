@@ -40,6 +40,8 @@ type Text = Cow<'static, str>;
 pub(crate) struct Preface {
     fields: Vec<(Text, Text)>,
     lines: Vec<u8>,
+    /// Whether a Content-Type is among them.
+    says_type: bool,
 }
 
 impl Preface {
@@ -53,11 +55,8 @@ impl Preface {
         }
         let mut lines = BytesMut::new();
         push_lines(&mut lines, &preface.fields);
-        Ok(Preface { fields: preface.fields, lines: lines.into() })
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.fields.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))
+        let says_type = has(&preface.fields, "Content-Type");
+        Ok(Preface { fields: preface.fields, lines: lines.into(), says_type })
     }
 }
 
@@ -162,16 +161,22 @@ impl Response {
         self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
+    /// Adds a line of such a field, which is a list.
+    pub(crate) fn add_known(&mut self, name: &'static str, value: impl Into<Text>) {
+        self.fields.push((Cow::Borrowed(name), value.into()));
+    }
+
     /// Says what its content is, unless a field does.
     pub(crate) fn set_default_type(&mut self, value: &'static str) {
-        if self.field("Content-Type").is_none() {
+        let is_said_first = self.preface.as_ref().is_some_and(|preface| preface.says_type);
+        if !is_said_first && !has(&self.fields, "Content-Type") {
             self.default_type = Some(value);
         }
     }
 
     /// Takes every line of a field away.
     pub fn remove_field(&mut self, name: &str) {
-        if let Some(preface) = self.preface.take_if(|preface| preface.has(name)) {
+        if let Some(preface) = self.preface.take_if(|preface| has(&preface.fields, name)) {
             self.fields.splice(0..0, preface.fields.iter().cloned());
         }
         self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
@@ -293,6 +298,10 @@ const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection",
 /// Fields that are no lists, of those that handlers may set.
 const SINGLE: [&str; 6] =
     ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
+
+fn has(fields: &[(Text, Text)], name: &str) -> bool {
+    fields.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))
+}
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
     names.iter().any(|one| one.eq_ignore_ascii_case(name))

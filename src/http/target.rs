@@ -133,15 +133,14 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
 /// nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
-    let (host, port) = split_port(octets);
-    let host_is_valid = if host.ends_with(b"]") {
-        let address = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
-        let address = address.and_then(|address| std::str::from_utf8(address).ok());
-        address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-    } else {
-        !host.is_empty()
-            && percent_escapes_are_whole(host)
-            && host.iter().all(|&octet| HOST.has(octet))
+    let name = octets.iter().take_while(|&&octet| HOST.has(octet)).count();
+    let (host, port) = if name > 0 { octets.split_at(name) } else { split_port(octets) };
+    let host_is_valid = match host {
+        [b'[', address @ .., b']'] => {
+            let address = std::str::from_utf8(address).ok();
+            address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+        }
+        name => !name.is_empty() && percent_escapes_are_whole(name),
     };
     let port_is_valid = match port {
         [] => true,

@@ -209,7 +209,10 @@ impl Exchange {
     /// set. After `finish` it is an error, as in Tornado.
     pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
         self.check_unfinished()?;
-        self.written.extend_from_slice(text.as_ref());
+        match self.written.capacity() {
+            0 => self.written = text.as_ref().to_vec(),
+            _ => self.written.extend_from_slice(text.as_ref()),
+        }
         Ok(())
     }
 
@@ -359,7 +362,7 @@ impl Exchange {
         let is_stream = matches!(self.response.body, Body::Stream(_));
         let may_use = |session: &&Session| is_stream || session.was_used();
         if let Some(session) = self.session.as_ref().filter(may_use) {
-            self.response.add_field("Vary", "Cookie")?;
+            self.response.add_known("Vary", "Cookie");
             self.response.set_known("Cache-Control", "no-store");
             let announcement = session.announcement().await?;
             self.tell(announcement)?;
