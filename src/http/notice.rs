@@ -40,9 +40,10 @@ impl Notice {
 
     /// There is room after all: if nobody was there to be asked, nobody need leave any more.
     pub(crate) fn has_room(&self) {
-        self.crowded.store(false, Ordering::SeqCst);
-        // What is waited for now has happened, if somebody was asked for and did not come.
-        pin!(self.waiting.notified()).enable();
+        if self.crowded.swap(false, Ordering::SeqCst) {
+            // What is waited for now has happened, if nobody came who was asked for.
+            pin!(self.waiting.notified()).enable();
+        }
     }
 
     /// Whether an answer that is written now is the last one of its connection.

@@ -32,9 +32,10 @@ pub(super) async fn serve() -> Result {
         tokio::spawn(async move {
             let service =
                 service_fn(move |request| respond(Arc::clone(&sessions), request));
-            // Clients leave when they like.
+            // Clients leave when they like. Of requests that come together, the answers leave so.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .pipeline_flush(true)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
