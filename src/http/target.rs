@@ -133,14 +133,13 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
 /// nobody logs in here, so there is no `user@`.
 pub fn is_authority(octets: &[u8]) -> bool {
-    let name = octets.iter().take_while(|&&octet| HOST.has(octet)).count();
-    let (host, port) = if name > 0 { octets.split_at(name) } else { split_port(octets) };
-    let host_is_valid = match host {
-        [b'[', address @ .., b']'] => {
-            let address = std::str::from_utf8(address).ok();
-            address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-        }
-        name => !name.is_empty() && percent_escapes_are_whole(name),
+    let (host_is_valid, port) = if octets.starts_with(b"[") {
+        let (host, port) = split_port(octets);
+        (is_address_in_brackets(host), port)
+    } else {
+        let name = octets.iter().take_while(|&&octet| HOST.has(octet)).count();
+        let (name, port) = octets.split_at(name);
+        (!name.is_empty() && percent_escapes_are_whole(name), port)
     };
     let port_is_valid = match port {
         [] => true,
@@ -148,6 +147,12 @@ pub fn is_authority(octets: &[u8]) -> bool {
         _ => false,
     };
     host_is_valid && port_is_valid
+}
+
+fn is_address_in_brackets(host: &[u8]) -> bool {
+    let [b'[', address @ .., b']'] = host else { return false };
+    let address = std::str::from_utf8(address);
+    address.is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// The grammar lets a port be empty, which means the scheme's own.

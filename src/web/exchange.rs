@@ -4,10 +4,8 @@ use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use log::{Level, log_enabled};
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape::is_plain_url;
@@ -19,13 +17,11 @@ use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
 use crate::session::store::Store;
 use crate::session::{Rules, Session};
+use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
 use crate::web::multipart::{self, HttpFile};
 use crate::web::shared::Shared;
-
-/// Where requests are logged.
-pub(crate) const ACCESS: &str = "dustdevil::access";
 
 /// One request, and the response that is being built for it. It is lent to the handler's
 /// methods; its verbs are those of Tornado's `RequestHandler`. What may have to wait, for
@@ -44,8 +40,7 @@ pub struct Exchange {
     written: Vec<u8>,
     finished: bool,
     session: Option<Session>,
-    /// Where somebody reads how long requests take: the clock is not looked at for nobody.
-    began: Option<Instant>,
+    access: Access,
     /// What is wrong with the query, if it could not be read.
     bad_query: Option<Box<HttpError>>,
 }
@@ -83,7 +78,7 @@ impl Exchange {
             written: Vec::new(),
             finished: false,
             session: None,
-            began: log_enabled!(target: ACCESS, Level::Error).then(Instant::now),
+            access: Access::begin(),
         }
     }
 
@@ -389,9 +384,9 @@ impl Exchange {
         std::mem::replace(&mut self.response, Response::new(Status::OK))
     }
 
-    /// How long the request has taken so far, if anybody reads it.
-    pub(crate) fn elapsed(&self) -> Option<Duration> {
-        self.began.map(|began| began.elapsed())
+    /// Writes the line of the access log.
+    pub(crate) fn log_access(&self) {
+        self.access.log(self.response.status, &self.request, self.remote_ip);
     }
 }
 

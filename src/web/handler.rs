@@ -19,7 +19,7 @@ use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use log::{Level, error, log, log_enabled, warn};
+use log::{error, warn};
 
 use crate::at_once::in_time;
 use crate::error::{Error, HttpError, Result};
@@ -30,7 +30,7 @@ use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::unwind::{unless_it_panics, unless_one_panics};
-use crate::web::exchange::{ACCESS, Exchange};
+use crate::web::exchange::Exchange;
 
 /// Answers the requests of a route: a new value for each request, made by
 /// [`initialize`](RequestHandler::initialize). Tornado's `RequestHandler`.
@@ -156,13 +156,13 @@ async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Inc
         exchange.close_connection();
     }
     match outcome {
-        Ok(()) => log_access(exchange),
+        Ok(()) => exchange.log_access(),
         // Nobody is there to be answered, and it was nobody's fault.
         Err(Error::Gone(_)) => exchange.close_connection(),
         Err(error) => {
             // Seldom needed, and large: it takes room only when it is.
             Box::pin(answer_error::<H>(exchange, error)).await;
-            log_access(exchange);
+            exchange.log_access();
         }
     }
     if let Some(mut handler) = handler
@@ -338,22 +338,4 @@ fn report(exchange: &Exchange, error: &Error) {
         }
         _ => error!(target: "dustdevil::application", "{method} {path}: {error}"),
     }
-}
-
-/// Tornado's line: status, method, path, address, time; a warning from 400 on, an error from 500
-/// on. The query is left out, for it is where secrets end up.
-fn log_access(exchange: &Exchange) {
-    let status = exchange.response().status.code();
-    let level = match status {
-        ..400 => Level::Info,
-        400..500 => Level::Warn,
-        _ => Level::Error,
-    };
-    if !log_enabled!(target: ACCESS, level) {
-        return;
-    }
-    let (method, path) = (exchange.request.method(), exchange.request.path());
-    let time = exchange.elapsed().unwrap_or_default().as_secs_f64() * 1000.0;
-    let address = exchange.remote_ip();
-    log!(target: ACCESS, level, "{status} {method} {path} ({address}) {time:.2}ms");
 }

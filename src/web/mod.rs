@@ -2,9 +2,9 @@
 //!
 //! In reading order: what an application is told ([`settings`]); the parts that know nothing of
 //! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], `content_type`,
-//! [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests
-//! share (`shared`); one request and the response being built for it ([`exchange`], `cookies`,
-//! `verbs`); the life of one request ([`handler`]); the handlers that are built in
+//! [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`, `access`); what all
+//! requests share (`shared`); one request and the response being built for it ([`exchange`],
+//! `cookies`, `verbs`); the life of one request ([`handler`]); the handlers that are built in
 //! ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
 //! [`application`]).
 
@@ -29,6 +29,8 @@ pub mod throttle;
 mod forwarded;
 
 mod hosts;
+
+mod access;
 
 mod shared;
 
