@@ -12,14 +12,15 @@
 //! answered in order, and the answers to all that one read brought leave in one write.
 
 use std::fmt::Display;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Buf;
 use log::{debug, warn};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 
 use crate::http::Service;
 use crate::http::chunked;
@@ -33,13 +34,11 @@ use crate::http::request::{self, Request};
 use crate::http::response::{Asked, Body, Delimiter, Response};
 use crate::http::status::Status;
 use crate::http::stream::Stream;
+use crate::http::turn::{Alarm, now, turn};
 use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
-
-/// How often it is looked whether a connection is idle, at most.
-const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// Serves the requests that come in on `socket` until either side has had enough, or there is
 /// notice to leave.
@@ -51,14 +50,14 @@ pub fn serve<'c, S: Socket + 'c, V: Service>(
     notice: &'c Notice,
 ) -> impl Future<Output = ()> + Send + 'c {
     let wire = Wire::new(socket, limits.write_time);
-    let mut look = interval(limits.min_idle_time.max(SHORTEST_LOOK));
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    look.reset();
-    let mut connection = Connection { wire, peer, service, limits, notice, look };
+    let alarm = Alarm::after(limits.min_idle_time);
+    let mut connection = Connection { wire, peer, service, limits, notice, alarm };
     async move {
+        let mut run = pin!(connection.run());
+        let ended = poll_fn(|context| turn(|| run.as_mut().poll(context))).await;
         // Gone is silence: a client that left is no fault of anyone's.
-        if let Err(error) = connection.run().await {
-            debug!("the connection from {} broke: {error}", connection.peer);
+        if let Err(error) = ended {
+            debug!("the connection from {peer} broke: {error}");
         }
     }
 }
@@ -71,7 +70,7 @@ struct Connection<'c, S, V> {
     notice: &'c Notice,
     /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
     /// set anew for each request would cost as much as taking its head apart.
-    look: Interval,
+    alarm: Alarm,
 }
 
 /// What becomes of a connection after an answer.
@@ -139,7 +138,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
                 }
                 continue;
             }
-            let began = *head_began.get_or_insert(self.wire.now);
+            let began = *head_began.get_or_insert_with(now);
             if let Some(next) = self.wait_for_head(began).await? {
                 return Ok(next);
             }
@@ -150,40 +149,36 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// any came. For a while it stays in any case, for a request may be on its way that would be
     /// lost with it. After that it leaves when it has notice to.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
+        let Connection { wire, limits, notice, alarm, .. } = self;
+        let Limits { min_idle_time, idle_time, .. } = **limits;
+        let began = now();
         loop {
-            tokio::select! {
-                biased;
-                read = self.wire.fill(0) => return Ok(read? > 0),
-                _ = self.look.tick() => {}
+            if let Some(read) = alarm.unless_it_rings(pin!(wire.fill(0))).await {
+                return Ok(read? > 0);
             }
-            let left = self.limits.min_idle_time.saturating_sub(self.wire.now.elapsed());
-            if left.is_zero() {
-                break;
+            match min_idle_time.saturating_sub(began.elapsed()) {
+                Duration::ZERO => break,
+                left => alarm.set(left),
             }
-            self.look.reset_after(left);
         }
-        let read = self.wait_idly().await;
-        self.look.reset();
-        read
-    }
-
-    /// The same, once the connection may be asked to leave.
-    async fn wait_idly(&mut self) -> io::Result<bool> {
-        let Limits { idle_time, min_idle_time, .. } = *self.limits;
-        self.look.reset_after(idle_time.saturating_sub(min_idle_time));
         let leave = async {
-            match self.notice.call().await {
+            match notice.call().await {
                 Call::MakeRoom => {}
                 // It may have been just now, so the same time begins again.
                 Call::Last => sleep(min_idle_time).await,
             }
         };
-        tokio::select! {
-            biased;
-            read = self.wire.fill(0) => Ok(read? > 0),
-            () = leave => Ok(false),
-            _ = self.look.tick() => Ok(false),
-        }
+        let read = pin!(async {
+            tokio::select! {
+                biased;
+                read = wire.fill(0) => Ok(read? > 0),
+                () = leave => Ok(false),
+            }
+        });
+        alarm.set(idle_time.saturating_sub(min_idle_time));
+        let read = alarm.unless_it_rings(read).await;
+        alarm.set(min_idle_time);
+        read.unwrap_or(Ok(false))
     }
 
     /// Waits for more of a head that began then; says what is next if no more comes. Where others
@@ -244,7 +239,6 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         let mut content = Content::of(&request, &mut self.wire, self.limits);
         let response = self.service.respond(request, self.peer, &mut content).await;
         let all_read = content.is_read();
-        self.wire.look_at_clock();
         Ok((response, all_read))
     }
 
@@ -257,8 +251,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         asked: Asked,
         keep_alive: bool,
     ) -> Option<Rest> {
-        let now = self.wire.now;
-        response.write_head(self.wire.output(), asked, keep_alive, now);
+        response.write_head(self.wire.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,
             (_, Body::Bytes(content)) if content.len() <= SMALL => {
@@ -277,7 +270,6 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             Body::Stream(stream) => self.send_stream(stream, delimiter).await?,
             Body::File(part) => self.send_file(part, delimiter).await?,
         }
-        self.wire.look_at_clock();
         Ok(())
     }
 

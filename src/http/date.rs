@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::http::turn;
+
 thread_local! {
     /// The line that was written last, and when its second is over. It is the same for a thousand
     /// responses, and writing it costs more than all else in their heads.
@@ -13,14 +15,14 @@ thread_local! {
 }
 
 /// Calls `write` with the line of the field: `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and its end.
-/// `now` is when the line that stands here is measured by.
-pub(crate) fn with_line(now: Instant, write: impl FnOnce(&str)) {
+pub(crate) fn with_line(write: impl FnOnce(&str)) {
+    let now = turn::now();
     WRITTEN.with_borrow_mut(|(over, line)| {
         if over.is_none_or(|over| over <= now) {
             let date = within_reach(SystemTime::now());
-            let second = Duration::from_secs(1);
             let begun = date.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-            *over = Some(Instant::now() + second - Duration::from_nanos(begun.into()));
+            let left = Duration::from_secs(1) - Duration::from_nanos(begun.into());
+            *over = Some(Instant::now() + left);
             *line = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
         }
         write(line);

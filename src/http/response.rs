@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
 
 use crate::http::date;
 use crate::http::file::FilePart;
@@ -244,22 +243,15 @@ impl Response {
         }
     }
 
-    /// Writes the head. `keep_alive` says what becomes of the connection, and `now` what time it
-    /// is.
-    pub(crate) fn write_head(
-        &self,
-        output: &mut BytesMut,
-        asked: Asked,
-        keep_alive: bool,
-        now: Instant,
-    ) {
+    /// Writes the head. `keep_alive` says what becomes of the connection.
+    pub(crate) fn write_head(&self, output: &mut BytesMut, asked: Asked, keep_alive: bool) {
         match self.status.known_line() {
             Some(line) => output.extend_from_slice(line.as_bytes()),
             None => output.extend_from_slice(
                 format!("HTTP/1.1 {} \r\n", self.status.code()).as_bytes(),
             ),
         }
-        date::with_line(now, |line| output.extend_from_slice(line.as_bytes()));
+        date::with_line(|line| output.extend_from_slice(line.as_bytes()));
         if let Some(preface) = &self.preface {
             output.extend_from_slice(&preface.lines);
         }

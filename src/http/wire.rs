@@ -13,7 +13,7 @@ use log::debug;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::at_once::{at_once, in_time};
 
@@ -64,9 +64,6 @@ pub(crate) struct Wire<S> {
     /// but holds all of the memory, so it is not kept for others.
     input_is_large: bool,
     write_time: Duration,
-    /// What time it is: when octets came in last, or what took longer was done. One look at the
-    /// clock does for all that is answered at once.
-    pub(crate) now: Instant,
 }
 
 impl<S: Socket> Wire<S> {
@@ -78,14 +75,13 @@ impl<S: Socket> Wire<S> {
             sent: 0,
             input_is_large: false,
             write_time,
-            now: Instant::now(),
         }
     }
 
     /// Waits until more octets have come in, and says how many. 0 is the end: the client will
     /// send no more. `wanted` is how many would be welcome; 0 is as many as come.
     pub(crate) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        let read = poll_fn(|context| {
+        poll_fn(|context| {
             if self.input.capacity() == 0 {
                 self.input = spare_buffer();
             }
@@ -100,14 +96,7 @@ impl<S: Socket> Wire<S> {
             }
             read
         })
-        .await;
-        self.look_at_clock();
-        read
-    }
-
-    /// To be done after whatever may have taken long.
-    pub(crate) fn look_at_clock(&mut self) {
-        self.now = Instant::now();
+        .await
     }
 
     /// Makes room for so many octets more, all at once: a buffer that grows as they come is copied
@@ -167,9 +156,7 @@ impl<S: Socket> Wire<S> {
             return Ok(done);
         }
         self.flush().await?;
-        let done = work.await;
-        self.look_at_clock();
-        Ok(done)
+        Ok(work.await)
     }
 
     /// See [`Socket::end_badly`].

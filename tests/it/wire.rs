@@ -166,6 +166,24 @@ async fn an_idle_connection_is_closed_without_a_word() {
     assert!(is_about(60, begun), "{:?}", begun.elapsed());
 }
 
+/// Timers may go off at any point of what it was busy with, and must not be lost to that.
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
+    let server = server().await;
+    for request in ["GET /hello", "GET /slow?seconds=20", "GET /large"] {
+        for milliseconds in [0, 249, 250, 251, 30_000] {
+            let mut client = server.connect().await;
+            sleep(Duration::from_millis(milliseconds)).await;
+            client.ask(request).await;
+            client.ask("GET /hello").await;
+            let begun = Instant::now();
+            assert!(client.is_closed().await);
+            let elapsed = begun.elapsed();
+            assert!(is_about(60, begun), "{request} after {milliseconds} ms: {elapsed:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_stops_reading_is_dropped() {
     let server = server().await;

@@ -1,0 +1,89 @@
+//! Time, asked for as seldom as will do. A request that is answered at once takes a few
+//! microseconds, and each look at the clock, or at a timer, is a good part of one.
+//!
+//! A turn is what a task does between two waits, and all of it happens at one time.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+/// What this thread knows of the time.
+#[derive(Clone, Copy)]
+enum Time {
+    /// There is no turn: whoever asks looks at the clock.
+    Passes,
+    /// Nobody has asked in this turn.
+    Unknown,
+    Known(Instant),
+}
+
+thread_local! {
+    static TIME: Cell<Time> = const { Cell::new(Time::Passes) };
+}
+
+/// Does what a task does in one turn.
+pub(crate) fn turn<T>(work: impl FnOnce() -> T) -> T {
+    TIME.set(Time::Unknown);
+    let done = work();
+    TIME.set(Time::Passes);
+    done
+}
+
+/// What time it is: that of this turn, or else by the clock.
+pub(crate) fn now() -> Instant {
+    match TIME.get() {
+        Time::Known(now) => now,
+        Time::Passes => Instant::now(),
+        Time::Unknown => {
+            let now = Instant::now();
+            TIME.set(Time::Known(now));
+            now
+        }
+    }
+}
+
+/// A timer that goes off seldom, beside work that is mostly done before.
+pub(crate) struct Alarm {
+    timer: Pin<Box<Sleep>>,
+    /// Whom the timer will wake.
+    told: Option<Waker>,
+}
+
+impl Alarm {
+    pub(crate) fn after(time: Duration) -> Alarm {
+        Alarm { timer: Box::pin(sleep(time)), told: None }
+    }
+
+    pub(crate) fn set(&mut self, time: Duration) {
+        self.timer.as_mut().reset(now() + time);
+        self.told = None;
+    }
+
+    /// What `work` comes to; `None` if the alarm goes off before.
+    pub(crate) async fn unless_it_rings<W: Future>(
+        &mut self,
+        mut work: Pin<&mut W>,
+    ) -> Option<W::Output> {
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll(context).map(|()| None),
+        })
+        .await
+    }
+
+    /// The timer need not be asked where it is known to wake this task later: it would have been
+    /// due before this turn began, if it had woken it already.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let waker = context.waker();
+        let is_told = self.told.as_ref().is_some_and(|told| told.will_wake(waker));
+        if is_told && now() < self.timer.deadline() {
+            return Poll::Pending;
+        }
+        self.told = Some(waker.clone());
+        self.timer.as_mut().poll(context)
+    }
+}
