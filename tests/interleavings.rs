@@ -258,6 +258,25 @@ fn the_index_of_users_says_what_is_so() {
 }
 
 #[test]
+fn whoever_looks_for_what_is_beyond_a_limit_counts_who_lives() {
+    in_every_order("a search beyond a limit, a rotation and a use", || {
+        let store = store_of(8);
+        let over = Lifetime { idle: Duration::ZERO, absolute: Duration::ZERO };
+        assert!(now(store.create(key(0), over, PLACE, USERNAME, "admin")));
+        begin(&store, 1, USERNAME, "admin");
+        begin(&store, 2, USERNAME, "admin");
+        let rotation = spawn(&store, |store| now(store.rotate(key(1), key(4), None)));
+        let used = spawn(&store, |store| now(store.get(key(0), "a")));
+        let beyond = now(store.sessions_beyond("admin", 1));
+        assert!(beyond == [key(1)] || beyond == [key(4)], "{beyond:?}");
+        assert!(rotation.join().unwrap());
+        assert_eq!(used.join().unwrap(), None);
+        assert_eq!(now(store.sessions_beyond("admin", 1)), [key(4)]);
+        assert_they_add_up(&store);
+    });
+}
+
+#[test]
 fn a_full_store_evicts_beside_everything_else() {
     in_every_order("creations, a rotation and a sweep in a full store", || {
         let store = store_of(2);

@@ -66,12 +66,6 @@ impl fmt::Debug for Id {
 }
 
 impl Key {
-    /// The least of all.
-    pub(crate) const FIRST: Key = Key([0; 16]);
-
-    /// The greatest of all.
-    pub(crate) const LAST: Key = Key([u8::MAX; 16]);
-
     /// Its octets.
     pub fn octets(&self) -> &[u8; 16] {
         &self.0

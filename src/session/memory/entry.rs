@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::session::id::Key;
 use crate::session::memory::calendar::Page;
 use crate::session::memory::clock::{Millis, millis};
+use crate::session::memory::users::{Login, Users};
 use crate::session::memory::values::Values;
 use crate::session::store::{DEVICE, Lifetime, Listed, USERNAME, Visited};
 
@@ -25,6 +26,8 @@ pub(crate) struct Entry {
     place: IpAddr,
     /// Its page in the calendar.
     pub(crate) look_at: Page,
+    /// Its place among its user's, if it is somebody's.
+    pub(crate) login: Login,
 }
 
 impl Entry {
@@ -39,6 +42,7 @@ impl Entry {
             told: now,
             place,
             look_at: 0,
+            login: 0,
         };
         entry.begin(lifetime, now);
         entry
@@ -51,6 +55,26 @@ impl Entry {
 
     pub(crate) fn user(&self) -> Option<&str> {
         self.values.get(USERNAME)
+    }
+
+    /// Enters it as the latest of its user's, if it is somebody's.
+    pub(crate) fn enter(&mut self, users: &Users) {
+        if let Some(user) = self.user() {
+            self.login = users.add(user, self.key, self.expiry());
+        }
+    }
+
+    /// Tells its user's others its key, and how long it lives.
+    pub(crate) fn update(&self, users: &Users) {
+        if let Some(user) = self.user() {
+            users.update(user, self.login, self.key, self.expiry());
+        }
+    }
+
+    pub(crate) fn strike_out(&self, users: &Users) {
+        if let Some(user) = self.user() {
+            users.remove(user, self.login);
+        }
     }
 
     pub(crate) fn visit(&mut self, place: IpAddr, name: &str, now: Millis) -> Visited {

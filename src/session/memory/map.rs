@@ -10,7 +10,7 @@ use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
 use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
-use crate::session::memory::users::Users;
+use crate::session::memory::users::{Beyond, Users};
 use crate::session::memory::values::Values;
 use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
 
@@ -136,7 +136,7 @@ impl MemoryStore {
         let Some(entry) = old_shard.leave(key, new, lifetime, self.clock.now()) else {
             return false;
         };
-        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry, key, lifetime);
+        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry, lifetime);
         true
     }
 
@@ -149,33 +149,30 @@ impl MemoryStore {
         moves
     }
 
-    /// What `look` makes of each session of a user, the latest login first. All are looked at as
-    /// they are now: there may be many, and one look at the clock will do.
-    fn look_at_all<T>(
-        &self,
-        user: &str,
-        look: impl Fn(&Entry, Millis) -> T,
-    ) -> impl Iterator<Item = T> {
-        let now = self.clock.now();
-        let keys = self.users.of(user).into_iter();
-        keys.filter_map(move |key| self.look_at(key, user, now, &look))
-    }
-
     /// Looks at a session of a user, by the key that it had when it was looked for, or by the one
     /// that it has moved to since.
-    fn look_at<T>(
-        &self,
-        mut key: Key,
-        user: &str,
-        now: Millis,
-        look: impl Fn(&Entry, Millis) -> T,
-    ) -> Option<T> {
+    fn look_at(&self, mut key: Key, user: &str, now: Millis) -> Option<Listed> {
         loop {
             let mut shard = self.shard(key);
             if let Some(entry) = shard.users_entry(key, user, now) {
-                return Some(look(entry, now));
+                return Some(entry.listed(now));
             }
             key = shard.whereto(key, now)?;
+        }
+    }
+
+    /// Seldom is a session looked at for this: most are known to live longer.
+    fn beyond_now(&self, user: &str, most: usize) -> Vec<Key> {
+        let now = self.clock.now();
+        loop {
+            match self.users.beyond(user, most, now) {
+                Beyond::These(keys) => return keys,
+                Beyond::DependsOn(keys) => {
+                    for key in keys {
+                        self.shard(key).see_to(key, now);
+                    }
+                }
+            }
         }
     }
 }
@@ -259,16 +256,14 @@ impl Store for MemoryStore {
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        at_once(Ok(self.look_at_all(user, Entry::listed).collect()))
+        // All are looked at as they are now: there may be many, and one look at the clock will do.
+        let now = self.clock.now();
+        let keys = self.users.of(user).into_iter();
+        at_once(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
     }
 
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        // A login asks this, and seldom is there anything to look for.
-        if !self.users.may_exceed(user, most) {
-            return at_once(Ok(Vec::new()));
-        }
-        let keys = self.look_at_all(user, |entry, _| entry.key).skip(most);
-        at_once(Ok(keys.collect()))
+        at_once(Ok(self.beyond_now(user, most)))
     }
 
     fn counters(&self) -> Answer<'_, Counters> {

@@ -81,9 +81,7 @@ impl Shard {
             return Ok(false);
         }
         entry.values = self.checked(Values::default().with(name, value))?;
-        if let Some(user) = entry.user() {
-            self.users.add(user, entry.key);
-        }
+        entry.enter(&self.users);
         self.counters.created += 1;
         self.insert(entry);
         Ok(true)
@@ -140,6 +138,17 @@ impl Shard {
         (entry.expiry() > now && entry.user() == Some(user)).then_some(entry)
     }
 
+    /// Finds out whether a session still lives, for whoever asks how many its user has.
+    pub(crate) fn see_to(&mut self, key: Key, now: Millis) {
+        let Some(slot) = self.find(key) else { return };
+        let entry = &self.entries[slot];
+        if entry.expiry() > now {
+            entry.update(&self.users);
+        } else {
+            self.expire(slot);
+        }
+    }
+
     /// Ends a session; `false` if there is none.
     pub(crate) fn end(&mut self, key: Key, now: Millis) -> bool {
         let Some(slot) = self.live(key, now) else { return false };
@@ -168,19 +177,19 @@ impl Shard {
         Some(entry)
     }
 
-    /// Takes in a session that has left another, where it had the key `before`. Whatever has its
-    /// key now has it no more.
-    pub(crate) fn arrive(&mut self, entry: Entry, before: Key, lifetime: Option<Lifetime>) {
+    /// Takes in a session that has left another. Whatever has its key now has it no more.
+    pub(crate) fn arrive(&mut self, mut entry: Entry, lifetime: Option<Lifetime>) {
         if let Some(slot) = self.find(entry.key) {
             self.counters.ended += 1;
             self.drop(slot);
         }
         self.moved.forget_one(entry.key);
-        if let Some(user) = entry.user() {
-            match lifetime {
-                Some(_) => self.users.renew(user, before, entry.key),
-                None => self.users.rename(user, before, entry.key),
+        match lifetime {
+            Some(_) => {
+                entry.strike_out(&self.users);
+                entry.enter(&self.users);
             }
+            None => entry.update(&self.users),
         }
         self.insert(entry);
     }
@@ -202,8 +211,7 @@ impl Shard {
         let entry = &self.entries[slot];
         let (expiry, look_at) = (entry.expiry(), entry.look_at);
         if expiry <= now {
-            self.counters.expired += 1;
-            self.drop(slot);
+            self.expire(slot);
             return;
         }
         self.calendar.strike_out(&mut self.entries, slot, look_at);
@@ -224,9 +232,13 @@ impl Shard {
             entry.used = now;
             return Some(slot);
         }
+        self.expire(slot);
+        None
+    }
+
+    fn expire(&mut self, slot: Slot) {
         self.counters.expired += 1;
         self.drop(slot);
-        None
     }
 
     /// Values, if a session may have so much.
@@ -249,13 +261,11 @@ impl Shard {
 
     /// A session is no more the one's whose it was.
     fn change_user(&mut self, slot: Slot, before: Option<&str>) {
-        let entry = &self.entries[slot];
+        let entry = &mut self.entries[slot];
         if let Some(user) = before {
-            self.users.remove(user, entry.key);
+            self.users.remove(user, entry.login);
         }
-        if let Some(user) = entry.user() {
-            self.users.add(user, entry.key);
-        }
+        entry.enter(&self.users);
         let is_somebodys = entry.user().is_some();
         self.unlink(slot, before.is_some());
         self.append(slot, is_somebodys);
@@ -275,9 +285,7 @@ impl Shard {
     /// Lets go of a session for good.
     fn drop(&mut self, slot: Slot) {
         let entry = self.extract(slot);
-        if let Some(user) = entry.user() {
-            self.users.remove(user, entry.key);
-        }
+        entry.strike_out(&self.users);
     }
 
     fn extract(&mut self, slot: Slot) -> Entry {

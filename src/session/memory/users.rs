@@ -5,98 +5,110 @@
 //! over by the time the session is looked at.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::RangeInclusive;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::session::id::Key;
+use crate::session::memory::clock::Millis;
 use crate::session::memory::lock::Lock;
 
 /// A session's place among all sessions of its user: a later login has a larger number.
-type Login = u64;
+pub(crate) type Login = u64;
+
+/// A hash of a user's name, of so many bits that no two users will ever share one.
+type User = [u64; 2];
 
 pub(crate) struct Users {
-    shards: Box<[Lock<Sessions>]>,
+    shards: Box<[Lock<Logins>]>,
     /// Keyed with a secret, so that nobody can choose names that meet.
     hasher: RandomState,
 }
 
 #[derive(Default)]
-struct Sessions {
-    /// By the hash of the user's name. Two users may share one: a session knows whose it is.
-    sorted: BTreeMap<(u64, Key), Login>,
-    logins: Login,
+struct Logins {
+    sorted: BTreeMap<(User, Login), Place>,
+    last: Login,
+}
+
+/// What is known of a session without looking at it.
+struct Place {
+    key: Key,
+    /// It lives until then, and longer if it is used.
+    until: Millis,
+}
+
+/// What a user has beyond a number of sessions, as far as that can be told without looking at them.
+pub(crate) enum Beyond {
+    /// These.
+    These(Vec<Key>),
+    /// That depends on whether these still live.
+    DependsOn(Vec<Key>),
 }
 
 impl Users {
     pub(crate) fn new(shards: usize) -> Users {
-        let shards = (0..shards).map(|_| Lock::new(Sessions::default())).collect();
+        let shards = (0..shards).map(|_| Lock::new(Logins::default())).collect();
         Users { shards, hasher: RandomState::new() }
     }
 
-    pub(crate) fn add(&self, user: &str, key: Key) {
-        let (hash, shard) = self.find(user);
-        shard.lock().enter(hash, key);
+    /// Enters a session as the latest of its user's.
+    pub(crate) fn add(&self, user: &str, key: Key, until: Millis) -> Login {
+        let (user, shard) = self.find(user);
+        let mut logins = shard.lock();
+        logins.last += 1;
+        let login = logins.last;
+        logins.sorted.insert((user, login), Place { key, until });
+        login
     }
 
-    pub(crate) fn remove(&self, user: &str, key: Key) {
-        let (hash, shard) = self.find(user);
-        shard.lock().sorted.remove(&(hash, key));
+    pub(crate) fn remove(&self, user: &str, login: Login) {
+        let (user, shard) = self.find(user);
+        shard.lock().sorted.remove(&(user, login));
     }
 
-    /// A session goes by another key from now on.
-    pub(crate) fn rename(&self, user: &str, key: Key, new: Key) {
-        let (hash, shard) = self.find(user);
-        let mut sessions = shard.lock();
-        if let Some(login) = sessions.sorted.remove(&(hash, key)) {
-            sessions.sorted.insert((hash, new), login);
+    /// A session goes by this key from now on, or has been seen to live longer.
+    pub(crate) fn update(&self, user: &str, login: Login, key: Key, until: Millis) {
+        let (user, shard) = self.find(user);
+        shard.lock().sorted.insert((user, login), Place { key, until });
+    }
+
+    /// The sessions of a user, the latest login first.
+    pub(crate) fn of(&self, user: &str) -> Vec<Key> {
+        let (user, shard) = self.find(user);
+        shard.lock().latest_first(user).map(|place| place.key).collect()
+    }
+
+    /// The live sessions of a user but for the latest so many, the latest login first.
+    pub(crate) fn beyond(&self, user: &str, most: usize, now: Millis) -> Beyond {
+        let (user, shard) = self.find(user);
+        let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
+        for (before, place) in shard.lock().latest_first(user).enumerate() {
+            if place.until <= now {
+                in_doubt.push(place.key);
+            }
+            if before >= most {
+                beyond.push(place.key);
+            }
+        }
+        match beyond.is_empty() || in_doubt.is_empty() {
+            true => Beyond::These(beyond),
+            false => Beyond::DependsOn(in_doubt),
         }
     }
 
-    /// The same, and it is the latest of its user's from now on.
-    pub(crate) fn renew(&self, user: &str, key: Key, new: Key) {
-        let (hash, shard) = self.find(user);
-        let mut sessions = shard.lock();
-        sessions.sorted.remove(&(hash, key));
-        sessions.enter(hash, new);
-    }
-
-    /// The sessions of a user, the latest login first, and perhaps some of another.
-    pub(crate) fn of(&self, user: &str) -> Vec<Key> {
-        let (hash, shard) = self.find(user);
-        let mut logins: Vec<(Login, Key)> = {
-            let sessions = shard.lock();
-            sessions
-                .sorted
-                .range(whole(hash))
-                .map(|(&(_, key), &login)| (login, key))
-                .collect()
-        };
-        logins.sort_unstable();
-        logins.into_iter().rev().map(|(_, key)| key).collect()
-    }
-
-    /// Whether a user may have more sessions than so many.
-    pub(crate) fn may_exceed(&self, user: &str, most: usize) -> bool {
-        let (hash, shard) = self.find(user);
-        shard.lock().sorted.range(whole(hash)).nth(most).is_some()
-    }
-
-    fn find(&self, user: &str) -> (u64, &Lock<Sessions>) {
-        let hash = self.hasher.hash_one(user);
+    fn find(&self, user: &str) -> (User, &Lock<Logins>) {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(user.as_bytes());
+        let first = hasher.finish();
+        hasher.write_u8(0);
         // The remainder fits, for it is less than the number of shards.
-        let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or_default();
-        (hash, &self.shards[index])
+        let index = usize::try_from(first % self.shards.len() as u64).unwrap_or_default();
+        ([first, hasher.finish()], &self.shards[index])
     }
 }
 
-impl Sessions {
-    /// Enters a session as the latest.
-    fn enter(&mut self, hash: u64, key: Key) {
-        self.logins += 1;
-        self.sorted.insert((hash, key), self.logins);
+impl Logins {
+    fn latest_first(&self, user: User) -> impl Iterator<Item = &Place> {
+        let logins = self.sorted.range((user, Login::MIN)..=(user, Login::MAX));
+        logins.rev().map(|(_, place)| place)
     }
-}
-
-fn whole(hash: u64) -> RangeInclusive<(u64, Key)> {
-    (hash, Key::FIRST)..=(hash, Key::LAST)
 }

@@ -85,7 +85,8 @@ macro_rules! requirements {
                 the_list_says_from_where_a_session_was_last_visited
                 the_list_says_what_a_session_is_used_with
                 the_list_says_how_old_a_session_is_and_how_long_unused
-                beyond_a_number_are_those_who_came_first;
+                beyond_a_number_are_those_who_came_first
+                beyond_a_number_are_only_those_that_live;
             counting:
                 a_store_in_which_nothing_happened_has_counted_nothing
                 each_event_is_counted_once

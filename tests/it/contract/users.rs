@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::support::PLACE;
 
-use super::subject::{Subject, key};
+use super::subject::{Subject, Timely, key};
 
 pub async fn a_user_has_the_sessions_that_have_the_name_the_latest_first(subject: Subject) {
     subject.begin("a", "somebody").await;
@@ -223,4 +223,37 @@ pub async fn beyond_a_number_are_those_who_came_first(subject: Subject) {
         assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
     }
     assert!(subject.store.sessions_beyond("nobody", 0).await.unwrap().is_empty());
+}
+
+pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timely {
+    let (begun, idle) = (Instant::now(), subject.lifetime(2, 100));
+    let _unused = subject.begin_for(idle, USERNAME, "somebody").await;
+    let used = subject.begin_for(idle, USERNAME, "somebody").await;
+    let moved = subject.begin_for(idle, USERNAME, "somebody").await;
+    let anew = subject.begin_as("somebody").await;
+    let beyond =
+        async |most| subject.store.sessions_beyond("somebody", most).await.unwrap();
+    assert_eq!(beyond(4).await, []);
+    subject.pass(1).await;
+    subject.get(used, "a").await;
+    let moved = subject.rotate(moved, None).await;
+    let moved_in_time = subject.in_time(begun, 2);
+    let again = Instant::now();
+    subject.pass(1).await;
+    let (of_all, of_two) = (beyond(0).await, beyond(2).await);
+    moved_in_time?;
+    subject.in_time(again, 2)?;
+    assert_eq!(of_all, [anew, moved, used]);
+    assert_eq!(of_two, [used]);
+    let shorter = subject.rotate(anew, Some(subject.lifetime(3, 100))).await;
+    subject.pass(2).await;
+    let late = Instant::now();
+    subject.get(shorter, "a").await;
+    let of_all = beyond(0).await;
+    subject.in_time(late, 1)?;
+    assert_eq!(of_all, [shorter]);
+    assert_eq!(beyond(1).await, []);
+    subject.pass(3).await;
+    assert_eq!(beyond(0).await, []);
+    Ok(())
 }
