@@ -1,21 +1,26 @@
 //! The demo's gate: who may log in, and how often they may try.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use dustdevil::{Exchange, HttpError, Result, Status, Throttle, token};
+use dustdevil::token::Hashed;
+use dustdevil::{Exchange, HttpError, Result, Status, Throttle};
 
 /// The one who may log in.
 pub(crate) struct Credentials {
-    pub(crate) username: String,
-    pub(crate) password: String,
+    username: Hashed,
+    password: Hashed,
 }
 
 impl Credentials {
+    pub(crate) fn new(username: &str, password: &str) -> Credentials {
+        Credentials { username: Hashed::new(username), password: Hashed::new(password) }
+    }
+
     /// Always compares both: how long it takes tells nobody which of them was wrong.
     pub(crate) fn are(&self, username: &str, password: &str) -> bool {
-        let same_name = token::same_secret(&self.username, username);
-        let same_password = token::same_secret(&self.password, password);
+        let same_name = self.username.is(username);
+        let same_password = self.password.is(password);
         same_name && same_password
     }
 }
@@ -23,11 +28,11 @@ impl Credentials {
 /// Whether a name and a password are right; 429 if there were too many guesses.
 pub(crate) fn check(exchange: &Exchange, username: &str, password: &str) -> Result<bool> {
     let throttle = exchange.state::<LoginThrottle>()?;
-    let keys = Keys::of(exchange.remote_ip(), username);
-    throttle.attempt(&keys)?;
+    let network = network(exchange.remote_ip());
+    throttle.attempt(network, username)?;
     let right = exchange.state::<Credentials>()?.are(username, password);
     if right {
-        throttle.forgive(&keys);
+        throttle.forgive(network, username);
     }
     Ok(right)
 }
@@ -48,12 +53,12 @@ impl LoginThrottle {
     }
 
     /// Counts an attempt; 429 if it is one too many.
-    fn attempt(&self, keys: &Keys) -> Result {
-        let counted = self.at_all_names.attempt(&keys.address).and_then(|()| {
-            // What is refused for its name is no guess that counts for the address.
+    fn attempt(&self, network: IpAddr, username: &str) -> Result {
+        let counted = self.at_all_names.attempt(&network).and_then(|()| {
+            // What is refused for its name is no guess that counts for the network.
             self.at_one_name
-                .attempt(&keys.name)
-                .inspect_err(|_| self.at_all_names.forgive(&keys.address))
+                .attempt(&(network, username))
+                .inspect_err(|_| self.at_all_names.forgive(&network))
         });
         counted.map_err(|wait| {
             let sentence = "Too many attempts to log in. Please wait a little.";
@@ -64,28 +69,18 @@ impl LoginThrottle {
     }
 
     /// Only wrong guesses count; at a name, only those since the last right one.
-    fn forgive(&self, keys: &Keys) {
-        self.at_all_names.forgive(&keys.address);
-        self.at_one_name.forget(&keys.name);
+    fn forgive(&self, network: IpAddr, username: &str) {
+        self.at_all_names.forgive(&network);
+        self.at_one_name.forget(&(network, username));
     }
 }
 
-/// What attempts are counted by.
-struct Keys {
-    /// For all names.
-    address: String,
-    /// For one.
-    name: String,
-}
-
-impl Keys {
-    /// In version 6 a client has not one address but a /64 of them.
-    fn of(address: IpAddr, username: &str) -> Keys {
-        let address = match address {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("{:?}", &address.segments()[..4]),
-        };
-        let name = format!("{address} {username}");
-        Keys { address, name }
+/// Where a client is. In version 6 it has not one address but a /64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
     }
 }

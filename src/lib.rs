@@ -40,7 +40,7 @@
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
 //! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up.
 //!
-//! Beside them stand [`escape`], [`token`], `unwind` and `at_once`, which need nobody, and
+//! Beside them stand [`escape`], [`token`], `hash`, `unwind` and `at_once`, which need nobody, and
 //! [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the demo,
 //! written as a stranger to the crate would write it: begin there.
 //!
@@ -55,6 +55,8 @@
 pub mod escape;
 
 pub mod token;
+
+mod hash;
 
 mod unwind;
 

@@ -184,8 +184,8 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
         settings,
     )?;
     check_files(application.settings())?;
-    let (username, password) = (options.username, options.password);
-    Ok(application.state(Credentials { username, password }).state(LoginThrottle::new()))
+    let credentials = Credentials::new(&options.username, &options.password);
+    Ok(application.state(credentials).state(LoginThrottle::new()))
 }
 
 /// Reaches the Redis that was asked for, if one was. If it is away, better to hear of it now.

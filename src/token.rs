@@ -38,11 +38,27 @@ thread_local! {
 /// at once.
 pub(crate) fn hex(octets: &[u8]) -> String {
     let mut digits = vec![0; 2 * octets.len()];
+    write_hex(octets, &mut digits);
+    String::from_utf8(digits).expect("digits are text")
+}
+
+/// The same, into a place that is twice as long.
+pub(crate) fn write_hex(octets: &[u8], digits: &mut [u8]) {
     for (pair, octet) in digits.as_chunks_mut().0.iter_mut().zip(octets) {
         let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
         *pair = [digit(octet >> 4), digit(octet & 0xf)];
     }
-    String::from_utf8(digits).expect("digits are text")
+}
+
+/// What so many hex digits stand for, in capitals or not. Anything else is none.
+pub(crate) fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let (pairs, []) = digits.as_bytes().as_chunks() else { return None };
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
+    // Not to stop at the first that is none lets the processor look at many at once.
+    let are_digits =
+        digits.bytes().fold(true, |all, digit| all & digit.is_ascii_hexdigit());
+    let value = |digit: u8| (digit & 0xf) + if digit < b'A' { 0 } else { 9 };
+    are_digits.then(|| pairs.map(|[high, low]| (value(high) << 4) | value(low)))
 }
 
 /// Whether the two are the same, in a time that depends on their lengths alone.
@@ -53,5 +69,20 @@ pub fn same(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
 /// Whether the two are the same, in a time that does not even tell how long the secret one is:
 /// their hashes are compared.
 pub fn same_secret(secret: &str, guess: &str) -> bool {
-    same(Sha256::digest(secret), Sha256::digest(guess))
+    Hashed::new(secret).is(guess)
+}
+
+/// A secret that many guesses are compared with. All that is kept of it is its hash.
+pub struct Hashed([u8; 32]);
+
+impl Hashed {
+    /// Hashes a secret.
+    pub fn new(secret: &str) -> Hashed {
+        Hashed(Sha256::digest(secret).into())
+    }
+
+    /// Whether a guess is right, in a time that depends on the length of the guess alone.
+    pub fn is(&self, guess: &str) -> bool {
+        same(self.0, Sha256::digest(guess))
+    }
 }

@@ -15,6 +15,9 @@
 #[path = "../src/token.rs"]
 mod token;
 
+#[path = "../src/hash.rs"]
+mod hash;
+
 #[path = "../src/session"]
 mod session {
     pub mod error;

@@ -1,7 +1,7 @@
 //! The id that names a session, and the key under which it is kept.
 
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use md5::{Digest, Md5};
 
@@ -83,7 +83,8 @@ impl Key {
     }
 }
 
-/// A key is a hash already, so its first half will do as one.
+/// A key is a hash already, so its first half will do as one. It is an MD5, and of ids that were
+/// issued here alone, so nobody can aim it.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let first = self.0.first_chunk().copied().unwrap_or_default();
@@ -100,28 +101,5 @@ impl fmt::Display for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Key({self})")
-    }
-}
-
-/// For maps by key: takes the key's own octets for its hash. They are an MD5, and of ids that were
-/// issued here alone, so nobody can aim them at one bucket.
-pub(crate) type KeyHash = BuildHasherDefault<KeyHasher>;
-
-#[derive(Default)]
-pub(crate) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        for &octet in octets {
-            self.0 = self.0.rotate_left(8) ^ u64::from(octet);
-        }
     }
 }

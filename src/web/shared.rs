@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::info;
 
 use crate::error::{Error, Result};
+use crate::hash::AsItIs;
 use crate::http::cookie::SetCookie;
 use crate::http::response::Preface;
 use crate::session::memory;
@@ -31,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) secret: Secret,
     /// What the application handed over, by type.
-    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, AsItIs>,
 }
 
 impl Shared {
@@ -69,7 +70,7 @@ impl Shared {
             static_url_prefix: normal_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
-            state: HashMap::new(),
+            state: HashMap::default(),
             settings,
         })
     }

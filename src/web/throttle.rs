@@ -1,11 +1,13 @@
 //! A brake for whatever must not be tried too often, such as passwords.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::hash::AsItIs;
 
 /// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
 /// ones that began earliest, and not run out of memory.
@@ -19,13 +21,13 @@ const MOST_KEYS: usize = 10_000;
 pub struct Throttle {
     limit: u32,
     span: Duration,
-    attempts: Mutex<HashMap<KeyHash, Attempts>>,
+    attempts: Mutex<ByKey>,
     /// Hashes with a secret of its own: nobody can look for two keys that have the same hash.
     hasher: RandomState,
 }
 
-/// A key may be as long as whoever sends it likes; its hash is not.
-type KeyHash = u64;
+/// By the hash of each key: a key may be as long as whoever sends it likes; its hash is not.
+type ByKey = HashMap<u64, Attempts, AsItIs>;
 
 #[derive(Debug)]
 struct Attempts {
@@ -40,7 +42,7 @@ impl Throttle {
     }
 
     /// Counts an attempt. If it is one too many, tells how long to wait for the next.
-    pub fn attempt(&self, key: &str) -> Result<(), Duration> {
+    pub fn attempt(&self, key: &(impl Hash + ?Sized)) -> Result<(), Duration> {
         let (now, key) = (Instant::now(), self.hasher.hash_one(key));
         let mut attempts = self.lock();
         if attempts.len() >= MOST_KEYS && !attempts.contains_key(&key) {
@@ -58,12 +60,12 @@ impl Throttle {
     }
 
     /// Forgets all attempts of a key: whoever made them has shown that they may.
-    pub fn forget(&self, key: &str) {
+    pub fn forget(&self, key: &(impl Hash + ?Sized)) {
         self.lock().remove(&self.hasher.hash_one(key));
     }
 
     /// Takes one attempt back: it was a good one, and does not count.
-    pub fn forgive(&self, key: &str) {
+    pub fn forgive(&self, key: &(impl Hash + ?Sized)) {
         if let Some(entry) = self.lock().get_mut(&self.hasher.hash_one(key)) {
             entry.count = entry.count.saturating_sub(1);
         }
@@ -71,7 +73,7 @@ impl Throttle {
 
     /// Forgets what is over, or else the earliest half: seldom, so that it costs each attempt
     /// next to nothing.
-    fn forget_some(&self, attempts: &mut HashMap<KeyHash, Attempts>, now: Instant) {
+    fn forget_some(&self, attempts: &mut ByKey, now: Instant) {
         attempts.retain(|_, entry| now - entry.first < self.span);
         if attempts.len() >= MOST_KEYS {
             let mut firsts: Vec<Instant> =
@@ -82,7 +84,7 @@ impl Throttle {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyHash, Attempts>> {
+    fn lock(&self) -> MutexGuard<'_, ByKey> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,7 +32,7 @@ type Token = [u8; 16];
 
 /// What a visitor without a session is known by: a cookie with 128 random bits and our signature.
 pub struct Mark {
-    text: String,
+    text: [u8; 64],
     token: Token,
 }
 
@@ -48,7 +48,7 @@ pub enum Bearer<'a> {
 impl Mark {
     /// As the cookie has it.
     pub fn text(&self) -> &str {
-        &self.text
+        std::str::from_utf8(&self.text).unwrap_or_default()
     }
 }
 
@@ -67,13 +67,15 @@ impl Secret {
 
     /// A mark for a visitor without a session.
     pub fn new_mark(&self) -> Mark {
-        self.sign_mark(&token::hex(&token::random::<16>()))
+        let mut random = [0; 32];
+        token::write_hex(&token::random::<16>(), &mut random);
+        self.sign_mark(&random)
     }
 
     /// The mark that a cookie has; none if it was not issued here.
     pub fn mark(&self, text: &str) -> Option<Mark> {
-        let mark = self.sign_mark(text.get(..32)?);
-        token::same(&mark.text, text).then_some(mark)
+        let mark = self.sign_mark(text.as_bytes().first_chunk()?);
+        token::same(mark.text, text).then_some(mark)
     }
 
     /// A token as it stands on a page. It is masked with random octets afresh each time, for a
@@ -85,9 +87,9 @@ impl Secret {
 
     /// Whether `text` is a token of this bearer.
     pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
-        let mut octets = [Token::default(); 2];
-        hex::decode_to_slice(text, octets.as_flattened_mut()).is_ok()
-            && token::same(xor(octets[0], octets[1]), self.token(bearer))
+        let Some(octets) = token::from_hex::<32>(text) else { return false };
+        let halves: &[Token] = octets.as_chunks().0;
+        token::same(xor(halves[0], halves[1]), self.token(bearer))
     }
 
     fn token(&self, bearer: Bearer<'_>) -> Token {
@@ -99,9 +101,12 @@ impl Secret {
 
     /// One HMAC gives both: its first half is shown, as the signature, and says nothing about the
     /// second, which is the token.
-    fn sign_mark(&self, random: &str) -> Mark {
-        let [signature, token] = self.sign(b"visitor", random.as_bytes());
-        Mark { text: format!("{random}{}", token::hex(&signature)), token }
+    fn sign_mark(&self, random: &[u8; 32]) -> Mark {
+        let [signature, token] = self.sign(b"visitor", random);
+        let mut text = [0; 64];
+        text[..32].copy_from_slice(random);
+        token::write_hex(&signature, &mut text[32..]);
+        Mark { text, token }
     }
 
     /// HMAC-SHA-256, in two halves. `purpose` keeps what is signed for one thing from being

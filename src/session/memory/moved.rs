@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::session::id::{Key, KeyHash};
+use crate::hash::AsItIs;
+use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
 use crate::session::store::MOVED;
 
 #[derive(Default)]
 pub(crate) struct Moved {
-    whereto: HashMap<Key, Key, KeyHash>,
+    whereto: HashMap<Key, Key, AsItIs>,
     /// Who moved when, the first first.
     moves: VecDeque<(Millis, Key)>,
 }
