@@ -63,7 +63,17 @@ pub(crate) fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
 
 /// Whether the two are the same, in a time that depends on their lengths alone.
 pub fn same(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
-    left.as_ref().ct_eq(right.as_ref()).into()
+    let (left, right) = (left.as_ref(), right.as_ref());
+    if left.len() != right.len() {
+        return false;
+    }
+    // Eight octets at once, and one by one those that are left over.
+    let ((left, left_over), (right, right_over)) = (left.as_chunks(), right.as_chunks());
+    let mut are_same = left_over.ct_eq(right_over);
+    for (left, right) in left.iter().zip(right) {
+        are_same &= u64::from_ne_bytes(*left).ct_eq(&u64::from_ne_bytes(*right));
+    }
+    are_same.into()
 }
 
 /// Whether the two are the same, in a time that does not even tell how long the secret one is:

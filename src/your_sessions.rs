@@ -84,9 +84,10 @@ async fn row(exchange: &mut Exchange, listed: &Listed, which: &str) -> Result<St
 }
 
 /// What a client says that it is, for its user to know it by.
-pub(crate) fn device(exchange: &Exchange) -> String {
+pub(crate) fn device(exchange: &Exchange) -> &str {
     let name = exchange.request().field("User-Agent").unwrap_or(UNKNOWN);
-    name.chars().take(DEVICE_LETTERS).collect()
+    let end = name.char_indices().nth(DEVICE_LETTERS).map_or(name.len(), |(at, _)| at);
+    &name[..end]
 }
 
 fn ago(time: Duration) -> String {

@@ -1,17 +1,18 @@
 //! Cookies (RFC 6265bis): reading the Cookie field, writing Set-Cookie.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::http::date;
-use crate::http::octets::is_token_octet;
+use crate::http::octets::{self, is_token_octet};
 
 /// The values of one cookie in a Cookie field, in the order in which the browser sent them.
 /// There may be several: a cookie set for another path, or by a neighboring domain, comes
 /// beside the one that was set here. What is malformed is passed over.
 pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
-    field.split(|&octet| octet == b';').filter_map(move |pair| {
-        let equals = pair.iter().position(|&octet| octet == b'=')?;
+    octets::split(field, b';').filter_map(move |pair| {
+        let equals = octets::position(pair, b'=')?;
         if without_blanks(&pair[..equals]) != name.as_bytes() {
             return None;
         }
@@ -54,7 +55,7 @@ pub enum SameSite {
 pub struct SetCookie {
     name: String,
     value: String,
-    path: String,
+    path: Cow<'static, str>,
     domain: Option<String>,
     max_age: Option<Duration>,
     http_only: bool,
@@ -85,7 +86,7 @@ impl SetCookie {
         SetCookie {
             name: name.into(),
             value: value.into(),
-            path: String::from("/"),
+            path: Cow::Borrowed("/"),
             domain: None,
             max_age: None,
             http_only: true,
@@ -110,7 +111,7 @@ impl SetCookie {
     /// The path below which it is sent. Default: `/`.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> SetCookie {
-        self.path = path.into();
+        self.path = Cow::Owned(path.into());
         self
     }
 
@@ -160,8 +161,10 @@ impl SetCookie {
 
     /// Finds what keeps it from being written.
     pub(crate) fn check(&self) -> Result<(), InvalidCookie> {
+        // Not to stop at the first that is wrong lets the processor look at many at once.
+        let is_value =
+            self.value.bytes().fold(true, |all, octet| all & is_cookie_octet(octet));
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
-        let is_value = self.value.bytes().all(is_cookie_octet);
         let are_attributes =
             is_path(&self.path) && self.domain.as_deref().is_none_or(is_domain);
         match is_token && is_value && are_attributes && self.is_kept() {
@@ -195,7 +198,7 @@ impl SetCookie {
         // What is written below besides takes about as much.
         let length = self.name.len() + self.value.len() + self.path.len() + 128;
         let mut field = String::with_capacity(length);
-        for part in [&self.name, "=", &self.value, "; Path=", &self.path] {
+        for part in [&*self.name, "=", &self.value, "; Path=", &self.path] {
             field.push_str(part);
         }
         if let Some(domain) = &self.domain {

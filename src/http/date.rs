@@ -12,6 +12,9 @@ thread_local! {
     /// responses, and writing it costs more than all else in their heads.
     static WRITTEN: RefCell<(Option<Instant>, String)> =
         const { RefCell::new((None, String::new())) };
+
+    /// The same of dates that stand elsewhere. Cookies that are set in one second will expire in one.
+    static FORMATTED: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
 /// Calls `write` with the line of the field: `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and its end.
@@ -31,7 +34,18 @@ pub(crate) fn with_line(write: impl FnOnce(&str)) {
 
 /// `time` as HTTP has it.
 pub fn format(time: SystemTime) -> String {
-    httpdate::fmt_http_date(within_reach(time))
+    let time = within_reach(time);
+    FORMATTED.with_borrow_mut(|(formatted, text)| {
+        if *formatted != second(time) {
+            *formatted = second(time);
+            *text = httpdate::fmt_http_date(time);
+        }
+        text.clone()
+    })
+}
+
+fn second(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// HTTP's years have four digits, and httpdate's begin in 1970. A clock, a file or a cookie may
@@ -48,6 +62,5 @@ pub fn parse(text: &str) -> Option<SystemTime> {
 
 /// `time` without its fraction: as much of it as HTTP can say.
 pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    UNIX_EPOCH + Duration::from_secs(second(time))
 }

@@ -70,3 +70,24 @@ pub(crate) fn behind_quotes(octets: &[u8]) -> Option<&[u8]> {
         };
     }
 }
+
+/// Where an octet stands first.
+pub(crate) fn position(octets: &[u8], octet: u8) -> Option<usize> {
+    // To ask sixteen at once whether it is among them costs about as much as to ask one.
+    let found = |any, &one: &u8| any | u8::from(one == octet);
+    let is_without = |chunk: &&[u8; 16]| chunk.iter().fold(0, found) == 0;
+    let without = octets.as_chunks().0.iter().take_while(is_without).count();
+    let (_, rest) = octets.split_at(without * 16);
+    rest.iter().position(|&one| one == octet).map(|at| without * 16 + at)
+}
+
+/// What stands between octets of one kind.
+pub(crate) fn split(octets: &[u8], between: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(octets);
+    std::iter::from_fn(move || {
+        let octets = rest?;
+        let end = position(octets, between);
+        rest = end.map(|end| &octets[end + 1..]);
+        Some(&octets[..end.unwrap_or(octets.len())])
+    })
+}

@@ -1,42 +1,69 @@
 //! Arguments: the names and values of a query or a form.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use percent_encoding::percent_decode;
 
 use crate::error::{Error, Result};
+use crate::http::octets;
 use crate::http::status::Status;
 
 /// Names and values in the order in which they were sent. Values are octets until somebody asks
 /// for one as text.
 #[derive(Debug, Default)]
 pub struct Arguments {
-    pairs: Vec<(String, Vec<u8>)>,
+    pairs: Vec<Pair>,
+    /// All names and values, one behind the other: a form has many, and most are short.
+    octets: Vec<u8>,
+}
+
+/// Where a name and its value are.
+#[derive(Debug)]
+struct Pair {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 impl Arguments {
     /// Reads `application/x-www-form-urlencoded`: `name=value&name=value`, with `+` for a space.
     pub fn parse_urlencoded(text: impl AsRef<[u8]>, limit: usize) -> Result<Arguments> {
+        let text = text.as_ref();
         let mut arguments = Arguments::default();
-        for pair in
-            text.as_ref().split(|&octet| octet == b'&').filter(|pair| !pair.is_empty())
-        {
-            let equals = pair.iter().position(|&octet| octet == b'=');
-            let (name, value) = match equals {
+        arguments.octets.reserve(text.len());
+        let is_encoded = b"+%".iter().any(|&sign| octets::position(text, sign).is_some());
+        let decode = |part| if is_encoded { decode(part) } else { Cow::Borrowed(part) };
+        for pair in octets::split(text, b'&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = match octets::position(pair, b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
-            let name = String::from_utf8(decode(name)).map_err(|_| not_text())?;
-            arguments.push(name, decode(value), limit)?;
+            let name = decode(name);
+            arguments.push(to_text(&name)?, decode(value), limit)?;
         }
         Ok(arguments)
     }
 
     /// Adds one, if there is room for it.
-    pub fn push(&mut self, name: String, value: Vec<u8>, limit: usize) -> Result {
+    pub fn push(
+        &mut self,
+        name: impl AsRef<str>,
+        value: impl AsRef<[u8]>,
+        limit: usize,
+    ) -> Result {
         if self.pairs.len() >= limit {
             return Err(Error::http(Status::BAD_REQUEST, "There are too many arguments."));
         }
-        self.pairs.push((name, value));
+        let name = self.append(name.as_ref().as_bytes());
+        let value = self.append(value.as_ref());
+        self.pairs.push(Pair { name, value });
         Ok(())
+    }
+
+    fn append(&mut self, octets: &[u8]) -> Range<usize> {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        start..self.octets.len()
     }
 
     /// How many there are.
@@ -49,8 +76,9 @@ impl Arguments {
         &'a self,
         name: &'a str,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let pairs = self.pairs.iter().filter(move |(found, _)| found == name);
-        pairs.map(|(_, value)| value.as_slice())
+        let is_it = move |pair: &&Pair| self.octets[pair.name.clone()] == *name.as_bytes();
+        let pairs = self.pairs.iter().filter(is_it);
+        pairs.map(|pair| &self.octets[pair.value.clone()])
     }
 
     /// The last value of one name as text, as it was sent.
@@ -59,13 +87,9 @@ impl Arguments {
     }
 }
 
-fn decode(octets: &[u8]) -> Vec<u8> {
-    if !octets.iter().any(|&octet| octet == b'+' || octet == b'%') {
-        return octets.to_vec();
-    }
-    let spaced: Vec<u8> =
-        octets.iter().map(|&octet| if octet == b'+' { b' ' } else { octet }).collect();
-    percent_decode(&spaced).collect()
+fn decode(octets: &[u8]) -> Cow<'_, [u8]> {
+    let spaced = octets.iter().map(|&octet| if octet == b'+' { b' ' } else { octet });
+    percent_decode(&spaced.collect::<Vec<u8>>()).collect()
 }
 
 /// A value as text; 400 if it is none.
@@ -80,9 +104,12 @@ fn not_text() -> Error {
 /// Tidies a value as Tornado's `get_argument` does: control characters become spaces, and the
 /// white space around it goes.
 pub(crate) fn tidy(value: &str) -> String {
-    let is_control = |character| matches!(character, '\0'..='\x08' | '\x0e'..='\x1f');
-    match value.contains(is_control) {
-        true => value.replace(is_control, " ").trim().to_owned(),
+    let is_control = |octet: u8| matches!(octet, b'\0'..=b'\x08' | b'\x0e'..=b'\x1f');
+    match value.bytes().fold(false, |found, octet| found | is_control(octet)) {
+        true => {
+            let is_control = |character| u8::try_from(character).is_ok_and(is_control);
+            value.replace(is_control, " ").trim().to_owned()
+        }
         false => value.trim().to_owned(),
     }
 }

@@ -363,7 +363,7 @@ impl Exchange {
             self.tell(announcement)?;
         }
         for cookie in &self.new_cookies {
-            self.response.add_field("Set-Cookie", cookie.checked_field_value())?;
+            self.response.add_known("Set-Cookie", cookie.checked_field_value());
         }
         if !self.written.is_empty() {
             self.response.body = Body::Bytes(std::mem::take(&mut self.written).into());

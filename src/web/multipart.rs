@@ -97,7 +97,7 @@ impl Form {
         }
         let body = part.slice(length..);
         let Some(filename) = parameter(disposition, "filename")? else {
-            return self.arguments.push(name, body.to_vec(), limit);
+            return self.arguments.push(name, body, limit);
         };
         let content_type = field("Content-Type").unwrap_or("application/octet-stream");
         let content_type = content_type.to_owned();
