@@ -129,6 +129,48 @@ async fn a_session_that_takes_the_key_of_another_is_still_its_users() {
     }
 }
 
+/// What is beyond a limit is told from an index; the list of all looks at each session.
+#[tokio::test(start_paused = true)]
+async fn what_is_beyond_a_limit_is_what_the_list_has_there() {
+    let store = MemoryStore::new(MemoryLimits::default());
+    let mut keys: Vec<Key> = Vec::new();
+    let mut dice: u64 = 1;
+    let mut throw = |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (dice >> 33) % sides
+    };
+    let mut found = 0;
+    for _ in 0..5000 {
+        let lifetime = Lifetime {
+            idle: Duration::from_secs(1 + throw(64)),
+            absolute: Duration::from_secs(1 + throw(128)),
+        };
+        let at = usize::try_from(throw(1 << 16)).unwrap() % keys.len().max(1);
+        match (throw(8), keys.get(at).copied()) {
+            (0, Some(key)) => drop(store.destroy(key).await),
+            (1, Some(key)) => drop(store.get(key, "a").await),
+            (2 | 3, Some(key)) => {
+                keys[at] = self::key();
+                let lifetime = throw(2).eq(&0).then_some(lifetime);
+                store.rotate(key, keys[at], lifetime).await.unwrap();
+            }
+            (4, _) => advance(Duration::from_secs(throw(4))).await,
+            _ => {
+                keys.push(self::key());
+                let key = keys[keys.len() - 1];
+                store.create(key, lifetime, PLACE, "username", "somebody").await.unwrap();
+            }
+        }
+        let most = usize::try_from(throw(64)).unwrap();
+        let beyond = store.sessions_beyond("somebody", most).await.unwrap();
+        let listed = store.sessions_of("somebody").await.unwrap();
+        let listed: Vec<Key> = listed.iter().map(|listed| listed.key).skip(most).collect();
+        assert_eq!(beyond, listed);
+        found += listed.len();
+    }
+    assert!(found > 5000, "{found}");
+}
+
 #[tokio::test]
 async fn values_of_any_length_come_back() {
     let store = MemoryStore::new(MemoryLimits::default());

@@ -27,6 +27,8 @@ pub(crate) struct Users {
 struct Logins {
     sorted: BTreeMap<(User, Login), Place>,
     last: Login,
+    /// Of users who had many sessions when these were counted.
+    crowds: BTreeMap<User, Crowd>,
 }
 
 /// What is known of a session without looking at it.
@@ -35,6 +37,16 @@ struct Place {
     /// It lives until then, and longer if it is used.
     until: Millis,
 }
+
+/// What is known of all sessions of a user, so that they need not be counted at each login.
+struct Crowd {
+    count: usize,
+    /// All of them live until then.
+    until: Millis,
+}
+
+/// As many as that are many.
+const MANY: usize = 8;
 
 /// What a user has beyond a number of sessions, as far as that can be told without looking at them.
 pub(crate) enum Beyond {
@@ -57,12 +69,23 @@ impl Users {
         logins.last += 1;
         let login = logins.last;
         logins.sorted.insert((user, login), Place { key, until });
+        if let Some(crowd) = logins.crowds.get_mut(&user) {
+            crowd.count += 1;
+            crowd.until = crowd.until.min(until);
+        }
         login
     }
 
     pub(crate) fn remove(&self, user: &str, login: Login) {
         let (user, shard) = self.find(user);
-        shard.lock().sorted.remove(&(user, login));
+        let mut logins = shard.lock();
+        let is_removed = logins.sorted.remove(&(user, login)).is_some();
+        if let Some(crowd) = logins.crowds.get_mut(&user) {
+            crowd.count -= usize::from(is_removed);
+            if crowd.count == 0 {
+                logins.crowds.remove(&user);
+            }
+        }
     }
 
     /// A session goes by this key from now on, or has been seen to live longer.
@@ -74,24 +97,21 @@ impl Users {
     /// The sessions of a user, the latest login first.
     pub(crate) fn of(&self, user: &str) -> Vec<Key> {
         let (user, shard) = self.find(user);
-        shard.lock().latest_first(user).map(|place| place.key).collect()
+        shard.lock().of(user).rev().map(|place| place.key).collect()
     }
 
     /// The live sessions of a user but for the latest so many, the latest login first.
     pub(crate) fn beyond(&self, user: &str, most: usize, now: Millis) -> Beyond {
         let (user, shard) = self.find(user);
-        let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
-        for (before, place) in shard.lock().latest_first(user).enumerate() {
-            if place.until <= now {
-                in_doubt.push(place.key);
+        let mut logins = shard.lock();
+        match logins.crowds.get(&user) {
+            Some(crowd) if crowd.until > now => {
+                let first = logins.of(user).take(crowd.count.saturating_sub(most));
+                let mut keys: Vec<Key> = first.map(|place| place.key).collect();
+                keys.reverse();
+                Beyond::These(keys)
             }
-            if before >= most {
-                beyond.push(place.key);
-            }
-        }
-        match beyond.is_empty() || in_doubt.is_empty() {
-            true => Beyond::These(beyond),
-            false => Beyond::DependsOn(in_doubt),
+            _ => logins.count(user, most, now),
         }
     }
 
@@ -107,8 +127,30 @@ impl Users {
 }
 
 impl Logins {
-    fn latest_first(&self, user: User) -> impl Iterator<Item = &Place> {
+    /// The sessions of a user, the latest login last.
+    fn of(&self, user: User) -> impl DoubleEndedIterator<Item = &Place> {
         let logins = self.sorted.range((user, Login::MIN)..=(user, Login::MAX));
-        logins.rev().map(|(_, place)| place)
+        logins.map(|(_, place)| place)
+    }
+
+    fn count(&mut self, user: User, most: usize, now: Millis) -> Beyond {
+        let mut all = Crowd { count: 0, until: Millis::MAX };
+        let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
+        for place in self.of(user).rev() {
+            if place.until <= now {
+                in_doubt.push(place.key);
+            }
+            if all.count >= most {
+                beyond.push(place.key);
+            }
+            all = Crowd { count: all.count + 1, until: all.until.min(place.until) };
+        }
+        if all.count >= MANY {
+            self.crowds.insert(user, all);
+        }
+        match beyond.is_empty() || in_doubt.is_empty() {
+            true => Beyond::These(beyond),
+            false => Beyond::DependsOn(in_doubt),
+        }
     }
 }
