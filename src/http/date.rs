@@ -13,7 +13,8 @@ thread_local! {
     static WRITTEN: RefCell<(Option<Instant>, String)> =
         const { RefCell::new((None, String::new())) };
 
-    /// The same of dates that stand elsewhere. Cookies that are set in one second will expire in one.
+    /// Of other dates, the second that was written last, and how it was written: cookies that are set
+    /// in one second will expire in one.
     static FORMATTED: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
@@ -24,8 +25,8 @@ pub(crate) fn with_line(write: impl FnOnce(&str)) {
         if over.is_none_or(|over| over <= now) {
             let date = within_reach(SystemTime::now());
             let begun = date.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-            let left = Duration::from_secs(1) - Duration::from_nanos(begun.into());
-            *over = Some(Instant::now() + left);
+            let left = 1_000_000_000 - begun;
+            *over = Some(Instant::now() + Duration::from_nanos(left.into()));
             *line = format!("Date: {}\r\n", httpdate::fmt_http_date(date));
         }
         write(line);

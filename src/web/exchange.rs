@@ -280,7 +280,7 @@ impl Exchange {
             return Err(Error::http(Status::BAD_REQUEST, sentence));
         }
         self.set_status(status);
-        self.set_header("Location", url.to_owned())?;
+        self.set_known_header("Location", url.to_owned());
         self.written.clear();
         self.finish_with(Body::Bytes(Bytes::new()))
     }

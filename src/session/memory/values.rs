@@ -22,12 +22,22 @@ pub(crate) struct Values {
 impl Values {
     /// These values, with another in place of the one that has its name, or behind them.
     pub(crate) fn with(&self, name: &str, value: &str) -> Values {
-        Values::of(self.all_but(name).chain([(name.as_bytes(), value.as_bytes())]))
+        let (before, behind) = self.around(name);
+        let (name, value) = (name.as_bytes(), value.as_bytes());
+        // No more room than they take, for it would have to be given back.
+        let room = before.len() + behind.len() + taken(name) + taken(value);
+        let mut octets = Vec::with_capacity(room);
+        octets.extend_from_slice(before);
+        octets.extend_from_slice(behind);
+        append(&mut octets, name);
+        append(&mut octets, value);
+        Values { octets: octets.into() }
     }
 
     /// These values, but for the one of a name.
     pub(crate) fn without(&self, name: &str) -> Values {
-        Values::of(self.all_but(name))
+        let (before, behind) = self.around(name);
+        Values { octets: [before, behind].concat().into() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -49,22 +59,20 @@ impl Values {
         self.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD).sum()
     }
 
-    fn of<'a>(values: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Values {
-        // No more room than they take, for it would have to be given back.
-        let room = values.clone().map(|(name, value)| taken(name) + taken(value)).sum();
-        let mut octets = Vec::with_capacity(room);
-        for (name, value) in values {
-            append(&mut octets, name);
-            append(&mut octets, value);
+    /// What stands before the value of a name, and behind it; if there is none, all is before it.
+    fn around(&self, name: &str) -> (&[u8], &[u8]) {
+        let mut start = 0;
+        for (found, value) in self.iter() {
+            let end = start + taken(found) + taken(value);
+            if found == name.as_bytes() {
+                return (&self.octets[..start], &self.octets[end..]);
+            }
+            start = end;
         }
-        Values { octets: octets.into() }
+        (&self.octets, &[])
     }
 
-    fn all_but(&self, name: &str) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        self.iter().filter(move |(other, _)| *other != name.as_bytes())
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &*self.octets;
         std::iter::from_fn(move || {
             let (name, behind) = split(rest)?;
