@@ -1,14 +1,16 @@
 //! Time, asked for as seldom as will do. A request that is answered at once takes a few
 //! microseconds, and each look at the clock, or at a timer, is a good part of one.
 //!
-//! A turn is what a task does between two waits, and all of it happens at one time.
+//! A turn is what a task does between two waits, and all of it happens at one time: the first at
+//! which it was asked for. Where a handler keeps its thread for long, that is early by as much.
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// What this thread knows of the time.
@@ -75,8 +77,8 @@ impl Alarm {
         .await
     }
 
-    /// The timer need not be asked where it is known to wake this task later: it would have been
-    /// due before this turn began, if it had woken it already.
+    /// The timer need not be asked again where it has this task's waker, and is not due: when it
+    /// wakes the task, a turn begins which is later than that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let waker = context.waker();
         let is_told = self.told.as_ref().is_some_and(|told| told.will_wake(waker));
@@ -84,6 +86,7 @@ impl Alarm {
             return Poll::Pending;
         }
         self.told = Some(waker.clone());
-        self.timer.as_mut().poll(context)
+        // A task that has had its share of tokio's would be told to wait, and the timer nothing.
+        pin!(unconstrained(self.timer.as_mut())).poll(context)
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use dustdevil::http::connection;
@@ -23,6 +23,7 @@ use tokio::io::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Client, Running, serve, settings};
@@ -181,6 +182,26 @@ async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
             let elapsed = begun.elapsed();
             assert!(is_about(60, begun), "{request} after {milliseconds} ms: {elapsed:?}");
         }
+    }
+}
+
+/// In one turn, tokio gives a task so much, and no more; then even a timer that it sets is told to
+/// wait.
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_in_time_however_much_it_asked_at_once() {
+    let application = application(settings());
+    let limits = &application.settings().limits;
+    let notice = Notice::default();
+    let peer = "127.0.0.1:50000".parse().unwrap();
+    for requests in 50..80 {
+        let (mut client, socket) = duplex(1024 * 1024);
+        let socket = Counting { socket, writes: Arc::default(), most_read: HELLO.len() };
+        client.write_all(HELLO.repeat(requests).as_bytes()).await.unwrap();
+        yield_now().await;
+        let begun = Instant::now();
+        let serving = connection::serve(socket, peer, &application, limits, &notice);
+        timeout(Duration::from_secs(300), serving).await.expect("it is closed in the end");
+        assert!(is_about(60, begun), "{requests} requests: {:?}", begun.elapsed());
     }
 }
 
@@ -614,7 +635,8 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
     client.write_all(HELLO.repeat(20).as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
     let writes = Arc::new(AtomicUsize::new(0));
-    let counting = Counting { socket, writes: Arc::clone(&writes) };
+    let writes_of = Arc::clone(&writes);
+    let counting = Counting { socket, writes: writes_of, most_read: usize::MAX };
     let application = application(settings());
     let notice = Notice::default();
     let peer = "127.0.0.1:50000".parse().unwrap();
@@ -626,10 +648,12 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
     assert_eq!(writes.load(Ordering::Relaxed), 1);
 }
 
-/// A socket that counts what is written to it, in writes.
+/// A socket that counts what is written to it, in writes, and that may be read a little at a time.
 struct Counting {
     socket: DuplexStream,
     writes: Arc<AtomicUsize>,
+    /// Octets that one read gives.
+    most_read: usize,
 }
 
 impl Socket for Counting {}
@@ -640,7 +664,11 @@ impl AsyncRead for Counting {
         context: &mut Context<'_>,
         octets: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, octets)
+        let mut read = vec![0; self.most_read.min(octets.remaining())];
+        let mut read = ReadBuf::new(&mut read);
+        ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
+        octets.put_slice(read.filled());
+        Poll::Ready(Ok(()))
     }
 }
 
