@@ -1,14 +1,13 @@
-//! A hash for maps whose keys have one already, which nobody can aim at one bucket: it is taken as it
-//! is, and not hashed once more.
+//! A hasher for keys that are hashes already, and that nobody can choose: it takes them as they are.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-pub(crate) type AsItIs = BuildHasherDefault<Taken>;
+pub(crate) type AsItIs = BuildHasherDefault<Same>;
 
 #[derive(Default)]
-pub(crate) struct Taken(u64);
+pub(crate) struct Same(u64);
 
-impl Hasher for Taken {
+impl Hasher for Same {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -17,6 +16,7 @@ impl Hasher for Taken {
         self.0 = hash;
     }
 
+    /// For keys that are not one number.
     fn write(&mut self, octets: &[u8]) {
         for &octet in octets {
             self.0 = self.0.rotate_left(8) ^ u64::from(octet);

@@ -89,10 +89,10 @@ impl RequestHandler for LoginHandler {
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
         if gate::check(exchange, &username, &password)? {
-            let remember = exchange.get_body_arguments("remember").unwrap_or_default();
-            match remember.is_empty() {
-                false => self.base.session.log_in_for(&username, REMEMBERED).await?,
-                true => self.base.session.log_in(&username).await?,
+            if exchange.get_body_argument("remember").is_ok() {
+                self.base.session.log_in_for(&username, REMEMBERED).await?;
+            } else {
+                self.base.session.log_in(&username).await?;
             }
             self.base.session.set(DEVICE, your_sessions::device(exchange)).await?;
             exchange.redirect(next.as_deref().unwrap_or("/main"))

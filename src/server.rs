@@ -136,11 +136,13 @@ impl Server {
 
     /// Serves until `stop` completes. Then no connection is accepted any more. Requests that are
     /// under way are answered, and so are those that come within the `min_idle_time`; all of
-    /// them have the `drain_time`.
+    /// them have the `drain_time`. Whoever drops this instead cuts all of them off; the port is free
+    /// soon after, though not at once.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let (stopping, told) = oneshot::channel::<()>();
         // A task of its own, for whoever awaits this may not be on a thread that serves: from
-        // there, each connection would have to be handed to another. It ends with this.
+        // there, each connection would have to be handed to another. A `JoinSet` that is dropped
+        // ends its tasks, so this one does not outlive the call.
         let mut serving = JoinSet::new();
         serving.spawn(self.serve_until(async { drop(told.await) }));
         let served = tokio::select! {

@@ -42,7 +42,7 @@ pub(crate) fn hex(octets: &[u8]) -> String {
     String::from_utf8(digits).expect("digits are text")
 }
 
-/// The same, into a place that is twice as long.
+/// The same, into a place that is twice as long, or as many as there is room for.
 pub(crate) fn write_hex(octets: &[u8], digits: &mut [u8]) {
     for (pair, octet) in digits.as_chunks_mut().0.iter_mut().zip(octets) {
         let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
@@ -50,7 +50,7 @@ pub(crate) fn write_hex(octets: &[u8], digits: &mut [u8]) {
     }
 }
 
-/// What so many hex digits stand for, in capitals or not. Anything else is none.
+/// `N` octets from twice as many hex digits, in capitals or not; `None` from anything else.
 pub(crate) fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_bytes().as_chunks() else { return None };
     let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
@@ -82,7 +82,8 @@ pub fn same_secret(secret: &str, guess: &str) -> bool {
     Hashed::new(secret).is(guess)
 }
 
-/// A secret that many guesses are compared with. All that is kept of it is its hash.
+/// A secret that many guesses are compared with. All that is kept of it is its hash. That is no way
+/// to keep passwords in a file: it is quick, and has no salt.
 pub struct Hashed([u8; 32]);
 
 impl Hashed {

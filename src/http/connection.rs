@@ -42,6 +42,7 @@ const SMALL: usize = 8 * 1024;
 
 /// Serves the requests that come in on `socket` until either side has had enough, or there is
 /// notice to leave.
+// Not an `async fn`: that would keep its arguments twice, as they came and in the connection.
 pub fn serve<'c, S: Socket + 'c, V: Service>(
     socket: S,
     peer: SocketAddr,

@@ -270,8 +270,8 @@ fn not_crlf() -> Refusal {
     Refusal::bad("A field line does not end in CRLF.")
 }
 
-/// Whether the lines of a head end in CRLF, and not in LF alone: then that is what stands before each
-/// name, and before the empty line.
+/// Whether all lines of a head end in CRLF, and not in LF alone. httparse lets no LF into a name or
+/// a value, so it will do to look before each name, and at the end.
 fn all_end_in_crlf(headers: &[httparse::Header<'_>], octets: &[u8]) -> bool {
     let start =
         |header: &httparse::Header<'_>| Span::of(header.name.as_bytes(), octets, 0).start;

@@ -41,7 +41,7 @@ impl Notice {
     /// There is room after all: if nobody was there to be asked, nobody need leave any more.
     pub(crate) fn has_room(&self) {
         if self.crowded.swap(false, Ordering::SeqCst) {
-            // What is waited for now has happened, if nobody came who was asked for.
+            // A call that nobody was there to hear is taken back.
             pin!(self.waiting.notified()).enable();
         }
     }

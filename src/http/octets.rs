@@ -1,11 +1,11 @@
-//! Which octets may stand where (RFC 9110 section 5).
+//! Octets: which may stand where (RFC 9110 section 5), and where one stands.
 
-/// Some of all octets. Each is looked up, for a head has hundreds that are asked for.
-pub(crate) struct Octets([bool; 256]);
+/// A set of octets, as a table: a head has hundreds to ask about.
+pub(crate) struct OctetSet([bool; 256]);
 
-impl Octets {
+impl OctetSet {
     /// Letters, digits, and these.
-    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Octets {
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> OctetSet {
         let mut is_in = [false; 256];
         let mut octet = u8::MAX;
         while octet > 0 {
@@ -17,7 +17,7 @@ impl Octets {
             is_in[others[at] as usize] = true;
             at += 1;
         }
-        Octets(is_in)
+        OctetSet(is_in)
     }
 
     pub(crate) fn has(&self, octet: u8) -> bool {
@@ -29,7 +29,7 @@ impl Octets {
 /// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
 ///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
 /// ```
-static TOKEN: Octets = Octets::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// Whether an octet may stand in a token.
 pub(crate) fn is_token_octet(octet: u8) -> bool {

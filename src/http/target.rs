@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::http::octets::Octets;
+use crate::http::octets::OctetSet;
 use crate::http::refusal::Refusal;
 
 /// Where the parts of a target lie within its octets.
@@ -109,12 +109,12 @@ fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
 
 /// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
 /// rest, browsers do send `|`, `^` and the like as they are, but never these: `"`, `<`, `>`.
-static TARGET: Octets = Octets::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
+static TARGET: OctetSet = OctetSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
 /// ```text
 /// reg-name = *( unreserved / pct-encoded / sub-delims )
 /// ```
-static HOST: Octets = Octets::alphanumeric_and(b"-._~%!$&'()*+,;=");
+static HOST: OctetSet = OctetSet::alphanumeric_and(b"-._~%!$&'()*+,;=");
 
 /// ```text
 /// pct-encoded = "%" HEXDIG HEXDIG

@@ -32,14 +32,14 @@ impl Arguments {
         let mut arguments = Arguments::default();
         arguments.octets.reserve(text.len());
         let is_encoded = b"+%".iter().any(|&sign| octets::position(text, sign).is_some());
-        let decode = |part| if is_encoded { decode(part) } else { Cow::Borrowed(part) };
+        let decoded =
+            |part| if is_encoded { Cow::Owned(decode(part)) } else { Cow::Borrowed(part) };
         for pair in octets::split(text, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match octets::position(pair, b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
-            let name = decode(name);
-            arguments.push(to_text(&name)?, decode(value), limit)?;
+            arguments.push(to_text(&decoded(name))?, decoded(value), limit)?;
         }
         Ok(arguments)
     }
@@ -87,7 +87,7 @@ impl Arguments {
     }
 }
 
-fn decode(octets: &[u8]) -> Cow<'_, [u8]> {
+fn decode(octets: &[u8]) -> Vec<u8> {
     let spaced = octets.iter().map(|&octet| if octet == b'+' { b' ' } else { octet });
     percent_decode(&spaced.collect::<Vec<u8>>()).collect()
 }
@@ -104,12 +104,9 @@ fn not_text() -> Error {
 /// Tidies a value as Tornado's `get_argument` does: control characters become spaces, and the
 /// white space around it goes.
 pub(crate) fn tidy(value: &str) -> String {
-    let is_control = |octet: u8| matches!(octet, b'\0'..=b'\x08' | b'\x0e'..=b'\x1f');
-    match value.bytes().fold(false, |found, octet| found | is_control(octet)) {
-        true => {
-            let is_control = |character| u8::try_from(character).is_ok_and(is_control);
-            value.replace(is_control, " ").trim().to_owned()
-        }
+    let is_control = |character| matches!(character, '\0'..='\x08' | '\x0e'..='\x1f');
+    match value.contains(is_control) {
+        true => value.replace(is_control, " ").trim().to_owned(),
         false => value.trim().to_owned(),
     }
 }

@@ -204,10 +204,7 @@ impl Exchange {
     /// set. After `finish` it is an error, as in Tornado.
     pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
         self.check_unfinished()?;
-        match self.written.capacity() {
-            0 => self.written = text.as_ref().to_vec(),
-            _ => self.written.extend_from_slice(text.as_ref()),
-        }
+        self.written.extend_from_slice(text.as_ref());
         Ok(())
     }
 

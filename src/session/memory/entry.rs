@@ -64,7 +64,7 @@ impl Entry {
         }
     }
 
-    /// Tells its user's others its key, and how long it lives.
+    /// Enters by which key it goes now, and until when it lives at least.
     pub(crate) fn update(&self, users: &Users) {
         if let Some(user) = self.user() {
             users.update(user, self.login, self.key, self.expiry());

@@ -2,7 +2,7 @@
 //!
 //! This index has locks of its own. Whoever changes it holds the lock of the session's shard, so
 //! it says of no session what is not so; and whoever reads it holds none, so what it says may be
-//! over by the time the session is looked at.
+//! over by the time the session is looked at. What it keeps of crowds is a sum of what stands in it.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -45,7 +45,7 @@ struct Crowd {
     until: Millis,
 }
 
-/// As many as that are many.
+/// From so many sessions on, what is known of all is kept.
 const MANY: usize = 8;
 
 /// What a user has beyond a number of sessions, as far as that can be told without looking at them.
@@ -91,7 +91,9 @@ impl Users {
     /// A session goes by this key from now on, or has been seen to live longer.
     pub(crate) fn update(&self, user: &str, login: Login, key: Key, until: Millis) {
         let (user, shard) = self.find(user);
-        shard.lock().sorted.insert((user, login), Place { key, until });
+        if let Some(place) = shard.lock().sorted.get_mut(&(user, login)) {
+            *place = Place { key, until };
+        }
     }
 
     /// The sessions of a user, the latest login first.
@@ -111,7 +113,7 @@ impl Users {
                 keys.reverse();
                 Beyond::These(keys)
             }
-            _ => logins.count(user, most, now),
+            _ => logins.look_through(user, most, now),
         }
     }
 
@@ -133,7 +135,7 @@ impl Logins {
         logins.map(|(_, place)| place)
     }
 
-    fn count(&mut self, user: User, most: usize, now: Millis) -> Beyond {
+    fn look_through(&mut self, user: User, most: usize, now: Millis) -> Beyond {
         let mut all = Crowd { count: 0, until: Millis::MAX };
         let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
         for place in self.of(user).rev() {
