@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep};
 
+/// No clock goes on forever, and a limit may be `Duration::MAX`: 30 years will do for that.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// What this thread knows of the time.
 #[derive(Clone, Copy)]
 enum Time {
@@ -61,7 +64,7 @@ impl Alarm {
     }
 
     pub(crate) fn set(&mut self, time: Duration) {
-        self.timer.as_mut().reset(now() + time);
+        self.timer.as_mut().reset(now() + time.min(LONGEST));
         self.told = None;
     }
 

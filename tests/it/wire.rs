@@ -167,6 +167,17 @@ async fn an_idle_connection_is_closed_without_a_word() {
     assert!(is_about(60, begun), "{:?}", begun.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_may_stay_for_as_long_as_it_likes_where_there_is_no_limit() {
+    let limits = Limits { idle_time: Duration::MAX, ..Limits::default() };
+    let server = serve(application(Settings { limits, ..settings() })).await;
+    let mut client = server.connect().await;
+    for _ in 0..3 {
+        assert_eq!(client.ask("GET /hello").await.status, 200);
+        sleep(Duration::from_secs(3600)).await;
+    }
+}
+
 /// Timers may go off at any point of what it was busy with, and must not be lost to that.
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
