@@ -34,46 +34,9 @@ thread_local! {
     static SPARE_MASKS: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Octets as hex digits. `hex::encode` comes to the same, a character at a time; this, many digits
-/// at once.
-pub(crate) fn hex(octets: &[u8]) -> String {
-    let mut digits = vec![0; 2 * octets.len()];
-    write_hex(octets, &mut digits);
-    String::from_utf8(digits).expect("digits are text")
-}
-
-/// The same, into a place that is twice as long, or as many as there is room for.
-pub(crate) fn write_hex(octets: &[u8], digits: &mut [u8]) {
-    for (pair, octet) in digits.as_chunks_mut().0.iter_mut().zip(octets) {
-        let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
-        *pair = [digit(octet >> 4), digit(octet & 0xf)];
-    }
-}
-
-/// `N` octets from twice as many hex digits, in capitals or not; `None` from anything else.
-pub(crate) fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let (pairs, []) = digits.as_bytes().as_chunks() else { return None };
-    let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
-    // Not to stop at the first that is none lets the processor look at many at once.
-    let are_digits =
-        digits.bytes().fold(true, |all, digit| all & digit.is_ascii_hexdigit());
-    let value = |digit: u8| (digit & 0xf) + if digit < b'A' { 0 } else { 9 };
-    are_digits.then(|| pairs.map(|[high, low]| (value(high) << 4) | value(low)))
-}
-
 /// Whether the two are the same, in a time that depends on their lengths alone.
 pub fn same(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
-    let (left, right) = (left.as_ref(), right.as_ref());
-    if left.len() != right.len() {
-        return false;
-    }
-    // Eight octets at once, and one by one those that are left over.
-    let ((left, left_over), (right, right_over)) = (left.as_chunks(), right.as_chunks());
-    let mut are_same = left_over.ct_eq(right_over);
-    for (left, right) in left.iter().zip(right) {
-        are_same &= u64::from_ne_bytes(*left).ct_eq(&u64::from_ne_bytes(*right));
-    }
-    are_same.into()
+    left.as_ref().ct_eq(right.as_ref()).into()
 }
 
 /// Whether the two are the same, in a time that does not even tell how long the secret one is:

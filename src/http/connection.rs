@@ -239,8 +239,7 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         self.wire.flush().await?;
         let mut content = Content::of(&request, &mut self.wire, self.limits);
         let response = self.service.respond(request, self.peer, &mut content).await;
-        let all_read = content.is_read();
-        Ok((response, all_read))
+        Ok((response, content.is_read()))
     }
 
     /// Writes a response. Small ones wait for those that follow them; `next_request` sends them

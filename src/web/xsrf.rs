@@ -68,7 +68,7 @@ impl Secret {
     /// A mark for a visitor without a session.
     pub fn new_mark(&self) -> Mark {
         let mut random = [0; 32];
-        token::write_hex(&token::random::<16>(), &mut random);
+        write_hex(token::random(), &mut random);
         self.sign_mark(&random)
     }
 
@@ -82,14 +82,14 @@ impl Secret {
     /// page that is compressed tells by its length what in it repeats (BREACH).
     pub fn issue(&self, bearer: Bearer<'_>) -> String {
         let mask = token::mask();
-        token::hex([mask, xor(self.token(bearer), mask)].as_flattened())
+        hex::encode([mask, xor(self.token(bearer), mask)].as_flattened())
     }
 
     /// Whether `text` is a token of this bearer.
     pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
-        let Some(octets) = token::from_hex::<32>(text) else { return false };
-        let halves: &[Token] = octets.as_chunks().0;
-        token::same(xor(halves[0], halves[1]), self.token(bearer))
+        let mut octets = [Token::default(); 2];
+        hex::decode_to_slice(text, octets.as_flattened_mut()).is_ok()
+            && token::same(xor(octets[0], octets[1]), self.token(bearer))
     }
 
     fn token(&self, bearer: Bearer<'_>) -> Token {
@@ -105,7 +105,7 @@ impl Secret {
         let [signature, token] = self.sign(b"visitor", random);
         let mut text = [0; 64];
         text[..32].copy_from_slice(random);
-        token::write_hex(&signature, &mut text[32..]);
+        write_hex(signature, &mut text[32..]);
         Mark { text, token }
     }
 
@@ -120,6 +120,10 @@ impl Secret {
         halves.as_flattened_mut().copy_from_slice(&mac.finalize().into_bytes());
         halves
     }
+}
+
+fn write_hex(octets: Token, digits: &mut [u8]) {
+    hex::encode_to_slice(octets, digits).expect("16 octets are 32 hex digits");
 }
 
 fn xor(left: Token, right: Token) -> Token {
