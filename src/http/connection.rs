@@ -14,6 +14,7 @@
 use std::fmt::Display;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -52,7 +53,9 @@ pub fn serve<'c, S: Socket + 'c, V: Service>(
 ) -> impl Future<Output = ()> + Send + 'c {
     let wire = Wire::new(socket, limits.write_time);
     let alarm = Alarm::after(limits.min_idle_time);
-    let mut connection = Connection { wire, peer, service, limits, notice, alarm };
+    let has_answered = false;
+    let mut connection =
+        Connection { wire, peer, service, limits, notice, alarm, has_answered };
     async move {
         let mut run = pin!(connection.run());
         let ended = poll_fn(|context| turn(|| run.as_mut().poll(context))).await;
@@ -72,6 +75,8 @@ struct Connection<'c, S, V> {
     /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
     /// set anew for each request would cost as much as taking its head apart.
     alarm: Alarm,
+    /// Whether a request was answered.
+    has_answered: bool,
 }
 
 /// What becomes of a connection after an answer.
@@ -80,7 +85,8 @@ enum Then {
     Next,
     /// It is closed, with care: the client may still be sending.
     Linger,
-    /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6).
+    /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6), and all that
+    /// it is sent is one small answer, which is there before it could.
     Close,
 }
 
@@ -206,7 +212,8 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn answer(&mut self, request: Request) -> io::Result<Then> {
         let asked = Asked::by(&request);
         let is_empty = request.framing() == Framing::Empty;
-        let is_last = request.says_close() && is_empty;
+        let is_first = !mem::replace(&mut self.has_answered, true);
+        let is_only = is_first && is_empty && request.says_close();
         let (response, all_read) = if is_empty {
             let mut no_content = NoContent;
             let work = self.service.respond(request, self.peer, &mut no_content);
@@ -219,13 +226,15 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
             && !self.notice.is_last_answer();
-        if let Some(rest) = self.write(response, asked, keep_alive) {
+        let rest = self.write(response, asked, keep_alive);
+        let is_small = rest.is_none();
+        if let Some(rest) = rest {
             // Seldom, and large: a connection has room for it only while it is sent.
             Box::pin(self.send(rest)).await?;
         }
         Ok(match keep_alive {
             true => Then::Next,
-            false if is_last && self.wire.input.is_empty() => Then::Close,
+            false if is_only && is_small && self.wire.input.is_empty() => Then::Close,
             false => Then::Linger,
         })
     }

@@ -15,7 +15,7 @@ use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -274,6 +274,14 @@ impl Reply {
 impl Client {
     pub async fn connect(address: SocketAddr) -> Client {
         let socket = TcpStream::connect(address).await.expect("a connection");
+        Client { socket, input: Vec::new() }
+    }
+
+    /// One for whom the system keeps little that was not read yet: the rest waits with the server.
+    pub async fn connect_with_little_room(address: SocketAddr) -> Client {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a smaller buffer");
+        let socket = socket.connect(address).await.expect("a connection");
         Client { socket, input: Vec::new() }
     }
 

@@ -430,7 +430,7 @@ async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
 async fn a_large_last_answer_arrives_even_if_octets_come_behind_its_request() {
     let server = server().await;
     for version in ["1.0\r\n", "1.1\r\nHost: localhost\r\nConnection: close\r\n"] {
-        let mut client = server.connect().await;
+        let mut client = Client::connect_with_little_room(server.address).await;
         client.send(format!("GET /large HTTP/{version}\r\n")).await;
         assert_eq!(client.receive_head().await.status, 200);
         // With these unread, a socket that is closed takes back what it has not delivered.
