@@ -40,9 +40,9 @@
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
 //! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up.
 //!
-//! Beside them stand [`escape`], [`token`], `hash`, `unwind` and `at_once`, which need nobody, and
-//! [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the demo,
-//! written as a stranger to the crate would write it: begin there.
+//! Beside them stand [`escape`], [`token`], `hash`, `unwind`, `turn` and `at_once`, which need
+//! nobody, and [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the
+//! demo, written as a stranger to the crate would write it: begin there.
 //!
 //! # How a request passes through
 //!
@@ -59,6 +59,8 @@ pub mod token;
 mod hash;
 
 mod unwind;
+
+mod turn;
 
 mod at_once;
 

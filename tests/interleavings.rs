@@ -18,6 +18,9 @@ mod token;
 #[path = "../src/hash.rs"]
 mod hash;
 
+#[path = "../src/turn.rs"]
+mod turn;
+
 #[path = "../src/session"]
 mod session {
     pub mod error;
@@ -64,6 +67,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use loom::thread::{self, JoinHandle};
+use tokio::runtime::Builder;
+use tokio::time::advance;
 
 use session::error::Error;
 use session::id::Key;
@@ -311,5 +316,51 @@ fn a_session_that_expires_under_a_write_is_gone_for_everybody() {
             now(store.counters()),
             Counters { created: 1, expired: 1, refused: 1, ..Counters::default() }
         );
+    });
+}
+
+/// Tells a story in which time passes only when it is told to.
+fn at_its_own_time(story: impl Fn() + Send + Sync + 'static) {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let _guard = runtime.enter();
+    loom::model(story);
+}
+
+fn pass(time: Duration) {
+    // The clock is moved as soon as it is asked for.
+    let _ = pin!(advance(time)).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// Does `late` when this time has passed, and `early` after it, but in a turn that began before.
+fn out_of_turn(time: Duration, late: impl FnOnce(), early: impl FnOnce()) {
+    turn::turn(|| {
+        turn::now();
+        pass(time);
+        turn::turn(late);
+        early();
+    });
+}
+
+#[test]
+fn of_two_uses_the_later_one_counts() {
+    at_its_own_time(|| {
+        let store = store_of(8);
+        begin(&store, 0, "a", "0");
+        let is_used = || assert!(lives(&store, 0));
+        out_of_turn(Lifetime::default().idle * 2 / 3, is_used, is_used);
+        pass(Lifetime::default().idle * 2 / 3);
+        assert!(lives(&store, 0));
+    });
+}
+
+#[test]
+fn a_session_that_was_once_found_expired_is_gone_for_everybody() {
+    at_its_own_time(|| {
+        let store = store_of(8);
+        begin(&store, 0, USERNAME, "admin");
+        let is_not_listed = || assert!(now(store.sessions_of("admin")).is_empty());
+        let is_gone = || assert!(!lives(&store, 0));
+        out_of_turn(Lifetime::default().idle, is_not_listed, is_gone);
     });
 }

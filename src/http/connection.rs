@@ -35,8 +35,8 @@ use crate::http::request::{self, Request};
 use crate::http::response::{Asked, Body, Delimiter, Response};
 use crate::http::status::Status;
 use crate::http::stream::Stream;
-use crate::http::turn::{Alarm, now, turn};
 use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
+use crate::turn::{Alarm, now, turn};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;

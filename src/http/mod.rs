@@ -6,7 +6,7 @@
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
 //! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
 //! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]);
-//! the way out (`turn`, [`date`], [`stream`], `at_hand`, [`file`](mod@file), [`response`]); the
+//! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`response`]); the
 //! two joined ([`notice`], [`connection`]); and what some requests ask for besides ([`cookie`],
 //! [`conditions`], [`range`]).
 
@@ -35,8 +35,6 @@ pub mod wire;
 pub mod chunked;
 
 pub mod content;
-
-pub(crate) mod turn;
 
 pub mod date;
 

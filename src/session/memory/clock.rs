@@ -1,8 +1,14 @@
 //! The time, in milliseconds since the store was made, by a clock that nobody can set back.
+//!
+//! It is that of the [turn](crate::turn), so of two that come to a session together the second may
+//! be the one with the earlier time. Two rules make up for it: of two uses the later one counts, and
+//! a session that was once found expired is gone for everybody.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::turn;
 
 pub(crate) type Millis = u64;
 
@@ -12,11 +18,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { start: Instant::now() }
+        Clock { start: turn::now() }
     }
 
     pub(crate) fn now(&self) -> Millis {
-        millis(Instant::now().saturating_duration_since(self.start))
+        millis(turn::now().saturating_duration_since(self.start))
     }
 }
 

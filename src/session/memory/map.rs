@@ -91,8 +91,6 @@ impl MemoryStore {
         usize::from(key.octets()[15]) % self.shards.len()
     }
 
-    /// Whoever asks the clock does so behind this: of two who come at once, the second has the
-    /// later time.
     fn shard(&self, key: Key) -> Guard<'_, Shard> {
         self.shards[self.index(key)].lock()
     }

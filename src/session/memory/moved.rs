@@ -11,7 +11,7 @@ use crate::session::store::MOVED;
 #[derive(Default)]
 pub(crate) struct Moved {
     whereto: HashMap<Key, Key, AsItIs>,
-    /// Who moved when, the first first.
+    /// Who moved when, in the order in which they came.
     moves: VecDeque<(Millis, Key)>,
 }
 

@@ -133,9 +133,19 @@ impl Shard {
     }
 
     /// A live session, if it is this user's. Being looked at is not use.
-    pub(crate) fn users_entry(&self, key: Key, user: &str, now: Millis) -> Option<&Entry> {
-        let entry = &self.entries[self.find(key)?];
-        (entry.expiry() > now && entry.user() == Some(user)).then_some(entry)
+    pub(crate) fn users_entry(
+        &mut self,
+        key: Key,
+        user: &str,
+        now: Millis,
+    ) -> Option<&Entry> {
+        let slot = self.find(key)?;
+        if self.entries[slot].expiry() <= now {
+            self.expire(slot);
+            return None;
+        }
+        let entry = &self.entries[slot];
+        (entry.user() == Some(user)).then_some(entry)
     }
 
     /// Finds out whether a session still lives, for whoever asks how many its user has.
@@ -229,7 +239,7 @@ impl Shard {
         let slot = self.find(key)?;
         let entry = &mut self.entries[slot];
         if entry.expiry() > now {
-            entry.used = now;
+            entry.used = entry.used.max(now);
             return Some(slot);
         }
         self.expire(slot);

@@ -32,10 +32,17 @@ thread_local! {
 
 /// Does what a task does in one turn.
 pub(crate) fn turn<T>(work: impl FnOnce() -> T) -> T {
-    TIME.set(Time::Unknown);
-    let done = work();
-    TIME.set(Time::Passes);
-    done
+    let _before = Before(TIME.replace(Time::Unknown));
+    work()
+}
+
+/// What was known of the time before a turn. That holds again after it, even if it ends in a panic.
+struct Before(Time);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        TIME.set(self.0);
+    }
 }
 
 /// What time it is: that of this turn, or else by the clock.
