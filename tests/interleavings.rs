@@ -23,6 +23,7 @@ mod turn;
 
 #[path = "../src/session"]
 mod session {
+    pub mod answer;
     pub mod error;
     pub mod id;
     pub mod store;

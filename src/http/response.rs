@@ -26,9 +26,11 @@ pub struct Response {
     pub close: bool,
     /// The fields that it begins with, as long as none of them is changed.
     preface: Option<Arc<Preface>>,
+    /// Fields behind the preface that were written at compile time, as long as none is changed.
+    ready: &'static [Line],
     fields: Vec<(Text, Text)>,
     /// Its Content-Type, as long as no field says another.
-    default_type: Option<&'static str>,
+    default_type: Option<&'static Line>,
 }
 
 type Text = Cow<'static, str>;
@@ -58,6 +60,32 @@ impl Preface {
         Ok(Preface { fields: preface.fields, lines: lines.into(), says_type })
     }
 }
+
+/// A field that was written when this was compiled.
+#[derive(Debug)]
+pub(crate) struct Line {
+    name: &'static str,
+    value: &'static str,
+    written: &'static str,
+}
+
+impl Line {
+    fn pair(&self) -> (&str, &str) {
+        (self.name, self.value)
+    }
+}
+
+macro_rules! line {
+    ($name:literal, $value:literal) => {
+        Line { name: $name, value: $value, written: concat!($name, ": ", $value, "\r\n") }
+    };
+}
+
+/// What most content is.
+pub(crate) static HTML: Line = line!("Content-Type", "text/html; charset=UTF-8");
+
+/// What is for one visitor alone, and for no cache.
+static PERSONAL: [Line; 2] = [line!("Vary", "Cookie"), line!("Cache-Control", "no-store")];
 
 /// The content of a response.
 #[derive(Debug)]
@@ -98,7 +126,7 @@ impl Response {
     pub fn new(status: Status) -> Response {
         let body = Body::Bytes(Bytes::new());
         let (preface, fields, default_type) = (None, Vec::new(), None);
-        Response { status, body, close: false, preface, fields, default_type }
+        Response { status, body, close: false, preface, fields, ready: &[], default_type }
     }
 
     /// An empty response that begins with these fields.
@@ -116,9 +144,11 @@ impl Response {
 
     /// Every field, in the order in which they will be sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let preface = self.preface.iter().flat_map(|preface| &preface.fields);
-        let fields = preface.chain(&self.fields).map(|(name, value)| (&**name, &**value));
-        fields.chain(self.default_type.map(|value| ("Content-Type", value)))
+        let preface =
+            self.preface.iter().flat_map(|preface| preface.fields.iter().map(pair));
+        let ready = self.ready.iter().map(Line::pair);
+        let fields = self.fields.iter().map(pair);
+        preface.chain(ready).chain(fields).chain(self.default_type.map(Line::pair))
     }
 
     /// The first value of a field; names know no case.
@@ -165,16 +195,28 @@ impl Response {
         self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
+    /// Says that it is for one visitor alone, and for no cache.
+    pub(crate) fn make_personal(&mut self) {
+        self.ready = &[];
+        self.remove_field("Cache-Control");
+        self.ready = &PERSONAL;
+    }
+
     /// Says what its content is, unless a field does.
-    pub(crate) fn set_default_type(&mut self, value: &'static str) {
+    pub(crate) fn set_default_type(&mut self, line: &'static Line) {
         let is_said_first = self.preface.as_ref().is_some_and(|preface| preface.says_type);
         if !is_said_first && !has(&self.fields, "Content-Type") {
-            self.default_type = Some(value);
+            self.default_type = Some(line);
         }
     }
 
     /// Takes every line of a field away.
     pub fn remove_field(&mut self, name: &str) {
+        if self.ready.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
+            let ready = std::mem::take(&mut self.ready).iter();
+            let fields = ready.map(|line| (line.name.into(), line.value.into()));
+            self.fields.splice(0..0, fields);
+        }
         if let Some(preface) = self.preface.take_if(|preface| has(&preface.fields, name)) {
             self.fields.splice(0..0, preface.fields.iter().cloned());
         }
@@ -255,9 +297,12 @@ impl Response {
         if let Some(preface) = &self.preface {
             output.extend_from_slice(&preface.lines);
         }
+        for line in self.ready {
+            output.extend_from_slice(line.written.as_bytes());
+        }
         push_lines(output, &self.fields);
-        if let Some(value) = self.default_type {
-            push_line(output, "Content-Type", value);
+        if let Some(line) = self.default_type {
+            output.extend_from_slice(line.written.as_bytes());
         }
         if !self.status.has_no_content() {
             // HEAD is told what GET would have been (RFC 9110 section 8.6).
@@ -290,6 +335,10 @@ const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection",
 /// Fields that are no lists, of those that handlers may set.
 const SINGLE: [&str; 6] =
     ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
+
+fn pair((name, value): &(Text, Text)) -> (&str, &str) {
+    (name, value)
+}
 
 fn has(fields: &[(Text, Text)], name: &str) -> bool {
     fields.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))

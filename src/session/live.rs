@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 
+use crate::session::answer::Answer;
 use crate::session::error::Error;
 use crate::session::id::{Id, Key};
-use crate::session::standing::{Announcement, News, Settled, Standing, State, claimed};
-use crate::session::store::{Answer, Lifetime, Store, USERNAME, Visit};
+use crate::session::standing::{Announcement, Claims, News, Settled, Standing, State};
+use crate::session::store::{Lifetime, Store, USERNAME, Visit};
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
@@ -48,10 +49,8 @@ pub(super) struct Inner {
     /// Where the client is.
     place: IpAddr,
     /// The ids that it claims.
-    claims: Vec<Id>,
-    /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
-    /// So two clones in two branches of a `join!` begin one session and not two.
-    pub(super) gate: tokio::sync::Mutex<()>,
+    claims: Claims,
+    gate: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -65,17 +64,12 @@ impl Session {
         place: IpAddr,
         claims: impl Iterator<Item = Id>,
     ) -> Session {
-        let claims = claimed(claims);
+        let claims = Claims::of(claims);
         let standing =
             if claims.is_empty() { Standing::Anonymous } else { Standing::Claimed };
         let state = Mutex::new(State::new(standing));
         let gate = tokio::sync::Mutex::new(());
         Session { inner: Arc::new(Inner { store, rules, place, claims, gate, state }) }
-    }
-
-    /// Whether anything was asked of the session: an answer may then depend on it.
-    pub fn was_used(&self) -> bool {
-        self.state().used
     }
 
     /// What the client has to be told, looked up at the last moment: an id that has died in the
@@ -84,6 +78,7 @@ impl Session {
         let (id, is_another) = {
             let state = self.state();
             match (&state.standing, state.news) {
+                _ if !state.used => return Ok(Announcement::Unused),
                 (Standing::Live(id), News::Issue) => (id.clone(), state.has_ended_one),
                 (_, News::Withdraw) => return Ok(Announcement::Withdraw),
                 _ => return Ok(Announcement::Nothing),
@@ -112,14 +107,14 @@ impl Session {
         if let Some(settled) = self.known() {
             return Ok(settled);
         }
-        let _gate = self.inner.gate.lock().await;
+        let _gate = self.gate().await;
         // Whoever came first through the gate may have found out already.
         if let Some(settled) = self.known() {
             return Ok(settled);
         }
         let (mut live, mut others) = (None, Vec::new());
         let (mut moved, mut gone) = (None, Vec::new());
-        for id in &self.inner.claims {
+        for id in self.inner.claims.iter() {
             match self.inner.store.visit(id.key(), self.inner.place, name).await? {
                 Visit::Live(visited) if live.is_none() => live = Some((id, visited)),
                 Visit::Live(_) => others.push(id),
@@ -178,7 +173,7 @@ impl Session {
         if self.store_key().await?.is_some() {
             return Ok(false);
         }
-        let _gate = self.inner.gate.lock().await;
+        let _gate = self.gate().await;
         if !matches!(self.state().standing, Standing::Anonymous | Standing::Disputed(_)) {
             return Ok(false);
         }
@@ -245,7 +240,7 @@ impl Session {
             if answer.is_some() {
                 return Ok(answer);
             }
-            let _gate = self.inner.gate.lock().await;
+            let _gate = self.gate().await;
             key = self.live_key();
             if key == Some(asked) {
                 self.state().end();
@@ -259,6 +254,16 @@ impl Session {
     pub(super) fn report(&self, key: &Key, what: impl Display) {
         let place = self.inner.place;
         info!(target: "dustdevil::security", "session {} {what} ({place})", key.fingerprint());
+    }
+
+    /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
+    /// So two clones in two branches of a `join!` begin one session and not two.
+    pub(super) async fn gate(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        match self.inner.gate.try_lock() {
+            Ok(gate) => gate,
+            // Waiting is seldom, and its future large: it takes room only where one has to wait.
+            Err(_) => Box::pin(self.inner.gate.lock()).await,
+        }
     }
 
     /// This is a `std::sync::Mutex` because it is never held while anything is waited for.

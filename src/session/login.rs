@@ -30,7 +30,7 @@ impl Session {
             self.destroy().await?;
         }
         {
-            let _gate = self.inner.gate.lock().await;
+            let _gate = self.gate().await;
             let is_handed_over = match self.hand_over(username, lifetime).await {
                 // What the visitor had leaves no room for a name. The name is more.
                 Err(Error::TooLarge { .. }) => false,

@@ -6,15 +6,17 @@
 //! nobody, whatever is still in flight.
 //!
 //! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]),
-//! what a store promises ([`store`]), the store that is built in ([`memory`]), the one that
-//! several servers share (`redis`, by way of `redis_node` and `redis_connection`), the
-//! [`Session`] that a handler holds and how it is found (`standing`, [`live`]), what a handler does with it
-//! ([`verbs`]), and whose it is ([`login`]). With the feature `json`, values may be whatever
-//! serde knows.
+//! how a store answers ([`answer`]) and what it promises ([`store`]), the store that is built in
+//! ([`memory`]), the one that several servers share (`redis`, by way of `redis_node` and
+//! `redis_connection`), the [`Session`] that a handler holds and how it is found (`standing`,
+//! [`live`]), what a handler does with it ([`verbs`]), and whose it is ([`login`]). With the feature
+//! `json`, values may be whatever serde knows.
 
 pub mod error;
 
 pub mod id;
+
+pub mod answer;
 
 pub mod store;
 

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs, Value};
 
+use crate::session::answer::Answer;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis_connection::Line;
-use crate::session::store::{
-    Answer, Counters, Lifetime, Listed, MOVED, Store, Visit, Visited,
-};
+use crate::session::store::{Counters, Lifetime, Listed, MOVED, Store, Visit, Visited};
 use crate::token;
 
 const SCRIPT: &str = include_str!("redis.lua");
@@ -173,7 +172,7 @@ impl Store for RedisStore {
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(async move {
+        Answer::later(async move {
             let operation = self
                 .on(key, "create")
                 .with(millis(lifetime.idle))
@@ -187,7 +186,7 @@ impl Store for RedisStore {
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        Box::pin(async move {
+        Answer::later(async move {
             let operation = self.on(key, "visit").with(place.to_string()).with(name);
             Ok(match operation.run().await? {
                 Found::Not(0) => Visit::Gone,
@@ -203,7 +202,7 @@ impl Store for RedisStore {
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let found: Option<(Option<String>,)> =
                 self.on(key, "get").with(name).run().await?;
             Ok(found.map(|(value,)| value))
@@ -216,7 +215,7 @@ impl Store for RedisStore {
         name: &'a str,
         value: &'a str,
     ) -> Answer<'a, Option<()>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let operation =
                 self.on(key, "set").with(name).with(value).with(self.session_octets);
             let done: Option<i64> = operation.run().await?;
@@ -225,7 +224,7 @@ impl Store for RedisStore {
     }
 
     fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let taken: Option<(Option<String>,)> =
                 self.on(key, "remove").with(name).run().await?;
             Ok(taken.map(|(value,)| value))
@@ -239,7 +238,7 @@ impl Store for RedisStore {
         expected: Option<&'a str>,
         value: &'a str,
     ) -> Answer<'a, Option<bool>> {
-        Box::pin(async move {
+        Answer::later(async move {
             // An `expected` that is none adds no argument.
             let operation = self
                 .on(key, "compare_and_set")
@@ -253,23 +252,23 @@ impl Store for RedisStore {
     }
 
     fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
-        Box::pin(self.on(key, "keys").run())
+        Answer::later(self.on(key, "keys").run())
     }
 
     fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let done: Option<i64> = self.on(key, "clear").run().await?;
             Ok(done.map(drop))
         })
     }
 
     fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Box::pin(self.on(key, "destroy").run())
+        Answer::later(self.on(key, "destroy").run())
     }
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
         let operation = self.on(key, "rotate").with(new.to_string()).with(millis(MOVED));
-        Box::pin(match lifetime {
+        Answer::later(match lifetime {
             Some(lifetime) => {
                 operation.with(millis(lifetime.idle)).with(millis(lifetime.absolute)).run()
             }
@@ -278,21 +277,21 @@ impl Store for RedisStore {
     }
 
     fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let keys: Vec<String> = self.on(key, "moves_from").run().await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
         })
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let rows: Vec<Row> = self.operation("sessions_of").with(user).run().await?;
             Ok(rows.into_iter().filter_map(listed).collect())
         })
     }
 
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let keys: Vec<String> =
                 self.operation("sessions_beyond").with(user).with(most).run().await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
@@ -300,7 +299,7 @@ impl Store for RedisStore {
     }
 
     fn counters(&self) -> Answer<'_, Counters> {
-        Box::pin(async move {
+        Answer::later(async move {
             let counted: [Option<u64>; 6] = self.operation("counters").run().await?;
             let [live, created, ended, expired, rotated, refused] =
                 counted.map(Option::unwrap_or_default);
@@ -311,7 +310,7 @@ impl Store for RedisStore {
     /// It is what notices a connection that has died, too: a server sweeps every second, whether
     /// anybody comes or not.
     fn sweep(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
+        Answer::later(async move {
             while self.operation("sweep").with(BITE).run::<usize>().await? == BITE {}
             Ok(())
         })

@@ -54,6 +54,8 @@ pub(super) enum News {
 /// The news for the client, with the id where there is one to tell.
 #[derive(Debug)]
 pub enum Announcement {
+    /// Nothing was asked of the session, so the answer does not depend on it.
+    Unused,
     /// What it knows still holds.
     Nothing,
     /// Its id, and how long to keep it.
@@ -70,15 +72,31 @@ pub enum Announcement {
 }
 
 /// The ids that a request claims, each of them once.
-pub(super) fn claimed(all: impl Iterator<Item = Id>) -> Vec<Id> {
-    let mut claims: Vec<Id> = Vec::new();
-    for id in all {
-        if claims.len() < MOST_CLAIMS && claims.iter().all(|other| other.key() != id.key())
-        {
-            claims.push(id);
+pub(super) struct Claims {
+    /// Nearly always the only one: it needs no allocation.
+    first: Option<Id>,
+    others: Vec<Id>,
+}
+
+impl Claims {
+    pub(super) fn of(mut all: impl Iterator<Item = Id>) -> Claims {
+        let mut claims = Claims { first: all.next(), others: Vec::new() };
+        for id in all {
+            let is_new = claims.iter().all(|other| other.key() != id.key());
+            if is_new && claims.iter().count() < MOST_CLAIMS {
+                claims.others.push(id);
+            }
         }
+        claims
     }
-    claims
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Id> {
+        self.first.iter().chain(&self.others)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
 }
 
 impl State {

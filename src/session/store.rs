@@ -10,14 +10,13 @@
 //!   key is never live again.
 //! - A session's time is up when nobody used it for its idle limit, or when its absolute limit
 //!   is over, however busily it is used. Any operation on a live session is use.
-//! - [`Error::Unavailable`] says that the store does not know whether it was done; any other
-//!   error, that it was not.
+//! - [`Error::Unavailable`](crate::session::Error::Unavailable) says that the store does not know
+//!   whether it was done; any other error, that it was not.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
-use crate::session::error::Error;
+use crate::session::answer::Answer;
 use crate::session::id::Key;
 
 /// The name under which a session remembers who is logged in. A session that has it is somebody's;
@@ -31,9 +30,6 @@ pub const DEVICE: &str = "device";
 /// of room. Requests that were sent with the old id before its client was told the new one are
 /// known by it.
 pub const MOVED: Duration = Duration::from_secs(60);
-
-/// An answer that may come over a network. Whoever drops one does not know whether it was done.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// How long a session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +155,8 @@ pub trait Store: Send + Sync + 'static {
     /// A value; the inner `None` if there is none of that name.
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>>;
 
-    /// Sets a value. [`Error::TooLarge`] past what the store allows a session, and nothing is
-    /// changed; so for every operation that sets one.
+    /// Sets a value. [`Error::TooLarge`](crate::session::Error::TooLarge) past what the store
+    /// allows a session, and nothing is changed; so for every operation that sets one.
     fn set<'a>(&'a self, key: Key, name: &'a str, value: &'a str)
     -> Answer<'a, Option<()>>;
 
@@ -204,7 +200,7 @@ pub trait Store: Send + Sync + 'static {
     /// The keys of those sessions but for the first so many of them: whoever ends them leaves no
     /// more than that.
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let listed = self.sessions_of(user).await?;
             Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
         })
@@ -216,6 +212,6 @@ pub trait Store: Send + Sync + 'static {
     /// Lets go of what has expired. A server calls it every second or so; nothing may depend
     /// on it, for an expired session is gone whether it was swept or not.
     fn sweep(&self) -> Answer<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+        Answer::at_once(Ok(()))
     }
 }

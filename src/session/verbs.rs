@@ -133,7 +133,7 @@ impl Session {
     /// nothing to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {
         self.store_key().await?;
-        let _gate = self.inner.gate.lock().await;
+        let _gate = self.gate().await;
         self.rotate_for(None).await?;
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Session {
     /// it begins a new one. Where a client claims several, all of them end.
     pub async fn destroy(&self) -> Result {
         self.store_key().await?;
-        let _gate = self.inner.gate.lock().await;
+        let _gate = self.gate().await;
         // Where another request has moved it away in the meantime, the store knows whereto.
         let ids = self.state().standing.ids().to_vec();
         for id in ids {

@@ -53,7 +53,7 @@ impl Exchange {
     /// Tells the client what is new about its session.
     pub(crate) fn tell(&mut self, announcement: Announcement) -> Result {
         match announcement {
-            Announcement::Nothing => Ok(()),
+            Announcement::Unused | Announcement::Nothing => Ok(()),
             Announcement::Issue { id, keep, is_another } => {
                 if is_another {
                     self.forget_mark()?;

@@ -11,12 +11,12 @@ use crate::error::{Error, HttpError, Result};
 use crate::escape::is_plain_url;
 use crate::http::cookie::SetCookie;
 use crate::http::request::Request;
-use crate::http::response::{Body, Response};
+use crate::http::response::{Body, HTML, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
 use crate::session::store::Store;
-use crate::session::{Rules, Session};
+use crate::session::{Announcement, Rules, Session};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
@@ -352,11 +352,11 @@ impl Exchange {
     pub(crate) async fn conclude(&mut self) -> Result {
         // What is made while it is sent may use the session then.
         let is_stream = matches!(self.response.body, Body::Stream(_));
-        let may_use = |session: &&Session| is_stream || session.was_used();
-        if let Some(session) = self.session.as_ref().filter(may_use) {
-            self.response.add_known("Vary", "Cookie");
-            self.response.set_known("Cache-Control", "no-store");
+        if let Some(session) = &self.session {
             let announcement = session.announcement().await?;
+            if is_stream || !matches!(announcement, Announcement::Unused) {
+                self.response.make_personal();
+            }
             self.tell(announcement)?;
         }
         for cookie in &self.new_cookies {
@@ -370,7 +370,7 @@ impl Exchange {
             // RFC 9110 section 15.3.6 has 205 without content, too, though with a length.
             self.response.body = Body::Bytes(Bytes::new());
         } else if !self.response.body.is_empty() {
-            self.response.set_default_type("text/html; charset=UTF-8");
+            self.response.set_default_type(&HTML);
         }
         self.finished = true;
         Ok(())

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
+use dustdevil::session::answer::Answer;
 use dustdevil::session::id::Key;
-use dustdevil::session::store::{Answer, Counters, Listed, Visit};
+use dustdevil::session::store::{Counters, Listed, Visit};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
 };
@@ -147,7 +148,7 @@ fn far<'a, T: Send + 'a>(
     turns_back: usize,
     ask: impl FnOnce() -> Answer<'a, T> + Send + 'a,
 ) -> Answer<'a, T> {
-    Box::pin(async move {
+    Answer::later(async move {
         turns(1).await;
         let answer = ask().await;
         turns(turns_back).await;

@@ -1,10 +1,9 @@
 //! The map: shards, and which sessions are in which.
 
-use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::session::error::Error;
+use crate::session::answer::Answer;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
@@ -12,7 +11,7 @@ use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
 use crate::session::memory::users::{Beyond, Users};
 use crate::session::memory::values::Values;
-use crate::session::store::{Answer, Counters, Lifetime, Listed, Store, Visit};
+use crate::session::store::{Counters, Lifetime, Listed, Store, Visit};
 
 /// How much a [`MemoryStore`] holds.
 #[derive(Clone, Copy, Debug)]
@@ -186,16 +185,21 @@ impl Store for MemoryStore {
     ) -> Answer<'a, bool> {
         let mut shard = self.shard(key);
         let now = self.clock.now();
-        at_once(shard.create(Entry::new(key, lifetime, place, now), name, value, now))
+        Answer::at_once(shard.create(
+            Entry::new(key, lifetime, place, now),
+            name,
+            value,
+            now,
+        ))
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        at_once(Ok(self.shard(key).visit(key, place, name, self.clock.now())))
+        Answer::at_once(Ok(self.shard(key).visit(key, place, name, self.clock.now())))
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
         let get = |values: &Values| values.get(name).map(str::to_owned);
-        at_once(Ok(self.shard(key).read(key, self.clock.now(), get)))
+        Answer::at_once(Ok(self.shard(key).read(key, self.clock.now(), get)))
     }
 
     fn set<'a>(
@@ -205,7 +209,7 @@ impl Store for MemoryStore {
         value: &'a str,
     ) -> Answer<'a, Option<()>> {
         let set = |values: &Values| (Some(values.with(name, value)), ());
-        at_once(self.shard(key).change(key, self.clock.now(), set))
+        Answer::at_once(self.shard(key).change(key, self.clock.now(), set))
     }
 
     fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
@@ -213,7 +217,7 @@ impl Store for MemoryStore {
             Some(value) => (Some(values.without(name)), Some(value.to_owned())),
             None => (None, None),
         };
-        at_once(self.shard(key).change(key, self.clock.now(), remove))
+        Answer::at_once(self.shard(key).change(key, self.clock.now(), remove))
     }
 
     fn compare_and_set<'a>(
@@ -228,49 +232,49 @@ impl Store for MemoryStore {
             true => (Some(values.with(name, value)), true),
             false => (None, false),
         };
-        at_once(self.shard(key).change(key, self.clock.now(), swap))
+        Answer::at_once(self.shard(key).change(key, self.clock.now(), swap))
     }
 
     fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
         let names = |values: &Values| values.names().map(str::to_owned).collect();
-        at_once(Ok(self.shard(key).read(key, self.clock.now(), names)))
+        Answer::at_once(Ok(self.shard(key).read(key, self.clock.now(), names)))
     }
 
     fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
         let clear = |_: &Values| (Some(Values::default()), ());
-        at_once(self.shard(key).change(key, self.clock.now(), clear))
+        Answer::at_once(self.shard(key).change(key, self.clock.now(), clear))
     }
 
     fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        at_once(Ok(self.destroy_now(key)))
+        Answer::at_once(Ok(self.destroy_now(key)))
     }
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        at_once(Ok(self.rotate_now(key, new, lifetime)))
+        Answer::at_once(Ok(self.rotate_now(key, new, lifetime)))
     }
 
     fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        at_once(Ok(self.moves_now(key)))
+        Answer::at_once(Ok(self.moves_now(key)))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
         // All are looked at as they are now: there may be many, and one look at the clock will do.
         let now = self.clock.now();
         let keys = self.users.of(user).into_iter();
-        at_once(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
+        Answer::at_once(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
     }
 
     fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        at_once(Ok(self.beyond_now(user, most)))
+        Answer::at_once(Ok(self.beyond_now(user, most)))
     }
 
     fn counters(&self) -> Answer<'_, Counters> {
         let shards = self.shards.iter().map(|shard| shard.lock().counters());
-        at_once(Ok(shards.fold(Counters::default(), Counters::plus)))
+        Answer::at_once(Ok(shards.fold(Counters::default(), Counters::plus)))
     }
 
     fn sweep(&self) -> Answer<'_, ()> {
-        Box::pin(async {
+        Answer::later(async {
             let mut is_more = true;
             while is_more {
                 is_more = false;
@@ -285,8 +289,4 @@ impl Store for MemoryStore {
             Ok(())
         })
     }
-}
-
-fn at_once<'a, T: Send + 'a>(answer: Result<T, Error>) -> Answer<'a, T> {
-    Box::pin(ready(answer))
 }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use dustdevil::session::answer::Answer;
 use dustdevil::session::id::Key;
-use dustdevil::session::store::{Answer, Counters, Listed, USERNAME, Visit, Visited};
+use dustdevil::session::store::{Counters, Listed, USERNAME, Visit, Visited};
 use dustdevil::{Lifetime, Store};
 
 use crate::support::PLACE;
@@ -86,7 +87,7 @@ impl Store for Broken {
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        Box::pin(async move {
+        Answer::later(async move {
             if self.has(Flaw::VisitingMakesYoung)
                 && let Some(book) = self.shelf.inside().live(key)
             {
@@ -128,7 +129,7 @@ impl Store for Broken {
             Flaw::CutsLongValues => value.get(..8 * 1024).unwrap_or(value),
             _ => value,
         };
-        Box::pin(async move {
+        Answer::later(async move {
             let answer = self.shelf.set(key, name, value).await?;
             if answer.is_none() && self.has(Flaw::SetsInWhatHasEnded) {
                 let lifetime = Lifetime::default();
@@ -150,7 +151,7 @@ impl Store for Broken {
         expected: Option<&'a str>,
         value: &'a str,
     ) -> Answer<'a, Option<bool>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let there = self.shelf.get(key, name).await?.flatten();
             let expected = match self.flaw {
                 Flaw::SwapsWhateverIsThere => there.as_deref(),
@@ -168,7 +169,7 @@ impl Store for Broken {
     }
 
     fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let answer = self.shelf.clear(key).await?;
             if self.has(Flaw::EndsWhatItClears) {
                 self.shelf.destroy(key).await?;
@@ -178,7 +179,7 @@ impl Store for Broken {
     }
 
     fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Box::pin(async move {
+        Answer::later(async move {
             if !self.peek(key) && self.has(Flaw::ForgetsWhomToEnd) {
                 return Ok(false);
             }
@@ -200,7 +201,7 @@ impl Store for Broken {
     }
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        Box::pin(async move {
+        Answer::later(async move {
             if self.has(Flaw::MovesWhatIsNotThere)
                 && self.shelf.inside().live(key).is_none()
             {
@@ -217,7 +218,7 @@ impl Store for Broken {
     }
 
     fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        Box::pin(async move {
+        Answer::later(async move {
             let mut moves = self.shelf.moves_from(key).await?;
             if self.has(Flaw::TellsOneMove) {
                 moves.truncate(1);
@@ -227,7 +228,7 @@ impl Store for Broken {
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        Box::pin(async move {
+        Answer::later(async move {
             if self.has(Flaw::ListsWhatHasExpired) {
                 for book in self.shelf.inside().books.values_mut() {
                     book.lifetime = Lifetime::default();
@@ -257,7 +258,7 @@ impl Store for Broken {
 
     fn sweep(&self) -> Answer<'_, ()> {
         match self.flaw {
-            Flaw::SweepsNothing => Box::pin(std::future::ready(Ok(()))),
+            Flaw::SweepsNothing => Answer::at_once(Ok(())),
             Flaw::SweepsEverything => {
                 self.shelf.inside().moves.clear();
                 self.shelf.sweep()

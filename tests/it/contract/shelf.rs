@@ -3,14 +3,14 @@
 //! to do.
 
 use std::collections::BTreeMap;
-use std::future::ready;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
+use dustdevil::session::answer::Answer;
 use dustdevil::session::error::Error;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::{
-    Answer, Counters, DEVICE, Listed, MOVED, USERNAME, Visit, Visited,
+    Counters, DEVICE, Listed, MOVED, USERNAME, Visit, Visited,
 };
 use dustdevil::{Lifetime, Store};
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ impl Shelf {
         act: impl FnOnce(&mut Book) -> T,
     ) -> Answer<'a, Option<T>> {
         let answer = self.inside().live(key).map(act);
-        Box::pin(ready(Ok(answer)))
+        Answer::at_once(Ok(answer))
     }
 
     /// The same, for what may be too large.
@@ -68,7 +68,7 @@ impl Shelf {
         inside.logins += 1;
         let login = inside.logins;
         let answer = inside.live(key).map(|book| act(book, login)).transpose();
-        Box::pin(ready(answer))
+        Answer::at_once(answer)
     }
 }
 
@@ -141,7 +141,7 @@ impl Store for Shelf {
             inside.counters.created += 1;
             inside.books.insert(key, book);
         }
-        Box::pin(ready(answer))
+        Answer::at_once(answer)
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
@@ -160,7 +160,7 @@ impl Store for Shelf {
             None => Visit::Gone,
         };
         inside.counters.refused += u64::from(!matches!(visit, Visit::Live(_)));
-        Box::pin(ready(Ok(visit)))
+        Answer::at_once(Ok(visit))
     }
 
     fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
@@ -204,13 +204,13 @@ impl Store for Shelf {
     }
 
     fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Box::pin(ready(Ok(self.inside().destroy(key))))
+        Answer::at_once(Ok(self.inside().destroy(key)))
     }
 
     fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
         let (mut inside, now) = (self.inside(), Instant::now());
         let Some(mut book) = inside.live(key).cloned() else {
-            return Box::pin(ready(Ok(false)));
+            return Answer::at_once(Ok(false));
         };
         book.told = now;
         if let Some(lifetime) = lifetime {
@@ -223,7 +223,7 @@ impl Store for Shelf {
         inside.counters.rotated += 1;
         let lost = inside.books.insert(new, book).is_some();
         inside.counters.ended += u64::from(lost);
-        Box::pin(ready(Ok(true)))
+        Answer::at_once(Ok(true))
     }
 
     fn moves_from(&self, mut key: Key) -> Answer<'_, Vec<Key>> {
@@ -232,7 +232,7 @@ impl Store for Shelf {
             moves.push(new);
             key = new;
         }
-        Box::pin(ready(Ok(moves)))
+        Answer::at_once(Ok(moves))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
@@ -252,13 +252,13 @@ impl Store for Shelf {
             place: book.place,
             device: book.values.get(DEVICE).cloned(),
         };
-        Box::pin(ready(Ok(books.into_iter().map(listed).collect())))
+        Answer::at_once(Ok(books.into_iter().map(listed).collect()))
     }
 
     fn counters(&self) -> Answer<'_, Counters> {
         let inside = self.inside();
         let live = u64::try_from(inside.books.len()).unwrap_or(u64::MAX);
-        Box::pin(ready(Ok(Counters { live, ..inside.counters })))
+        Answer::at_once(Ok(Counters { live, ..inside.counters }))
     }
 
     fn sweep(&self) -> Answer<'_, ()> {
@@ -268,6 +268,6 @@ impl Store for Shelf {
         let expired = before - inside.books.len();
         inside.counters.expired += u64::try_from(expired).unwrap_or(u64::MAX);
         inside.moves.retain(|_, (_, when)| when.elapsed() < MOVED);
-        Box::pin(ready(Ok(())))
+        Answer::at_once(Ok(()))
     }
 }

@@ -251,7 +251,7 @@ impl Ground {
         let session = Session::new(store, self.rules, PLACE, claims);
         let text = doing::act(&session, &*self.store, what, name, value).await;
         let told = match session.announcement().await.expect("the store is there") {
-            Announcement::Nothing => Told::Nothing,
+            Announcement::Unused | Announcement::Nothing => Told::Nothing,
             Announcement::Issue { id, .. } => Told::Issued(id),
             Announcement::Withdraw => Told::Withdrawn,
         };
