@@ -10,8 +10,11 @@ use tokio::time::timeout;
 
 /// What `work` comes to if it need not wait. If it must, whoever asked can make what is only
 /// needed then, such as a timer.
-pub(crate) async fn at_once<W: Future>(mut work: Pin<&mut W>) -> Poll<W::Output> {
-    poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await
+// Not an `async fn`: that would keep `work` twice, and be one future more to ask.
+pub(crate) fn at_once<W: Future>(
+    mut work: Pin<&mut W>,
+) -> impl Future<Output = Poll<W::Output>> {
+    poll_fn(move |context| Poll::Ready(work.as_mut().poll(context)))
 }
 
 /// What `work` comes to, if it does in `time`. Most work never needs the timer, so it is made only

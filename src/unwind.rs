@@ -13,12 +13,11 @@ pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// What a future comes to; `None` if it panics.
-pub(crate) async fn unless_one_panics<W: Future>(
+pub(crate) fn unless_one_panics<W: Future>(
     mut work: Pin<&mut W>,
-) -> Option<W::Output> {
-    poll_fn(|context| match unless_it_panics(|| work.as_mut().poll(context)) {
+) -> impl Future<Output = Option<W::Output>> {
+    poll_fn(move |context| match unless_it_panics(|| work.as_mut().poll(context)) {
         Some(polled) => polled.map(Some),
         None => Poll::Ready(None),
     })
-    .await
 }

@@ -18,7 +18,7 @@ use crate::http::head::{
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::octets::{is_text_octet, without_cr};
+use crate::http::octets::{self, is_text_octet, without_cr};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
@@ -214,11 +214,9 @@ pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
 }
 
 /// The first line without its CRLF, once that is there.
-fn first_line<'o>(octets: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, Refusal> {
-    let Some(end) = octets.iter().position(|&octet| octet == b'\n') else {
-        return Ok(None);
-    };
-    let line = without_cr(&octets[..end]);
+fn first_line<'o>(input: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, Refusal> {
+    let Some(end) = octets::position(input, b'\n') else { return Ok(None) };
+    let line = without_cr(&input[..end]);
     let is_crlf = line.len() < end;
     if line.len() > limits.request_line || !is_crlf {
         check_line(line, limits)?;

@@ -111,19 +111,24 @@ fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
 /// rest, browsers do send `|`, `^` and the like as they are, but never these: `"`, `<`, `>`.
 static TARGET: OctetSet = OctetSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
+/// What a name is made of, but for percent escapes:
 /// ```text
 /// reg-name = *( unreserved / pct-encoded / sub-delims )
 /// ```
-static HOST: OctetSet = OctetSet::alphanumeric_and(b"-._~%!$&'()*+,;=");
+static HOST: OctetSet = OctetSet::alphanumeric_and(b"-._~!$&'()*+,;=");
 
+fn percent_escapes_are_whole(path: &[u8]) -> bool {
+    path.iter().enumerate().filter(|&(_, &octet)| octet == b'%').all(|(at, _)| {
+        path[at + 1..].first_chunk().is_some_and(|digits| are_hex_digits(*digits))
+    })
+}
+
+/// What stands behind the sign of an escape:
 /// ```text
 /// pct-encoded = "%" HEXDIG HEXDIG
 /// ```
-fn percent_escapes_are_whole(path: &[u8]) -> bool {
-    path.iter().enumerate().filter(|&(_, &octet)| octet == b'%').all(|(at, _)| {
-        let digits = path.get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    })
+fn are_hex_digits(octets: [u8; 2]) -> bool {
+    octets.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// Whether `octets` are what a Host field may hold (RFC 9110 section 7.2):
@@ -137,9 +142,8 @@ pub fn is_authority(octets: &[u8]) -> bool {
         let (host, port) = split_port(octets);
         (is_address_in_brackets(host), port)
     } else {
-        let name = octets.iter().take_while(|&&octet| HOST.has(octet)).count();
-        let (name, port) = octets.split_at(name);
-        (!name.is_empty() && percent_escapes_are_whole(name), port)
+        let port = behind_name(octets);
+        (port.len() < octets.len(), port)
     };
     let port_is_valid = match port {
         [] => true,
@@ -147,6 +151,17 @@ pub fn is_authority(octets: &[u8]) -> bool {
         _ => false,
     };
     host_is_valid && port_is_valid
+}
+
+/// What stands behind the name that `octets` begin with.
+fn behind_name(mut octets: &[u8]) -> &[u8] {
+    loop {
+        let end = octets.iter().position(|&octet| !HOST.has(octet));
+        octets = match &octets[end.unwrap_or(octets.len())..] {
+            [b'%', one, other, behind @ ..] if are_hex_digits([*one, *other]) => behind,
+            behind => return behind,
+        };
+    }
 }
 
 fn is_address_in_brackets(host: &[u8]) -> bool {
@@ -157,9 +172,11 @@ fn is_address_in_brackets(host: &[u8]) -> bool {
 
 /// The grammar lets a port be empty, which means the scheme's own.
 fn is_port(digits: &[u8]) -> bool {
-    let is_number =
-        || std::str::from_utf8(digits).is_ok_and(|port| port.parse::<u16>().is_ok());
-    digits.iter().all(u8::is_ascii_digit) && (digits.is_empty() || is_number())
+    let port = digits.iter().try_fold(0_u16, |port, digit| match digit {
+        b'0'..=b'9' => port.checked_mul(10)?.checked_add(u16::from(digit - b'0')),
+        _ => None,
+    });
+    port.is_some()
 }
 
 /// A host, and the port behind it with its colon, if there is one.

@@ -136,20 +136,24 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
 /// Has a request answered by a new `H`.
 pub fn handler<H: RequestHandler + 'static>(
-    mut exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
     incoming: &mut dyn Incoming,
 ) -> Answering<'_> {
-    Box::pin(async move {
-        live::<H>(&mut exchange, incoming).await;
-        exchange.take_response()
-    })
+    // `Box::pin` would make the work elsewhere and copy it here, and it is large.
+    let room = Box::new_uninit();
+    let work: Box<_> = Box::write(room, live::<H>(exchange, incoming));
+    Box::into_pin(work)
 }
 
 /// The life of one request.
-async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Incoming) {
+async fn live<H: RequestHandler>(
+    mut exchange: Box<Exchange>,
+    incoming: &mut dyn Incoming,
+) -> Response {
     let mut handler: Option<H> = None;
     let time = exchange.shared.settings.handler_time;
-    let outcome = contained(time, pin!(answer(&mut handler, exchange, incoming))).await;
+    let outcome =
+        contained(time, pin!(answer(&mut handler, &mut exchange, incoming))).await;
     if let Err(Error::Panic) = outcome {
         // Who knows what state it was left in.
         handler = None;
@@ -161,15 +165,16 @@ async fn live<H: RequestHandler>(exchange: &mut Exchange, incoming: &mut dyn Inc
         Err(Error::Gone(_)) => exchange.close_connection(),
         Err(error) => {
             // Seldom needed, and large: it takes room only when it is.
-            Box::pin(answer_error::<H>(exchange, error)).await;
+            Box::pin(answer_error::<H>(&mut exchange, error)).await;
             exchange.log_access();
         }
     }
     if let Some(mut handler) = handler
-        && unless_it_panics(|| handler.on_finish(exchange)).is_none()
+        && unless_it_panics(|| handler.on_finish(&exchange)).is_none()
     {
-        report(exchange, &Error::Panic);
+        report(&exchange, &Error::Panic);
     }
+    exchange.take_response()
 }
 
 /// The handler's work, and what completes it.
