@@ -1,7 +1,7 @@
 //! Queries, forms and paths: what a handler is told by whoever sent the request.
 
 use dustdevil::http::content::NoContent;
-use dustdevil::http::response::Body;
+use dustdevil::http::response::{Body, Response};
 use dustdevil::{
     Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
 };
@@ -252,4 +252,39 @@ async fn a_handler_can_be_run_whole_without_a_socket() {
     assert_eq!(response.status.code(), 200);
     let Body::Bytes(content) = response.body else { panic!("the content is a stream") };
     assert_eq!(content, "[value]");
+}
+
+/// Asks something of the session.
+struct AskingHandler;
+
+impl RequestHandler for AskingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.set_header("Cache-Control", "max-age=60")?;
+        exchange.session().get("a").await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_makes_a_response_personal_is_one_of_each_and_can_be_changed() {
+    let application = teller(settings());
+    let exchange = exchange(&application, "GET /");
+    let mut response = handler::<AskingHandler>(Box::new(exchange), &mut NoContent).await;
+    let lines = |response: &Response, name: &str| {
+        let fields =
+            response.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        fields.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&response, "Cache-Control"), ["no-store"]);
+    response.set_field("cache-control", "private").unwrap();
+    assert_eq!(lines(&response, "Cache-Control"), ["private"]);
+    assert_eq!(lines(&response, "Vary"), ["Cookie"]);
+    response.remove_field("vary");
+    assert!(lines(&response, "Vary").is_empty());
 }

@@ -185,12 +185,8 @@ impl Store for MemoryStore {
     ) -> Answer<'a, bool> {
         let mut shard = self.shard(key);
         let now = self.clock.now();
-        Answer::at_once(shard.create(
-            Entry::new(key, lifetime, place, now),
-            name,
-            value,
-            now,
-        ))
+        let entry = Entry::new(key, lifetime, place, now);
+        Answer::at_once(shard.create(entry, name, value, now))
     }
 
     fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
