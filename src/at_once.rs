@@ -3,10 +3,9 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// What `work` comes to if it need not wait. If it must, whoever asked can make what is only
 /// needed then, such as a timer.
@@ -17,14 +16,14 @@ pub(crate) fn at_once<W: Future>(
     poll_fn(move |context| Poll::Ready(work.as_mut().poll(context)))
 }
 
-/// What `work` comes to, if it does in `time`. Most work never needs the timer, so it is made only
-/// for work that has to wait.
+/// What `work` comes to, if it does before it is `late`. Most work never needs the timer, so it is
+/// made only for work that has to wait.
 pub(crate) async fn in_time<W: Future>(
-    time: Duration,
+    late: Instant,
     mut work: Pin<&mut W>,
 ) -> Result<W::Output, Elapsed> {
     match at_once(work.as_mut()).await {
         Poll::Ready(done) => Ok(done),
-        Poll::Pending => Box::pin(timeout(time, work)).await,
+        Poll::Pending => Box::pin(timeout_at(late, work)).await,
     }
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
-use crate::http::content::ContentError;
 use crate::http::cookie::InvalidCookie;
 use crate::http::refusal::Refusal;
 use crate::http::response::InvalidField;
@@ -25,8 +24,6 @@ pub enum Error {
     Finish,
     /// The session could not do it: 503 if its store is out of reach, and else 500.
     Session(session::Error),
-    /// The client went away while its content was read. Nobody is there to be answered.
-    Gone(io::Error),
     /// The handler panicked.
     Panic,
     /// The handler took longer than the
@@ -112,7 +109,6 @@ impl fmt::Display for Error {
             Error::Panic => formatter.write_str("the handler panicked"),
             Error::TooSlow => formatter.write_str("the handler took longer than it may"),
             Error::Session(error) => error.fmt(formatter),
-            Error::Gone(error) => error.fmt(formatter),
             Error::Setup(sentence) => formatter.write_str(sentence),
             Error::Other(error) => error.fmt(formatter),
         }
@@ -123,7 +119,6 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Session(error) => Some(error),
-            Error::Gone(error) => Some(error),
             Error::Other(error) => Some(&**error),
             Error::Http(_)
             | Error::Finish
@@ -142,15 +137,10 @@ impl From<HttpError> for Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        Error::http(refusal.status, refusal.sentence)
-    }
-}
-
-impl From<ContentError> for Error {
-    fn from(error: ContentError) -> Error {
-        match error {
-            ContentError::Refused(refusal) => refusal.into(),
-            ContentError::Gone(error) => Error::Gone(error),
+        let error = HttpError::new(refusal.status, refusal.sentence);
+        match refusal.status {
+            Status::SERVICE_UNAVAILABLE => error.with_header("Retry-After", "1").into(),
+            _ => error.into(),
         }
     }
 }

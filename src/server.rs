@@ -1,5 +1,6 @@
 //! The door: listening, accepting, one task for each connection, and closing up.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
@@ -7,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{debug, info, warn};
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::is_shortage;
 use crate::http::connection;
-use crate::http::notice::Notice;
+use crate::http::server_state::{ServerLimits, ServerState};
 use crate::session::store::Store;
 use crate::web::application::Application;
 
@@ -38,11 +38,21 @@ const SPARE_FILES: usize = 16;
 /// How long fewer connections are let in after that.
 const SHORTAGE: Duration = Duration::from_secs(10);
 
+/// Connections that wait to be served, at most, because their network has its share of the others.
+/// Those that come when so many do are closed.
+const MAX_WAITING: usize = 1024;
+
 /// Octets that wait in the system for a client to take them. Where they are few, it is seen that
 /// a slow client takes some; of the megabytes that Linux would have waiting, it says so only
 /// when a third has gone. Connections inherit it from their listener.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 128 * 1024;
+
+/// Probes without an acknowledgement that end a connection.
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// The longest time that Linux takes for one of them.
+const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
 /// Connections that wait to be accepted, at most. The system may have a lower limit.
 const QUEUE: u32 = 4096;
@@ -53,7 +63,7 @@ impl Application {
     pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         let mut error = io::Error::other("the name has no address");
         for address in lookup_host(address).await? {
-            match listen_on(address) {
+            match listen_on(address, self.settings().tcp_keepalive) {
                 Ok(listener) => {
                     return Ok(Server { listener, application: Arc::new(self) });
                 }
@@ -66,7 +76,7 @@ impl Application {
 
 /// What `TcpListener::bind` does, with a longer queue: its own is so short that a burst of clients
 /// overflows it, and the system tells some of them nothing, and others to go away.
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr, tcp_keepalive: Duration) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -78,19 +88,31 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     if let Err(error) = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT) {
         info!("no TCP_NOTSENT_LOWAT, so slow readers may be dropped: {error}");
     }
-    // Answers are written whole, so there is nothing that waiting for more would save. On Linux,
-    // connections inherit this, too.
-    socket.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    set_options(&SockRef::from(&socket), tcp_keepalive)?;
     socket.bind(address)?;
     socket.listen(QUEUE)
 }
 
-/// What connections inherit from their listener on Linux, each has to be told elsewhere.
-#[cfg(not(target_os = "linux"))]
-fn answer_at_once(socket: &TcpStream, peer: SocketAddr) {
-    if let Err(error) = socket.set_nodelay(true) {
-        info!("no TCP_NODELAY for {peer}: {error}");
+/// The options of a connection. On Linux it inherits them from its listener, without a system call
+/// of its own.
+fn set_options(socket: &SockRef<'_>, tcp_keepalive: Duration) -> io::Result<()> {
+    // Responses are written whole, so there is nothing that waiting for more would save.
+    socket.set_tcp_nodelay(true)?;
+    if tcp_keepalive.is_zero() {
+        return Ok(());
     }
+    let in_range = |time: Duration| time.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
+    let keepalive = TcpKeepalive::new()
+        .with_time(in_range(tcp_keepalive / 2))
+        .with_interval(in_range(tcp_keepalive / 2 / KEEPALIVE_PROBES))
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Keepalive probes only a connection that has nothing to deliver. Where the client vanished
+    // with something on its way to it, this ends the attempts to deliver that.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(in_range(tcp_keepalive)))?;
+    Ok(())
 }
 
 /// An application that listens.
@@ -167,7 +189,7 @@ impl Server {
             () = connections.accept(&listener) => {}
             () = sweep(application.session_store()) => {}
         }
-        connections.notice.last_call();
+        application.shutdown().begin();
         let drain_time = application.settings().drain_time;
         if timeout(drain_time, connections.finish(listener)).await.is_err() {
             let left = connections.tasks.len();
@@ -176,11 +198,15 @@ impl Server {
     }
 }
 
-/// The connections, and how many of them there is room for.
+/// The connections, and how many of them there may be.
 struct Connections {
     application: Arc<Application>,
-    notice: Arc<Notice>,
+    state: Arc<ServerState>,
     tasks: JoinSet<()>,
+    /// The client that was let in last.
+    newcomer: SocketAddr,
+    /// Connections that were accepted and are not served yet.
+    waiting: VecDeque<(TcpStream, SocketAddr)>,
     /// There was no file left for another connection: how many are let in after that, and since
     /// when.
     short_of_files: Option<(usize, Instant)>,
@@ -188,41 +214,82 @@ struct Connections {
 
 impl Connections {
     fn new(application: &Arc<Application>) -> Connections {
+        let settings = application.settings();
+        let max_connections = settings.max_connections.max(1);
+        let limits = ServerLimits {
+            connection: settings.limits.clone(),
+            max_buffered: settings.max_buffered,
+            max_per_network: share_of(max_connections, settings.max_network_share),
+            exempt: settings.trusted_proxies.clone(),
+        };
         Connections {
             application: Arc::clone(application),
-            notice: Arc::default(),
+            state: Arc::new(ServerState::new(limits, application.shutdown().clone())),
             tasks: JoinSet::new(),
+            newcomer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            waiting: VecDeque::new(),
             short_of_files: None,
         }
     }
 
-    /// Accepts connections, forever.
+    /// Accepts connections, forever. One more is let in than there may be, so that it need not wait
+    /// while another one is evicted for it.
+    ///
+    /// Where none can be evicted, the next has to wait until one has ended. If the newcomer is of a
+    /// network that has its share of the connections, only others of that network wait: they
+    /// are accepted, to find out who comes behind them.
     async fn accept(&mut self, listener: &TcpListener) {
         loop {
-            self.make_room().await;
-            match listener.accept().await {
-                Ok((socket, peer)) => self.serve(socket, peer),
-                Err(error) if is_shortage(&error) => self.make_do_with_fewer(&error).await,
-                // A client that was gone before it was accepted. The next may fare better.
-                Err(error) => {
-                    debug!("a connection could not be accepted: {error}");
-                    sleep(MOMENT).await;
+            let is_full = self.has_too_many();
+            if !is_full && let Some((socket, peer)) = self.waiting.pop_front() {
+                self.serve(socket, peer);
+                continue;
+            }
+            if is_full && self.state.evict_for(self.newcomer) {
+                self.tasks.join_next().await;
+                continue;
+            }
+            self.state.set_over_capacity(is_full);
+            let may_accept = !is_full || self.state.has_share(self.newcomer);
+            tokio::select! {
+                biased;
+                Some(_) = self.tasks.join_next(), if is_full => {}
+                () = self.state.candidate_arrived(), if is_full => {}
+                accepted = listener.accept(), if may_accept => match accepted {
+                    Ok((socket, peer)) if is_full && self.state.has_share(peer) => {
+                        self.keep_waiting(socket, peer);
+                    }
+                    Ok((socket, peer)) => self.serve(socket, peer),
+                    Err(error) => self.back_off(&error).await,
                 }
             }
         }
     }
 
-    /// Sees to it that there are no more than may be. Whoever came last is in already, and may
-    /// stay; in turn the one who has been idle for longest leaves. Where nobody is idle, nobody
-    /// else is let in until somebody has gone.
-    async fn make_room(&mut self) {
-        // Those that have ended are let go of.
+    fn has_too_many(&mut self) -> bool {
+        // The tasks that have ended are taken out.
         while self.tasks.try_join_next().is_some() {}
-        while self.tasks.len() > self.most() {
-            self.notice.make_room();
-            self.tasks.join_next().await;
+        self.tasks.len() > self.most()
+    }
+
+    fn keep_waiting(&mut self, socket: TcpStream, peer: SocketAddr) {
+        match self.waiting.len() < MAX_WAITING {
+            true => self.waiting.push_back((socket, peer)),
+            false => {
+                debug!("{peer} was closed: its network has its share of the connections")
+            }
         }
-        self.notice.has_room();
+    }
+
+    /// Waits after a connection could not be accepted.
+    async fn back_off(&mut self, error: &io::Error) {
+        if is_shortage(error) {
+            self.make_do_with_fewer(error).await;
+        } else {
+            // A client that was gone before it was accepted. The next may fare better.
+            debug!("a connection could not be accepted: {error}");
+            sleep(MOMENT).await;
+        }
     }
 
     /// How many there may be at once.
@@ -251,18 +318,23 @@ impl Connections {
 
     /// Gives a connection a task of its own.
     fn serve(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let (application, notice) =
-            (Arc::clone(&self.application), Arc::clone(&self.notice));
-        self.tasks.spawn(async move {
-            #[cfg(not(target_os = "linux"))]
-            answer_at_once(&socket, peer);
-            let limits = &application.settings().limits;
-            connection::serve(socket, peer, &*application, limits, &notice).await;
-        });
+        self.newcomer = peer;
+        #[cfg(not(target_os = "linux"))]
+        if let Err(error) =
+            set_options(&SockRef::from(&socket), self.application.settings().tcp_keepalive)
+        {
+            info!("the options of a connection could not be set: {error}");
+        }
+        let (application, admission) =
+            (Arc::clone(&self.application), self.state.admit(peer));
+        self.tasks.spawn(connection::serve(socket, application, admission));
     }
 
     /// Lets in whoever has connected before the door closes, and waits until all have gone.
     async fn finish(&mut self, listener: TcpListener) {
+        while let Some((socket, peer)) = self.waiting.pop_front() {
+            self.serve(socket, peer);
+        }
         self.accept_those_who_wait(listener).await;
         while self.tasks.join_next().await.is_some() {}
     }
@@ -284,6 +356,17 @@ impl Connections {
             }
         }
     }
+}
+
+/// How many of `max_connections` are a share of them.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+fn share_of(max_connections: usize, share: f64) -> usize {
+    // `as` takes what is no number, or out of range, to the nearest that is.
+    ((max_connections as f64 * share) as usize).max(1)
 }
 
 /// Has a store swept, forever. That one is away is told once, and once that it is back.

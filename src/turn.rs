@@ -2,7 +2,8 @@
 //! microseconds, and each look at the clock, or at a timer, is a good part of one.
 //!
 //! A turn is what a task does between two waits, and all of it happens at one time: the first at
-//! which it was asked for. Where a handler keeps its thread for long, that is early by as much.
+//! which it was asked for. A handler may keep its thread for long, so the clock is read anew before
+//! each request and after it: no timeout begins at a time that is long over.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -58,6 +59,18 @@ pub(crate) fn now() -> Instant {
     }
 }
 
+/// Has the clock read anew by whoever asks next in this turn.
+pub(crate) fn refresh() {
+    if let Time::Known(_) = TIME.get() {
+        TIME.set(Time::Unknown);
+    }
+}
+
+/// When a time that begins at `start` is over.
+pub(crate) fn deadline(start: Instant, time: Duration) -> Instant {
+    start + time.min(LONGEST)
+}
+
 /// A timer that goes off seldom, beside work that is mostly done before.
 pub(crate) struct Alarm {
     timer: Pin<Box<Sleep>>,
@@ -71,7 +84,7 @@ impl Alarm {
     }
 
     pub(crate) fn set(&mut self, time: Duration) {
-        self.timer.as_mut().reset(now() + time.min(LONGEST));
+        self.timer.as_mut().reset(deadline(now(), time));
         self.told = None;
     }
 

@@ -19,7 +19,8 @@ use crate::http::octets::{
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
-/// Octets of size lines beyond one for each octet of data.
+/// Bytes of framing (size lines, and the line ends around data) beyond one for each byte of data.
+/// Chunks of one byte would take a thousand times as long as their data.
 const OVERHEAD: usize = 16 * 1024;
 
 /// Octets of a trailer section.
@@ -62,62 +63,77 @@ impl Decoder {
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
-        content: &mut BytesMut,
+        content: &mut Vec<u8>,
+    ) -> Result<bool, Refusal> {
+        let mut rest = &input[..];
+        let is_whole = self.decode_from(&mut rest, content);
+        let used = input.len() - rest.len();
+        input.advance(used);
+        is_whole
+    }
+
+    fn decode_from(
+        &mut self,
+        rest: &mut &[u8],
+        content: &mut Vec<u8>,
     ) -> Result<bool, Refusal> {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(size) = self.size(input)? else {
+                    let Some(size) = self.size(rest)? else {
                         return Ok(false);
                     };
                     self.state =
                         if size == 0 { State::Trailers } else { State::Data(size) };
                 }
                 State::Data(0) => self.state = State::DataEnd,
-                State::Data(_) if input.is_empty() => return Ok(false),
+                State::Data(_) if rest.is_empty() => return Ok(false),
                 State::Data(left) => {
                     let length =
-                        usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    content.extend_from_slice(&input[..length]);
-                    input.advance(length);
+                        usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    let (data, after) = rest.split_at(length);
+                    content.extend_from_slice(data);
+                    *rest = after;
                     self.state = State::Data(left - length as u64);
                 }
                 State::DataEnd => {
-                    if !b"\r\n".starts_with(&input[..input.len().min(2)]) {
+                    if !b"\r\n".starts_with(&rest[..rest.len().min(2)]) {
                         return Err(Refusal::bad("A chunk's data does not end in CRLF."));
                     }
-                    if input.len() < 2 {
+                    if rest.len() < 2 {
                         return Ok(false);
                     }
-                    input.advance(2);
+                    *rest = &rest[2..];
                     self.state = State::Size;
                 }
-                State::Trailers => return trailers(input),
+                State::Trailers => return trailers(rest),
             }
         }
     }
 
     /// Takes the line with a chunk's size.
-    fn size(&mut self, input: &mut BytesMut) -> Result<Option<u64>, Refusal> {
-        let end = input.iter().position(|&octet| octet == b'\n');
-        if self.overhead + end.unwrap_or(input.len()) > OVERHEAD {
-            let sentence = "The chunks have more extensions than are read here.";
+    fn size(&mut self, rest: &mut &[u8]) -> Result<Option<u64>, Refusal> {
+        let end = rest.iter().position(|&octet| octet == b'\n');
+        if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
+            let sentence = "The chunks are too small, or have too many extensions.";
             return Err(Refusal::new(Status::CONTENT_TOO_LARGE, sentence));
         }
         let Some(end) = end else {
-            return if may_become_size(input) { Ok(None) } else { Err(not_a_size()) };
+            return if may_become_size(rest) { Ok(None) } else { Err(not_a_size()) };
         };
-        let Some(line) = input[..end].strip_suffix(b"\r") else {
+        let Some(line) = rest[..end].strip_suffix(b"\r") else {
             return Err(not_a_size());
         };
         let size = chunk_size(line)?;
-        // A chunk pays for its own line with its data, so that only waste counts as overhead.
         let paid = usize::try_from(size).unwrap_or(usize::MAX);
-        self.overhead += line.len().saturating_sub(paid);
-        input.advance(end + 1);
+        self.overhead += (line.len() + LINE_ENDS).saturating_sub(paid);
+        *rest = &rest[end + 1..];
         Ok(Some(size))
     }
 }
+
+/// The CRLF behind a chunk's size, and the one behind its data.
+const LINE_ENDS: usize = 4;
 
 /// ```text
 /// chunk-size = 1*HEXDIG
@@ -173,14 +189,14 @@ fn not_a_size() -> Refusal {
 }
 
 /// Takes the trailer section away; `false` if its end has not arrived.
-fn trailers(input: &mut BytesMut) -> Result<bool, Refusal> {
+fn trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-    let end = parse_fields(input, &mut room)?.map(|(length, _)| length);
-    if end.unwrap_or(input.len()) > TRAILERS {
+    let end = parse_fields(rest, &mut room)?.map(|(length, _)| length);
+    if end.unwrap_or(rest.len()) > TRAILERS {
         let sentence = "The trailer section is too large.";
         return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence));
     }
-    input.advance(end.unwrap_or(0));
+    *rest = &rest[end.unwrap_or(0)..];
     Ok(end.is_some())
 }
 

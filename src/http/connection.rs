@@ -12,66 +12,67 @@
 //! answered in order, and the answers to all that one read brought leave in one write.
 
 use std::fmt::Display;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Buf;
 use log::{debug, warn};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::at_once::at_once;
 use crate::http::Service;
+use crate::http::buffered::{BufferedSocket, FLUSH_THRESHOLD, Socket};
 use crate::http::chunked;
-use crate::http::content::{Content, NoContent};
-use crate::http::file::FilePart;
+use crate::http::content::{self, Buffered, Upload, out_of_memory};
+use crate::http::eviction::Class;
+use crate::http::file::{FilePart, READ_SIZE, SMALL_READ_SIZE};
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
-use crate::http::notice::{Call, Notice};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::response::{Asked, Body, Delimiter, Response};
+use crate::http::server_state::Admission;
 use crate::http::status::Status;
-use crate::http::stream::Stream;
-use crate::http::wire::{OUTPUT_FULL, Socket, Wire};
-use crate::turn::{Alarm, now, turn};
+use crate::http::stream::{Piece, Stream, StreamError, Work};
+use crate::turn::{self, Alarm, now, turn};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
 
-/// Serves the requests that come in on `socket` until either side has had enough, or there is
-/// notice to leave.
+/// Serves the requests that come in on `socket` until either side has had enough, the server shuts
+/// down, or the connection is evicted.
+///
+/// Where the client disconnects, the handler or the stream that works for it is dropped at its next
+/// `.await`: Rust's cancellation. Work that must not be cut off belongs in a task of its own
+/// (`tokio::spawn`).
 // Not an `async fn`: that would keep its arguments twice, as they came and in the connection.
-pub fn serve<'c, S: Socket + 'c, V: Service>(
+pub fn serve<S: Socket + 'static, V: Service>(
     socket: S,
-    peer: SocketAddr,
-    service: &'c V,
-    limits: &'c Limits,
-    notice: &'c Notice,
-) -> impl Future<Output = ()> + Send + 'c {
-    let wire = Wire::new(socket, limits.write_time);
-    let alarm = Alarm::after(limits.min_idle_time);
-    let has_answered = false;
-    let mut connection =
-        Connection { wire, peer, service, limits, notice, alarm, has_answered };
+    service: Arc<V>,
+    admission: Admission,
+) -> impl Future<Output = ()> + Send + 'static {
+    let alarm = Alarm::after(admission.limits().min_idle_time);
+    let socket = BufferedSocket::new(socket, admission);
+    let mut connection = Connection { socket, service, alarm, has_answered: false };
     async move {
         let mut run = pin!(connection.run());
         let ended = poll_fn(|context| turn(|| run.as_mut().poll(context))).await;
-        // Gone is silence: a client that left is no fault of anyone's.
+        // A client that is gone is no fault of anyone's.
         if let Err(error) = ended {
-            debug!("the connection from {peer} broke: {error}");
+            debug!("the connection broke: {error}");
         }
     }
 }
 
-struct Connection<'c, S, V> {
-    wire: Wire<S>,
-    peer: SocketAddr,
-    service: &'c V,
-    limits: &'c Limits,
-    notice: &'c Notice,
+struct Connection<S, V> {
+    socket: BufferedSocket<S>,
+    service: Arc<V>,
     /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
     /// set anew for each request would cost as much as taking its head apart.
     alarm: Alarm,
@@ -79,14 +80,16 @@ struct Connection<'c, S, V> {
     has_answered: bool,
 }
 
-/// What becomes of a connection after an answer.
+/// What becomes of a connection after a response.
 enum Then {
     /// It may bring another request.
     Next,
+    /// The same, behind content that nobody has read.
+    Discard(Upload),
     /// It is closed, with care: the client may still be sending.
     Linger,
     /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6), and all that
-    /// it is sent is one small answer, which is there before it could.
+    /// it is sent is one small response, which is there before it could.
     Close,
 }
 
@@ -106,7 +109,7 @@ struct Rest {
     delimiter: Delimiter,
 }
 
-impl<S: Socket, V: Service> Connection<'_, S, V> {
+impl<S: Socket, V: Service> Connection<S, V> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             let then = match self.next_request().await? {
@@ -116,11 +119,16 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             };
             match then {
                 Then::Next => {}
-                Then::Linger => {
-                    self.wire.flush().await?;
-                    return self.linger().await;
+                Then::Discard(upload) => {
+                    if !Box::pin(self.discard(upload)).await? {
+                        return Box::pin(self.linger()).await;
+                    }
                 }
-                Then::Close => return self.wire.flush().await,
+                Then::Linger => {
+                    self.socket.flush().await?;
+                    return Box::pin(self.linger()).await;
+                }
+                Then::Close => return self.socket.flush().await,
             }
         }
     }
@@ -129,38 +137,42 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn next_request(&mut self) -> io::Result<Next> {
         let mut seen = 0;
         let mut head_began = None;
-        if self.wire.output.len() >= OUTPUT_FULL {
-            self.wire.flush().await?;
+        if self.socket.output.len() >= FLUSH_THRESHOLD {
+            self.socket.flush().await?;
         }
         loop {
-            match Request::parse(&mut self.wire.input, &mut seen, self.limits) {
+            match Request::parse(
+                &mut self.socket.input,
+                &mut seen,
+                self.socket.admission.limits(),
+            ) {
                 Ok(Some(request)) => return Ok(Next::Request(request)),
                 Ok(None) => {}
                 Err(refusal) => return Ok(Next::Refused(refusal)),
             }
-            self.wire.flush().await?;
-            if request::is_only_empty_lines(&self.wire.input) {
+            self.socket.flush().await?;
+            if request::is_only_empty_lines(&self.socket.input) {
                 if !self.wait_for_request().await? {
                     return Ok(Next::Nothing);
                 }
                 continue;
             }
             let began = *head_began.get_or_insert_with(now);
-            if let Some(next) = self.wait_for_head(began).await? {
+            if let Some(next) = Box::pin(self.wait_for_head(began)).await? {
                 return Ok(next);
             }
         }
     }
 
-    /// Waits, as long as an idle connection may, for the first octets of a request; says whether
+    /// Waits, as long as an idle connection may, for the first bytes of a request; says whether
     /// any came. For a while it stays in any case, for a request may be on its way that would be
-    /// lost with it. After that it leaves when it has notice to.
+    /// lost with it.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
-        let Connection { wire, limits, notice, alarm, .. } = self;
-        let Limits { min_idle_time, idle_time, .. } = **limits;
+        let Connection { socket, alarm, .. } = self;
+        let min_idle_time = socket.limits().min_idle_time;
         let began = now();
         loop {
-            if let Some(read) = alarm.unless_it_rings(pin!(wire.fill(0))).await {
+            if let Some(read) = alarm.unless_it_rings(pin!(socket.fill())).await {
                 return Ok(read? > 0);
             }
             match min_idle_time.saturating_sub(began.elapsed()) {
@@ -168,64 +180,78 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
                 left => alarm.set(left),
             }
         }
-        let leave = async {
-            match notice.call().await {
-                Call::MakeRoom => {}
-                // It may have been just now, so the same time begins again.
-                Call::Last => sleep(min_idle_time).await,
-            }
-        };
-        let read = pin!(async {
-            tokio::select! {
-                biased;
-                read = wire.fill(0) => Ok(read? > 0),
-                () = leave => Ok(false),
-            }
-        });
-        alarm.set(idle_time.saturating_sub(min_idle_time));
-        let read = alarm.unless_it_rings(read).await;
-        alarm.set(min_idle_time);
-        read.unwrap_or(Ok(false))
+        // Busy connections do not come here, and have no room for it.
+        let is_there = Box::pin(self.stay_idle(began)).await;
+        self.alarm.set(min_idle_time);
+        is_there
     }
 
-    /// Waits for more of a head that began then; says what is next if no more comes. Where others
-    /// need the room, it has no longer than who is idle, for else a crowd of heads that never end
-    /// would hold it.
+    /// The same, now that the connection has been idle for a while. It leaves when the server shuts
+    /// down, and may be evicted.
+    async fn stay_idle(&mut self, began: Instant) -> io::Result<bool> {
+        let admission = &self.socket.admission;
+        let Limits { min_idle_time, idle_time, .. } = *admission.limits();
+        let evicted = admission.evicted(Class::Idle, began, false);
+        let shutdown = admission.shutdown().clone();
+        tokio::select! {
+            biased;
+            read = self.socket.fill() => Ok(read? > 0),
+            () = evicted => Ok(false),
+            () = sleep(idle_time.saturating_sub(began.elapsed())) => Ok(false),
+            // It may have begun just now, so the same time begins again.
+            () = async { shutdown.begun().await; sleep(min_idle_time).await } => Ok(false),
+        }
+    }
+
+    /// Waits for more of a head that began then; says what is next if no more comes. It may be
+    /// evicted as an idle connection may, by the time since which it waits for all of the head: else
+    /// a crowd of heads that never end would hold all places.
     async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Next>> {
-        let left_of = |time: Duration| time.saturating_sub(began.elapsed());
-        let leave = room_needed(self.notice, left_of(self.limits.min_idle_time));
+        let head_time = self.socket.limits().head_time;
+        let evicted = self.socket.admission.evicted(Class::Idle, began, true);
         let read = tokio::select! {
             biased;
-            read = self.wire.fill(0) => read?,
-            () = leave => return Ok(Some(Next::Nothing)),
-            () = sleep(left_of(self.limits.head_time)) => {
+            read = self.socket.fill() => read,
+            () = evicted => return Ok(Some(Next::Nothing)),
+            () = sleep(head_time.saturating_sub(began.elapsed())) => {
                 let sentence = "The head of the request did not arrive in time.";
                 let refusal = Refusal::new(Status::REQUEST_TIMEOUT, sentence);
                 return Ok(Some(Next::Refused(refusal)));
             }
         };
-        let refusal = Refusal::bad("The connection ended before the head did.");
-        Ok((read == 0).then_some(Next::Refused(refusal)))
+        let refusal = match read {
+            Ok(0) => Refusal::bad("The connection ended before the head did."),
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => out_of_memory(),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Next::Refused(refusal)))
     }
 
-    /// Has the request answered, and writes the answer.
+    /// Has the request answered, and writes the response.
     async fn answer(&mut self, request: Request) -> io::Result<Then> {
+        turn::refresh();
         let asked = Asked::by(&request);
-        let is_empty = request.framing() == Framing::Empty;
         let is_first = !mem::replace(&mut self.has_answered, true);
-        let is_only = is_first && is_empty && request.says_close();
-        let (response, all_read) = if is_empty {
-            let mut no_content = NoContent;
-            let work = self.service.respond(request, self.peer, &mut no_content);
-            (self.wire.wait_for(work).await?, true)
-        } else {
-            Box::pin(self.respond_to_content(request)).await?
+        let is_only =
+            is_first && request.framing() == Framing::Empty && request.says_close();
+        let mut upload = Upload::of(&request);
+        let max_content = self.socket.limits().content;
+        let response = match upload.take_buffered(&mut self.socket.input, max_content) {
+            Some(content) => {
+                let Connection { socket, service, .. } = self;
+                let mut content = Buffered(content);
+                let peer = socket.admission.peer();
+                run(service.respond(request, peer, &mut content), socket).await?
+            }
+            None => Box::pin(self.respond_to_upload(request, &mut upload)).await?,
         };
+        turn::refresh();
         let keep_alive = asked.persistent
-            && all_read
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
-            && !self.notice.is_last_answer();
+            && !self.socket.admission.must_close()
+            && upload.may_discard(&mut self.socket.input);
         let rest = self.write(response, asked, keep_alive);
         let is_small = rest.is_none();
         if let Some(rest) = rest {
@@ -233,22 +259,49 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
             Box::pin(self.send(rest)).await?;
         }
         Ok(match keep_alive {
-            true => Then::Next,
-            false if is_only && is_small && self.wire.input.is_empty() => Then::Close,
+            true if upload.is_read() => Then::Next,
+            true => Then::Discard(upload),
+            false if is_only && is_small && self.socket.input.is_empty() => Then::Close,
             false => Then::Linger,
         })
     }
 
-    /// Has a request answered that has content; says whether all of it was read.
-    async fn respond_to_content(
+    /// Has a request answered whose content is still on its way. The content is read when the
+    /// handler asks for it.
+    async fn respond_to_upload(
         &mut self,
         request: Request,
-    ) -> io::Result<(Response, bool)> {
-        // What is owed goes out before the client is waited for.
-        self.wire.flush().await?;
-        let mut content = Content::of(&request, &mut self.wire, self.limits);
-        let response = self.service.respond(request, self.peer, &mut content).await;
-        Ok((response, content.is_read()))
+        upload: &mut Upload,
+    ) -> io::Result<Response> {
+        let Connection { socket, service, .. } = self;
+        let (mut requester, mut requested) = content::channel();
+        let work = service.respond(request, socket.admission.peer(), &mut requester);
+        let read = async {
+            socket.flush().await?;
+            let reply = tokio::select! {
+                biased;
+                reply = requested.request() => reply,
+                gone = socket.watch() => match gone? {},
+            };
+            if let Some(reply) = reply {
+                let content = upload.read(socket).await?;
+                // The handler may have given up.
+                let _ = reply.send(content);
+            }
+            socket.watch().await
+        };
+        tokio::select! {
+            biased;
+            response = work => Ok(response),
+            gone = read => match gone? {},
+        }
+    }
+
+    /// Reads content that the handler did not want, behind the response to it. Returns `false` if
+    /// the connection cannot go on.
+    async fn discard(&mut self, mut upload: Upload) -> io::Result<bool> {
+        self.socket.flush().await?;
+        upload.discard(&mut self.socket).await
     }
 
     /// Writes a response. Small ones wait for those that follow them; `next_request` sends them
@@ -260,11 +313,11 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         asked: Asked,
         keep_alive: bool,
     ) -> Option<Rest> {
-        response.write_head(self.wire.output(), asked, keep_alive);
+        response.write_head(self.socket.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,
             (_, Body::Bytes(content)) if content.len() <= SMALL => {
-                self.wire.output.extend_from_slice(&content);
+                self.socket.output.extend_from_slice(&content);
                 None
             }
             (delimiter, content) => Some(Rest { content, delimiter }),
@@ -275,47 +328,70 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     async fn send(&mut self, rest: Rest) -> io::Result<()> {
         let Rest { content, delimiter } = rest;
         match content {
-            Body::Bytes(content) => self.wire.flush_with(content).await?,
-            Body::Stream(stream) => self.send_stream(stream, delimiter).await?,
-            Body::File(part) => self.send_file(part, delimiter).await?,
+            Body::Bytes(content) => self.socket.flush_with(content).await,
+            Body::Stream(stream) => self.send_stream(stream, delimiter).await,
+            Body::File(part) => self.send_file(part, delimiter).await,
         }
-        Ok(())
     }
 
     /// Sends content as it is made. If the making fails, or makes another length than was
     /// announced, the connection breaks off there and then: without its last chunk, or short of
-    /// its length, the answer cannot be taken for a whole one.
+    /// its length, the response cannot be taken for a whole one.
     async fn send_stream(
         &mut self,
-        mut stream: Stream,
+        stream: Stream,
         delimiter: Delimiter,
     ) -> io::Result<()> {
-        let mut left = stream.length();
-        let mut next = self.wire.wait_for(stream.next()).await?;
-        while let Ok(Some(piece)) = &next {
+        let length = stream.length();
+        let (mut work, pieces) = stream.into_parts();
+        let sent = {
+            let mut sending = pin!(self.send_pieces(pieces, length, delimiter));
+            // As in `run`, what makes the content is polled also while a write is blocked.
+            poll_fn(|context| {
+                let is_done = |work: &mut Work| work.as_mut().poll(context).is_ready();
+                work.take_if(is_done);
+                sending.as_mut().poll(context)
+            })
+            .await?
+        };
+        drop(work);
+        match sent {
+            Ok(()) => Ok(()),
+            Err(why) => self.break_off(delimiter, why).await,
+        }
+    }
+
+    async fn send_pieces(
+        &mut self,
+        mut pieces: mpsc::Receiver<Piece>,
+        length: Option<u64>,
+        delimiter: Delimiter,
+    ) -> io::Result<Result<(), StreamError>> {
+        let mut left = length;
+        while let Some(piece) = run(pieces.recv(), &mut self.socket).await? {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return Ok(Err(error)),
+            };
             let length = piece.len() as u64;
             if left.is_some_and(|left| left < length) {
-                return self.break_off(delimiter, "it is longer than was announced").await;
+                return Ok(Err("it is longer than was announced".into()));
             }
             left = left.map(|left| left - length);
             if delimiter == Delimiter::LastChunk && length > 0 {
-                chunked::push_size(self.wire.output(), piece.len());
-                self.wire.flush_with(piece.as_ref().chain(&b"\r\n"[..])).await?;
+                chunked::push_size(self.socket.output(), piece.len());
+                self.socket.flush_with(piece.chain(&b"\r\n"[..])).await?;
             } else {
-                self.wire.flush_with(piece.as_ref()).await?;
+                self.socket.flush_with(piece).await?;
             }
-            next = stream.next().await;
-        }
-        if let Err(error) = next {
-            return self.break_off(delimiter, error).await;
         }
         if left.is_some_and(|left| left > 0) {
-            return self.break_off(delimiter, "it is shorter than was announced").await;
+            return Ok(Err("it is shorter than was announced".into()));
         }
         if delimiter == Delimiter::LastChunk {
-            self.wire.output().extend_from_slice(chunked::LAST_CHUNK);
+            self.socket.output().extend_from_slice(chunked::LAST_CHUNK);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Sends a part of a file, piece by piece.
@@ -324,28 +400,33 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
         mut part: Box<FilePart>,
         delimiter: Delimiter,
     ) -> io::Result<()> {
+        let mut memory = self.socket.admission.empty_reservation();
+        let wanted = usize::try_from(part.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
+        let is_there = self.socket.admission.grow(&mut memory, wanted);
+        let most = if is_there { READ_SIZE } else { SMALL_READ_SIZE };
         while part.length() > 0 {
-            match self.wire.wait_for(part.read()).await? {
-                Ok(piece) => self.wire.flush_with(piece).await?,
+            match run(part.read(most), &mut self.socket).await? {
+                Ok(piece) => self.socket.flush_with(piece).await?,
                 Err(error) => return self.break_off(delimiter, error).await,
             }
         }
         Ok(())
     }
 
-    /// Ends the connection within an answer. What stands before that point is owed all the same,
-    /// and the answers to other requests may be among it. Where the end of the connection would
-    /// be the end of the answer, it is made a bad end, which takes with it what the system has not
+    /// Ends the connection within a response. What stands before that point is owed all the same,
+    /// and the responses to other requests may be among it. Where the end of the connection would
+    /// be the end of the response, it is made a bad end, which takes with it what the system has not
     /// delivered yet.
     async fn break_off(
         &mut self,
         delimiter: Delimiter,
         why: impl Display,
     ) -> io::Result<()> {
-        warn!(target: "dustdevil::general", "an answer to {} broke off: {why}", self.peer.ip());
-        self.wire.flush().await?;
+        let address = self.socket.admission.peer().ip();
+        warn!(target: "dustdevil::general", "an answer to {address} broke off: {why}");
+        self.socket.flush().await?;
         match delimiter {
-            Delimiter::Close => self.wire.end_badly(),
+            Delimiter::Close => self.socket.reset_on_close(),
             _ => self.linger().await?,
         }
         Err(io::Error::other("the content could not be made"))
@@ -354,28 +435,43 @@ impl<S: Socket, V: Service> Connection<'_, S, V> {
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
     fn refuse(&mut self, refusal: &Refusal) -> Then {
-        let (code, address) = (refusal.status.code(), self.peer.ip());
+        let (code, address) = (refusal.status.code(), self.socket.admission.peer().ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
-        let asked = Asked::by_refused(&self.wire.input);
-        let response = Response::sentence(refusal.status, refusal.sentence);
+        let asked = Asked::by_refused(&self.socket.input);
+        let response = Response::of_refusal(refusal);
         self.write(response, asked, false);
         Then::Linger
     }
 
-    /// Sees to it that the last answer arrives; see [`Wire::linger`].
+    /// Sees to it that the last response arrives; see [`BufferedSocket::linger`].
     async fn linger(&mut self) -> io::Result<()> {
+        let evicted = self.socket.admission.evicted(Class::Closing, now(), false);
         tokio::select! {
-            done = self.wire.linger(self.limits.linger_time) => done,
-            () = room_needed(self.notice, self.limits.min_idle_time) => Ok(()),
+            done = self.socket.linger() => done,
+            () = evicted => Ok(()),
         }
     }
 }
 
-/// Comes to its end when somebody else needs the room, though not before that time.
-async fn room_needed(notice: &Notice, after: Duration) {
-    sleep(after).await;
-    if let Call::Last = notice.call().await {
-        // What has begun has all of its time, even now.
-        pending::<()>().await;
+/// Runs `work` to its end. Most work is done when it is polled for the first time. Other work is
+/// polled from then on whenever it is woken, whatever the socket does: it may hold a lock that other
+/// connections wait for. Beside it, the responses to earlier requests are written, and the client
+/// is watched. An error is that it is gone; the work is dropped then.
+async fn run<W: Future>(
+    work: W,
+    socket: &mut BufferedSocket<impl Socket>,
+) -> io::Result<W::Output> {
+    let mut work = pin!(work);
+    if let Poll::Ready(done) = at_once(work.as_mut()).await {
+        return Ok(done);
+    }
+    let watch = async {
+        socket.flush().await?;
+        socket.watch().await
+    };
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        gone = Box::pin(watch) => match gone? {},
     }
 }

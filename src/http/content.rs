@@ -1,175 +1,406 @@
 //! Content (RFC 9112 section 6): reading it, within its limits.
+//!
+//! The connection reads content, and the handler waits for it: two futures of one task, joined by
+//! a channel. So the connection keeps an eye on the client while the handler does something else.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
+use crate::at_once::at_once;
+use crate::http::buffer_budget::Reservation;
+use crate::http::buffered::{BufferedSocket, READ_AHEAD, Socket, evicted_error};
 use crate::http::chunked::Decoder;
+use crate::http::eviction::Class;
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
+use crate::http::server_state::Admission;
 use crate::http::status::Status;
-use crate::http::wire::{Socket, Wire};
+use crate::turn::deadline;
 
-/// A slow start is no slow client: the floor counts from here on.
-const FLOOR_GRACE: Duration = Duration::from_secs(15);
+/// A slow start is no slow client: the minimum rate counts from here on.
+const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// The most that is asked of the socket at once.
-const READ_AHEAD: usize = 64 * 1024;
+/// Bytes a second. An upload counts as waiting for its client, and may be evicted, by as much as it
+/// is behind this rate.
+const HEALTHY_RATE: u64 = 16 * 1024;
 
-/// The content of one request, still on the wire.
+/// The capacity of a new content buffer, unless the content is shorter.
+const FIRST_CAPACITY: usize = 16 * 1024;
+
+/// Content that no handler wanted is read and discarded up to this size, so that the connection can
+/// go on. Larger content ends it.
+const MAX_DISCARDED: u64 = 64 * 1024;
+
+/// The content of one request, which may not have arrived yet.
 pub trait Incoming: Send {
     /// Reads it whole. A client that waits for `100 Continue` is told so now, and not before.
     /// What was read already is not read again: the second time there is nothing.
     fn read(&mut self) -> Reading<'_>;
 }
 
-/// Content on its way.
-pub type Reading<'a> =
-    Pin<Box<dyn Future<Output = Result<Bytes, ContentError>> + Send + 'a>>;
+/// Content on its way. Where the client is gone, this never completes: the connection drops the
+/// handler that waits for it.
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send + 'a>>;
 
-/// Why content did not arrive.
-#[derive(Debug)]
-pub enum ContentError {
-    /// It was malformed, too large or too slow.
-    Refused(Refusal),
-    /// The client went away.
-    Gone(io::Error),
-}
+/// Content that is there already.
+pub struct Buffered(pub Bytes);
 
-impl From<Refusal> for ContentError {
-    fn from(refusal: Refusal) -> ContentError {
-        ContentError::Refused(refusal)
-    }
-}
-
-impl From<io::Error> for ContentError {
-    fn from(error: io::Error) -> ContentError {
-        ContentError::Gone(error)
-    }
-}
-
-/// What a request without content has coming, and a request that no socket brought.
-pub struct NoContent;
-
-impl Incoming for NoContent {
+impl Incoming for Buffered {
     fn read(&mut self) -> Reading<'_> {
-        Box::pin(std::future::ready(Ok(Bytes::new())))
+        Box::pin(std::future::ready(Ok(std::mem::take(&mut self.0))))
     }
 }
 
-/// The content of the request that a connection is at.
-pub(crate) struct Content<'c, S> {
-    wire: &'c mut Wire<S>,
-    limits: &'c Limits,
+/// The handler's end of an upload.
+pub(crate) struct Requester(Option<oneshot::Sender<Reply>>);
+
+/// The connection's end of it.
+pub(crate) struct Requested(oneshot::Receiver<Reply>);
+
+/// The way back.
+type Reply = oneshot::Sender<Result<Bytes, Refusal>>;
+
+pub(crate) fn channel() -> (Requester, Requested) {
+    let (sender, receiver) = oneshot::channel();
+    (Requester(Some(sender)), Requested(receiver))
+}
+
+impl Incoming for Requester {
+    fn read(&mut self) -> Reading<'_> {
+        Box::pin(async {
+            let Some(requester) = self.0.take() else { return Ok(Bytes::new()) };
+            let (sender, receiver) = oneshot::channel();
+            // If the connection has gone, so has this task, at its next `.await`.
+            let _ = requester.send(sender);
+            match receiver.await {
+                Ok(content) => content,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl Requested {
+    /// Waits until the handler asks for the content; `None` if it never will.
+    pub(crate) async fn request(&mut self) -> Option<Reply> {
+        (&mut self.0).await.ok()
+    }
+}
+
+/// The content of the request that a connection is at, as far as it has not been read.
+#[derive(Debug)]
+pub(crate) struct Upload {
     framing: Framing,
     expects_continue: bool,
+    /// Reading it has begun, and has not come to its end.
+    is_broken: bool,
 }
 
-impl<S: Socket> Incoming for Content<'_, S> {
-    fn read(&mut self) -> Reading<'_> {
-        Box::pin(self.read_whole())
+/// Why content could not be read.
+enum ReadError {
+    /// It was malformed, too large or too slow: there is an answer to that.
+    Refused(Refusal),
+    /// The client is gone.
+    Disconnected(io::Error),
+}
+
+impl From<Refusal> for ReadError {
+    fn from(refusal: Refusal) -> ReadError {
+        ReadError::Refused(refusal)
     }
 }
 
-impl<'c, S: Socket> Content<'c, S> {
-    pub(crate) fn of(
-        request: &Request,
-        wire: &'c mut Wire<S>,
-        limits: &'c Limits,
-    ) -> Content<'c, S> {
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> ReadError {
+        ReadError::Disconnected(error)
+    }
+}
+
+impl Upload {
+    pub(crate) fn of(request: &Request) -> Upload {
         let (framing, expects_continue) = (request.framing(), request.expects_continue());
-        Content { wire, limits, framing, expects_continue }
+        Upload { framing, expects_continue, is_broken: false }
     }
 
-    /// Whether none of it is left on the wire, so that what follows is the next request.
+    /// Returns `true` if none of the content is left in the socket, so that the next request
+    /// follows.
     pub(crate) fn is_read(&self) -> bool {
         self.framing == Framing::Empty
     }
 
-    async fn read_whole(&mut self) -> Result<Bytes, ContentError> {
+    /// Takes content that has arrived whole, with its head, from the front of `input`.
+    pub(crate) fn take_buffered(
+        &mut self,
+        input: &mut BytesMut,
+        max_content: usize,
+    ) -> Option<Bytes> {
+        let length = match self.framing {
+            Framing::Empty => return Some(Bytes::new()),
+            Framing::Length(length) => usize::try_from(length).ok()?,
+            Framing::Chunked => return None,
+        };
+        if length > input.len().min(max_content) {
+            return None;
+        }
+        let content = Bytes::copy_from_slice(&input[..length]);
+        input.advance(length);
+        self.framing = Framing::Empty;
+        Some(content)
+    }
+
+    /// Reads the content whole.
+    pub(crate) async fn read(
+        &mut self,
+        socket: &mut BufferedSocket<impl Socket>,
+    ) -> io::Result<Result<Bytes, Refusal>> {
+        match self.read_whole(socket).await {
+            Ok(content) => Ok(Ok(content)),
+            Err(ReadError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(ReadError::Disconnected(error)) => Err(error),
+        }
+    }
+
+    async fn read_whole(
+        &mut self,
+        socket: &mut BufferedSocket<impl Socket>,
+    ) -> Result<Bytes, ReadError> {
+        let max_content = socket.limits().content;
+        self.is_broken = true;
         let content = match self.framing {
-            Framing::Empty => return Ok(Bytes::new()),
+            Framing::Empty => Bytes::new(),
             Framing::Length(length) => {
-                let length = usize::try_from(length).map_err(|_| too_large())?;
-                if length > self.limits.content {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                if length > max_content {
                     return Err(too_large().into());
                 }
-                self.invite().await?;
-                self.read_length(length).await?
+                self.send_continue(socket).await?;
+                read_length(socket, length).await?
             }
             Framing::Chunked => {
-                self.invite().await?;
-                self.read_chunks().await?
+                self.send_continue(socket).await?;
+                read_chunks(socket, max_content).await?
             }
         };
-        self.framing = Framing::Empty;
+        (self.framing, self.is_broken) = (Framing::Empty, false);
         Ok(content)
     }
 
     /// Tells a client that waits for it to go on. One whose content comes already did not wait.
-    async fn invite(&mut self) -> io::Result<()> {
-        if self.expects_continue && self.wire.input.is_empty() {
-            self.wire.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.wire.flush().await?;
-        }
-        Ok(())
-    }
-
-    async fn read_length(&mut self, length: usize) -> Result<Bytes, ContentError> {
-        let begun = Instant::now();
-        self.wire.make_room(length.saturating_sub(self.wire.input.len()));
-        while self.wire.input.len() < length {
-            let arrived = self.wire.input.len();
-            self.read_more(begun, arrived, length - arrived).await?;
-        }
-        Ok(self.wire.input.split_to(length).freeze())
-    }
-
-    async fn read_chunks(&mut self) -> Result<Bytes, ContentError> {
-        let begun = Instant::now();
-        let mut decoder = Decoder::default();
-        let mut content = BytesMut::new();
-        loop {
-            let is_whole = decoder.decode(&mut self.wire.input, &mut content)?;
-            let length = (content.len() as u64).saturating_add(decoder.announced());
-            if length > self.limits.content as u64 {
-                return Err(too_large().into());
-            }
-            if is_whole {
-                return Ok(content.freeze());
-            }
-            self.read_more(begun, content.len(), READ_AHEAD).await?;
-        }
-    }
-
-    /// Waits for more octets, as long as the two time limits allow.
-    async fn read_more(
+    async fn send_continue(
         &mut self,
-        begun: Instant,
-        arrived: usize,
-        wanted: usize,
-    ) -> Result<(), ContentError> {
-        let seconds = arrived as u64 / u64::from(self.limits.content_floor.max(1));
-        let by_floor = FLOOR_GRACE + Duration::from_secs(seconds);
-        let time_left =
-            by_floor.min(self.limits.content_time).saturating_sub(begun.elapsed());
-        let Ok(read) = timeout(time_left, self.wire.fill(wanted.min(READ_AHEAD))).await
-        else {
-            let sentence = "The content did not arrive in time.";
-            return Err(Refusal::new(Status::REQUEST_TIMEOUT, sentence).into());
-        };
-        if read? == 0 {
-            return Err(Refusal::bad("The connection ended before the content did.").into());
+        socket: &mut BufferedSocket<impl Socket>,
+    ) -> io::Result<()> {
+        if self.expects_continue && socket.input.is_empty() {
+            socket.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            socket.flush().await?;
         }
         Ok(())
+    }
+
+    /// Looks at content that no handler has read, now that there is a response. Returns `true` if
+    /// the connection can go on behind it: what is left of it is none, or is
+    /// [discarded](Upload::discard) soon.
+    pub(crate) fn may_discard(&mut self, input: &mut BytesMut) -> bool {
+        if self.is_broken {
+            return false;
+        }
+        match self.framing {
+            Framing::Empty => true,
+            // A client that waits for `100 Continue` may send its content now, or may not.
+            _ if self.expects_continue && input.is_empty() => false,
+            Framing::Length(length) => length <= MAX_DISCARDED,
+            Framing::Chunked => {
+                let mut discarded = Vec::new();
+                let is_whole = Decoder::default().decode(input, &mut discarded);
+                if matches!(is_whole, Ok(true)) {
+                    self.framing = Framing::Empty;
+                }
+                self.framing == Framing::Empty
+            }
+        }
+    }
+
+    /// Reads the rest of the content and discards it. Returns `false` if that fails: the response
+    /// was sent already.
+    pub(crate) async fn discard(
+        &mut self,
+        socket: &mut BufferedSocket<impl Socket>,
+    ) -> io::Result<bool> {
+        let Framing::Length(length) = self.framing else { return Ok(true) };
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut pace = Pace::begin();
+        loop {
+            let discarded = left.min(socket.input.len());
+            socket.input.advance(discarded);
+            left -= discarded;
+            if left == 0 {
+                return Ok(true);
+            }
+            let evicted = pace.evicted(&socket.admission);
+            let late = pace.late(socket.limits());
+            match read_within(pin!(socket.fill()), evicted, late).await {
+                Ok(read) => pace.arrived += read as u64,
+                Err(ReadError::Refused(_)) => return Ok(false),
+                Err(ReadError::Disconnected(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn read_length(
+    socket: &mut BufferedSocket<impl Socket>,
+    length: usize,
+) -> Result<Bytes, ReadError> {
+    let mut content = ContentBuffer::new(&socket.admission);
+    let mut pace = Pace::begin();
+    let arrived = length.min(socket.input.len());
+    content.make_room(&socket.admission, arrived, length)?;
+    content.bytes.extend_from_slice(&socket.input[..arrived]);
+    socket.input.advance(arrived);
+    while content.bytes.len() < length {
+        content.make_room(&socket.admission, 1, length)?;
+        pace.arrived = content.bytes.len() as u64;
+        let evicted = pace.evicted(&socket.admission);
+        let late = pace.late(socket.limits());
+        read_within(pin!(socket.read_to(&mut content.bytes)), evicted, late).await?;
+    }
+    Ok(Bytes::from_owner(content))
+}
+
+async fn read_chunks(
+    socket: &mut BufferedSocket<impl Socket>,
+    max_content: usize,
+) -> Result<Bytes, ReadError> {
+    let mut content = ContentBuffer::new(&socket.admission);
+    let mut pace = Pace::begin();
+    let mut decoder = Decoder::default();
+    loop {
+        // Decoded content is never longer than the chunks that it comes in.
+        let most = socket.input.len();
+        content.make_room(&socket.admission, most, max_content.saturating_add(most))?;
+        let is_whole = decoder.decode(&mut socket.input, &mut content.bytes)?;
+        let length = (content.bytes.len() as u64).saturating_add(decoder.announced());
+        if length > max_content as u64 {
+            return Err(too_large().into());
+        }
+        if is_whole {
+            return Ok(Bytes::from_owner(content));
+        }
+        if pace.arrived >= READ_AHEAD as u64 {
+            // A large upload is read in fewer system calls. If there is no memory, it is not.
+            let _ = socket.grow_input(READ_AHEAD);
+        }
+        let evicted = pace.evicted(&socket.admission);
+        let late = pace.late(socket.limits());
+        pace.arrived += read_within(pin!(socket.fill()), evicted, late).await? as u64;
+    }
+}
+
+/// Waits for a read, as long as the client may take for it.
+async fn read_within(
+    mut read: Pin<&mut impl Future<Output = io::Result<usize>>>,
+    evicted: impl Future<Output = ()>,
+    late: Instant,
+) -> Result<usize, ReadError> {
+    let read = match at_once(read.as_mut()).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => tokio::select! {
+            biased;
+            read = read => read,
+            () = evicted => Err(evicted_error()),
+            () = sleep_until(late) => {
+                let sentence = "The content did not arrive in time.";
+                return Err(Refusal::new(Status::REQUEST_TIMEOUT, sentence).into());
+            }
+        },
+    };
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            Err(out_of_memory().into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(0) => Err(Refusal::bad("The connection ended before the content did.").into()),
+        Ok(read) => Ok(read),
+    }
+}
+
+/// How fast content arrives.
+struct Pace {
+    began: Instant,
+    arrived: u64,
+}
+
+impl Pace {
+    fn begin() -> Pace {
+        Pace { began: Instant::now(), arrived: 0 }
+    }
+
+    /// When the client is too slow, unless more arrives before: past the minimum rate, or past
+    /// the time for all of it.
+    fn late(&self, limits: &Limits) -> Instant {
+        let seconds = self.arrived / u64::from(limits.content_floor.max(1));
+        let by_rate = RATE_GRACE_PERIOD + Duration::from_secs(seconds);
+        deadline(self.began, by_rate.min(limits.content_time))
+    }
+
+    /// See [`HEALTHY_RATE`].
+    fn evicted(&self, admission: &Admission) -> impl Future<Output = ()> + use<> {
+        let on_time =
+            Duration::from_millis(self.arrived.saturating_mul(1000) / HEALTHY_RATE);
+        admission.evicted(Class::Idle, deadline(self.began, on_time), true)
+    }
+}
+
+/// Content as it arrives, and the memory that is reserved for it until the last of it is dropped.
+struct ContentBuffer {
+    bytes: Vec<u8>,
+    reservation: Reservation,
+}
+
+impl ContentBuffer {
+    fn new(admission: &Admission) -> ContentBuffer {
+        ContentBuffer { bytes: Vec::new(), reservation: admission.empty_reservation() }
+    }
+
+    /// Makes room for so many bytes more: for as many again as there are, so that each is copied
+    /// only a few times, though for no more than `most` in all. 503 if there is no memory.
+    fn make_room(
+        &mut self,
+        admission: &Admission,
+        more: usize,
+        most: usize,
+    ) -> Result<(), Refusal> {
+        let length = self.bytes.len();
+        if self.bytes.capacity() - length >= more {
+            return Ok(());
+        }
+        let capacity = (2 * length).max(FIRST_CAPACITY).min(most).max(length + more);
+        let is_there = admission.grow(&mut self.reservation, capacity)
+            && self.bytes.try_reserve_exact(capacity - length).is_ok();
+        is_there.then_some(()).ok_or_else(out_of_memory)
+    }
+}
+
+impl AsRef<[u8]> for ContentBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 fn too_large() -> Refusal {
     Refusal::new(Status::CONTENT_TOO_LARGE, "The content is larger than is taken here.")
+}
+
+/// For what the server has no memory for just now.
+pub(crate) fn out_of_memory() -> Refusal {
+    let sentence = "There is no memory for this request just now.";
+    Refusal::new(Status::SERVICE_UNAVAILABLE, sentence)
 }

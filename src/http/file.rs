@@ -11,8 +11,12 @@ use tokio::task::spawn_blocking;
 
 use crate::http::at_hand;
 
-/// Octets that are read at once.
-const PIECE: usize = 128 * 1024;
+/// Bytes that are read at once, if the memory budget has them for the time that it takes to send
+/// the file.
+pub(crate) const READ_SIZE: usize = 128 * 1024;
+
+/// Bytes that are read at once if not.
+pub(crate) const SMALL_READ_SIZE: usize = 8 * 1024;
 
 /// A part of an open file, as much of it as was not read yet.
 ///
@@ -40,10 +44,13 @@ impl FilePart {
         self.range.end - self.range.start
     }
 
-    /// Reads the next piece: here if it is at hand, and if not, where waiting holds up nobody.
-    pub(crate) async fn read(&mut self) -> io::Result<&[u8]> {
-        let length = usize::try_from(self.length()).unwrap_or(PIECE).min(PIECE);
+    /// Reads the next piece, of at most so many bytes: here if it is in the page cache, and if not,
+    /// on a thread that may wait for the disk.
+    pub(crate) async fn read(&mut self, most: usize) -> io::Result<&[u8]> {
+        let length = usize::try_from(self.length()).unwrap_or(most).min(most);
         let (state, start) = (self.state, self.range.start);
+        let missing = length.saturating_sub(self.piece.len());
+        self.piece.try_reserve_exact(missing).map_err(io::Error::other)?;
         self.piece.resize(length, 0);
         if at_hand::read(&self.file, start, &mut self.piece) == length {
             is_still(&self.file, state)?;

@@ -17,23 +17,28 @@ pub struct Limits {
     pub content: usize,
     /// From the first octet of a head to its end. Past it: 408. Default: 10 s.
     pub head_time: Duration,
-    /// From when content is asked for, once the handler is made, to its end. Past it: 408.
-    /// Default: 30 s.
+    /// From when content is asked for, once the handler is made, to its end: a generous cap, for the
+    /// `content_floor` decides much earlier about a client that is slow. Past it: 408. Default: an
+    /// hour.
     pub content_time: Duration,
     /// Octets of content a second, counted once the first 15 seconds are over. A client that
     /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
     pub content_floor: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
     pub idle_time: Duration,
-    /// How long it may stand so in any case, when somebody else needs the room or the server
-    /// closes: a request may be on its way, and would be lost with it. No `idle_time` is shorter.
-    /// Where somebody else needs the room, a head that has begun has as long to arrive, and a
-    /// connection that is being closed as long to be read. Default: 250 ms.
+    /// How long it may stand so in any case, when the server shuts down or another connection needs
+    /// its place: a request may be on its way, and would be lost with it. No `idle_time` is shorter.
+    /// A connection that waits for its client in any other way has as long before it may be
+    /// evicted. Default: 250 ms.
     pub min_idle_time: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
     /// dropped. The system shows it in steps, so that one who takes less than some 10 KiB a
     /// second may seem to take none. Default: 30 s.
     pub write_time: Duration,
+    /// How long a handler or a stream may keep a client waiting that has closed its side of the
+    /// connection, counted anew for each piece of a stream. Such a client may still read, or may be
+    /// gone: the two look the same. Past it, the work is dropped. Default: 30 s.
+    pub half_close_timeout: Duration,
     /// How long a connection that is being closed goes on to read, and to throw away, what
     /// the client still sends, so that the last answer is not lost with it. Default: 2 s.
     pub linger_time: Duration,
@@ -47,11 +52,12 @@ impl Default for Limits {
             fields: 100,
             content: 1024 * 1024,
             head_time: Duration::from_secs(10),
-            content_time: Duration::from_secs(30),
+            content_time: Duration::from_secs(3600),
             content_floor: 256,
             idle_time: Duration::from_secs(60),
             min_idle_time: Duration::from_millis(250),
             write_time: Duration::from_secs(30),
+            half_close_timeout: Duration::from_secs(30),
             linger_time: Duration::from_secs(2),
         }
     }

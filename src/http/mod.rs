@@ -4,10 +4,11 @@
 //! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
 //!
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
-//! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); the
-//! socket and its buffers ([`wire`]), and reading content from it ([`chunked`], [`content`]);
+//! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); what all
+//! connections share ([`shutdown`], `buffer_budget`, `eviction`, [`server_state`]); the socket and
+//! its buffers ([`buffered`]), and reading content from it ([`chunked`], [`content`]);
 //! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`response`]); the
-//! two joined ([`notice`], [`connection`]); and what some requests ask for besides ([`cookie`],
+//! two joined ([`connection`]); and what some requests ask for besides ([`cookie`],
 //! [`conditions`], [`range`]).
 
 pub mod method;
@@ -30,7 +31,15 @@ pub mod head;
 
 pub mod request;
 
-pub mod wire;
+pub mod shutdown;
+
+pub(crate) mod buffer_budget;
+
+pub(crate) mod eviction;
+
+pub mod server_state;
+
+pub mod buffered;
 
 pub mod chunked;
 
@@ -45,8 +54,6 @@ pub(crate) mod at_hand;
 pub mod file;
 
 pub mod response;
-
-pub mod notice;
 
 pub mod connection;
 

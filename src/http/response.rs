@@ -10,6 +10,7 @@ use crate::http::date;
 use crate::http::file::FilePart;
 use crate::http::method::Method;
 use crate::http::octets::{is_text_octet, is_token_octet};
+use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
 use crate::http::stream::Stream;
@@ -139,6 +140,15 @@ impl Response {
         let mut response = Response::new(status);
         response.set_known("Content-Type", "text/plain; charset=UTF-8");
         response.body = Body::Bytes(format!("{status}\n{sentence}\n").into());
+        response
+    }
+
+    /// The plain response to what could not be read.
+    pub(crate) fn of_refusal(refusal: &Refusal) -> Response {
+        let mut response = Response::sentence(refusal.status, refusal.sentence);
+        if refusal.status == Status::SERVICE_UNAVAILABLE {
+            response.set_known("Retry-After", "1");
+        }
         response
     }
 

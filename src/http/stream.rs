@@ -15,10 +15,11 @@ use crate::unwind::unless_one_panics;
 /// end before the content does.
 pub type StreamError = Box<dyn Error + Send + Sync>;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A future that makes content.
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Content that was made, or why there is no more of it.
-type Piece = Result<Bytes, StreamError>;
+pub(crate) type Piece = Result<Bytes, StreamError>;
 
 /// A future that makes content, and the pieces that it has made. It runs only as fast as the
 /// client takes them: there is never more than one piece waiting.
@@ -75,6 +76,12 @@ impl Stream {
     /// Its length in octets, where it is known before.
     pub fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// The work, and where it puts its pieces: for a connection, which polls the one whenever it
+    /// is woken, whatever has become of the pieces before.
+    pub(crate) fn into_parts(self) -> (Option<Work>, mpsc::Receiver<Piece>) {
+        (self.work.into_inner().unwrap_or_else(PoisonError::into_inner), self.pieces)
     }
 
     /// The next piece; none when the work was done, and done well.

@@ -10,6 +10,7 @@ use crate::http::content::Incoming;
 use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::http::target::Scheme;
 use crate::web::exchange::Exchange;
@@ -85,6 +86,11 @@ impl Application {
     /// Where its sessions live.
     pub fn session_store(&self) -> &Arc<dyn crate::session::store::Store> {
         &self.shared.store
+    }
+
+    /// The signal that its server shuts down.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shared.shutdown
     }
 
     /// A request that has come in, before any handler has seen it; for trying a handler out

@@ -12,6 +12,7 @@ use crate::escape::is_plain_url;
 use crate::http::cookie::SetCookie;
 use crate::http::request::Request;
 use crate::http::response::{Body, HTML, Response};
+use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
@@ -160,6 +161,30 @@ impl Exchange {
     /// [end all](crate::session::login::end_all) that a user has.
     pub fn session_store(&self) -> &Arc<dyn Store> {
         &self.shared.store
+    }
+
+    /// The signal that the server shuts down, for work that has no end of its own: a stream of events,
+    /// or a handler that waits for one. It has the
+    /// [`drain_time`](crate::web::settings::Settings::drain_time) from then on, and should end at
+    /// once.
+    ///
+    /// ```
+    /// # use dustdevil::{Exchange, Result};
+    /// # use std::time::Duration;
+    /// # fn example(exchange: &mut Exchange) -> Result {
+    /// let shutdown = exchange.shutdown();
+    /// exchange.stream(async move |outlet| {
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = shutdown.begun() => return Ok::<_, std::io::Error>(()),
+    ///             () = tokio::time::sleep(Duration::from_secs(1)) => outlet.send("tick\n").await?,
+    ///         }
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn shutdown(&self) -> Shutdown {
+        self.shared.shutdown.clone()
     }
 
     /// Sets the status.

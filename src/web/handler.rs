@@ -12,14 +12,17 @@
 //! on_finish       whatever is to be done after it
 //! ```
 //! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is
-//! sent as it stands; a client that is gone is not answered. An answer that is made while it is
-//! sent is logged before its content.
+//! sent as it stands. An answer that is made while it is sent is logged before its content.
+//!
+//! Where the client disconnects, none of what is left happens: the handler is dropped at the `.await`
+//! where it waits, which is Rust's cancellation. What it holds is released, and what must not be
+//! cut off between two steps belongs in a task of its own (`tokio::spawn`).
 
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
-use std::time::Duration;
 
 use log::{error, warn};
+use tokio::time::Instant;
 
 use crate::at_once::in_time;
 use crate::error::{Error, HttpError, Result};
@@ -29,6 +32,7 @@ use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
+use crate::turn::{deadline, now};
 use crate::unwind::{unless_it_panics, unless_one_panics};
 use crate::web::exchange::Exchange;
 
@@ -145,15 +149,17 @@ pub fn handler<H: RequestHandler + 'static>(
     Box::into_pin(work)
 }
 
-/// The life of one request.
+/// The life of one request. If its client disconnects before the response is there, it is dropped
+/// where it waits.
 async fn live<H: RequestHandler>(
     mut exchange: Box<Exchange>,
     incoming: &mut dyn Incoming,
 ) -> Response {
     let mut handler: Option<H> = None;
-    let time = exchange.shared.settings.handler_time;
+    let late = deadline(now(), exchange.shared.settings.handler_time);
     let outcome =
-        contained(time, pin!(answer(&mut handler, &mut exchange, incoming))).await;
+        unless_one_panics(pin!(answer(&mut handler, &mut exchange, incoming, late))).await;
+    let outcome = outcome.unwrap_or(Err(Error::Panic));
     if let Err(Error::Panic) = outcome {
         // Who knows what state it was left in.
         handler = None;
@@ -161,8 +167,6 @@ async fn live<H: RequestHandler>(
     }
     match outcome {
         Ok(()) => exchange.log_access(),
-        // Nobody is there to be answered, and it was nobody's fault.
-        Err(Error::Gone(_)) => exchange.close_connection(),
         Err(error) => {
             // Seldom needed, and large: it takes room only when it is.
             Box::pin(answer_error::<H>(&mut exchange, error)).await;
@@ -177,32 +181,52 @@ async fn live<H: RequestHandler>(
     exchange.take_response()
 }
 
-/// The handler's work, and what completes it.
+/// The handler's work, and what completes it. Its time does not go on while content arrives.
 async fn answer<H: RequestHandler>(
     slot: &mut Option<H>,
     exchange: &mut Exchange,
     incoming: &mut dyn Incoming,
+    mut late: Instant,
 ) -> Result {
-    match execute(slot, exchange, incoming).await {
+    let mut ready = before(late, pin!(make(slot, exchange))).await;
+    if ready.is_ok() && exchange.request.framing() != Framing::Empty {
+        let began = Instant::now();
+        ready = match incoming.read().await {
+            Ok(content) => exchange.set_content(content),
+            Err(refusal) => Err(refusal.into()),
+        };
+        late += began.elapsed();
+    }
+    before(late, pin!(complete(ready, slot, exchange))).await
+}
+
+/// The hook, and what is checked before content is read.
+async fn make<H: RequestHandler>(slot: &mut Option<H>, exchange: &mut Exchange) -> Result {
+    *slot = Some(H::initialize(exchange).await?);
+    check_method(exchange.request.method(), H::SUPPORTED_METHODS)?;
+    check_whole(exchange)?;
+    exchange.check_query()
+}
+
+/// The method, if all is well so far, and what completes the response.
+async fn complete<H: RequestHandler>(
+    ready: Result,
+    slot: &mut Option<H>,
+    exchange: &mut Exchange,
+) -> Result {
+    let executed = match (ready, slot) {
+        (Ok(()), Some(handler)) => execute(handler, exchange).await,
+        (outcome, _) => outcome,
+    };
+    match executed {
         Ok(()) | Err(Error::Finish) => exchange.conclude().await,
         Err(error) => Err(error),
     }
 }
 
-/// The hook, the checks, the method.
-async fn execute<H: RequestHandler>(
-    slot: &mut Option<H>,
-    exchange: &mut Exchange,
-    incoming: &mut dyn Incoming,
-) -> Result {
-    let handler = slot.insert(H::initialize(exchange).await?);
+/// The other checks, and the method.
+async fn execute<H: RequestHandler>(handler: &mut H, exchange: &mut Exchange) -> Result {
     let method = exchange.request.method();
-    check_method(method, H::SUPPORTED_METHODS)?;
-    check_whole(exchange)?;
-    match exchange.request.framing() {
-        Framing::Empty => exchange.check_query()?,
-        _ => exchange.set_content(incoming.read().await?)?,
-    }
     if !method.is_safe() {
         Box::pin(check_source(exchange)).await?;
     }
@@ -272,17 +296,12 @@ fn not_written(exchange: &Exchange) -> Ready<Result> {
     ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
 }
 
-/// A handler that panics, or never comes to an end, is one request's misfortune. The exchange
-/// may be left half changed, but an error takes everything in it back.
-async fn contained<W>(time: Duration, work: Pin<&mut W>) -> Result
+/// What `work` comes to, unless it is late.
+async fn before<W>(late: Instant, work: Pin<&mut W>) -> Result
 where
     W: Future<Output = Result>,
 {
-    match in_time(time, pin!(unless_one_panics(work))).await {
-        Ok(Some(outcome)) => outcome,
-        Ok(None) => Err(Error::Panic),
-        Err(_) => Err(Error::TooSlow),
-    }
+    in_time(late, work).await.unwrap_or(Err(Error::TooSlow))
 }
 
 /// Makes the response an error page.
@@ -292,9 +311,13 @@ async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) 
     if answer.status == Status::METHOD_NOT_ALLOWED && answer.headers.is_empty() {
         answer = answer.with_header("Allow", allowed(H::SUPPORTED_METHODS));
     }
-    let time = exchange.shared.settings.handler_time;
-    let drawn = contained(time, pin!(finish_with_error_page::<H>(exchange, &answer))).await;
-    if let Err(error) = drawn {
+    let late = deadline(Instant::now(), exchange.shared.settings.handler_time);
+    let drawn = unless_one_panics(pin!(before(
+        late,
+        pin!(finish_with_error_page::<H>(exchange, &answer))
+    )))
+    .await;
+    if let Err(error) = drawn.unwrap_or(Err(Error::Panic)) {
         // What could not be done the first time, such as asking the session's store, is not
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);

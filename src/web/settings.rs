@@ -87,17 +87,30 @@ pub struct Settings {
     pub max_arguments: usize,
     /// What one connection may take.
     pub limits: Limits,
-    /// From the end of a request's head to its answer, the arrival of its content included; an
-    /// error page has the same time once more. Past it, the handler is dropped where it waits,
-    /// and the answer is 503. A handler that never waits cannot be stopped, and holds up its
-    /// thread: see tokio's `spawn_blocking`. Content that is made while it is sent may take
-    /// longer. Default: 60 s.
+    /// From the end of a request's head to its response, without the time in which its content
+    /// arrives, which has limits of its own; an error page has the same time once more. Past it, the
+    /// handler is dropped where it waits, and the response is 503. A handler that never waits
+    /// cannot be stopped, and holds up its thread: see tokio's `spawn_blocking`. Content that is
+    /// made while it is sent may take longer. Default: 60 s.
     pub handler_time: Duration,
-    /// Connections at once. One more is let in, and then the one that has been idle for longest
-    /// is closed, though not before its `min_idle_time`, or one whose head does not end; where
-    /// there is none, the next wait unaccepted. Where the system has fewer files, there are fewer.
-    /// Default: 10,000.
+    /// Connections at once. One more is let in, and then the one is evicted that has waited for its
+    /// client longest, though not before its `min_idle_time`: idle, in the middle of a head or of
+    /// slow content, or with a response that the client does not read. Where there is none, the
+    /// next wait unaccepted. Where the system has fewer files, there are fewer. Default: 10,000.
     pub max_connections: usize,
+    /// The share of `max_connections` that one client network (an IPv4 address, or a /64 of IPv6)
+    /// may hold while others want in, from 0.0 to 1.0. Past it, its connections are evicted first,
+    /// and also those that a handler or a stream works for; a newcomer of its own finds a place
+    /// within a second, or is closed. `trusted_proxies` may hold any number. Default: 0.5.
+    pub max_network_share: f64,
+    /// Bytes that all connections together may buffer: heads beyond 4 KiB, content, pipelined
+    /// responses, and pieces of files. Past it, new content is answered 503 with `Retry-After`, and
+    /// a connection whose client is slow is evicted. Default: 256 MiB.
+    pub max_buffered: usize,
+    /// How soon a connection is found to be dead whose client has vanished without a word, about,
+    /// by TCP keepalive (RFC 9293 section 3.8.4, tcp(7)); in whole seconds. Zero is never. Default:
+    /// 60 s.
+    pub tcp_keepalive: Duration,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.
     pub drain_time: Duration,
@@ -131,6 +144,9 @@ impl Default for Settings {
             limits: Limits::default(),
             handler_time: Duration::from_secs(60),
             max_connections: 10_000,
+            max_network_share: 0.5,
+            max_buffered: 256 * 1024 * 1024,
+            tcp_keepalive: Duration::from_secs(60),
             drain_time: Duration::from_secs(10),
         }
     }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::hash::AsItIs;
 use crate::http::cookie::SetCookie;
 use crate::http::response::Preface;
+use crate::http::shutdown::Shutdown;
 use crate::session::memory;
 use crate::session::store::Store;
 use crate::web::hosts;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) static_url_prefix: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) secret: Secret,
+    pub(crate) shutdown: Shutdown,
     /// What the application handed over, by type.
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, AsItIs>,
 }
@@ -70,6 +72,7 @@ impl Shared {
             static_url_prefix: normal_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
+            shutdown: Shutdown::default(),
             state: HashMap::default(),
             settings,
         })

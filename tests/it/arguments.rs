@@ -1,6 +1,7 @@
 //! Queries, forms and paths: what a handler is told by whoever sent the request.
 
-use dustdevil::http::content::NoContent;
+use bytes::Bytes;
+use dustdevil::http::content::Buffered;
 use dustdevil::http::response::{Body, Response};
 use dustdevil::{
     Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
@@ -248,7 +249,8 @@ async fn a_route_that_cannot_be_is_an_error_at_the_start() {
 async fn a_handler_can_be_run_whole_without_a_socket() {
     let application = teller(settings());
     let exchange = exchange(&application, "GET /?verb=argument&name=value");
-    let response = handler::<TellHandler>(Box::new(exchange), &mut NoContent).await;
+    let response =
+        handler::<TellHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
     assert_eq!(response.status.code(), 200);
     let Body::Bytes(content) = response.body else { panic!("the content is a stream") };
     assert_eq!(content, "[value]");
@@ -275,7 +277,8 @@ impl RequestHandler for AskingHandler {
 async fn what_makes_a_response_personal_is_one_of_each_and_can_be_changed() {
     let application = teller(settings());
     let exchange = exchange(&application, "GET /");
-    let mut response = handler::<AskingHandler>(Box::new(exchange), &mut NoContent).await;
+    let mut response =
+        handler::<AskingHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
     let lines = |response: &Response, name: &str| {
         let fields =
             response.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name));

@@ -5,8 +5,10 @@
 //! and nothing but [`Response`](dustdevil::http::response::Response) writes a head. What is left is
 //! tried here with any text, on the wire.
 
+use std::sync::Arc;
+
 use dustdevil::http::connection;
-use dustdevil::http::notice::Notice;
+use dustdevil::http::server_state::ServerState;
 use dustdevil::{
     Application, Error, Exchange, HttpError, Method, RequestHandler, Result, SetCookie,
     Status, escape, handler,
@@ -73,8 +75,9 @@ fn answer(application: &Application, place: &str, text: &str) -> String {
         client.write_all(request.as_bytes()).await.expect("room for a request");
         client.shutdown().await.expect("an end");
         let peer = "127.0.0.1:50000".parse().expect("an address");
-        let (limits, notice) = (&application.settings().limits, Notice::default());
-        connection::serve(socket, peer, application, limits, &notice).await;
+        let limits = &application.settings().limits;
+        let state = Arc::<ServerState>::default();
+        connection::serve(socket, application, limits, state.admit(peer)).await;
         let mut octets = Vec::new();
         client.read_to_end(&mut octets).await.expect("an answer");
         String::from_utf8(octets).expect("an answer of text")

@@ -93,7 +93,7 @@ proptest! {
         }
         octets.extend_from_slice(LAST_CHUNK);
         octets.extend_from_slice(&behind);
-        let (mut input, mut content) = (BytesMut::new(), BytesMut::new());
+        let (mut input, mut content) = (BytesMut::new(), Vec::new());
         let (mut decoder, mut is_whole) = (Decoder::default(), false);
         for piece in split(&octets, &lengths) {
             input.extend_from_slice(piece);

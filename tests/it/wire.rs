@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use dustdevil::http::buffered::Socket;
 use dustdevil::http::connection;
-use dustdevil::http::notice::Notice;
-use dustdevil::http::wire::Socket;
+use dustdevil::http::server_state::ServerState;
 use dustdevil::{
     Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
 };
@@ -202,7 +202,7 @@ async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
 async fn an_idle_connection_is_closed_in_time_however_much_it_asked_at_once() {
     let application = application(settings());
     let limits = &application.settings().limits;
-    let notice = Notice::default();
+    let state = Arc::<ServerState>::default();
     let peer = "127.0.0.1:50000".parse().unwrap();
     for requests in 50..80 {
         let (mut client, socket) = duplex(1024 * 1024);
@@ -210,7 +210,7 @@ async fn an_idle_connection_is_closed_in_time_however_much_it_asked_at_once() {
         client.write_all(HELLO.repeat(requests).as_bytes()).await.unwrap();
         yield_now().await;
         let begun = Instant::now();
-        let serving = connection::serve(socket, peer, &application, limits, &notice);
+        let serving = connection::serve(socket, &application, limits, state.admit(peer));
         timeout(Duration::from_secs(300), serving).await.expect("it is closed in the end");
         assert!(is_about(60, begun), "{requests} requests: {:?}", begun.elapsed());
     }
@@ -563,10 +563,10 @@ async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
         let _ = timeout(Duration::from_secs(5), client.read_to_string(&mut answers)).await;
         answers
     };
-    let notice = Notice::default();
+    let state = Arc::<ServerState>::default();
     let peer = "127.0.0.1:50000".parse().unwrap();
     let limits = &application.settings().limits;
-    let serving = connection::serve(socket, peer, &application, limits, &notice);
+    let serving = connection::serve(socket, &application, limits, state.admit(peer));
     let (answers, ()) = tokio::join!(conversation, serving);
     let begin = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n";
     assert!(answers.starts_with(begin), "{answers}");
@@ -649,10 +649,10 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
     let writes_of = Arc::clone(&writes);
     let counting = Counting { socket, writes: writes_of, most_read: usize::MAX };
     let application = application(settings());
-    let notice = Notice::default();
+    let state = Arc::<ServerState>::default();
     let peer = "127.0.0.1:50000".parse().unwrap();
     let limits = &application.settings().limits;
-    connection::serve(counting, peer, &application, limits, &notice).await;
+    connection::serve(counting, &application, limits, state.admit(peer)).await;
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers.matches("Hello, world!").count(), 20);

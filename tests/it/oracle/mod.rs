@@ -13,12 +13,13 @@ use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use dustdevil::Application;
 use dustdevil::http::connection;
-use dustdevil::http::notice::Notice;
+use dustdevil::http::server_state::ServerState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
@@ -105,8 +106,9 @@ impl Oracle {
             };
             let limits = &self.application.settings().limits;
             let peer = "127.0.0.1:50000".parse().expect("an address");
-            let notice = Notice::default();
-            let serve = connection::serve(socket, peer, &self.application, limits, &notice);
+            let state = Arc::<ServerState>::default();
+            let serve =
+                connection::serve(socket, &self.application, limits, state.admit(peer));
             // Who is told that no more will come has nothing to wait for.
             let patience = Duration::from_secs(if sending.waits { 600 } else { 1 });
             let conversation = async { tokio::join!(send, receive, serve).1 };
