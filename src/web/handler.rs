@@ -188,40 +188,40 @@ async fn answer<H: RequestHandler>(
     incoming: &mut dyn Incoming,
     mut late: Instant,
 ) -> Result {
-    let mut ready = before(late, pin!(make(slot, exchange))).await;
-    if ready.is_ok() && exchange.request.framing() != Framing::Empty {
+    before(late, pin!(make(slot, exchange))).await?;
+    if slot.is_some() && exchange.request.framing() != Framing::Empty {
         let began = Instant::now();
-        ready = match incoming.read().await {
-            Ok(content) => exchange.set_content(content),
-            Err(refusal) => Err(refusal.into()),
-        };
+        exchange.set_content(incoming.read().await?)?;
         late += began.elapsed();
     }
-    before(late, pin!(complete(ready, slot, exchange))).await
+    before(late, pin!(complete(slot, exchange))).await
 }
 
-/// The hook, and what is checked before content is read.
+/// The hook, and what is checked before content is read. The hook may have completed the response;
+/// then there is no handler.
 async fn make<H: RequestHandler>(slot: &mut Option<H>, exchange: &mut Exchange) -> Result {
-    *slot = Some(H::initialize(exchange).await?);
+    match H::initialize(exchange).await {
+        Ok(handler) => *slot = Some(handler),
+        Err(Error::Finish) => return Ok(()),
+        Err(error) => return Err(error),
+    }
     check_method(exchange.request.method(), H::SUPPORTED_METHODS)?;
     check_whole(exchange)?;
     exchange.check_query()
 }
 
-/// The method, if all is well so far, and what completes the response.
+/// The method, and what completes the response.
 async fn complete<H: RequestHandler>(
-    ready: Result,
     slot: &mut Option<H>,
     exchange: &mut Exchange,
 ) -> Result {
-    let executed = match (ready, slot) {
-        (Ok(()), Some(handler)) => execute(handler, exchange).await,
-        (outcome, _) => outcome,
-    };
-    match executed {
-        Ok(()) | Err(Error::Finish) => exchange.conclude().await,
-        Err(error) => Err(error),
+    if let Some(handler) = slot {
+        match execute(handler, exchange).await {
+            Ok(()) | Err(Error::Finish) => {}
+            Err(error) => return Err(error),
+        }
     }
+    exchange.conclude().await
 }
 
 /// The other checks, and the method.
