@@ -251,7 +251,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
             && !self.socket.admission.must_close()
-            && upload.may_discard(&mut self.socket.input);
+            && upload.may_discard();
         let rest = self.write(response, asked, keep_alive);
         let is_small = rest.is_none();
         if let Some(rest) = rest {

@@ -144,8 +144,10 @@ impl Upload {
     ) -> Option<Bytes> {
         let length = match self.framing {
             Framing::Empty => return Some(Bytes::new()),
-            Framing::Length(length) => usize::try_from(length).ok()?,
-            Framing::Chunked => return None,
+            Framing::Length(length) if !self.expects_continue => {
+                usize::try_from(length).ok()?
+            }
+            Framing::Length(_) | Framing::Chunked => return None,
         };
         if length > input.len().min(max_content) {
             return None;
@@ -205,44 +207,43 @@ impl Upload {
         Ok(())
     }
 
-    /// Looks at content that no handler has read, now that there is a response. Returns `true` if
-    /// the connection can go on behind it: what is left of it is none, or is
-    /// [discarded](Upload::discard) soon.
-    pub(crate) fn may_discard(&mut self, input: &mut BytesMut) -> bool {
-        if self.is_broken {
-            return false;
-        }
-        match self.framing {
-            Framing::Empty => true,
-            // A client that waits for `100 Continue` may send its content now, or may not.
-            _ if self.expects_continue && input.is_empty() => false,
+    /// Returns `true` if the connection can go on behind the content, which no handler may have
+    /// read: it was read, or it is small enough to be [discarded](Upload::discard). How large chunks
+    /// are, only time can tell.
+    pub(crate) fn may_discard(&self) -> bool {
+        let is_small = match self.framing {
+            Framing::Empty => return !self.is_broken,
             Framing::Length(length) => length <= MAX_DISCARDED,
-            Framing::Chunked => {
-                let mut discarded = Vec::new();
-                let is_whole = Decoder::default().decode(input, &mut discarded);
-                if matches!(is_whole, Ok(true)) {
-                    self.framing = Framing::Empty;
-                }
-                self.framing == Framing::Empty
-            }
-        }
+            Framing::Chunked => true,
+        };
+        // A client that waits for `100 Continue` may send its content now, or may not.
+        is_small && !self.is_broken && !self.expects_continue
     }
 
-    /// Reads the rest of the content and discards it. Returns `false` if that fails: the response
-    /// was sent already.
+    /// Reads what no handler has read, and discards it. Returns `false` if that cannot be done: it
+    /// is malformed, too large or too slow, and the response to it was sent already.
     pub(crate) async fn discard(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
     ) -> io::Result<bool> {
-        let Framing::Length(length) = self.framing else { return Ok(true) };
-        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
         let mut pace = Pace::begin();
+        let mut decoder = Decoder::default();
         loop {
-            let discarded = left.min(socket.input.len());
-            socket.input.advance(discarded);
-            left -= discarded;
-            if left == 0 {
-                return Ok(true);
+            let is_whole = match &mut self.framing {
+                Framing::Empty => return Ok(true),
+                Framing::Length(left) => {
+                    let arrived = socket.input.len();
+                    let discarded = usize::try_from(*left).unwrap_or(arrived).min(arrived);
+                    socket.input.advance(discarded);
+                    *left -= discarded as u64;
+                    Ok(*left == 0)
+                }
+                Framing::Chunked => decoder.decode(&mut socket.input, &mut Vec::new()),
+            };
+            match is_whole {
+                Ok(true) => return Ok(true),
+                Ok(false) if pace.arrived <= MAX_DISCARDED => {}
+                _ => return Ok(false),
             }
             let evicted = pace.evicted(&socket.admission);
             let late = pace.late(socket.limits());

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use dustdevil::http::connection;
-use dustdevil::http::server_state::ServerState;
 use dustdevil::{
     Application, Error, Exchange, HttpError, Method, RequestHandler, Result, SetCookie,
     Status, escape, handler,
@@ -17,7 +16,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Builder;
 
-use crate::support::settings;
+use crate::support::{server_state, settings};
 
 /// Puts the argument `text` where its path says. What cannot be put there is a 500, or a 400.
 struct PuttingHandler;
@@ -66,7 +65,7 @@ const PLACES: [&str; 11] = [
 ];
 
 /// What comes back if `text` is put in a place.
-fn answer(application: &Application, place: &str, text: &str) -> String {
+fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
     let target = format!("/{place}?text={}", escape::url(text));
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -75,9 +74,8 @@ fn answer(application: &Application, place: &str, text: &str) -> String {
         client.write_all(request.as_bytes()).await.expect("room for a request");
         client.shutdown().await.expect("an end");
         let peer = "127.0.0.1:50000".parse().expect("an address");
-        let limits = &application.settings().limits;
-        let state = Arc::<ServerState>::default();
-        connection::serve(socket, application, limits, state.admit(peer)).await;
+        let state = server_state(application);
+        connection::serve(socket, Arc::clone(application), state.admit(peer)).await;
         let mut octets = Vec::new();
         client.read_to_end(&mut octets).await.expect("an answer");
         String::from_utf8(octets).expect("an answer of text")
@@ -160,7 +158,8 @@ proptest! {
     #[test]
     fn nothing_that_a_handler_is_given_splits_a_response(text in text()) {
         let routes = [("/{place}", handler::<PuttingHandler> as dustdevil::Handler)];
-        let application = Application::new(routes, settings()).expect("an application");
+        let application =
+            Arc::new(Application::new(routes, settings()).expect("an application"));
         for place in PLACES {
             let answer = answer(&application, place, &text);
             let may_name = (place == "name").then_some(text.as_str());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
+use dustdevil::http::server_state::{ServerLimits, ServerState};
 use dustdevil::session::answer::Answer;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::{Counters, Listed, Visit};
@@ -154,6 +155,13 @@ fn far<'a, T: Send + 'a>(
         turns(turns_back).await;
         answer
     })
+}
+
+/// What the connections of an application share that has no server.
+pub fn server_state(application: &Application) -> Arc<ServerState> {
+    let connection = application.settings().limits.clone();
+    let limits = ServerLimits { connection, ..ServerLimits::default() };
+    Arc::new(ServerState::new(limits, application.shutdown().clone()))
 }
 
 /// An exchange that no socket brought. `head` is a request line and fields, a line each.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use dustdevil::Application;
 use dustdevil::http::connection;
-use dustdevil::http::server_state::ServerState;
+use dustdevil::http::server_state::{ServerLimits, ServerState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
@@ -44,7 +44,8 @@ pub struct Sending<'o> {
 /// A server to talk to, with a clock that stands still: time passes only when everybody waits for
 /// it, so no time limit takes any, and whoever waits for nothing is found out.
 pub struct Oracle {
-    application: Application,
+    application: Arc<Application>,
+    state: Arc<ServerState>,
     runtime: Runtime,
 }
 
@@ -62,8 +63,12 @@ impl Oracle {
     pub fn new(static_path: PathBuf) -> Oracle {
         let runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build();
+        let application = application::application(static_path);
+        let connection = application.settings().limits.clone();
+        let limits = ServerLimits { connection, ..ServerLimits::default() };
         Oracle {
-            application: application::application(static_path),
+            state: Arc::new(ServerState::new(limits, application.shutdown().clone())),
+            application: Arc::new(application),
             runtime: runtime.expect("a runtime"),
         }
     }
@@ -104,11 +109,12 @@ impl Oracle {
                 let mut octets = Vec::new();
                 receiver.read_to_end(&mut octets).await.map(|_| octets)
             };
-            let limits = &self.application.settings().limits;
             let peer = "127.0.0.1:50000".parse().expect("an address");
-            let state = Arc::<ServerState>::default();
-            let serve =
-                connection::serve(socket, &self.application, limits, state.admit(peer));
+            let serve = connection::serve(
+                socket,
+                Arc::clone(&self.application),
+                self.state.admit(peer),
+            );
             // Who is told that no more will come has nothing to wait for.
             let patience = Duration::from_secs(if sending.waits { 600 } else { 1 });
             let conversation = async { tokio::join!(send, receive, serve).1 };
@@ -204,7 +210,8 @@ fn check_answer(request: &Request, answer: &Answer) -> Result<(), String> {
     if answer.status < 200 || (answer.status >= 500 && !REFUSALS.contains(&answer.status)) {
         return Err("a status that nothing here can have".into());
     }
-    if request.content.is_none() && !(closes && UNREAD.contains(&answer.status)) {
+    let may_go_on = closes || request.may_be_discarded();
+    if request.content.is_none() && !(may_go_on && UNREAD.contains(&answer.status)) {
         return Err("an answer to content that has no end".into());
     }
     if !closes && !request.is_persistent() {

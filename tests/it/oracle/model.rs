@@ -190,6 +190,13 @@ impl Request<'_> {
         !has(b"close") && (!self.is_1_0 || has(b"keep-alive"))
     }
 
+    /// Whether a server may read content that it does not want, and go on behind it: it is said to be
+    /// small, or comes in chunks, and its client does not wait to be told to send it.
+    pub fn may_be_discarded(&self) -> bool {
+        let length = self.value("Content-Length").and_then(|digits| number(digits, 10));
+        length.is_none_or(|length| length <= 64 * 1024) && !self.may_be_continued()
+    }
+
     /// Whether `100 Continue` may be sent: RFC 9110 section 10.1.1.
     pub fn may_be_continued(&self) -> bool {
         let has_content = self.value("Transfer-Encoding").is_some()
