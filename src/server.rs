@@ -65,7 +65,8 @@ impl Application {
         for address in lookup_host(address).await? {
             match listen_on(address, self.settings().tcp_keepalive) {
                 Ok(listener) => {
-                    return Ok(Server { listener, application: Arc::new(self) });
+                    let state = Arc::new(state_of(&self));
+                    return Ok(Server { listener, application: Arc::new(self), state });
                 }
                 Err(reason) => error = reason,
             }
@@ -119,12 +120,18 @@ fn set_options(socket: &SockRef<'_>, tcp_keepalive: Duration) -> io::Result<()> 
 pub struct Server {
     listener: TcpListener,
     application: Arc<Application>,
+    state: Arc<ServerState>,
 }
 
 impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// What its connections share: how many there are, and how much they buffer.
+    pub fn state(&self) -> &Arc<ServerState> {
+        &self.state
     }
 
     /// Serves until the process is told to stop, by SIGINT (Ctrl-C) or SIGTERM. See
@@ -182,8 +189,8 @@ impl Server {
     }
 
     async fn serve_until(self, stop: impl Future<Output = ()>) {
-        let Server { listener, application } = self;
-        let mut connections = Connections::new(&application);
+        let Server { listener, application, state } = self;
+        let mut connections = Connections::new(Arc::clone(&application), state);
         tokio::select! {
             () = stop => {}
             () = connections.accept(&listener) => {}
@@ -213,18 +220,10 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(application: &Arc<Application>) -> Connections {
-        let settings = application.settings();
-        let max_connections = settings.max_connections.max(1);
-        let limits = ServerLimits {
-            connection: settings.limits.clone(),
-            max_buffered: settings.max_buffered,
-            max_per_network: share_of(max_connections, settings.max_network_share),
-            exempt: settings.trusted_proxies.clone(),
-        };
+    fn new(application: Arc<Application>, state: Arc<ServerState>) -> Connections {
         Connections {
-            application: Arc::clone(application),
-            state: Arc::new(ServerState::new(limits, application.shutdown().clone())),
+            application,
+            state,
             tasks: JoinSet::new(),
             newcomer: SocketAddr::from(([0, 0, 0, 0], 0)),
             waiting: VecDeque::new(),
@@ -356,6 +355,17 @@ impl Connections {
             }
         }
     }
+}
+
+fn state_of(application: &Application) -> ServerState {
+    let settings = application.settings();
+    let limits = ServerLimits {
+        connection: settings.limits.clone(),
+        max_buffered: settings.max_buffered,
+        max_per_network: share_of(settings.max_connections, settings.max_network_share),
+        exempt: settings.trusted_proxies.clone(),
+    };
+    ServerState::new(limits, application.shutdown().clone())
 }
 
 /// How many of `max_connections` are a share of them.

@@ -61,6 +61,8 @@ struct Queue {
     candidates: BTreeMap<Position, Candidate>,
     /// Networks that have connections, and how many.
     connections: HashMap<Network, usize>,
+    /// How many connections there are, and how many there ever were.
+    open: usize,
     admitted: u64,
 }
 
@@ -90,20 +92,27 @@ impl Evictions {
         if let Some(network) = network {
             *queue.connections.entry(network).or_default() += 1;
         }
+        queue.open += 1;
         queue.admitted += 1;
         queue.admitted
     }
 
     /// Counts a connection no more.
     fn remove(&self, network: Option<Network>) {
-        let Some(network) = network else { return };
         let mut queue = self.lock();
+        queue.open -= 1;
+        let Some(network) = network else { return };
         if let Some(count) = queue.connections.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
                 queue.connections.remove(&network);
             }
         }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().open
     }
 
     /// Returns `true` if a network has as many connections as it may have while others want in.

@@ -69,6 +69,11 @@ impl ServerState {
         Admission { state: Arc::clone(self), peer, place }
     }
 
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.evictions.open()
+    }
+
     /// Bytes that all connections have reserved for their buffers.
     pub fn buffered(&self) -> usize {
         self.buffers.reserved()

@@ -25,6 +25,7 @@ mod cookies;
 mod crashes;
 mod curl;
 mod defaults;
+mod departures;
 mod faults;
 mod handlers;
 mod house;

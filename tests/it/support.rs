@@ -187,6 +187,7 @@ fn head(lines: &str) -> String {
 /// A server that runs beside the test, in the same runtime and on the same clock.
 pub struct Running {
     pub address: SocketAddr,
+    pub state: Arc<ServerState>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -195,11 +196,12 @@ pub struct Running {
 pub async fn serve(application: Application) -> Running {
     let server = application.listen("127.0.0.1:0").await.expect("a free port");
     let address = server.local_addr().expect("an address");
+    let state = Arc::clone(server.state());
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(server.run_until(async {
         let _ = stopped.await;
     }));
-    Running { address, stop: Some(stop), task }
+    Running { address, state, stop: Some(stop), task }
 }
 
 impl Running {

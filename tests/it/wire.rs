@@ -151,7 +151,10 @@ async fn content_that_moves_is_not_cut_off() {
         sleep(Duration::from_millis(1900)).await;
     }
     let reply = client.receive().await;
-    assert_eq!((reply.status, reply.content.len()), (200, "POST /echo\r\n".len() + 400_000));
+    assert_eq!(
+        (reply.status, reply.content.len()),
+        (200, "POST /echo\r\n".len() + 400_000)
+    );
 }
 
 #[tokio::test(start_paused = true)]

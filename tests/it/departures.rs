@@ -1,0 +1,358 @@
+//! Clients that leave, in every state that a connection can be in. Each row of the matrix is a state,
+//! each column a way to leave, and each figure the time until the place of the connection is free:
+//! until the server counts it no more, and the handler or stream that worked for it is dropped.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dustdevil::{
+    Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{Running, serve, settings};
+use crate::webdriver::tell;
+
+/// Handlers and streams that are at work.
+type Working = Arc<AtomicUsize>;
+
+/// Counts one as long as it lives.
+struct Guard(Working);
+
+impl Guard {
+    fn new(working: &Working) -> Guard {
+        working.fetch_add(1, Ordering::SeqCst);
+        Guard(Arc::clone(working))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Waits for ever, before its response or within it; or answers with much.
+struct WaitingHandler;
+
+impl RequestHandler for WaitingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let guard = Guard::new(&*exchange.state::<Working>()?);
+        match exchange.request().path() {
+            "/stream" => exchange.stream(async move |outlet| {
+                let _guard = guard;
+                outlet.send("first").await?;
+                std::future::pending::<std::io::Result<()>>().await
+            }),
+            "/page" => exchange.write(vec![b'a'; LARGE]),
+            "/hello" => exchange.write("Hello, world!"),
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("done")
+    }
+}
+
+/// More than any socket holds.
+const LARGE: usize = 32 * 1024 * 1024;
+
+/// The states of a connection: what the client sends to bring it there, and what it waits for.
+const STATES: [(&str, &str, &str); 8] = [
+    ("idle", "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", "Hello, world!"),
+    ("head", "GET /hello HTTP/1.1\r\nHost", ""),
+    ("content", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", ""),
+    ("handler at work", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+    ("stream waiting", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "first"),
+    (
+        "file being sent",
+        "GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n",
+    ),
+    ("response buffered", "GET /page HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
+    ("lingering close", "no request\r\n\r\n", "Connection: close\r\n"),
+];
+
+/// Limits that a test can wait for, and that can be told apart.
+fn limits() -> Limits {
+    Limits {
+        head_time: Duration::from_secs(4),
+        content_time: Duration::from_secs(4),
+        idle_time: Duration::from_secs(4),
+        write_time: Duration::from_secs(4),
+        half_close_timeout: Duration::from_secs(3),
+        ..Limits::default()
+    }
+}
+
+async fn server(working: &Working) -> Running {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("departures");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("large.bin");
+    if file.metadata().map_or(0, |metadata| metadata.len()) != LARGE as u64 {
+        std::fs::write(file, vec![b'a'; LARGE]).unwrap();
+    }
+    let settings = Settings {
+        static_path: folder,
+        limits: limits(),
+        check_origin: false,
+        // Keepalive counts in whole seconds: 2, and three probes a second apart.
+        tcp_keepalive: Duration::from_secs(4),
+        ..settings()
+    };
+    let routes = ["/hello", "/handler", "/stream", "/page"]
+        .map(|path| (path, handler::<WaitingHandler> as dustdevil::Handler));
+    serve(Application::new(routes, settings).unwrap().state(Arc::clone(working))).await
+}
+
+/// A client that has brought its connection to a state.
+async fn client(address: SocketAddr, from: SocketAddr, state: usize) -> TcpStream {
+    let (_, request, wanted) = STATES[state];
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(from).unwrap();
+    let mut socket = socket.connect(address).await.expect("a connection");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut came = Vec::new();
+    while !String::from_utf8_lossy(&came).contains(wanted) {
+        let mut piece = [0; 1];
+        socket.read_exact(&mut piece).await.expect(STATES[state].0);
+        came.extend(piece);
+    }
+    socket
+}
+
+/// Waits until the server is where it is meant to be, and returns how long it then takes until the
+/// place is free, once `leave` was called.
+async fn time_until_free<T>(
+    server: &Running,
+    working: &Working,
+    leave: impl AsyncFnOnce() -> T,
+) -> Duration {
+    let is_there = || server.state.connections() == 1;
+    while !is_there() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // It has read what was sent, and waits.
+    sleep(Duration::from_millis(100)).await;
+    let left = Instant::now();
+    // What stays open does so until the place is free.
+    let _open = leave().await;
+    let is_free = async {
+        while is_there() || working.load(Ordering::SeqCst) > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), is_free).await.expect("the place is never free");
+    left.elapsed()
+}
+
+const ANYWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_frees_the_place_within_a_second() {
+    let working = Working::default();
+    let server = server(&working).await;
+    for (number, (state, ..)) in STATES.iter().enumerate() {
+        let socket = client(server.address, ANYWHERE, number).await;
+        let leave = async || socket.set_zero_linger().map(|()| drop(socket));
+        let time = time_until_free(&server, &working, leave).await;
+        tell(&format!("departure: reset, {state}: free after {time:.1?}"));
+        assert!(time < Duration::from_secs(1), "{state}: {time:?}");
+    }
+}
+
+/// A client that pipelines so many requests that they fill the input buffer is watched, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_behind_requests_that_wait_frees_the_place_within_a_second() {
+    let working = Working::default();
+    let server = server(&working).await;
+    let mut socket = client(server.address, ANYWHERE, 3).await;
+    let more = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    let sent = timeout(Duration::from_secs(1), socket.write_all(more.as_bytes())).await;
+    assert!(sent.is_ok(), "the system takes them, or else the reset would say nothing");
+    let leave = async || socket.set_zero_linger().map(|()| drop(socket));
+    let time = time_until_free(&server, &working, leave).await;
+    tell(&format!("departure: reset, behind 1,000 more requests: free after {time:.1?}"));
+    assert!(time < Duration::from_secs(1), "{time:?}");
+}
+
+/// A client that closes its side may still read. It is answered what can be answered, and waited
+/// for no longer than its limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_close_frees_the_place_within_its_limit() {
+    // In whole seconds: at once, half_close_timeout, or write_time.
+    let limits = [0, 0, 0, 3, 3, 4, 4, 0];
+    let rows = (0..STATES.len()).map(async |number| {
+        let working = Working::default();
+        let server = server(&working).await;
+        let mut socket = client(server.address, ANYWHERE, number).await;
+        let leave = async || {
+            socket.shutdown().await.unwrap();
+            socket
+        };
+        (number, time_until_free(&server, &working, leave).await)
+    });
+    for (number, time) in together(rows).await {
+        let (state, limit) = (STATES[number].0, Duration::from_secs(limits[number]));
+        tell(&format!("departure: half-close, {state}: free after {time:.1?}"));
+        let is_right = time + Duration::from_millis(300) > limit
+            && time < limit + Duration::from_secs(1);
+        assert!(is_right, "{state}: {time:?}");
+    }
+}
+
+/// Runs futures at the same time.
+async fn together<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output> {
+    let mut rows: Vec<_> = rows.into_iter().map(|row| Some(Box::pin(row))).collect();
+    let mut done = Vec::new();
+    poll_fn(|context| {
+        for slot in &mut rows {
+            if let Some(row) = slot
+                && let Poll::Ready(outcome) = row.as_mut().poll(context)
+            {
+                done.push(outcome);
+                *slot = None;
+            }
+        }
+        if done.len() == rows.len() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done
+}
+
+/// A host that vanishes says nothing. It needs a network that it can vanish from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_vanishes_frees_the_place_within_its_limit() {
+    if std::env::var_os("DUSTDEVIL_NETWORK").is_some() {
+        return hosts_vanish().await;
+    }
+    const SCRIPT: &str = "ip link set lo up && exec \"$0\" --exact --nocapture \
+        departures::a_host_that_vanishes_frees_the_place_within_its_limit";
+    let mut inside = Command::new("unshare");
+    inside.args(["--user", "--map-root-user", "--net", "sh", "-c", SCRIPT]);
+    inside.arg(std::env::current_exe().unwrap()).env("DUSTDEVIL_NETWORK", "1");
+    let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
+    match inside.output() {
+        Ok(output) if !text(&output.stderr).contains("unshare:") => {
+            let errors = text(&output.stderr);
+            errors.lines().filter(|line| line.starts_with("departure:")).for_each(tell);
+            assert!(output.status.success(), "{errors}{}", text(&output.stdout));
+        }
+        _ => tell("left out: no host vanishes where there is no network namespace"),
+    }
+}
+
+async fn hosts_vanish() {
+    let ip = |verb: &str, host: &str| {
+        let arguments = ["address", verb, &format!("{host}/32"), "dev", "lo"];
+        assert!(Command::new("ip").args(arguments).status().unwrap().success());
+    };
+    let rows = (0..STATES.len()).map(async |number| {
+        let working = Working::default();
+        let server = server(&working).await;
+        let host = format!("10.9.9.{}", number + 1);
+        ip("add", &host);
+        let from = format!("{host}:0").parse().unwrap();
+        let socket = client(server.address, from, number).await;
+        let leave = async || {
+            ip("del", &host);
+            socket
+        };
+        (number, time_until_free(&server, &working, leave).await)
+    });
+    for (number, time) in together(rows).await {
+        let state = STATES[number].0;
+        tell(&format!("departure: host gone, {state}: free after {time:.1?}"));
+        // Every limit is 4 seconds here, and then the connection lingers for 2.
+        assert!(time < Duration::from_secs(7), "{state}: {time:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_streams_whose_clients_are_gone_keep_nobody_out() {
+    let working = Working::default();
+    let settings = Settings { max_connections: 20, ..settings() };
+    let routes = ["/hello", "/stream"]
+        .map(|path| (path, handler::<WaitingHandler> as dustdevil::Handler));
+    let application = Application::new(routes, settings).unwrap();
+    let server = serve(application.state(Arc::clone(&working))).await;
+    for _ in 0..21 {
+        let socket = client(server.address, ANYWHERE, 4).await;
+        socket.set_zero_linger().unwrap();
+    }
+    let begun = Instant::now();
+    let mut newcomer = server.connect().await;
+    let reply = timeout(Duration::from_secs(10), newcomer.ask("GET /hello")).await;
+    assert_eq!(reply.expect("a response").text(), "Hello, world!");
+    let time = begun.elapsed();
+    tell(&format!(
+        "departure: 21 event streams reset at 20 places; the next has {time:.1?}"
+    ));
+    assert!(time < Duration::from_secs(1), "{time:?}");
+}
+
+/// Sends ticks until the server shuts down.
+struct EventsHandler;
+
+impl RequestHandler for EventsHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let shutdown = exchange.shutdown();
+        if exchange.request().path() == "/poll" {
+            shutdown.begun().await;
+            return exchange.write("bye");
+        }
+        exchange.stream(async move |outlet| {
+            outlet.send("hello, ").await?;
+            shutdown.begun().await;
+            outlet.send(Bytes::from_static(b"bye")).await
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_and_handlers_that_wait_learn_of_the_shutdown() {
+    let settings = Settings { drain_time: Duration::from_secs(30), ..settings() };
+    let routes = ["/events", "/poll"]
+        .map(|path| (path, handler::<EventsHandler> as dustdevil::Handler));
+    let mut server = serve(Application::new(routes, settings).unwrap()).await;
+    let mut listening = server.connect().await;
+    listening.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut polling = server.connect().await;
+    polling.send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(listening.receive_head().await.status, 200);
+    sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    server.tell_to_stop();
+    assert_eq!(polling.receive().await.text(), "bye");
+    drop(polling);
+    let events = listening.rest().await;
+    assert!(String::from_utf8_lossy(&events).ends_with("3\r\nbye\r\n0\r\n\r\n"));
+    drop(listening);
+    server.stop().await;
+    let time = begun.elapsed();
+    tell(&format!("departure: shutdown with an event stream and a long poll: {time:.1?}"));
+    assert!(time < Duration::from_secs(1), "{time:?}");
+}
