@@ -18,13 +18,14 @@ use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest,
 };
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::at_once::at_once;
 use crate::http::buffer_budget::Reservation;
 use crate::http::eviction::Class;
 use crate::http::limits::Limits;
 use crate::http::server_state::Admission;
+use crate::turn::deadline;
 
 /// The capacity of a new buffer: nearly every head fits, and nearly every page.
 const BUFFER_CAPACITY: usize = 4 * 1024;
@@ -89,6 +90,8 @@ pub(crate) struct BufferedSocket<S> {
     pub(crate) output: BytesMut,
     /// How many of them were written: a write that is dropped half way is taken up again here.
     written: usize,
+    /// Since when the client has taken nothing of what is to be written.
+    blocked_since: Option<Instant>,
     /// The memory of `input`, once it had to grow.
     input_reservation: Option<Reservation>,
 }
@@ -101,6 +104,7 @@ impl<S: Socket> BufferedSocket<S> {
             input: BytesMut::new(),
             output: BytesMut::new(),
             written: 0,
+            blocked_since: None,
             input_reservation: None,
         }
     }
@@ -168,7 +172,8 @@ impl<S: Socket> BufferedSocket<S> {
         }
         while self.written < self.output.len() {
             let write = self.socket.write(&self.output[self.written..]);
-            let written = bounded(pin!(write), &self.admission).await;
+            let written =
+                bounded(pin!(write), &self.admission, &mut self.blocked_since).await;
             self.written += check_write(&mut self.socket, written)?;
         }
         self.release_output();
@@ -181,7 +186,8 @@ impl<S: Socket> BufferedSocket<S> {
         let mut bytes = Buf::chain(&self.output[self.written..], content);
         while bytes.has_remaining() {
             let write = self.socket.write_buf(&mut bytes);
-            let written = bounded(pin!(write), &self.admission).await;
+            let written =
+                bounded(pin!(write), &self.admission, &mut self.blocked_since).await;
             let written = check_write(&mut self.socket, written)?;
             self.written = self.output.len().min(self.written + written);
         }
@@ -265,25 +271,31 @@ impl<S: Socket> BufferedSocket<S> {
 
 /// Runs a write, as long as the client takes none of it: up to the `write_time`, or until the
 /// connection is evicted. Each write has the whole time, so that a client which goes on reading may
-/// take its time over a large response.
+/// take its time over a large response; but one that is tried again has no time more.
 async fn bounded(
     mut write: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
     admission: &Admission,
+    blocked_since: &mut Option<Instant>,
 ) -> io::Result<usize> {
     if let Poll::Ready(written) = at_once(write.as_mut()).await {
+        *blocked_since = None;
         return written;
     }
-    let evicted = admission.evicted(Class::Idle, Instant::now(), true);
+    let since = *blocked_since.get_or_insert_with(Instant::now);
+    let late = sleep_until(deadline(since, admission.limits().write_time));
+    let evicted = admission.evicted(Class::Idle, since, true);
     let slow_write = async {
         tokio::select! {
             biased;
             written = write => written,
             () = evicted => Err(evicted_error()),
-            () = sleep(admission.limits().write_time) => Err(io::ErrorKind::TimedOut.into()),
+            () = late => Err(io::ErrorKind::TimedOut.into()),
         }
     };
     // Most writes need no timer, so a connection has no room for one.
-    Box::pin(slow_write).await
+    let written = Box::pin(slow_write).await;
+    *blocked_since = None;
+    written
 }
 
 /// How many bytes of a write were taken. A client that takes none is not to have the rest kept for

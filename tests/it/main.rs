@@ -50,6 +50,7 @@ mod redis_store;
 mod resources;
 mod semantics;
 mod sessions;
+mod simulation;
 mod static_files;
 mod steps;
 mod templates;
