@@ -751,3 +751,67 @@ impl AsyncWrite for Counting {
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
+
+/// Keeps its thread for longer than any limit is, and then waits for a moment.
+struct BlockingHandler;
+
+impl RequestHandler for BlockingHandler {
+    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
+
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Ok(Self)
+    }
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let path = exchange.request().path();
+        if path.contains("blocks") {
+            std::thread::sleep(Duration::from_millis(1500));
+        }
+        if path.contains("waits") {
+            sleep(Duration::from_millis(400)).await;
+        }
+        exchange.write("at last")
+    }
+}
+
+/// A server whose every limit is a second, on the clock on the wall: a clock that stands still would
+/// not see that a thread is kept.
+async fn server_with_a_second_for_all() -> Running {
+    let second = Duration::from_secs(1);
+    let limits = Limits { head_time: second, idle_time: second, ..Limits::default() };
+    let settings = Settings { limits, handler_time: second, ..settings() };
+    let routes = [
+        ("/blocks", handler::<BlockingHandler> as dustdevil::Handler),
+        ("/blocks-and-waits", handler::<BlockingHandler>),
+        ("/waits", handler::<BlockingHandler>),
+    ];
+    serve(Application::new(routes, settings).expect("an application")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
+    let server = server_with_a_second_for_all().await;
+    let mut client = server.connect().await;
+    // Behind the handler there is half a head, whose other half comes soon after.
+    client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\nGET /waits HT").await;
+    assert_eq!(client.receive().await.text(), "at last");
+    sleep(Duration::from_millis(200)).await;
+    client.send("TP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 200);
+    // Nothing is behind it: the connection is idle from now on.
+    client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 200);
+    sleep(Duration::from_millis(400)).await;
+    // A whole request is behind it, with a time of its own.
+    client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.send("GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 200);
+    assert_eq!(client.receive().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_handler_that_kept_its_thread_counts_from_its_head() {
+    let server = server_with_a_second_for_all().await;
+    let mut client = server.connect().await;
+    assert_eq!(client.ask("GET /blocks-and-waits").await.status, 503);
+}
