@@ -4,7 +4,6 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -18,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Running, serve, settings};
+use crate::support::{Running, change_address, in_a_network_of_its_own, serve, settings};
 use crate::webdriver::tell;
 
 /// Handlers and streams that are at work.
@@ -240,30 +239,15 @@ async fn together<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output
 /// A host that vanishes says nothing. It needs a network that it can vanish from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_vanishes_frees_the_place_within_its_limit() {
-    if std::env::var_os("DUSTDEVIL_NETWORK").is_some() {
-        return hosts_vanish().await;
-    }
-    const SCRIPT: &str = "ip link set lo up && exec \"$0\" --exact --nocapture \
-        departures::a_host_that_vanishes_frees_the_place_within_its_limit";
-    let mut inside = Command::new("unshare");
-    inside.args(["--user", "--map-root-user", "--net", "sh", "-c", SCRIPT]);
-    inside.arg(std::env::current_exe().unwrap()).env("DUSTDEVIL_NETWORK", "1");
-    let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
-    match inside.output() {
-        Ok(output) if !text(&output.stderr).contains("unshare:") => {
-            let errors = text(&output.stderr);
-            errors.lines().filter(|line| line.starts_with("departure:")).for_each(tell);
-            assert!(output.status.success(), "{errors}{}", text(&output.stdout));
-        }
-        _ => tell("left out: no host vanishes where there is no network namespace"),
-    }
+    in_a_network_of_its_own(
+        "departures::a_host_that_vanishes_frees_the_place_within_its_limit",
+        hosts_vanish,
+    )
+    .await;
 }
 
 async fn hosts_vanish() {
-    let ip = |verb: &str, host: &str| {
-        let arguments = ["address", verb, &format!("{host}/32"), "dev", "lo"];
-        assert!(Command::new("ip").args(arguments).status().unwrap().success());
-    };
+    let ip = |verb: &str, host: &str| change_address(verb, &format!("{host}/32"));
     let rows = (0..STATES.len()).map(async |number| {
         let working = Working::default();
         let server = server(&working).await;

@@ -26,6 +26,7 @@ mod crashes;
 mod curl;
 mod defaults;
 mod departures;
+mod eviction;
 mod faults;
 mod handlers;
 mod house;

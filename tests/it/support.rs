@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -20,6 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::webdriver::tell;
 
 /// Where clients are that come over no socket.
 pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -491,4 +494,32 @@ impl Visitor {
         }
         reply
     }
+}
+
+/// Runs a test in a network namespace, where it may add and take away addresses: starts the program
+/// of the tests once more, inside of one, for this test alone. Linux lets anybody do that, if the
+/// system is not told otherwise; where it cannot be done, the test says that it is left out.
+pub async fn in_a_network_of_its_own(name: &str, test: impl AsyncFnOnce()) {
+    if std::env::var_os("DUSTDEVIL_NETWORK").is_some() {
+        return test().await;
+    }
+    let mut inside = Command::new("unshare");
+    inside.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+    inside.arg("ip link set lo up && exec \"$0\" --exact --nocapture \"$1\"");
+    inside.arg(std::env::current_exe().expect("a program")).arg(name);
+    let text = |output: &[u8]| String::from_utf8_lossy(output).into_owned();
+    match inside.env("DUSTDEVIL_NETWORK", "1").output() {
+        Ok(output) if !text(&output.stderr).contains("unshare:") => {
+            let (log, errors) = (text(&output.stdout), text(&output.stderr));
+            assert!(output.status.success(), "{errors}{log}");
+            errors.lines().filter(|line| line.contains(": ")).for_each(tell);
+        }
+        _ => tell(&format!("left out: {name}, for here is no network namespace")),
+    }
+}
+
+/// Adds an address to the loopback interface of such a network, or takes one away.
+pub fn change_address(verb: &str, address: &str) {
+    let status = Command::new("ip").args(["address", verb, address, "dev", "lo"]).status();
+    assert!(status.expect("the command ip").success(), "ip address {verb} {address}");
 }
