@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use crate::bystander::{
     Bystander, HELLO, PATIENCE, ask, file_limit, memory, open_files, processor_time,
 };
-use crate::process::{Process, command, command_with_files};
+use crate::process::{Process, command, command_with_files, command_with_memory};
 use crate::support::{Client, Visitor, project, serve, settings};
 use crate::transcripts::HelloHandler;
 use crate::webdriver::tell;
@@ -569,7 +569,8 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     let demo = start_demo(&[]);
     let address = demo.address();
     let before = memory(demo.id(), "VmRSS");
-    let count = if available_memory() > 4 << 30 { 1000 } else { 100 };
+    // So many that all of their content is within the budget.
+    let count = 200;
     let bystander = Bystander::begin(address);
     let line = "POST /login HTTP/1.1\r\nHost: a\r\n";
     let end = format!("Content-Length: {}\r\n\r\n", limits.content);
@@ -600,10 +601,104 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     bystander.end(&what, demo.id()).await;
 }
 
-/// Memory that nobody uses, in octets. Only Linux tells.
-fn available_memory() -> u64 {
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
-    kibibytes.map_or(0, |kibibytes: u64| kibibytes * 1024)
+#[tokio::test(flavor = "multi_thread")]
+async fn content_takes_memory_as_it_arrives_and_not_as_it_is_announced() {
+    let _alone = STAGE.lock().await;
+    let demo = start_demo(&[]);
+    let before = memory(demo.id(), "VmRSS").unwrap_or_default();
+    let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\na";
+    let mut clients = Vec::new();
+    for _ in 0..1000 {
+        let mut client = Client::connect(demo.address()).await;
+        client.send(head).await;
+        clients.push(client);
+    }
+    // Once another is answered, all of it has been read.
+    assert_eq!(Client::connect(demo.address()).await.ask("GET /hello").await.status, 200);
+    if let Some(now) = memory(demo.id(), "VmRSS") {
+        let each = now.saturating_sub(before) / 1000;
+        tell(&format!("fault: of a MiB that is announced, one byte takes {each} bytes"));
+        assert!(each < 24 * 1024, "{each} bytes");
+    }
+}
+
+/// What the clients of the next test had as a response.
+#[derive(Debug, Default)]
+struct Outcomes {
+    answered: usize,
+    refused: usize,
+    closed: usize,
+}
+
+/// Ten thousand clients have the largest head, announce the largest content, and send as much of it
+/// as the system takes. Where `kibibytes` is given, the process may not have more memory than that
+/// (`RLIMIT_AS`), and what it asks for beyond it fails.
+async fn the_largest_requests(kibibytes: Option<u64>) {
+    let _alone = STAGE.lock().await;
+    let demo = match kibibytes {
+        None => start_demo(&[]),
+        // How much a process has from its start depends on its threads.
+        Some(limit) => Process::start(
+            command_with_memory(limit)
+                .env("RUST_LOG", "off")
+                .env("TOKIO_WORKER_THREADS", "2"),
+        ),
+    };
+    let address = demo.address();
+    let bystander = Bystander::begin(address);
+    let limits = Limits::default();
+    let count = (file_limit().saturating_sub(1000)).min(9_990);
+    let line = "POST /login HTTP/1.1\r\nHost: a\r\n";
+    let end = format!("Content-Length: {}\r\n\r\n", limits.content);
+    let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
+    let head = format!("{line}Field: {padding}\r\n{end}");
+    let content = Arc::new(vec![b'a'; limits.content]);
+    let clients = crowd(count, move |_| {
+        let (head, content) = (head.clone(), Arc::clone(&content));
+        async move {
+            let mut socket = TcpStream::connect(address).await.ok()?;
+            let send = async {
+                socket.write_all(head.as_bytes()).await?;
+                socket.write_all(&content).await
+            };
+            // Where the server reads no more, there is no end to it.
+            let _ = timeout(Duration::from_secs(1), send).await;
+            let mut status = [0; 12];
+            let read = timeout(Duration::from_millis(500), socket.read_exact(&mut status));
+            Some((read.await, status, socket))
+        }
+    })
+    .await;
+    let mut outcomes = Outcomes::default();
+    for (read, status, _) in clients.iter().flatten() {
+        match (read, &status[9..]) {
+            (Ok(Ok(_)), b"503") => outcomes.refused += 1,
+            (Ok(Ok(_)), _) => outcomes.answered += 1,
+            _ => outcomes.closed += 1,
+        }
+    }
+    let most = memory(demo.id(), "VmHWM");
+    let limit = kibibytes
+        .map_or(String::new(), |limit| format!(" and a limit of {} MiB", limit / 1024));
+    tell(&format!(
+        "fault: memory of {} MiB at most with {count} largest requests{limit}: {outcomes:?}",
+        most.unwrap_or_default() / 1024 / 1024,
+    ));
+    drop(clients);
+    bystander.end("ten thousand of the largest requests at once", demo.id()).await;
+    if let Some(most) = most {
+        assert!(most < 512 * 1024 * 1024, "{most} bytes");
+    }
+    demo.signal("TERM");
+    assert!(demo.wait().status.success(), "the process survives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_of_the_largest_requests_take_no_more_than_the_budget() {
+    the_largest_requests(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_system_has_no_more_memory_the_process_survives() {
+    the_largest_requests(Some(500 * 1024)).await;
 }

@@ -41,8 +41,18 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
 
 /// The same, where the system gives it so many files and no more.
 pub fn command_with_files(files: usize) -> Command {
+    command_with(&format!("ulimit -n {files}"))
+}
+
+/// The same, where the system gives it so much memory and no more, and what is asked for beyond it
+/// fails.
+pub fn command_with_memory(kibibytes: u64) -> Command {
+    command_with(&format!("ulimit -v {kibibytes}"))
+}
+
+fn command_with(limit: &str) -> Command {
     let mut command = Command::new("sh");
-    let script = format!("ulimit -n {files} && exec \"$0\" --port 0");
+    let script = format!("{limit} && exec \"$0\" --port 0");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_dustdevil")]).env_remove("RUST_LOG");
     command
 }
