@@ -33,7 +33,7 @@ const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 const HEALTHY_RATE: u64 = 16 * 1024;
 
 /// The capacity of a new content buffer, unless the content is shorter.
-const FIRST_CAPACITY: usize = 16 * 1024;
+const FIRST_CAPACITY: usize = 8 * 1024;
 
 /// Content that no handler wanted is read and discarded up to this size, so that the connection can
 /// go on. Larger content ends it.

@@ -91,14 +91,15 @@ impl State {
     }
 }
 
-/// The inode's number, and when the inode last changed (ctime). Nobody can set this time, so a file
-/// that was put in place of another with the same length and date is told from it.
-type Identity = (u64, i64, i64);
+/// The numbers of the device and of the inode, and when the inode last changed (ctime). Nobody can set
+/// this time, so a file that was put in place of another with the same length and date is told from
+/// it.
+type Identity = (u64, u64, i64, i64);
 
 #[cfg(unix)]
 fn identity(metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
 #[cfg(not(unix))]

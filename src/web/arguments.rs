@@ -1,11 +1,11 @@
 //! Arguments: the names and values of a query or a form.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
 
 use crate::error::{Error, Result};
+use crate::http::content::out_of_memory;
 use crate::http::octets;
 use crate::http::status::Status;
 
@@ -30,16 +30,20 @@ impl Arguments {
     pub fn parse_urlencoded(text: impl AsRef<[u8]>, limit: usize) -> Result<Arguments> {
         let text = text.as_ref();
         let mut arguments = Arguments::default();
-        arguments.octets.reserve(text.len());
+        // What is decoded is never longer than it was before.
+        arguments.reserve(text.len())?;
         let is_encoded = b"+%".iter().any(|&sign| octets::position(text, sign).is_some());
-        let decoded =
-            |part| if is_encoded { Cow::Owned(decode(part)) } else { Cow::Borrowed(part) };
         for pair in octets::split(text, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match octets::position(pair, b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
-            arguments.push(to_text(&decoded(name))?, decoded(value), limit)?;
+            arguments.check_limit(limit)?;
+            let append = if is_encoded { Arguments::decode } else { Arguments::append };
+            let (name, value) =
+                (append(&mut arguments, name), append(&mut arguments, value));
+            to_text(&arguments.octets[name.clone()])?;
+            arguments.pairs.push(Pair { name, value });
         }
         Ok(arguments)
     }
@@ -51,18 +55,40 @@ impl Arguments {
         value: impl AsRef<[u8]>,
         limit: usize,
     ) -> Result {
+        let (name, value) = (name.as_ref().as_bytes(), value.as_ref());
+        self.check_limit(limit)?;
+        self.reserve(name.len() + value.len())?;
+        let (name, value) = (self.append(name), self.append(value));
+        self.pairs.push(Pair { name, value });
+        Ok(())
+    }
+
+    fn check_limit(&self, limit: usize) -> Result {
         if self.pairs.len() >= limit {
             return Err(Error::http(Status::BAD_REQUEST, "There are too many arguments."));
         }
-        let name = self.append(name.as_ref().as_bytes());
-        let value = self.append(value.as_ref());
-        self.pairs.push(Pair { name, value });
         Ok(())
+    }
+
+    /// Makes room for what a client has sent, and may be large.
+    fn reserve(&mut self, octets: usize) -> Result {
+        self.octets.try_reserve(octets).map_err(|_| out_of_memory().into())
     }
 
     fn append(&mut self, octets: &[u8]) -> Range<usize> {
         let start = self.octets.len();
         self.octets.extend_from_slice(octets);
+        start..self.octets.len()
+    }
+
+    fn decode(&mut self, octets: &[u8]) -> Range<usize> {
+        let start = self.octets.len();
+        for (number, between) in octets.split(|&octet| octet == b'+').enumerate() {
+            if number > 0 {
+                self.octets.push(b' ');
+            }
+            self.octets.extend(percent_decode(between));
+        }
         start..self.octets.len()
     }
 
@@ -85,11 +111,6 @@ impl Arguments {
     pub fn last<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>> {
         self.values(name).next_back().map(to_text).transpose()
     }
-}
-
-fn decode(octets: &[u8]) -> Vec<u8> {
-    let spaced = octets.iter().map(|&octet| if octet == b'+' { b' ' } else { octet });
-    percent_decode(&spaced.collect::<Vec<u8>>()).collect()
 }
 
 /// A value as text; 400 if it is none.

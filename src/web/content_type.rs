@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-/// The Content-Type of a file. Text is taken to be UTF-8. Of what is not in the table, nobody can
-/// say what it is, and browsers do not show it.
-pub(crate) fn content_type(path: &Path) -> String {
+/// The Content-Type of a file, and its Content-Encoding if it has one. Text is taken to be UTF-8. Of
+/// what is not in the table, nobody can say what it is, and browsers do not show it.
+pub(crate) fn content_type(path: &Path) -> (String, Option<&'static str>) {
     let essence = essence(path).unwrap_or("application/octet-stream");
     let is_text = essence.starts_with("text/") || TEXT.contains(&essence);
-    format!("{essence}{}", if is_text { "; charset=UTF-8" } else { "" })
+    let is_svgz = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svgz"));
+    let content_type = format!("{essence}{}", if is_text { "; charset=UTF-8" } else { "" });
+    (content_type, is_svgz.then_some("gzip"))
 }
 
 fn essence(path: &Path) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 //!
 //! In reading order: what an application is told ([`settings`]); the parts that know nothing of
 //! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], `content_type`,
-//! [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests
+//! `document_root`, [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests
 //! share (`shared`); one request and the response being built for it ([`exchange`], `access`,
 //! `cookies`, `verbs`); the life of one request ([`handler`]); the handlers that are built in
 //! ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
@@ -19,6 +19,8 @@ pub mod multipart;
 pub mod xsrf;
 
 mod content_type;
+
+mod document_root;
 
 pub mod static_file;
 

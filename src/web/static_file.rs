@@ -19,6 +19,10 @@ use crate::web::content_type::content_type;
 /// Files up to this size are kept in memory.
 const SMALL: u64 = 128 * 1024;
 
+/// Files up to this size have a hash of their content as their entity tag. Reading one takes some
+/// milliseconds, once each time that the file has changed.
+const MAX_HASHED: u64 = 4 * 1024 * 1024;
+
 /// A file that changed later than this before it was looked at may have changed once more since,
 /// and show it nowhere: some systems' clocks for files are as coarse as that.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -39,12 +43,16 @@ pub struct StaticFile {
     path: PathBuf,
     state: State,
     is_settled: bool,
-    /// Its entity tag and its date.
+    /// Its entity tag and its date. The tag is a hash of the content, so that two servers with the
+    /// same file have the same; above 4 MiB, it is one of the length and the date. Then a file that
+    /// was rewritten with the same length and date is not told from what it was.
     pub validators: Validators,
     /// What `static_url` writes after `?v=`: it changes when the file does.
     pub version: String,
     /// What it is, by the end of its name.
     pub content_type: String,
+    /// How that is packed, likewise: a `.svgz` is an image, and has to be unpacked to be seen.
+    pub content_encoding: Option<&'static str>,
     /// Its date, as each answer has it.
     pub last_modified: Option<String>,
     content: Option<Bytes>,
@@ -63,12 +71,13 @@ impl StaticFile {
             0..=SMALL => Some(read_small(file, state)?),
             _ => None,
         };
-        let version = match &content {
-            Some(content) => hex::encode(Md5::digest(content)),
-            None => version_of_large(state),
+        let version = match (&content, state.length) {
+            (Some(content), _) => hex::encode(Md5::digest(content)),
+            (None, ..=MAX_HASHED) => hash(file, state)?,
+            (None, _) => version_of_large(state),
         };
         let etag = format!("\"{version}\"");
-        let content_type = content_type(&path);
+        let (content_type, content_encoding) = content_type(&path);
         // RFC 9110 section 8.8.2.1: nothing was modified later than now.
         let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
         let second = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
@@ -87,6 +96,7 @@ impl StaticFile {
             validators,
             version,
             content_type,
+            content_encoding,
             last_modified: written_date,
             content,
         })
@@ -107,9 +117,14 @@ impl StaticFile {
         self.content.as_ref().map_or(0, Bytes::len)
     }
 
-    /// Whether what is at a path now is this, unchanged.
-    pub(crate) fn is_at(&self, path: &Path, metadata: &Metadata) -> bool {
-        self.is_settled && self.state == State::of(metadata) && self.path == path
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns `true` if what has this metadata now is this file, unchanged.
+    pub(crate) fn is_still(&self, metadata: &Metadata) -> bool {
+        self.is_settled && self.state == State::of(metadata)
     }
 }
 
@@ -137,9 +152,23 @@ fn read_small(file: &File, state: State) -> io::Result<Bytes> {
     }
 }
 
-/// A large file is not read through for its tag: what tells its states apart does for that, too.
+/// Reads a file through for its hash.
+fn hash(mut file: &File, state: State) -> io::Result<String> {
+    let (mut hash, mut piece) = (Md5::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            length => hash.update(&piece[..length]),
+        }
+    }
+    is_still(file, state)?;
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// A large file is not read through for its tag. Inode and ctime are not in it: they differ on each
+/// server that has the file, and change with what is not the content.
 fn version_of_large(state: State) -> String {
     let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = since.unwrap_or_default().as_nanos();
-    hex::encode(Md5::digest(format!("{} {time} {:?}", state.length, state.identity)))
+    hex::encode(Md5::digest(format!("{} {time}", state.length)))
 }

@@ -74,6 +74,9 @@ impl StaticFileHandler {
         let file = &self.found.file;
         let length = file.length();
         exchange.set_known_header("Content-Type", file.content_type.clone());
+        if let Some(encoding) = file.content_encoding {
+            exchange.set_known_header("Content-Encoding", encoding);
+        }
         let request = &exchange.request;
         let is_one = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {

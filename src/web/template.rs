@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -128,9 +129,14 @@ impl Templates {
                 self.load_folder(&path, &format!("{name}/"))?;
                 continue;
             }
-            let source = fs::read_to_string(&path).map_err(|error| {
+            let unreadable = |error: io::Error| {
                 Error::Setup(format!("the template {}: {error}", path.display()))
-            })?;
+            };
+            // To open a pipe would be to wait for somebody to write to it.
+            if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+                return Err(unreadable(io::Error::other("it is no regular file")));
+            }
+            let source = fs::read_to_string(&path).map_err(unreadable)?;
             let template = Template::parse(&path.display().to_string(), &source)?;
             self.by_name.insert(name, template);
         }

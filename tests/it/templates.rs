@@ -106,3 +106,20 @@ async fn a_template_that_is_not_there_is_the_programs_fault() {
     let error = exchange.render("lost.html", &[]).await.unwrap_err();
     assert!(error.to_string().contains("lost.html"), "{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_an_error_that_names_it() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("templates");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let pipe = folder.join("pipe.html");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("the command mkfifo").success());
+    let error = Templates::load(&folder).unwrap_err().to_string();
+    assert!(error.contains("pipe.html: it is no regular file"), "{error}");
+    fs::remove_file(&pipe).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", folder.join("zero.html")).unwrap();
+    let error = Templates::load(&folder).unwrap_err().to_string();
+    assert!(error.contains("zero.html: it is no regular file"), "{error}");
+}
