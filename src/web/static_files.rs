@@ -66,6 +66,12 @@ impl StaticFiles {
         if let Some(found) = self.recall(path) {
             return Ok(Some(found));
         }
+        // Most files are in the cache, and a handler has no room for what it takes to look.
+        Box::pin(self.look_up(path)).await
+    }
+
+    /// Looks at the disk, and remembers what was there.
+    async fn look_up(&self, path: &str) -> Result<Option<Found>> {
         let _looking = self.looking(path).lock().await;
         if let Some(found) = self.recall(path) {
             return Ok(Some(found));
