@@ -1,4 +1,6 @@
-//! Text made safe for the place it goes to: HTML, and a part of a URL.
+//! Text made safe for the place it goes to: HTML, a part of a URL, and a line of a log.
+
+use std::fmt::{self, Display, Formatter, Write};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -54,6 +56,40 @@ pub fn url(text: &str) -> String {
 /// Appends `text` to a URL, encoded as [`url`] does it.
 pub(crate) fn push_url(url: &mut String, text: &str) {
     url.extend(utf8_percent_encode(text, RESERVED));
+}
+
+/// Shows a message for a log with its control characters escaped: a line break in what a client sent
+/// would forge a line, and others would command a terminal (CWE-117).
+///
+/// ```
+/// let message = dustdevil::escape::log("no number: 1\n200 GET /");
+/// assert_eq!(message.to_string(), "no number: 1\\n200 GET /");
+/// ```
+pub fn log(message: impl Display) -> impl Display {
+    LogMessage(message)
+}
+
+struct LogMessage<T>(T);
+
+impl<T: Display> Display for LogMessage<T> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(Escaping(formatter), "{}", self.0)
+    }
+}
+
+/// Escapes what is written to it.
+struct Escaping<'a, 'f>(&'a mut Formatter<'f>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain = 0;
+        for (at, control) in text.match_indices(char::is_control) {
+            self.0.write_str(&text[plain..at])?;
+            control.escape_default().try_for_each(|escaped| self.0.write_char(escaped))?;
+            plain = at + control.len();
+        }
+        self.0.write_str(&text[plain..])
+    }
 }
 
 /// Whether `url` is nothing but visible ASCII, without the backslash that browsers take for a

@@ -72,6 +72,8 @@ pub mod error;
 
 pub mod web;
 
+mod signals;
+
 pub mod server;
 
 pub use crate::error::{Error, HttpError, Result};

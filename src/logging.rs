@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use dustdevil::escape;
 use dustdevil::http::date;
 use log::error;
 
@@ -49,7 +50,7 @@ impl Log {
             .format(|line, record| {
                 let level = &record.level().as_str()[..1];
                 let now = date::format(SystemTime::now());
-                writeln!(line, "[{level} {now}] {}", record.args())
+                writeln!(line, "[{level} {now}] {}", escape::log(record.args()))
             })
             .init();
         // A panic would be told on standard error directly, and wait for whoever reads that.

@@ -10,8 +10,6 @@ use std::time::Duration;
 use log::{debug, info, warn};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
-#[cfg(unix)]
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,10 +18,14 @@ use crate::error::is_shortage;
 use crate::http::connection;
 use crate::http::server_state::{ServerLimits, ServerState};
 use crate::session::store::Store;
+use crate::signals::Signals;
 use crate::web::application::Application;
 
 /// How often a store lets go of what has expired.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// A signal that comes again within this time is the same.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How long to wait when the system has no file left for another connection.
 const BREATH: Duration = Duration::from_millis(100);
@@ -134,8 +136,11 @@ impl Server {
         &self.state
     }
 
-    /// Serves until the process is told to stop, by SIGINT (Ctrl-C) or SIGTERM. See
-    /// [`run_until`](Server::run_until). Told a second time, it stops at once, with an error.
+    /// Serves until the process is told to stop, by SIGINT (Ctrl-C), SIGTERM or SIGHUP. See
+    /// [`run_until`](Server::run_until). Told a second time, it stops at once, with an error. The
+    /// same signal twice within a second is one, for some senders send it to a process and to its
+    /// group. SIGHUP is left alone where the process was started to ignore it (nohup(1)), and where
+    /// that cannot be told, which is everywhere but on Linux.
     ///
     /// It listens for signals from the call on, and not only once it is awaited: whoever is told
     /// in between that the server is there may already tell it to stop.
@@ -147,10 +152,11 @@ impl Server {
     async fn run_until_told(self, mut signals: Signals) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let two_signals = async {
-            signals.next().await;
+            let first = signals.next().await;
             // Nobody listens any more if the serving is over already.
             let _ = stop.send(());
-            signals.next().await;
+            let told = Instant::now();
+            while signals.next().await == first && told.elapsed() < SAME_SIGNAL {}
         };
         let one_signal = async {
             let _ = stopped.await;
@@ -390,46 +396,6 @@ async fn sweep(store: &Arc<dyn Store>) {
             Err(error) if !was_away => warn!("the sessions could not be swept: {error}"),
             Ok(()) if was_away => info!("the sessions can be swept again"),
             _ => {}
-        }
-    }
-}
-
-/// The ways in which a process is told to stop.
-#[cfg(unix)]
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Signals { interrupt, terminate })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Where there are no signals, there is still Ctrl-C.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
         }
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::at_once::at_once;
+use crate::escape;
 use crate::http::Service;
 use crate::http::buffered::{BufferedSocket, FLUSH_THRESHOLD, Socket};
 use crate::http::chunked;
@@ -423,7 +424,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         why: impl Display,
     ) -> io::Result<()> {
         let address = self.socket.admission.peer().ip();
-        warn!(target: "dustdevil::general", "an answer to {address} broke off: {why}");
+        warn!(target: "dustdevil::general", "an answer to {address} broke off: {}", escape::log(why));
         self.socket.flush().await?;
         match delimiter {
             Delimiter::Close => self.socket.reset_on_close(),

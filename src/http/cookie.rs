@@ -51,7 +51,7 @@ pub enum SameSite {
 /// says so: for every path of this host alone (`Path=/`, no `Domain`), hidden from scripts
 /// (`HttpOnly`), sent along when a link is followed but not when another site posts
 /// (`SameSite=Lax`), forgotten when the browser closes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SetCookie {
     name: String,
     value: String,
@@ -61,6 +61,22 @@ pub struct SetCookie {
     http_only: bool,
     secure: bool,
     same_site: SameSite,
+}
+
+/// Shows no value.
+impl fmt::Debug for SetCookie {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SetCookie")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .field("domain", &self.domain)
+            .field("max_age", &self.max_age)
+            .field("http_only", &self.http_only)
+            .field("secure", &self.secure)
+            .field("same_site", &self.same_site)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A cookie that may not be sent: its name is no token, its value, path or domain is not what

@@ -8,6 +8,7 @@
 //! The request keeps the octets of its head, and everything it knows is a place in them:
 //! no name and no value is copied.
 
+use std::fmt;
 use std::ops::Range;
 
 use bytes::{Buf, BytesMut};
@@ -29,7 +30,6 @@ const EMPTY_LINES: usize = 4;
 
 /// A request whose head has arrived. Its content has not: see
 /// [`Incoming`](crate::http::content::Incoming).
-#[derive(Debug)]
 pub struct Request {
     head: Box<[u8]>,
     method: Method,
@@ -43,6 +43,21 @@ pub struct Request {
     persistent: bool,
     says_close: bool,
     expects_continue: bool,
+}
+
+/// Shows no value of a field, and no query: there may be a cookie, a token or a password in it.
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.fields().map(|(name, _)| String::from_utf8_lossy(name));
+        formatter
+            .debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path())
+            .field("version", &self.version)
+            .field("fields", &names.collect::<Vec<_>>())
+            .field("framing", &self.framing)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {

@@ -17,7 +17,6 @@ use crate::http::stream::Stream;
 use crate::http::version::Version;
 
 /// What a request is answered with.
-#[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: Status,
@@ -89,7 +88,6 @@ pub(crate) static HTML: Line = line!("Content-Type", "text/html; charset=UTF-8")
 static PERSONAL: [Line; 2] = [line!("Vary", "Cookie"), line!("Cache-Control", "no-store")];
 
 /// The content of a response.
-#[derive(Debug)]
 pub enum Body {
     /// There and complete.
     Bytes(Bytes),
@@ -97,6 +95,31 @@ pub enum Body {
     Stream(Stream),
     /// In a file.
     File(Box<FilePart>),
+}
+
+/// Shows how much there is, and not what.
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Bytes(content) => write!(formatter, "Bytes({} bytes)", content.len()),
+            Body::Stream(stream) => stream.fmt(formatter),
+            Body::File(part) => write!(formatter, "File({} bytes)", part.length()),
+        }
+    }
+}
+
+/// Shows no value of a field, and no content: there may be a cookie or a token in it.
+impl fmt::Debug for Response {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.fields().map(|(name, _)| name).collect();
+        formatter
+            .debug_struct("Response")
+            .field("status", &self.status)
+            .field("fields", &names)
+            .field("body", &self.body)
+            .field("close", &self.close)
+            .finish()
+    }
 }
 
 impl Body {

@@ -1,5 +1,6 @@
 //! Arguments: the names and values of a query or a form.
 
+use std::fmt;
 use std::ops::Range;
 
 use percent_encoding::percent_decode;
@@ -11,7 +12,7 @@ use crate::http::status::Status;
 
 /// Names and values in the order in which they were sent. Values are octets until somebody asks
 /// for one as text.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Arguments {
     pairs: Vec<Pair>,
     /// All names and values, one behind the other: a form has many, and most are short.
@@ -23,6 +24,15 @@ pub struct Arguments {
 struct Pair {
     name: Range<usize>,
     value: Range<usize>,
+}
+
+/// Shows names, and no value: there may be a password among them.
+impl fmt::Debug for Arguments {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |pair: &Pair| &self.octets[pair.name.clone()];
+        let names = self.pairs.iter().map(|pair| String::from_utf8_lossy(name(pair)));
+        formatter.debug_list().entries(names).finish()
+    }
 }
 
 impl Arguments {

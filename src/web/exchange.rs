@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -409,6 +410,18 @@ impl Exchange {
     /// Writes the line of the access log.
     pub(crate) fn log_access(&self) {
         self.access.log(self.response.status, &self.request, self.remote_ip);
+    }
+}
+
+/// Shows what the request and the response show, and nothing of what was sent with them.
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Exchange")
+            .field("request", &self.request)
+            .field("remote_ip", &self.remote_ip)
+            .field("response", &self.response)
+            .finish_non_exhaustive()
     }
 }
 

@@ -362,8 +362,10 @@ fn report(exchange: &Exchange, error: &Error) {
     let (method, path) = (exchange.request.method(), exchange.request.path());
     match error {
         Error::Http(_) => {
-            warn!(target: "dustdevil::general", "{method} {path}: {error}");
+            warn!(target: "dustdevil::general", "{method} {path}: {}", escape::log(error));
         }
-        _ => error!(target: "dustdevil::application", "{method} {path}: {error}"),
+        _ => {
+            error!(target: "dustdevil::application", "{method} {path}: {}", escape::log(error));
+        }
     }
 }

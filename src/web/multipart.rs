@@ -9,6 +9,8 @@
 //! --boundary-- CRLF
 //! ```
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
@@ -21,7 +23,7 @@ use crate::web::arguments::Arguments;
 const PART_FIELDS: usize = 16;
 
 /// A file of a form. Tornado's `HTTPFile`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpFile {
     /// The name of its field in the form.
     pub name: String,
@@ -32,6 +34,19 @@ pub struct HttpFile {
     pub content_type: String,
     /// Its octets.
     pub body: Bytes,
+}
+
+/// Shows how long it is, and not what is in it.
+impl fmt::Debug for HttpFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpFile")
+            .field("name", &self.name)
+            .field("filename", &self.filename)
+            .field("content_type", &self.content_type)
+            .field("length", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A form taken apart.

@@ -1,6 +1,7 @@
 //! What an application is told when it is made. Tornado's `settings`, except that a name which
 //! does not exist does not compile.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,6 +115,23 @@ pub struct Settings {
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.
     pub drain_time: Duration,
+}
+
+/// Shows how an application is set up, without its `cookie_secret`.
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("template_path", &self.template_path)
+            .field("static_path", &self.static_path)
+            .field("xsrf_cookies", &self.xsrf_cookies)
+            .field("session_lifetime", &self.session_lifetime)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("limits", &self.limits)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Settings {

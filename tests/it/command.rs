@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use dustdevil::http::date;
@@ -95,8 +96,8 @@ async fn it_starts_in_any_folder() {
 }
 
 #[tokio::test]
-async fn either_signal_ends_it_well() {
-    for signal in ["INT", "TERM"] {
+async fn each_signal_ends_it_well() {
+    for signal in ["INT", "TERM", "HUP"] {
         let demo = Process::start(&mut command::<&str>([]));
         // It listens for signals before it says where it listens for clients.
         demo.address();
@@ -126,15 +127,47 @@ async fn a_request_under_way_is_answered_before_it_ends() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
+    // Another one, or the same a second later: two Ctrl-C of somebody who has waited enough.
+    for (signal, pause) in [("INT", 0), ("TERM", 1100)] {
+        let demo = Process::start(&mut command::<&str>([]));
+        let (mut client, _) = begin_to_log_in(demo.address()).await;
+        tell_to_stop(&demo).await;
+        sleep(Duration::from_millis(pause)).await;
+        demo.signal(signal);
+        assert!(client.is_closed().await, "nobody has answered");
+        let ended = demo.wait();
+        assert_eq!(ended.status.code(), Some(1));
+        let sentence = "dustdevil: stopped before every request was answered";
+        assert_eq!(ended.log.last().map(String::as_str), Some(sentence));
+    }
+}
+
+/// As timeout(1) does, which tells the process, and then its group, to which it belongs.
+#[tokio::test]
+async fn the_same_signal_twice_within_a_second_is_one() {
     let demo = Process::start(&mut command::<&str>([]));
-    let (mut client, _) = begin_to_log_in(demo.address()).await;
-    tell_to_stop(&demo).await;
+    let (mut client, content) = begin_to_log_in(demo.address()).await;
     demo.signal("TERM");
-    assert!(client.is_closed().await, "nobody has answered");
-    let ended = demo.wait();
-    assert_eq!(ended.status.code(), Some(1));
-    let sentence = "dustdevil: stopped before every request was answered";
-    assert_eq!(ended.log.last().map(String::as_str), Some(sentence));
+    demo.signal("TERM");
+    sleep(Duration::from_millis(200)).await;
+    client.send(content).await;
+    assert_eq!(client.receive().await.status, 302);
+    drop(client);
+    assert!(demo.wait().status.success());
+}
+
+#[tokio::test]
+async fn a_hang_up_that_is_to_be_ignored_is_ignored() {
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_dustdevil")).args(["--port", "0"]);
+    let demo = Process::start(nohup.env_remove("RUST_LOG"));
+    let mut client = Client::connect(demo.address()).await;
+    assert_eq!(client.ask("GET /hello").await.status, 200);
+    demo.signal("HUP");
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(client.ask("GET /hello").await.status, 200, "it goes on");
+    demo.signal("TERM");
+    assert!(demo.wait().status.success());
 }
 
 #[tokio::test]

@@ -498,7 +498,7 @@ async fn a_second_signal_under_load_ends_it_at_once() {
     assert_eq!(idle.ask("GET /hello").await.status, 200);
     demo.signal("TERM");
     assert!(idle.is_closed().await, "it has heard the first");
-    demo.signal("TERM");
+    demo.signal("INT");
     let status = demo.wait().status;
     assert_eq!(status.code(), Some(1), "requests were cut off");
     for client in &mut busy {
