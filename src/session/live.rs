@@ -50,9 +50,13 @@ pub(super) struct Inner {
     place: IpAddr,
     /// The ids that it claims.
     claims: Claims,
-    gate: tokio::sync::Mutex<()>,
+    gate: Gate,
     state: Mutex<State>,
 }
+
+/// Held while the standing of a session changes, and asked for by what changes it.
+type Gate = tokio::sync::Mutex<()>;
+pub(super) type InGate<'s> = tokio::sync::MutexGuard<'s, ()>;
 
 impl Session {
     /// The session of a client at `place` that claims one of these ids. An id is believed if the
@@ -68,7 +72,7 @@ impl Session {
         let standing =
             if claims.is_empty() { Standing::Anonymous } else { Standing::Claimed };
         let state = Mutex::new(State::new(standing));
-        let gate = tokio::sync::Mutex::new(());
+        let gate = Gate::default();
         Session { inner: Arc::new(Inner { store, rules, place, claims, gate, state }) }
     }
 
@@ -173,17 +177,18 @@ impl Session {
         if self.store_key().await?.is_some() {
             return Ok(false);
         }
-        let _gate = self.gate().await;
+        let gate = self.gate().await;
         if !matches!(self.state().standing, Standing::Anonymous | Standing::Disputed(_)) {
             return Ok(false);
         }
-        self.begin_anew(lifetime, name, value).await?;
+        self.begin_anew(&gate, lifetime, name, value).await?;
         Ok(true)
     }
 
-    /// Begins a session. Whoever calls this holds the gate.
+    /// Begins a session.
     pub(super) async fn begin_anew(
         &self,
+        _: &InGate<'_>,
         lifetime: Lifetime,
         name: &str,
         value: &str,
@@ -201,8 +206,12 @@ impl Session {
     }
 
     /// Moves the session to a new id, and perhaps gives it another lifetime; `false` if there is
-    /// none any more. Whoever calls this holds the gate.
-    pub(super) async fn rotate_for(&self, lifetime: Option<Lifetime>) -> Result<bool> {
+    /// none any more.
+    pub(super) async fn rotate_for(
+        &self,
+        _: &InGate<'_>,
+        lifetime: Option<Lifetime>,
+    ) -> Result<bool> {
         let Some(old) = self.live_key() else { return Ok(false) };
         let id = Id::generate();
         if !self.inner.store.rotate(old, id.key(), lifetime).await? {
@@ -258,7 +267,7 @@ impl Session {
 
     /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
     /// So two clones in two branches of a `join!` begin one session and not two.
-    pub(super) async fn gate(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(super) async fn gate(&self) -> InGate<'_> {
         match self.inner.gate.try_lock() {
             Ok(gate) => gate,
             // Waiting is seldom, and its future large: it takes room only where one has to wait.

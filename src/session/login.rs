@@ -5,7 +5,7 @@ use log::info;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::live::Session;
+use crate::session::live::{InGate, Session};
 use crate::session::store::{Lifetime, Listed, Store, USERNAME};
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -30,8 +30,8 @@ impl Session {
             self.destroy().await?;
         }
         {
-            let _gate = self.gate().await;
-            let is_handed_over = match self.hand_over(username, lifetime).await {
+            let gate = self.gate().await;
+            let is_handed_over = match self.hand_over(&gate, username, lifetime).await {
                 // What the visitor had leaves no room for a name. The name is more.
                 Err(Error::TooLarge { .. }) => false,
                 outcome => outcome?,
@@ -40,7 +40,7 @@ impl Session {
                 if let Some(key) = self.live_key() {
                     self.inner.store.destroy(key).await?;
                 }
-                self.begin_anew(lifetime, USERNAME, username).await?;
+                self.begin_anew(&gate, lifetime, USERNAME, username).await?;
             }
         }
         if let Some(key) = self.live_key() {
@@ -51,8 +51,13 @@ impl Session {
 
     /// Moves the session to a new id, and makes it the user's; `false` if there is none any more.
     /// In this order: the old id is never that of somebody.
-    async fn hand_over(&self, username: &str, lifetime: Lifetime) -> Result<bool> {
-        if !self.rotate_for(Some(lifetime)).await? {
+    async fn hand_over(
+        &self,
+        gate: &InGate<'_>,
+        username: &str,
+        lifetime: Lifetime,
+    ) -> Result<bool> {
+        if !self.rotate_for(gate, Some(lifetime)).await? {
             return Ok(false);
         }
         match self.live_key() {

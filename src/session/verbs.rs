@@ -133,8 +133,8 @@ impl Session {
     /// nothing to do, for the first write makes a new id.
     pub async fn rotate(&self) -> Result {
         self.store_key().await?;
-        let _gate = self.gate().await;
-        self.rotate_for(None).await?;
+        let gate = self.gate().await;
+        self.rotate_for(&gate, None).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::session::id::Key;
 use crate::session::memory::calendar::Page;
 use crate::session::memory::clock::{Millis, millis};
-use crate::session::memory::users::{Login, Users};
+use crate::session::memory::users::{Login, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{DEVICE, Lifetime, Listed, USERNAME, Visited};
 
@@ -58,20 +58,20 @@ impl Entry {
     }
 
     /// Enters it as the latest of its user's, if it is somebody's.
-    pub(crate) fn enter(&mut self, users: &Users) {
+    pub(crate) fn enter(&mut self, users: &mut Writer) {
         if let Some(user) = self.user() {
             self.login = users.add(user, self.key, self.expiry());
         }
     }
 
     /// Enters by which key it goes now, and until when it lives at least.
-    pub(crate) fn update(&self, users: &Users) {
+    pub(crate) fn update(&self, users: &mut Writer) {
         if let Some(user) = self.user() {
             users.update(user, self.login, self.key, self.expiry());
         }
     }
 
-    pub(crate) fn strike_out(&self, users: &Users) {
+    pub(crate) fn strike_out(&self, users: &mut Writer) {
         if let Some(user) = self.user() {
             users.remove(user, self.login);
         }

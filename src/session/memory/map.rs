@@ -9,7 +9,7 @@ use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
 use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
-use crate::session::memory::users::{Beyond, Users};
+use crate::session::memory::users::{Beyond, Users, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, Listed, Store, Visit};
 
@@ -71,7 +71,7 @@ impl MemoryStore {
             session_octets: limits.session_octets,
         };
         let users = Arc::new(Users::new(count));
-        let shard = |_| Lock::new(Shard::new(room, Arc::clone(&users)));
+        let shard = |_| Lock::new(Shard::new(room, Writer::new(&users)));
         MemoryStore { shards: (0..count).map(shard).collect(), users, clock: Clock::new() }
     }
 

@@ -4,7 +4,6 @@
 //! front of a list, and what is named by its key is found by it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
@@ -14,7 +13,7 @@ use crate::session::memory::entry::Entry;
 use crate::session::memory::index::Index;
 use crate::session::memory::moved::Moved;
 use crate::session::memory::slab::{List, Slab, Slot};
-use crate::session::memory::users::Users;
+use crate::session::memory::users::Writer;
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, USERNAME, Visit};
 
@@ -39,7 +38,7 @@ pub(crate) struct Shard {
     calendar: Calendar,
     moved: Moved,
     /// Whose sessions are where, here and in all other shards.
-    users: Arc<Users>,
+    users: Writer,
     room: Room,
     /// What the values of all sessions take.
     octets: usize,
@@ -47,7 +46,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(room: Room, users: Arc<Users>) -> Shard {
+    pub(crate) fn new(room: Room, users: Writer) -> Shard {
         Shard {
             slots: Index::default(),
             entries: Slab::default(),
@@ -81,7 +80,7 @@ impl Shard {
             return Ok(false);
         }
         entry.values = self.checked(Values::default().with(name, value))?;
-        entry.enter(&self.users);
+        entry.enter(&mut self.users);
         self.counters.created += 1;
         self.insert(entry);
         Ok(true)
@@ -153,7 +152,7 @@ impl Shard {
         let Some(slot) = self.find(key) else { return };
         let entry = &self.entries[slot];
         if entry.expiry() > now {
-            entry.update(&self.users);
+            entry.update(&mut self.users);
         } else {
             self.expire(slot);
         }
@@ -196,10 +195,10 @@ impl Shard {
         self.moved.forget_one(entry.key);
         match lifetime {
             Some(_) => {
-                entry.strike_out(&self.users);
-                entry.enter(&self.users);
+                entry.strike_out(&mut self.users);
+                entry.enter(&mut self.users);
             }
-            None => entry.update(&self.users),
+            None => entry.update(&mut self.users),
         }
         self.insert(entry);
     }
@@ -275,7 +274,7 @@ impl Shard {
         if let Some(user) = before {
             self.users.remove(user, entry.login);
         }
-        entry.enter(&self.users);
+        entry.enter(&mut self.users);
         let is_somebodys = entry.user().is_some();
         self.unlink(slot, before.is_some());
         self.append(slot, is_somebodys);
@@ -295,7 +294,7 @@ impl Shard {
     /// Lets go of a session for good.
     fn drop(&mut self, slot: Slot) {
         let entry = self.extract(slot);
-        entry.strike_out(&self.users);
+        entry.strike_out(&mut self.users);
     }
 
     fn extract(&mut self, slot: Slot) -> Entry {

@@ -1,11 +1,13 @@
 //! Whose sessions are where.
 //!
-//! This index has locks of its own. Whoever changes it holds the lock of the session's shard, so
-//! it says of no session what is not so; and whoever reads it holds none, so what it says may be
-//! over by the time the session is looked at. What it keeps of crowds is a sum of what stands in it.
+//! This index has locks of its own. It is changed by a [`Writer`], which each shard has one of, so that
+//! only what holds the lock of a session's shard can change what the index says of the session. To read
+//! it takes no shard, so what it says may be over by the time the session is looked at. What it keeps
+//! of crowds is a sum of what stands in it.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use crate::session::id::Key;
 use crate::session::memory::clock::Millis;
@@ -62,40 +64,6 @@ impl Users {
         Users { shards, hasher: RandomState::new() }
     }
 
-    /// Enters a session as the latest of its user's.
-    pub(crate) fn add(&self, user: &str, key: Key, until: Millis) -> Login {
-        let (user, shard) = self.find(user);
-        let mut logins = shard.lock();
-        logins.last += 1;
-        let login = logins.last;
-        logins.sorted.insert((user, login), Place { key, until });
-        if let Some(crowd) = logins.crowds.get_mut(&user) {
-            crowd.count += 1;
-            crowd.until = crowd.until.min(until);
-        }
-        login
-    }
-
-    pub(crate) fn remove(&self, user: &str, login: Login) {
-        let (user, shard) = self.find(user);
-        let mut logins = shard.lock();
-        let is_removed = logins.sorted.remove(&(user, login)).is_some();
-        if let Some(crowd) = logins.crowds.get_mut(&user) {
-            crowd.count -= usize::from(is_removed);
-            if crowd.count == 0 {
-                logins.crowds.remove(&user);
-            }
-        }
-    }
-
-    /// A session goes by this key from now on, or has been seen to live longer.
-    pub(crate) fn update(&self, user: &str, login: Login, key: Key, until: Millis) {
-        let (user, shard) = self.find(user);
-        if let Some(place) = shard.lock().sorted.get_mut(&(user, login)) {
-            *place = Place { key, until };
-        }
-    }
-
     /// The sessions of a user, the latest login first.
     pub(crate) fn of(&self, user: &str) -> Vec<Key> {
         let (user, shard) = self.find(user);
@@ -125,6 +93,51 @@ impl Users {
         // The remainder fits, for it is less than the number of shards.
         let index = usize::try_from(first % self.shards.len() as u64).unwrap_or_default();
         ([first, hasher.finish()], &self.shards[index])
+    }
+}
+
+/// What changes the index. It lies in a shard, and to change anything is to have the shard locked.
+pub(crate) struct Writer {
+    users: Arc<Users>,
+}
+
+impl Writer {
+    pub(crate) fn new(users: &Arc<Users>) -> Writer {
+        Writer { users: Arc::clone(users) }
+    }
+
+    /// Enters a session as the latest of its user's.
+    pub(crate) fn add(&mut self, user: &str, key: Key, until: Millis) -> Login {
+        let (user, shard) = self.users.find(user);
+        let mut logins = shard.lock();
+        logins.last += 1;
+        let login = logins.last;
+        logins.sorted.insert((user, login), Place { key, until });
+        if let Some(crowd) = logins.crowds.get_mut(&user) {
+            crowd.count += 1;
+            crowd.until = crowd.until.min(until);
+        }
+        login
+    }
+
+    pub(crate) fn remove(&mut self, user: &str, login: Login) {
+        let (user, shard) = self.users.find(user);
+        let mut logins = shard.lock();
+        let is_removed = logins.sorted.remove(&(user, login)).is_some();
+        if let Some(crowd) = logins.crowds.get_mut(&user) {
+            crowd.count -= usize::from(is_removed);
+            if crowd.count == 0 {
+                logins.crowds.remove(&user);
+            }
+        }
+    }
+
+    /// A session goes by this key from now on, or has been seen to live longer.
+    pub(crate) fn update(&mut self, user: &str, login: Login, key: Key, until: Millis) {
+        let (user, shard) = self.users.find(user);
+        if let Some(place) = shard.lock().sorted.get_mut(&(user, login)) {
+            *place = Place { key, until };
+        }
     }
 }
 
