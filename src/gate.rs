@@ -28,39 +28,43 @@ impl Credentials {
 /// Whether a name and a password are right; 429 if there were too many guesses.
 pub(crate) fn check(exchange: &Exchange, username: &str, password: &str) -> Result<bool> {
     let throttle = exchange.state::<LoginThrottle>()?;
-    let network = network(exchange.remote_ip());
-    throttle.attempt(network, username)?;
+    let networks = networks(exchange.remote_ip());
+    throttle.attempt(&networks, username)?;
     let right = exchange.state::<Credentials>()?.are(username, password);
     if right {
-        throttle.forgive(network, username);
+        throttle.forgive(&networks, username);
     }
     Ok(right)
 }
 
-/// Five wrong guesses a minute at one name, and thirty at all names, from one address.
+/// Wrong guesses a minute: five at one name from one network, and thirty at all names; more from the
+/// larger networks that it is part of, which one client may have all of; and a hundred at one name
+/// from everywhere. The last lets somebody with many networks keep the owner of a name out for a
+/// while, which is better than to let them guess.
 pub(crate) struct LoginThrottle {
     at_one_name: Throttle,
-    at_all_names: Throttle,
+    at_all_names: [Throttle; NETWORKS],
+    from_everywhere: Throttle,
 }
+
+/// Networks that a client is in: an IPv4 address; or a /64, a /56 and a /48 of IPv6.
+const NETWORKS: usize = 3;
+const PREFIXES: [u32; NETWORKS] = [64, 56, 48];
+const GUESSES: [u32; NETWORKS] = [30, 60, 120];
 
 impl LoginThrottle {
     pub(crate) fn new() -> LoginThrottle {
         let minute = Duration::from_secs(60);
         LoginThrottle {
             at_one_name: Throttle::new(5, minute),
-            at_all_names: Throttle::new(30, minute),
+            at_all_names: GUESSES.map(|guesses| Throttle::new(guesses, minute)),
+            from_everywhere: Throttle::new(100, minute),
         }
     }
 
     /// Counts an attempt; 429 if it is one too many.
-    fn attempt(&self, network: IpAddr, username: &str) -> Result {
-        let counted = self.at_all_names.attempt(&network).and_then(|()| {
-            // What is refused for its name is no guess that counts for the network.
-            self.at_one_name
-                .attempt(&(network, username))
-                .inspect_err(|_| self.at_all_names.forgive(&network))
-        });
-        counted.map_err(|wait| {
+    fn attempt(&self, networks: &[IpAddr], username: &str) -> Result {
+        self.count(networks, username).map_err(|wait| {
             let sentence = "Too many attempts to log in. Please wait a little.";
             let seconds = (wait.as_secs() + 1).to_string();
             let status = Status::TOO_MANY_REQUESTS;
@@ -68,19 +72,46 @@ impl LoginThrottle {
         })
     }
 
+    /// What is refused for one reason is no guess that counts for another, so what was counted before
+    /// is taken back.
+    fn count(&self, networks: &[IpAddr], username: &str) -> Result<(), Duration> {
+        for (number, (throttle, network)) in
+            self.at_all_names.iter().zip(networks).enumerate()
+        {
+            throttle
+                .attempt(network)
+                .inspect_err(|_| self.take_back(&networks[..number]))?;
+        }
+        self.at_one_name
+            .attempt(&(networks[0], username))
+            .inspect_err(|_| self.take_back(networks))?;
+        self.from_everywhere.attempt(username).inspect_err(|_| {
+            self.at_one_name.forgive(&(networks[0], username));
+            self.take_back(networks);
+        })
+    }
+
+    fn take_back(&self, networks: &[IpAddr]) {
+        for (throttle, network) in self.at_all_names.iter().zip(networks) {
+            throttle.forgive(network);
+        }
+    }
+
     /// Only wrong guesses count; at a name, only those since the last right one.
-    fn forgive(&self, network: IpAddr, username: &str) {
-        self.at_all_names.forgive(&network);
-        self.at_one_name.forget(&(network, username));
+    fn forgive(&self, networks: &[IpAddr], username: &str) {
+        self.take_back(networks);
+        self.at_one_name.forget(&(networks[0], username));
+        self.from_everywhere.forgive(username);
     }
 }
 
-/// Where a client is. In version 6 it has not one address but a /64 of them.
-fn network(address: IpAddr) -> IpAddr {
+/// Where a client is: the smallest network that it is in, and those around it.
+fn networks(address: IpAddr) -> Vec<IpAddr> {
     match address {
-        IpAddr::V4(_) => address,
+        IpAddr::V4(_) => vec![address],
         IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+            let network = |prefix| address.to_bits() & u128::MAX << (128 - prefix);
+            PREFIXES.map(|prefix| Ipv6Addr::from_bits(network(prefix)).into()).into()
         }
     }
 }

@@ -162,6 +162,7 @@ impl RequestHandler for LogoutHandler {
 /// The application, built but not started, so that anybody can ask it a question.
 pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
+        allowed_hosts: options.hosts(),
         session_store: options.session_store,
         cookie_secret: options.cookie_secret,
         static_path: options.static_path,

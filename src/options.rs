@@ -15,6 +15,8 @@ dustdevil: a login page, a main page, and a session between them.
 
   --port PORT            port to listen on; 0 is any that is free  [8888]
   --address ADDRESS      address to listen on; 0.0.0.0 is all      [127.0.0.1]
+  --allowed-host HOST    a host that requests may name; may be given more than
+                         once   [on loopback: localhost, 127.0.0.1 and [::1]]
   --static-path FOLDER   the files below /static/                  [static]
   --template-path FOLDER the pages                                 [views]
   --credentials NAME:PASSWORD
@@ -27,12 +29,18 @@ dustdevil: a login page, a main page, and a session between them.
 The log goes to standard error; RUST_LOG=warn makes it quieter.
 ";
 
+/// The names of a host for itself. A page of another site can have its own name lead here (DNS
+/// rebinding), and a browser then takes our pages for its; but it still asks for them by that name.
+const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// What the demo is told.
 pub(crate) struct Options {
     /// `--port`.
     pub(crate) port: u16,
     /// `--address`.
     pub(crate) address: IpAddr,
+    /// `--allowed-host`, however often it is given.
+    pub(crate) allowed_hosts: Vec<String>,
     /// `--static-path`.
     pub(crate) static_path: PathBuf,
     /// `--template-path`.
@@ -62,6 +70,7 @@ impl Default for Options {
         Options {
             port: 8888,
             address: IpAddr::from([127, 0, 0, 1]),
+            allowed_hosts: Vec::new(),
             static_path: beside_the_source("static"),
             template_path: beside_the_source("views"),
             username: String::from("admin"),
@@ -89,6 +98,10 @@ impl Options {
                 Long("address") => {
                     options.address =
                         parse(&value(&mut parser)?, "--address takes an IP address")?;
+                }
+                Long("allowed-host") => {
+                    let host = value(&mut parser)?.to_string_lossy().into_owned();
+                    options.allowed_hosts.push(host);
                 }
                 Long("static-path") => options.static_path = value(&mut parser)?.into(),
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),
@@ -141,6 +154,19 @@ impl Options {
         }
         self.store = urls.into_iter().map(str::to_owned).collect();
         Ok(())
+    }
+
+    /// The hosts that requests may name. On a loopback address, these are its names and those that are
+    /// given; elsewhere, any will do unless some are given.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let mut hosts = self.allowed_hosts.clone();
+        if self.address.is_loopback() {
+            hosts.extend(LOOPBACK_HOSTS.map(str::to_owned));
+            if let IpAddr::V4(address) = self.address {
+                hosts.push(address.to_string());
+            }
+        }
+        hosts
     }
 
     /// Who may log in, for the eyes of whoever starts it. A password of their own they know.

@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) news: News,
     /// Whether the request has ended a session.
     pub(super) has_ended_one: bool,
+    /// Whether the message for the next page stays when it is asked for.
+    pub(super) keeps_flash: bool,
 }
 
 /// What is known of the session.
@@ -101,7 +103,13 @@ impl Claims {
 
 impl State {
     pub(super) fn new(standing: Standing) -> State {
-        State { standing, used: false, news: News::Nothing, has_ended_one: false }
+        State {
+            standing,
+            used: false,
+            news: News::Nothing,
+            has_ended_one: false,
+            keeps_flash: false,
+        }
     }
 
     pub(super) fn turn(&mut self, standing: Standing, news: News) {

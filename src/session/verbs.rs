@@ -122,9 +122,14 @@ impl Session {
         self.set(FLASH, message).await
     }
 
-    /// The message that was left, once.
+    /// The message that was left, once. For a request that shows it to nobody, as HEAD does, it
+    /// stays.
     pub async fn take_flash(&self) -> Result<Option<String>> {
-        self.remove(FLASH).await
+        let keeps_flash = self.state().keeps_flash;
+        match keeps_flash {
+            true => self.get(FLASH).await,
+            false => self.remove(FLASH).await,
+        }
     }
 
     /// Gives the session another id, and kills the old one. Whoever knew the old id can do nothing
@@ -154,6 +159,11 @@ impl Session {
         state.has_ended_one = true;
         state.turn(Standing::Anonymous, News::Withdraw);
         Ok(())
+    }
+
+    /// Keeps the message for the next page where it is.
+    pub(crate) fn keep_flash(&self) {
+        self.state().keeps_flash = true;
     }
 
     /// Whether there is nothing in it but a message for the next page.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::error::{Error, HttpError, Result};
 use crate::escape::is_plain_url;
 use crate::http::cookie::SetCookie;
+use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::{Body, HTML, Response};
 use crate::http::shutdown::Shutdown;
@@ -153,6 +154,9 @@ impl Exchange {
         };
         let store = Arc::clone(&self.shared.store);
         let session = Session::new(store, rules, self.remote_ip, claims);
+        if self.request.method() == Method::Head {
+            session.keep_flash();
+        }
         self.session = Some(session.clone());
         session
     }

@@ -86,7 +86,9 @@ async fn slow_content_costs_nobody_an_answer() {
     let bystander = Bystander::begin(address);
     let answered = crowd(500, move |_| async move {
         let mut client = Client::connect(address).await;
-        client.send("POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n").await;
+        client
+            .send("POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n")
+            .await;
         trickle(&mut client, &[b'a'; 40]).await;
         client.receive().await.status
     })
@@ -106,7 +108,9 @@ async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
     let bystander = Bystander::begin(address);
     let answered = crowd(500, move |number| async move {
         let mut client = Client::connect(address).await;
-        client.send("POST /work HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n").await;
+        client
+            .send("POST /work HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n")
+            .await;
         if number % 2 == 0 {
             client.send("\r\nfields=and&much=more").await;
         }
@@ -140,7 +144,7 @@ async fn readers_that_stop_reading_cost_nobody_an_answer() {
     let mut readers = Vec::new();
     for _ in 0..200 {
         let mut client = Client::connect(demo.address()).await;
-        client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.send("GET /static/large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert_eq!(client.receive_head().await.status, 200);
         readers.push(client);
     }
@@ -247,7 +251,9 @@ async fn a_server_without_files_waits_and_does_not_spin() {
     // Nobody of them is idle, so nobody can be asked to leave.
     let busy = crowd(200, move |_| async move {
         let mut client = Client::connect(address).await;
-        client.send("POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n").await;
+        client
+            .send("POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n")
+            .await;
         client
     })
     .await;
@@ -279,9 +285,9 @@ async fn resets_at_every_point_cost_nobody_an_answer() {
     let bystander = Bystander::begin(address);
     let conversation = [
         HELLO,
-        b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-        b"POST /login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        b"GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"GET /static/large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ]
     .concat();
     let length = conversation.len();
@@ -394,7 +400,7 @@ async fn a_client_that_leaves_while_a_handler_works_harms_nobody() {
     let bystander = Bystander::begin(address);
     let left = crowd(200, move |number| async move {
         let mut client = Client::connect(address).await;
-        let work = b"GET /work HTTP/1.1\r\nHost: a\r\n\r\n";
+        let work = b"GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n";
         client.send([HELLO, work].concat()).await;
         // This answer leaves when the next one has to be waited for.
         let status = client.receive().await.status;
@@ -486,7 +492,7 @@ async fn a_second_signal_under_load_ends_it_at_once() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
-    let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n";
+    let head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n";
     let mut busy = crowd(50, move |_| async move {
         let mut client = Client::connect(address).await;
         assert_eq!(client.ask("GET /hello").await.status, 200);
@@ -522,7 +528,7 @@ async fn files_that_vanish_cost_nobody_an_answer() {
         };
         for _ in 0..50 {
             let mut client = Client::connect(address).await;
-            let request = format!("GET /static/{name} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let request = format!("GET /static/{name} HTTP/1.1\r\nHost: localhost\r\n\r\n");
             client.send(request).await;
             let head = client.receive_head().await;
             let length: usize = head.field("Content-Length").unwrap().parse().unwrap();
@@ -572,7 +578,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     // So many that all of their content is within the budget.
     let count = 200;
     let bystander = Bystander::begin(address);
-    let line = "POST /login HTTP/1.1\r\nHost: a\r\n";
+    let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
     let end = format!("Content-Length: {}\r\n\r\n", limits.content);
     let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
     let head = format!("{line}Field: {padding}\r\n{end}");
@@ -606,7 +612,8 @@ async fn content_takes_memory_as_it_arrives_and_not_as_it_is_announced() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let before = memory(demo.id(), "VmRSS").unwrap_or_default();
-    let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\na";
+    let head =
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\na";
     let mut clients = Vec::new();
     for _ in 0..1000 {
         let mut client = Client::connect(demo.address()).await;
@@ -648,7 +655,7 @@ async fn the_largest_requests(kibibytes: Option<u64>) {
     let bystander = Bystander::begin(address);
     let limits = Limits::default();
     let count = (file_limit().saturating_sub(1000)).min(9_990);
-    let line = "POST /login HTTP/1.1\r\nHost: a\r\n";
+    let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
     let end = format!("Content-Length: {}\r\n\r\n", limits.content);
     let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
     let head = format!("{line}Field: {padding}\r\n{end}");

@@ -1,12 +1,20 @@
 //! The demo, as the tutorial's readers know it: a login page, a main page, a session between them.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
+use dustdevil::Application;
+use dustdevil::http::Service;
+use dustdevil::http::content::Buffered;
+use dustdevil::http::response::Body;
 use dustdevil::session::id::Id;
 use dustdevil::session::memory;
 use tokio::time::advance;
 
-use crate::support::{demo, serve};
+use crate::demo::options::Options;
+use crate::support::{demo, request, serve};
+use crate::webdriver::tell;
 
 #[tokio::test]
 async fn one_logs_in_sees_the_main_page_and_logs_out() {
@@ -55,6 +63,8 @@ async fn a_wrong_password_leads_back_with_a_message_that_is_shown_once() {
     let reply = visitor.fill("/login", "/login", &form).await;
     assert_eq!((reply.status, reply.field("Location")), (302, Some("/login")));
     let message = "Wrong username or password.";
+    // HEAD shows it to nobody, and leaves it for the page that does.
+    assert_eq!(visitor.request("HEAD /login", "").await.status, 200);
     assert!(visitor.get("/login").await.text().contains(message));
     assert!(!visitor.get("/login").await.text().contains(message));
     assert_eq!(visitor.get("/main").await.status, 302);
@@ -196,6 +206,84 @@ async fn guesses_that_are_sent_at_once_are_all_counted() {
         let_through += usize::from(guess.await.unwrap() == 302);
     }
     assert_eq!(let_through, 5);
+}
+
+/// A guess from an address that no test has: the application is asked without a socket.
+async fn guess_from(demo: &Application, address: &str, username: &str) -> u16 {
+    let peer = SocketAddr::new(address.parse().unwrap(), 50_000);
+    let page = demo.respond(request("GET /login"), peer, &mut Buffered(Bytes::new())).await;
+    let cookies: Vec<String> = page
+        .fields()
+        .filter(|(name, _)| *name == "Set-Cookie")
+        .filter_map(|(_, value)| value.split(';').next().map(str::to_owned))
+        .collect();
+    let Body::Bytes(content) = page.body else { panic!("the page is a stream") };
+    let page = String::from_utf8(content.to_vec()).unwrap();
+    let (_, token) = page.split_once("name=\"_xsrf\" value=\"").unwrap();
+    let form = format!(
+        "username={username}&password=x&_xsrf={}",
+        token.split('"').next().unwrap()
+    );
+    let head = format!(
+        "POST /login\nCookie: {}\nContent-Type: application/x-www-form-urlencoded\n\
+         Content-Length: {}",
+        cookies.join("; "),
+        form.len(),
+    );
+    let response = demo.respond(request(&head), peer, &mut Buffered(form.into())).await;
+    response.status.code()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_large_ipv6_network_has_not_many_guesses_more() {
+    let demo = demo();
+    let mut let_through = 0;
+    for network in 0..600 {
+        for number in 0..2 {
+            let address = format!("2001:db8:7:{network:x}::{number}");
+            let status = guess_from(&demo, &address, &format!("name{network}")).await;
+            let_through += usize::from(status == 302);
+        }
+    }
+    tell(&format!("guesses: 600 networks of one /48 make 1,200, and {let_through} count"));
+    assert_eq!(let_through, 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_not_guessed_at_from_everywhere() {
+    let demo = demo();
+    let mut let_through = 0;
+    for network in 0..300 {
+        let status = guess_from(&demo, &format!("2001:db8:{network:x}::1"), "admin").await;
+        let_through += usize::from(status == 302);
+    }
+    assert_eq!(let_through, 100);
+    // At another name, it is only the guesses at that one which count.
+    assert_eq!(guess_from(&demo, "2001:db8:ffff::1", "other").await, 302);
+    advance(Duration::from_secs(61)).await;
+    assert_eq!(guess_from(&demo, "2001:db8:ffff::1", "admin").await, 302);
+}
+
+/// A page of another site has its name lead to this machine (DNS rebinding), and asks the demo under
+/// that name.
+#[tokio::test]
+async fn on_loopback_the_demo_answers_for_loopback_names_only() {
+    let server = serve(demo()).await;
+    for (host, status) in [
+        ("localhost:8888", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8888", 200),
+        ("rebound.example", 421),
+        ("localhost.rebound.example", 421),
+        ("10.0.0.1", 421),
+    ] {
+        let head = format!("GET /hello HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let mut client = server.connect().await;
+        client.send(head).await;
+        assert_eq!(client.receive().await.status, status, "{host}");
+    }
+    let options = Options { address: IpAddr::from([0, 0, 0, 0]), ..Options::default() };
+    assert!(options.hosts().is_empty(), "elsewhere, nobody knows its names");
 }
 
 #[tokio::test]

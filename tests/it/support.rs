@@ -482,7 +482,10 @@ impl Visitor {
             lines.push_str(&format!("\nCookie: {}", pairs.join("; ")));
         }
         client.send(format!("{}{content}", head(&lines))).await;
-        let reply = client.receive().await;
+        let reply = match lines.starts_with("HEAD ") {
+            true => client.receive_head().await,
+            false => client.receive().await,
+        };
         for line in reply.fields_named("Set-Cookie") {
             let (name, rest) = line.split_once('=').expect("a cookie");
             if line.contains("Max-Age=0") {
