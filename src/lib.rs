@@ -72,6 +72,8 @@ pub mod error;
 
 pub mod web;
 
+mod listener;
+
 mod signals;
 
 pub mod server;

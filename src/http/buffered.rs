@@ -18,7 +18,7 @@ use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest,
 };
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::at_once::at_once;
 use crate::http::buffer_budget::Reservation;
@@ -201,6 +201,26 @@ impl<S: Socket> BufferedSocket<S> {
         release_buffer(mem::take(&mut self.output));
     }
 
+    /// Runs `work` to its end. Most work is done when it is polled for the first time. Other work is
+    /// polled from then on whenever it is woken, whatever the socket does: it may hold a lock that
+    /// other connections wait for. Beside it, the responses to earlier requests are written, and the
+    /// client is watched. An error is that it is gone; the work is dropped then.
+    pub(crate) async fn run<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
+        let mut work = pin!(work);
+        if let Poll::Ready(done) = at_once(work.as_mut()).await {
+            return Ok(done);
+        }
+        let watch = async {
+            self.flush().await?;
+            self.watch().await
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            gone = Box::pin(watch) => match gone? {},
+        }
+    }
+
     /// Watches the client while its connection waits for something else; completes with an error
     /// when that is of no use any more.
     ///
@@ -252,10 +272,11 @@ impl<S: Socket> BufferedSocket<S> {
 
     /// Lingering close (RFC 9112 section 9.6). A socket that is closed with bytes unread resets the
     /// connection, and the reset may overtake the last response. So this closes its own side, and
-    /// reads and discards until the client has closed the other.
+    /// reads and discards until the client has closed the other, or is cut off.
     pub(crate) async fn linger(&mut self) -> io::Result<()> {
-        let linger_time = self.limits().linger_time;
         self.socket.shutdown().await?;
+        let cut_off = sleep(self.limits().linger_time);
+        let evicted = self.admission.evicted(Class::Closing, Instant::now(), false);
         let drain = async {
             loop {
                 self.input.clear();
@@ -264,8 +285,12 @@ impl<S: Socket> BufferedSocket<S> {
                 }
             }
         };
-        // A client that has not closed by then is cut off.
-        timeout(linger_time, drain).await.unwrap_or(Ok(()))
+        tokio::select! {
+            biased;
+            drained = drain => drained,
+            () = evicted => Ok(()),
+            () = cut_off => Ok(()),
+        }
     }
 }
 

@@ -11,36 +11,30 @@
 //! Requests that are sent without waiting for answers (pipelining, RFC 9112 section 9.3.2) are
 //! answered in order, and the answers to all that one read brought leave in one write.
 
-use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Buf;
 use log::{debug, warn};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::at_once::at_once;
-use crate::escape;
 use crate::http::Service;
+use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, FLUSH_THRESHOLD, Socket};
-use crate::http::chunked;
-use crate::http::content::{self, Buffered, Upload, out_of_memory};
+use crate::http::content::{self, Buffered, Upload};
+use crate::http::content_buffer::out_of_memory;
 use crate::http::eviction::Class;
-use crate::http::file::{FilePart, READ_SIZE, SMALL_READ_SIZE};
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
-use crate::http::response::{Asked, Body, Delimiter, Response};
+use crate::http::response::{Asked, Delimiter, Response};
+use crate::http::send::send;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
-use crate::http::stream::{Piece, Stream, StreamError, Work};
 use crate::turn::{self, Alarm, now, turn};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
@@ -104,12 +98,6 @@ enum Next {
     Nothing,
 }
 
-/// The content of a response whose head was written.
-struct Rest {
-    content: Body,
-    delimiter: Delimiter,
-}
-
 impl<S: Socket, V: Service> Connection<S, V> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
@@ -122,12 +110,12 @@ impl<S: Socket, V: Service> Connection<S, V> {
                 Then::Next => {}
                 Then::Discard(upload) => {
                     if !Box::pin(self.discard(upload)).await? {
-                        return Box::pin(self.linger()).await;
+                        return Box::pin(self.socket.linger()).await;
                     }
                 }
                 Then::Linger => {
                     self.socket.flush().await?;
-                    return Box::pin(self.linger()).await;
+                    return Box::pin(self.socket.linger()).await;
                 }
                 Then::Close => return self.socket.flush().await,
             }
@@ -243,7 +231,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
                 let Connection { socket, service, .. } = self;
                 let mut content = Buffered(content);
                 let peer = socket.admission.peer();
-                run(service.respond(request, peer, &mut content), socket).await?
+                socket.run(service.respond(request, peer, &mut content)).await?
             }
             None => Box::pin(self.respond_to_upload(request, &mut upload)).await?,
         };
@@ -255,9 +243,9 @@ impl<S: Socket, V: Service> Connection<S, V> {
             && upload.may_discard();
         let rest = self.write(response, asked, keep_alive);
         let is_small = rest.is_none();
-        if let Some(rest) = rest {
+        if let Some((content, delimiter)) = rest {
             // Seldom, and large: a connection has room for it only while it is sent.
-            Box::pin(self.send(rest)).await?;
+            Box::pin(send(&mut self.socket, content, delimiter)).await?;
         }
         Ok(match keep_alive {
             true if upload.is_read() => Then::Next,
@@ -313,7 +301,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         response: Response,
         asked: Asked,
         keep_alive: bool,
-    ) -> Option<Rest> {
+    ) -> Option<(Body, Delimiter)> {
         response.write_head(self.socket.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,
@@ -321,116 +309,8 @@ impl<S: Socket, V: Service> Connection<S, V> {
                 self.socket.output.extend_from_slice(&content);
                 None
             }
-            (delimiter, content) => Some(Rest { content, delimiter }),
+            (delimiter, content) => Some((content, delimiter)),
         }
-    }
-
-    /// Sends the content of a response whose head was written.
-    async fn send(&mut self, rest: Rest) -> io::Result<()> {
-        let Rest { content, delimiter } = rest;
-        match content {
-            Body::Bytes(content) => self.socket.flush_with(content).await,
-            Body::Stream(stream) => self.send_stream(stream, delimiter).await,
-            Body::File(part) => self.send_file(part, delimiter).await,
-        }
-    }
-
-    /// Sends content as it is made. If the making fails, or makes another length than was
-    /// announced, the connection breaks off there and then: without its last chunk, or short of
-    /// its length, the response cannot be taken for a whole one.
-    async fn send_stream(
-        &mut self,
-        stream: Stream,
-        delimiter: Delimiter,
-    ) -> io::Result<()> {
-        let length = stream.length();
-        let (mut work, pieces) = stream.into_parts();
-        let sent = {
-            let mut sending = pin!(self.send_pieces(pieces, length, delimiter));
-            // As in `run`, what makes the content is polled also while a write is blocked.
-            poll_fn(|context| {
-                let is_done = |work: &mut Work| work.as_mut().poll(context).is_ready();
-                work.take_if(is_done);
-                sending.as_mut().poll(context)
-            })
-            .await?
-        };
-        drop(work);
-        match sent {
-            Ok(()) => Ok(()),
-            Err(why) => self.break_off(delimiter, why).await,
-        }
-    }
-
-    async fn send_pieces(
-        &mut self,
-        mut pieces: mpsc::Receiver<Piece>,
-        length: Option<u64>,
-        delimiter: Delimiter,
-    ) -> io::Result<Result<(), StreamError>> {
-        let mut left = length;
-        while let Some(piece) = run(pieces.recv(), &mut self.socket).await? {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => return Ok(Err(error)),
-            };
-            let length = piece.len() as u64;
-            if left.is_some_and(|left| left < length) {
-                return Ok(Err("it is longer than was announced".into()));
-            }
-            left = left.map(|left| left - length);
-            if delimiter == Delimiter::LastChunk && length > 0 {
-                chunked::push_size(self.socket.output(), piece.len());
-                self.socket.flush_with(piece.chain(&b"\r\n"[..])).await?;
-            } else {
-                self.socket.flush_with(piece).await?;
-            }
-        }
-        if left.is_some_and(|left| left > 0) {
-            return Ok(Err("it is shorter than was announced".into()));
-        }
-        if delimiter == Delimiter::LastChunk {
-            self.socket.output().extend_from_slice(chunked::LAST_CHUNK);
-        }
-        Ok(Ok(()))
-    }
-
-    /// Sends a part of a file, piece by piece.
-    async fn send_file(
-        &mut self,
-        mut part: Box<FilePart>,
-        delimiter: Delimiter,
-    ) -> io::Result<()> {
-        let mut memory = self.socket.admission.empty_reservation();
-        let wanted = usize::try_from(part.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
-        let is_there = self.socket.admission.grow(&mut memory, wanted);
-        let most = if is_there { READ_SIZE } else { SMALL_READ_SIZE };
-        while part.length() > 0 {
-            match run(part.read(most), &mut self.socket).await? {
-                Ok(piece) => self.socket.flush_with(piece).await?,
-                Err(error) => return self.break_off(delimiter, error).await,
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the connection within a response. What stands before that point is owed all the same,
-    /// and the responses to other requests may be among it. Where the end of the connection would
-    /// be the end of the response, it is made a bad end, which takes with it what the system has not
-    /// delivered yet.
-    async fn break_off(
-        &mut self,
-        delimiter: Delimiter,
-        why: impl Display,
-    ) -> io::Result<()> {
-        let address = self.socket.admission.peer().ip();
-        warn!(target: "dustdevil::general", "an answer to {address} broke off: {}", escape::log(why));
-        self.socket.flush().await?;
-        match delimiter {
-            Delimiter::Close => self.socket.reset_on_close(),
-            _ => self.linger().await?,
-        }
-        Err(io::Error::other("the content could not be made"))
     }
 
     /// Answers what could not be read. Where this request ends is not known, so nothing after
@@ -442,37 +322,5 @@ impl<S: Socket, V: Service> Connection<S, V> {
         let response = Response::of_refusal(refusal);
         self.write(response, asked, false);
         Then::Linger
-    }
-
-    /// Sees to it that the last response arrives; see [`BufferedSocket::linger`].
-    async fn linger(&mut self) -> io::Result<()> {
-        let evicted = self.socket.admission.evicted(Class::Closing, now(), false);
-        tokio::select! {
-            done = self.socket.linger() => done,
-            () = evicted => Ok(()),
-        }
-    }
-}
-
-/// Runs `work` to its end. Most work is done when it is polled for the first time. Other work is
-/// polled from then on whenever it is woken, whatever the socket does: it may hold a lock that other
-/// connections wait for. Beside it, the responses to earlier requests are written, and the client
-/// is watched. An error is that it is gone; the work is dropped then.
-async fn run<W: Future>(
-    work: W,
-    socket: &mut BufferedSocket<impl Socket>,
-) -> io::Result<W::Output> {
-    let mut work = pin!(work);
-    if let Poll::Ready(done) = at_once(work.as_mut()).await {
-        return Ok(done);
-    }
-    let watch = async {
-        socket.flush().await?;
-        socket.watch().await
-    };
-    tokio::select! {
-        biased;
-        done = work => Ok(done),
-        gone = Box::pin(watch) => match gone? {},
     }
 }

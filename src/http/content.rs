@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::at_once::at_once;
-use crate::http::buffer_budget::Reservation;
 use crate::http::buffered::{BufferedSocket, READ_AHEAD, Socket, evicted_error};
 use crate::http::chunked::Decoder;
+use crate::http::content_buffer::{ContentBuffer, out_of_memory};
 use crate::http::eviction::Class;
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
@@ -31,9 +31,6 @@ const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 /// Bytes a second. An upload counts as waiting for its client, and may be evicted, by as much as it
 /// is behind this rate.
 const HEALTHY_RATE: u64 = 16 * 1024;
-
-/// The capacity of a new content buffer, unless the content is shorter.
-const FIRST_CAPACITY: usize = 8 * 1024;
 
 /// Content that no handler wanted is read and discarded up to this size, so that the connection can
 /// go on. Larger content ends it.
@@ -360,48 +357,6 @@ impl Pace {
     }
 }
 
-/// Content as it arrives, and the memory that is reserved for it until the last of it is dropped.
-struct ContentBuffer {
-    bytes: Vec<u8>,
-    reservation: Reservation,
-}
-
-impl ContentBuffer {
-    fn new(admission: &Admission) -> ContentBuffer {
-        ContentBuffer { bytes: Vec::new(), reservation: admission.empty_reservation() }
-    }
-
-    /// Makes room for so many bytes more: for as many again as there are, so that each is copied
-    /// only a few times, though for no more than `most` in all. 503 if there is no memory.
-    fn make_room(
-        &mut self,
-        admission: &Admission,
-        more: usize,
-        most: usize,
-    ) -> Result<(), Refusal> {
-        let length = self.bytes.len();
-        if self.bytes.capacity() - length >= more {
-            return Ok(());
-        }
-        let capacity = (2 * length).max(FIRST_CAPACITY).min(most).max(length + more);
-        let is_there = admission.grow(&mut self.reservation, capacity)
-            && self.bytes.try_reserve_exact(capacity - length).is_ok();
-        is_there.then_some(()).ok_or_else(out_of_memory)
-    }
-}
-
-impl AsRef<[u8]> for ContentBuffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 fn too_large() -> Refusal {
     Refusal::new(Status::CONTENT_TOO_LARGE, "The content is larger than is taken here.")
-}
-
-/// For what the server has no memory for just now.
-pub(crate) fn out_of_memory() -> Refusal {
-    let sentence = "There is no memory for this request just now.";
-    Refusal::new(Status::SERVICE_UNAVAILABLE, sentence)
 }

@@ -6,8 +6,8 @@
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
 //! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); what all
 //! connections share ([`shutdown`], `buffer_budget`, `eviction`, [`server_state`]); the socket and
-//! its buffers ([`buffered`]), and reading content from it ([`chunked`], [`content`]);
-//! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`response`]); the
+//! its buffers ([`buffered`]), and reading content from it ([`chunked`], `content_buffer`, [`content`]);
+//! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`body`], [`response`], `send`); the
 //! two joined ([`connection`]); and what some requests ask for besides ([`cookie`],
 //! [`conditions`], [`range`]).
 
@@ -43,6 +43,8 @@ pub mod buffered;
 
 pub mod chunked;
 
+pub(crate) mod content_buffer;
+
 pub mod content;
 
 pub mod date;
@@ -53,7 +55,11 @@ pub(crate) mod at_hand;
 
 pub mod file;
 
+pub mod body;
+
 pub mod response;
+
+pub(crate) mod send;
 
 pub mod connection;
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::http::body::Body;
 use crate::http::date;
-use crate::http::file::FilePart;
 use crate::http::method::Method;
 use crate::http::octets::{is_text_octet, is_token_octet};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
-use crate::http::stream::Stream;
 use crate::http::version::Version;
 
 /// What a request is answered with.
@@ -87,27 +86,6 @@ pub(crate) static HTML: Line = line!("Content-Type", "text/html; charset=UTF-8")
 /// What is for one visitor alone, and for no cache.
 static PERSONAL: [Line; 2] = [line!("Vary", "Cookie"), line!("Cache-Control", "no-store")];
 
-/// The content of a response.
-pub enum Body {
-    /// There and complete.
-    Bytes(Bytes),
-    /// Made while it is sent.
-    Stream(Stream),
-    /// In a file.
-    File(Box<FilePart>),
-}
-
-/// Shows how much there is, and not what.
-impl fmt::Debug for Body {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Body::Bytes(content) => write!(formatter, "Bytes({} bytes)", content.len()),
-            Body::Stream(stream) => stream.fmt(formatter),
-            Body::File(part) => write!(formatter, "File({} bytes)", part.length()),
-        }
-    }
-}
-
 /// Shows no value of a field, and no content: there may be a cookie or a token in it.
 impl fmt::Debug for Response {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,13 +97,6 @@ impl fmt::Debug for Response {
             .field("body", &self.body)
             .field("close", &self.close)
             .finish()
-    }
-}
-
-impl Body {
-    /// Whether it is there, and has no octet.
-    pub fn is_empty(&self) -> bool {
-        matches!(self, Body::Bytes(bytes) if bytes.is_empty())
     }
 }
 
@@ -303,18 +274,10 @@ impl Response {
         if asked.method == Method::Head || self.status.has_no_content() {
             return Delimiter::Head;
         }
-        match self.length() {
+        match self.body.length() {
             Some(length) => Delimiter::Length(length),
             None if asked.version == Version::Http10 => Delimiter::Close,
             None => Delimiter::LastChunk,
-        }
-    }
-
-    fn length(&self) -> Option<u64> {
-        match &self.body {
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Stream(stream) => stream.length(),
-            Body::File(part) => Some(part.length()),
         }
     }
 
@@ -339,7 +302,7 @@ impl Response {
         }
         if !self.status.has_no_content() {
             // HEAD is told what GET would have been (RFC 9110 section 8.6).
-            match self.length() {
+            match self.body.length() {
                 Some(length) => {
                     output.extend_from_slice(b"Content-Length: ");
                     push_decimal(output, length);

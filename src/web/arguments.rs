@@ -6,7 +6,7 @@ use std::ops::Range;
 use percent_encoding::percent_decode;
 
 use crate::error::{Error, Result};
-use crate::http::content::out_of_memory;
+use crate::http::content_buffer::out_of_memory;
 use crate::http::octets;
 use crate::http::status::Status;
 

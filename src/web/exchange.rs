@@ -9,12 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
-use crate::escape::is_plain_url;
+use crate::http::body::Body;
 use crate::http::cookie::SetCookie;
 use crate::http::method::Method;
 use crate::http::request::Request;
-use crate::http::response::{Body, HTML, Response};
-use crate::http::shutdown::Shutdown;
+use crate::http::response::{HTML, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Outlet, Stream, StreamError};
 use crate::session::id::Id;
@@ -168,30 +167,6 @@ impl Exchange {
         &self.shared.store
     }
 
-    /// The signal that the server shuts down, for work that has no end of its own: a stream of events,
-    /// or a handler that waits for one. It has the
-    /// [`drain_time`](crate::web::settings::Settings::drain_time) from then on, and should end at
-    /// once.
-    ///
-    /// ```
-    /// # use dustdevil::{Exchange, Result};
-    /// # use std::time::Duration;
-    /// # fn example(exchange: &mut Exchange) -> Result {
-    /// let shutdown = exchange.shutdown();
-    /// exchange.stream(async move |outlet| {
-    ///     loop {
-    ///         tokio::select! {
-    ///             () = shutdown.begun() => return Ok::<_, std::io::Error>(()),
-    ///             () = tokio::time::sleep(Duration::from_secs(1)) => outlet.send("tick\n").await?,
-    ///         }
-    ///     }
-    /// })
-    /// # }
-    /// ```
-    pub fn shutdown(&self) -> Shutdown {
-        self.shared.shutdown.clone()
-    }
-
     /// Sets the status.
     pub fn set_status(&mut self, status: Status) {
         self.response.status = status;
@@ -270,6 +245,12 @@ impl Exchange {
         Ok(())
     }
 
+    /// Ends the response without content.
+    pub(crate) fn finish_empty(&mut self) -> Result {
+        self.written.clear();
+        self.finish_with(Body::Bytes(Bytes::new()))
+    }
+
     fn check_unfinished(&self) -> Result {
         match self.finished {
             true => Err(Error::other("the response was finished already")),
@@ -285,31 +266,6 @@ impl Exchange {
     /// Whether the response has been ended.
     pub fn is_finished(&self) -> bool {
         self.finished
-    }
-
-    /// Sends the client elsewhere: 302, as in Tornado.
-    pub fn redirect(&mut self, url: &str) -> Result {
-        self.redirect_as(Status::FOUND, url)
-    }
-
-    /// Sends the client elsewhere for good: 301.
-    pub fn redirect_permanently(&mut self, url: &str) -> Result {
-        self.redirect_as(Status::MOVED_PERMANENTLY, url)
-    }
-
-    /// Sends the client elsewhere with a status of one's choice. A target that a browser would
-    /// read as another host than it seems to name is refused with 400: `//host`, and anything
-    /// empty or with a backslash, a space, a control character or one that is not ASCII; see
-    /// [`escape::url`](crate::escape::url).
-    pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
-        if !is_plain_url(url) {
-            let sentence = "The target of the redirect is not a plain URL.";
-            return Err(Error::http(Status::BAD_REQUEST, sentence));
-        }
-        self.set_status(status);
-        self.set_known_header("Location", url.to_owned());
-        self.written.clear();
-        self.finish_with(Body::Bytes(Bytes::new()))
     }
 
     /// Ends the request with an error page: `return exchange.send_error(Status::NOT_FOUND)`.

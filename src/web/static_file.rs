@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
+use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
 use crate::http::file::{FilePart, State, is_still};
-use crate::http::response::Body;
 use crate::web::content_type::content_type;
 
 /// Files up to this size are kept in memory.

@@ -3,6 +3,20 @@
 //! A cached file costs one `stat` a request, which compares it with what is there: a file that was
 //! rewritten is never served as it was before. Large files are opened each time, and read while they
 //! are sent.
+//!
+//! A file that is written to while it is sent is cut off, and a client that was told its length sees
+//! that it is not whole: it could be half of one state and half of another. That is so, too, for a
+//! log, which only grows, because growing cannot be told from being written anew. A handler that
+//! reads a log as far as it goes at that moment sends it whole:
+//!
+//! ```no_run
+//! # use dustdevil::{Error, Exchange, Result};
+//! # async fn example(exchange: &mut Exchange) -> Result {
+//! let log = tokio::task::spawn_blocking(|| std::fs::read("server.log"));
+//! exchange.set_header("Content-Type", "text/plain; charset=UTF-8")?;
+//! exchange.write(log.await.map_err(Error::other)??)
+//! # }
+//! ```
 
 use std::collections::HashMap;
 use std::fs;

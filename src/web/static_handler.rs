@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
+use crate::http::body::Body;
 use crate::http::conditions::{self, Verdict};
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
-use crate::http::response::Body;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::RequestHandler;

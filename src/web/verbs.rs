@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::escape;
+use crate::escape::{self, is_plain_url};
 use crate::http::cookie::SetCookie;
+use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
@@ -142,6 +143,60 @@ impl Exchange {
         url.push_str("?v=");
         url.push_str(version);
         Ok(url)
+    }
+}
+
+/// The end of the server.
+impl Exchange {
+    /// The signal that the server shuts down, for work that has no end of its own: a stream of events,
+    /// or a handler that waits for one. It has the
+    /// [`drain_time`](crate::web::settings::Settings::drain_time) from then on, and should end at
+    /// once.
+    ///
+    /// ```
+    /// # use dustdevil::{Exchange, Result};
+    /// # use std::time::Duration;
+    /// # fn example(exchange: &mut Exchange) -> Result {
+    /// let shutdown = exchange.shutdown();
+    /// exchange.stream(async move |outlet| {
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = shutdown.begun() => return Ok::<_, std::io::Error>(()),
+    ///             () = tokio::time::sleep(Duration::from_secs(1)) => outlet.send("tick\n").await?,
+    ///         }
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn shutdown(&self) -> Shutdown {
+        self.shared.shutdown.clone()
+    }
+}
+
+/// Redirects.
+impl Exchange {
+    /// Sends the client elsewhere: 302, as in Tornado.
+    pub fn redirect(&mut self, url: &str) -> Result {
+        self.redirect_as(Status::FOUND, url)
+    }
+
+    /// Sends the client elsewhere for good: 301.
+    pub fn redirect_permanently(&mut self, url: &str) -> Result {
+        self.redirect_as(Status::MOVED_PERMANENTLY, url)
+    }
+
+    /// Sends the client elsewhere with a status of one's choice. A target that a browser would
+    /// read as another host than it seems to name is refused with 400: `//host`, and anything
+    /// empty or with a backslash, a space, a control character or one that is not ASCII; see
+    /// [`escape::url`](crate::escape::url).
+    pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
+        if !is_plain_url(url) {
+            let sentence = "The target of the redirect is not a plain URL.";
+            return Err(Error::http(Status::BAD_REQUEST, sentence));
+        }
+        self.set_status(status);
+        self.set_known_header("Location", url.to_owned());
+        self.finish_empty()
     }
 }
 

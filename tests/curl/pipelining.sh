@@ -7,9 +7,9 @@
 
 answers=$(
     printf '%s\r\n' \
-        'GET / HTTP/1.1' 'Host: here' '' \
-        'HEAD /hello HTTP/1.1' 'Host: here' '' \
-        'GET /nothing HTTP/1.1' 'Host: here' 'Connection: close' '' | send
+        'GET / HTTP/1.1' 'Host: localhost' '' \
+        'HEAD /hello HTTP/1.1' 'Host: localhost' '' \
+        'GET /nothing HTTP/1.1' 'Host: localhost' 'Connection: close' '' | send
 )
 printf '%s\n' "$answers" | grep -o 'HTTP/1.1 [0-9]*' | tr '\n' ' ' |
     expect 'HTTP/1.1 302 HTTP/1.1 200 HTTP/1.1 404'

@@ -1,8 +1,9 @@
 //! Queries, forms and paths: what a handler is told by whoever sent the request.
 
 use bytes::Bytes;
+use dustdevil::http::body::Body;
 use dustdevil::http::content::Buffered;
-use dustdevil::http::response::{Body, Response};
+use dustdevil::http::response::Response;
 use dustdevil::{
     Application, Exchange, Limits, Method, RequestHandler, Result, Settings, handler,
 };

@@ -333,6 +333,15 @@ impl RequestHandler for FaultyHandler {
         match exchange.request().path() {
             "/panic" => panic!("the handler meant to"),
             "/forever" => std::future::pending().await,
+            "/spawned" => {
+                let done = exchange.state::<Done>()?;
+                let work = tokio::spawn(async move {
+                    sleep(Duration::from_millis(100)).await;
+                    done.fetch_add(1, Ordering::SeqCst);
+                });
+                work.await.map_err(dustdevil::Error::other)?;
+                return exchange.write("done");
+            }
             _ => sleep(Duration::from_millis(100)).await,
         }
         exchange.state::<Done>()?.fetch_add(1, Ordering::SeqCst);
@@ -350,6 +359,7 @@ fn application(settings: Settings) -> Application {
         ("/panic", handler::<FaultyHandler>),
         ("/forever", handler::<FaultyHandler>),
         ("/work", handler::<FaultyHandler>),
+        ("/spawned", handler::<FaultyHandler>),
     ];
     Application::new(routes, settings).expect("the application is whole")
 }
@@ -391,30 +401,37 @@ async fn a_handler_that_never_returns_is_given_up() {
     server.stop().await;
 }
 
+/// A handler whose client has reset the connection is dropped. One whose client has closed its side
+/// works to its end, and so does work that was spawned, whatever its client does.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_while_a_handler_works_harms_nobody() {
+async fn clients_that_leave_while_a_handler_works_cost_nobody_an_answer() {
     let _alone = STAGE.lock().await;
-    let done = Done::default();
-    let server = serve(application(settings()).state(Arc::clone(&done))).await;
-    let address = server.address;
-    let bystander = Bystander::begin(address);
-    let left = crowd(200, move |number| async move {
-        let mut client = Client::connect(address).await;
-        let work = b"GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        client.send([HELLO, work].concat()).await;
-        // This answer leaves when the next one has to be waited for.
-        let status = client.receive().await.status;
-        if number % 2 == 0 {
-            client.reset();
-        }
-        status
-    })
-    .await;
-    assert_eq!(left, [200; 200]);
-    let what = "200 clients leave while their handler works, half of them with a reset";
-    bystander.end(what, process::id()).await;
-    server.stop().await;
-    assert_eq!(done.load(Ordering::SeqCst), 200, "what was begun is done to its end");
+    for (path, completed) in [("/work", 100), ("/spawned", 200)] {
+        let done = Done::default();
+        let server = serve(application(settings()).state(Arc::clone(&done))).await;
+        let address = server.address;
+        let bystander = Bystander::begin(address);
+        let work = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let left = crowd(200, move |number| {
+            let requests = [HELLO, work.as_bytes()].concat();
+            async move {
+                let mut client = Client::connect(address).await;
+                client.send(requests).await;
+                // This answer leaves when the next one has to be waited for.
+                let status = client.receive().await.status;
+                if number % 2 == 0 {
+                    client.reset();
+                }
+                status
+            }
+        })
+        .await;
+        assert_eq!(left, [200; 200]);
+        let what = format!("200 clients leave during {path}, half of them with a reset");
+        bystander.end(&what, process::id()).await;
+        server.stop().await;
+        assert_eq!(done.load(Ordering::SeqCst), completed, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
