@@ -224,7 +224,7 @@ async fn main() -> ExitCode {
         }
         Ok(Wish::Serve(options)) => {
             let log = Log::start();
-            let served = serve(options).await;
+            let served = serve(*options).await;
             log.finish(served.as_ref().err().map(complaint));
             if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

@@ -62,7 +62,7 @@ pub(crate) enum Wish {
     /// To be helped.
     Help,
     /// To be served.
-    Serve(Options),
+    Serve(Box<Options>),
 }
 
 impl Default for Options {
@@ -115,7 +115,7 @@ impl Options {
                 }
             }
         }
-        Ok(Wish::Serve(options))
+        Ok(Wish::Serve(Box::new(options)))
     }
 
     fn set_credentials(&mut self, value: &OsStr) -> Result<(), String> {

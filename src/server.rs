@@ -229,7 +229,7 @@ impl Connections {
         match self.waiting.len() < MAX_WAITING {
             true => self.waiting.push_back((socket, peer)),
             false => {
-                debug!("{peer} was closed: its network has its share of the connections")
+                debug!("{peer} was closed: its network has its share of the connections");
             }
         }
     }

@@ -49,7 +49,7 @@ impl Signals {
     }
 }
 
-/// Whether SIGHUP is ignored, by the mask of such signals in proc_pid_status(5). To take it then would
+/// Whether SIGHUP is ignored, by the mask of such signals in `proc_pid_status(5)`. To take it then would
 /// be to end a process that was to outlive its terminal.
 #[cfg(unix)]
 fn ignores_hang_up() -> bool {

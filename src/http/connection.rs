@@ -263,13 +263,13 @@ impl<S: Socket, V: Service> Connection<S, V> {
         upload: &mut Upload,
     ) -> io::Result<Response> {
         let Connection { socket, service, .. } = self;
-        let (mut requester, mut requested) = content::channel();
-        let work = service.respond(request, socket.admission.peer(), &mut requester);
+        let (mut incoming, mut wanted) = content::channel();
+        let work = service.respond(request, socket.admission.peer(), &mut incoming);
         let read = async {
             socket.flush().await?;
             let reply = tokio::select! {
                 biased;
-                reply = requested.request() => reply,
+                reply = wanted.request() => reply,
                 gone = socket.watch() => match gone? {},
             };
             if let Some(reply) = reply {

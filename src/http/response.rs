@@ -96,7 +96,7 @@ impl fmt::Debug for Response {
             .field("fields", &names)
             .field("body", &self.body)
             .field("close", &self.close)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -188,7 +188,7 @@ impl Exchange {
     /// Sends the client elsewhere with a status of one's choice. A target that a browser would
     /// read as another host than it seems to name is refused with 400: `//host`, and anything
     /// empty or with a backslash, a space, a control character or one that is not ASCII; see
-    /// [`escape::url`](crate::escape::url).
+    /// [`escape::url`].
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
             let sentence = "The target of the redirect is not a plain URL.";

@@ -143,7 +143,7 @@ async fn content_that_moves_is_not_cut_off() {
     // At 10 kB/s, for 40 seconds, as a telephone on a train may have it; and then for some minutes
     // at not much more than the minimum rate.
     for _ in 0..39 {
-        client.send([b'a'; 10_000]).await;
+        client.send(vec![b'a'; 10_000]).await;
         sleep(Duration::from_secs(1)).await;
     }
     for _ in 0..20 {
