@@ -4,8 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// What `work` comes to if it need not wait. If it must, whoever asked can make what is only
 /// needed then, such as a timer.
@@ -18,12 +17,19 @@ pub(crate) fn at_once<W: Future>(
 
 /// What `work` comes to, if it does before it is `late`. Most work never needs the timer, so it is
 /// made only for work that has to wait.
-pub(crate) async fn in_time<W: Future>(
+pub(crate) fn in_time<W: Future>(
     late: Instant,
     mut work: Pin<&mut W>,
-) -> Result<W::Output, Elapsed> {
-    match at_once(work.as_mut()).await {
-        Poll::Ready(done) => Ok(done),
-        Poll::Pending => Box::pin(timeout_at(late, work)).await,
-    }
+) -> impl Future<Output = Result<W::Output, Late>> {
+    let mut timer = None;
+    poll_fn(move |context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(late)));
+        timer.as_mut().poll(context).map(|()| Err(Late))
+    })
 }
+
+/// It was too late.
+pub(crate) struct Late;

@@ -160,6 +160,10 @@ impl Request {
         self.authority.map(|span| self.text(span))
     }
 
+    pub(crate) fn authority_octets(&self) -> Option<&[u8]> {
+        self.authority.map(|span| self.octets(span))
+    }
+
     /// How its content is framed.
     pub fn framing(&self) -> Framing {
         self.framing

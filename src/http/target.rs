@@ -181,9 +181,11 @@ fn is_port(digits: &[u8]) -> bool {
 
 /// A host, and the port behind it with its colon, if there is one.
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
-    let position = |wanted: u8| authority.iter().position(|&octet| octet == wanted);
     // The colons of an address of version 6 stand in brackets.
-    let end = position(b']').map(|bracket| bracket + 1).or_else(|| position(b':'));
+    let end = match authority.first() {
+        Some(b'[') => authority.iter().position(|&octet| octet == b']').map(|at| at + 1),
+        _ => authority.iter().rposition(|&octet| octet == b':'),
+    };
     authority.split_at(end.unwrap_or(authority.len()))
 }
 

@@ -10,10 +10,10 @@ pub(crate) fn is_allowed(request: &Request, allowed: &[String]) -> bool {
     if allowed.is_empty() {
         return true;
     }
-    let host = request.authority().map(without_port).unwrap_or_default();
+    let (host, _) = split_port(request.authority_octets().unwrap_or_default());
     // A name may be written with its root: `example.com.`
-    let host = host.strip_suffix('.').unwrap_or(host);
-    allowed.iter().any(|pattern| matches(pattern, host))
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    allowed.iter().any(|pattern| matches(pattern.as_bytes(), host))
 }
 
 /// Whether there is a host that a pattern could match.
@@ -21,19 +21,14 @@ pub(crate) fn is_pattern(pattern: &str) -> bool {
     let host = pattern.strip_prefix("*.").unwrap_or(pattern);
     let is_domain = !host.contains(['*', '[']) && !host.ends_with('.');
     is_authority(host.as_bytes())
-        && without_port(host) == host
+        && split_port(host.as_bytes()).1.is_empty()
         && (is_domain || (host == pattern && host.starts_with('[')))
 }
 
-fn matches(pattern: &str, host: &str) -> bool {
-    let Some(domain) = pattern.strip_prefix('*') else {
-        return pattern.eq_ignore_ascii_case(host);
+fn matches(pattern: &[u8], host: &[u8]) -> bool {
+    let Some(domain) = pattern.strip_prefix(b"*") else {
+        return pattern == host || pattern.eq_ignore_ascii_case(host);
     };
     let start = host.len().saturating_sub(domain.len());
-    start > 0 && host.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
-}
-
-fn without_port(authority: &str) -> &str {
-    let (host, _) = split_port(authority.as_bytes());
-    &authority[..host.len()]
+    start > 0 && host[start..].eq_ignore_ascii_case(domain)
 }

@@ -27,7 +27,7 @@ impl Client {
     /// be 200.
     pub(crate) fn get(&mut self, path: &str) -> Result<String> {
         self.ask(&format!(
-            "GET {path} HTTP/1.1\r\nHost: bench\r\nCookie: session_id={:032x}\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: session_id={:032x}\r\n\r\n",
             0
         ))
     }
@@ -35,7 +35,7 @@ impl Client {
     /// Has something done.
     pub(crate) fn post(&mut self, path: &str) -> Result<String> {
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
         ))
     }
 

@@ -26,10 +26,10 @@ const OTHER_FILES: u64 = 100;
 /// A server is looked at so often, until it gives no more memory back.
 const LOOK: Duration = Duration::from_secs(1);
 
-const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: bench\r\n\r\n";
+const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// nginx has no page but files.
-const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: bench\r\n\r\n";
+const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Each contestant is started, and left by itself, in turns.
 pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {

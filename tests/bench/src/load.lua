@@ -15,7 +15,7 @@ end
 function request()
    number = number + 1
    return string.format(
-      "GET %s?%010d HTTP/1.1\r\nHost: bench\r\nCookie: session_id=%032x\r\n\r\n",
+      "GET %s?%010d HTTP/1.1\r\nHost: localhost\r\nCookie: session_id=%032x\r\n\r\n",
       path, number, math.random(sessions))
 end
 

@@ -193,7 +193,7 @@ impl Scenario {
 }
 
 fn get(path: &str, fields: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{fields}\r\n")
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
 }
 
 /// A session's id is its number, as far as a contestant has such ids.
@@ -220,7 +220,7 @@ fn login(server: &Server) -> Result<String> {
     let (mark, token) = visit_form(server)?;
     let content = format!("_xsrf={token}&next=&username=admin&password=123");
     Ok(format!(
-        "POST /login HTTP/1.1\r\nHost: bench\r\nCookie: {mark}\r\n\
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: {mark}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{content}",
         content.len()
     ))
