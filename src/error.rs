@@ -19,7 +19,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Answer with a status. Tornado's `HTTPError`.
-    Http(HttpError),
+    Http(Box<HttpError>),
     /// The answer is complete: send it as it is. Tornado's `Finish`.
     Finish,
     /// The session could not do it: 503 if its store is out of reach, and else 500.
@@ -68,7 +68,7 @@ impl HttpError {
 impl Error {
     /// An answer with `status` and a sentence that says what was wrong.
     pub fn http(status: Status, sentence: impl Into<Cow<'static, str>>) -> Error {
-        Error::Http(HttpError::new(status, sentence))
+        HttpError::new(status, sentence).into()
     }
 
     /// A fault that is the application's own: the client sees a 500, the log sees the message.
@@ -79,7 +79,7 @@ impl Error {
     /// What the client is told.
     pub(crate) fn answer(&self) -> HttpError {
         match self {
-            Error::Http(error) => error.clone(),
+            Error::Http(error) => HttpError::clone(error),
             Error::Session(session::error::Error::Unavailable(_)) => {
                 come_back("Sessions are out of reach just now.")
             }
@@ -131,7 +131,7 @@ impl std::error::Error for Error {
 
 impl From<HttpError> for Error {
     fn from(error: HttpError) -> Error {
-        Error::Http(error)
+        Error::Http(Box::new(error))
     }
 }
 

@@ -24,10 +24,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::turn;
 use crate::web::document_root::{DocumentRoot, is_plain};
 use crate::web::static_file::{Found, StaticFile};
 
@@ -37,6 +40,9 @@ const MEMORY: usize = 16 * 1024 * 1024;
 
 /// Files in the cache, with those of which only the entity tag is kept. Past it, likewise.
 const MOST_FILES: usize = 4096;
+
+/// How old the version of a file in a URL may be.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A directory whose files may be seen.
 pub struct StaticFiles {
@@ -52,9 +58,17 @@ pub struct StaticFiles {
 /// The files that are remembered.
 #[derive(Default)]
 struct Memory {
-    entries: HashMap<String, Arc<StaticFile>>,
+    entries: HashMap<String, Entry>,
     /// Bytes of them all.
     octets: usize,
+}
+
+/// A file that is remembered.
+#[derive(Clone)]
+struct Entry {
+    file: Arc<StaticFile>,
+    /// When its version was last compared with the disk.
+    checked: Instant,
 }
 
 impl StaticFiles {
@@ -74,14 +88,29 @@ impl StaticFiles {
     /// The file at a path below the directory, as a URL has it once it is decoded. `None` if
     /// there is none to be seen there.
     pub async fn find(&self, path: &str) -> Result<Option<Found>> {
-        if !is_plain(path) {
-            return Ok(None);
-        }
         if let Some(found) = self.recall(path) {
             return Ok(Some(found));
         }
+        if !is_plain(path) {
+            return Ok(None);
+        }
         // Most files are in the cache, and a handler has no room for what it takes to look.
         Box::pin(self.look_up(path)).await
+    }
+
+    /// The version of a file, for its URL; `None` if there is no such file. It may be a second old: a
+    /// URL with another version than the file has now leads to the file, and not to a cache.
+    pub async fn version(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
+        let now = turn::now();
+        let known = self.memory().entries.get(path).cloned();
+        if let Some(entry) = known.filter(|entry| now < entry.checked + CHECK_INTERVAL) {
+            return Ok(Some(entry.file));
+        }
+        let found = self.find(path).await?;
+        if let Some(entry) = self.memory().entries.get_mut(path) {
+            entry.checked = now;
+        }
+        Ok(found.map(|found| found.file))
     }
 
     /// Looks at the disk, and remembers what was there.
@@ -90,7 +119,7 @@ impl StaticFiles {
         if let Some(found) = self.recall(path) {
             return Ok(Some(found));
         }
-        let before = self.memory().entries.get(path).cloned();
+        let before = self.memory().entries.get(path).map(|entry| Arc::clone(&entry.file));
         let (root, relative) = (Arc::clone(&self.root), path.to_owned());
         // What is being written to just now is looked at once more.
         let look_twice = move || {
@@ -111,7 +140,7 @@ impl StaticFiles {
     /// A file from the cache, if it is still what is there. The kernel has the answer in memory for a
     /// path that was asked for a moment ago, so this does not wait for a disk.
     fn recall(&self, path: &str) -> Option<Found> {
-        let file = Arc::clone(self.memory().entries.get(path)?);
+        let file = Arc::clone(&self.memory().entries.get(path)?.file);
         let is_current = file.is_in_memory()
             && fs::metadata(file.path()).is_ok_and(|metadata| file.is_still(&metadata));
         is_current.then_some(Found { file, open: None })
@@ -121,7 +150,8 @@ impl StaticFiles {
         let mut memory = self.memory();
         memory.forget(path);
         if let Some(file) = found {
-            memory.keep(path, Arc::clone(file));
+            let entry = Entry { file: Arc::clone(file), checked: turn::now() };
+            memory.keep(path, entry);
         }
     }
 
@@ -132,19 +162,19 @@ impl StaticFiles {
 
 impl Memory {
     fn forget(&mut self, path: &str) {
-        if let Some(file) = self.entries.remove(path) {
-            self.octets -= file.octets_in_memory();
+        if let Some(entry) = self.entries.remove(path) {
+            self.octets -= entry.file.octets_in_memory();
         }
     }
 
     /// Keeps the file of a path that has none.
-    fn keep(&mut self, path: &str, file: Arc<StaticFile>) {
-        let octets = file.octets_in_memory();
+    fn keep(&mut self, path: &str, entry: Entry) {
+        let octets = entry.file.octets_in_memory();
         if self.octets + octets > MEMORY || self.entries.len() >= MOST_FILES {
             *self = Memory::default();
         }
         self.octets += octets;
-        self.entries.insert(path.to_owned(), file);
+        self.entries.insert(path.to_owned(), entry);
     }
 }
 

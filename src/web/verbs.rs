@@ -126,12 +126,11 @@ impl Exchange {
     pub async fn static_url(&self, path: &str) -> Result<String> {
         let files = self.shared.static_files.as_ref();
         let found = match files {
-            Some(files) => files.find(path).await?,
+            Some(files) => files.version(path).await?,
             None => None,
         };
-        let found =
-            found.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
-        let (prefix, version) = (&self.shared.static_url_prefix, &found.file.version);
+        let file = found.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
+        let (prefix, version) = (&self.shared.static_url_prefix, &file.version);
         let mut url = String::with_capacity(prefix.len() + path.len() + version.len() + 8);
         url.push_str(prefix);
         for (at, segment) in path.split('/').enumerate() {
