@@ -113,23 +113,45 @@ impl Decoder {
 
     /// Takes the line with a chunk's size.
     fn size(&mut self, rest: &mut &[u8]) -> Result<Option<u64>, Refusal> {
-        let end = rest.iter().position(|&octet| octet == b'\n');
-        if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
-            let sentence = "The chunks are too small, or have too many extensions.";
-            return Err(Refusal::new(Status::CONTENT_TOO_LARGE, sentence));
-        }
-        let Some(end) = end else {
-            return if may_become_size(rest) { Ok(None) } else { Err(not_a_size()) };
-        };
-        let Some(line) = rest[..end].strip_suffix(b"\r") else {
-            return Err(not_a_size());
+        let (digits, after) = split_size(rest);
+        let (line, after) = match after.strip_prefix(b"\r\n") {
+            // Nearly no line has more than its digits.
+            Some(after) => (digits, after),
+            None => match self.line_with_more(rest)? {
+                Some(line) => line,
+                None => return Ok(None),
+            },
         };
         let size = chunk_size(line)?;
         let paid = usize::try_from(size).unwrap_or(usize::MAX);
         self.overhead += (line.len() + LINE_ENDS).saturating_sub(paid);
-        *rest = &rest[end + 1..];
+        if self.overhead > OVERHEAD {
+            return Err(too_much_overhead());
+        }
+        *rest = after;
         Ok(Some(size))
     }
+
+    /// A line with extensions, and what comes behind it; `None` if its end has not arrived.
+    fn line_with_more<'o>(
+        &self,
+        rest: &'o [u8],
+    ) -> Result<Option<(&'o [u8], &'o [u8])>, Refusal> {
+        let end = rest.iter().position(|&octet| octet == b'\n');
+        if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
+            return Err(too_much_overhead());
+        }
+        let Some(end) = end else {
+            return if may_become_size(rest) { Ok(None) } else { Err(not_a_size()) };
+        };
+        let line = rest[..end].strip_suffix(b"\r").ok_or_else(not_a_size)?;
+        Ok(Some((line, &rest[end + 1..])))
+    }
+}
+
+fn too_much_overhead() -> Refusal {
+    let sentence = "The chunks are too small, or have too many extensions.";
+    Refusal::new(Status::CONTENT_TOO_LARGE, sentence)
 }
 
 /// The CRLF behind a chunk's size, and the one behind its data.
@@ -139,12 +161,13 @@ const LINE_ENDS: usize = 4;
 /// chunk-size = 1*HEXDIG
 /// ```
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
-    let (size, extensions) = split_size(line);
-    if !are_extensions(extensions) {
+    let (digits, extensions) = split_size(line);
+    if digits.is_empty() || !are_extensions(extensions) {
         return Err(not_a_size());
     }
-    let size =
-        std::str::from_utf8(size).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+    let digit = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
+    let add = |size: u64, next: u8| size.checked_mul(16)?.checked_add(digit(next)?);
+    let size = digits.iter().try_fold(0, |size, next| add(size, *next));
     size.ok_or_else(not_a_size)
 }
 

@@ -110,10 +110,10 @@ impl Route {
             match segment {
                 Segment::Literal(text) if decode(one)? == *text => {}
                 Segment::One(name) if !one.is_empty() => {
-                    arguments.push((name.clone(), decode(one)?.into_owned()));
+                    arguments.push((name.clone(), argument(one, is_encoded)?));
                 }
                 Segment::Rest(name) if !path.is_empty() && !has_encoded_slash(path) => {
-                    arguments.push((name.clone(), decode(path)?.into_owned()));
+                    arguments.push((name.clone(), argument(path, is_encoded)?));
                     rest = None;
                 }
                 _ => return None,
@@ -137,6 +137,14 @@ impl Segment {
 /// `path` with its percent escapes undone, if that is text.
 pub(crate) fn decode(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(path).decode_utf8().ok()
+}
+
+/// Most paths have no percent escapes, and need not be looked through for them.
+fn argument(text: &str, is_encoded: bool) -> Option<String> {
+    match is_encoded {
+        true => decode(text).map(Cow::into_owned),
+        false => Some(text.to_owned()),
+    }
 }
 
 /// Undone, it would become one slash more.

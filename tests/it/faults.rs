@@ -646,6 +646,35 @@ async fn content_takes_memory_as_it_arrives_and_not_as_it_is_announced() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_chunks_of_one_byte_cost_nobody_an_answer() {
+    let _alone = STAGE.lock().await;
+    let demo = start_demo(&[]);
+    let address = demo.address();
+    let head =
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let before = processor_time(demo.id());
+    let bystander = Bystander::begin(address);
+    let answered = crowd(50, move |_| async move {
+        let mut socket = TcpStream::connect(address).await.expect("a connection");
+        socket.write_all(head.as_bytes()).await.expect("a head");
+        let (mut receive, mut send) = socket.split();
+        let chunks = "1\r\na\r\n".repeat(1 << 20);
+        let mut status = [0; 12];
+        let send = async { drop(send.write_all(chunks.as_bytes()).await) };
+        let receive = async { receive.read_exact(&mut status).await.map(drop) };
+        tokio::join!(send, receive).1.expect("a response");
+        status
+    })
+    .await;
+    assert!(answered.iter().all(|status| status == b"HTTP/1.1 413"), "{answered:?}");
+    let spent = processor_time(demo.id()).zip(before).map(|(now, before)| now - before);
+    let spent = spent.map_or(String::from("unknown"), |spent| format!("{:?}", spent / 50));
+    let what =
+        format!("50 clients send a million chunks of one byte; each takes {spent} of CPU");
+    bystander.end(&what, demo.id()).await;
+}
+
 /// What the clients of the next test had as a response.
 #[derive(Debug, Default)]
 struct Outcomes {

@@ -1,5 +1,7 @@
 //! How much does a request take, of Dustdevil, of its peers, and of a loop that cannot take less?
 
+use std::time::Instant;
+
 use crate::Result;
 use crate::contestant::{Contestant, start_limit, taking_part};
 use crate::figures::{Series, print_table, time};
@@ -71,6 +73,9 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
         }
     }
     print(&contests);
+    if wish.has_scenario("1KiB") {
+        print_stat(&folder)?;
+    }
     Ok(contests.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
 }
 
@@ -210,6 +215,25 @@ fn print(contests: &[(&Scenario, Vec<Subject>)]) {
         "{CONNECTIONS} connections leave no processor idle. CPU is the server's own, and its \
          parts are user and system. wrk knows of no time where several are asked for at once.\n"
     );
+}
+
+/// Dustdevil looks with each request whether a file is still what it was. This is what a look takes, on
+/// as many threads at once as serve.
+fn print_stat(folder: &Folder) -> Result {
+    const TIMES: u32 = 200_000;
+    let path = folder.files().join("1KiB.txt");
+    let threads = std::thread::available_parallelism()?.get();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let look = || (0..TIMES).try_for_each(|_| path.metadata().map(drop));
+        let looks: Vec<_> = (0..threads).map(|_| scope.spawn(look)).collect();
+        looks.into_iter().try_for_each(|looks| looks.join().expect("it does not panic"))
+    })?;
+    let each = microseconds(begun.elapsed()) / f64::from(TIMES);
+    println!(
+        "A stat of the file of 1 KiB takes {each:.2} µs on each of {threads} threads.\n"
+    );
+    Ok(())
 }
 
 /// What became of what was aimed at, as far as those who are compared took part.
