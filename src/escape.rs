@@ -83,13 +83,22 @@ struct Escaping<'a, 'f>(&'a mut Formatter<'f>);
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
-        for (at, control) in text.match_indices(char::is_control) {
+        for (at, control) in text.match_indices(is_control) {
             self.0.write_str(&text[plain..at])?;
             control.escape_default().try_for_each(|escaped| self.0.write_char(escaped))?;
             plain = at + control.len();
         }
         self.0.write_str(&text[plain..])
     }
+}
+
+/// Whether a character does something instead of being seen: control characters, line separators, and
+/// those that change the direction of what follows.
+fn is_control(character: char) -> bool {
+    let is_separator = matches!(character, '\u{2028}' | '\u{2029}');
+    let is_direction =
+        matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || is_separator || is_direction
 }
 
 /// Whether `url` is nothing but visible ASCII, without the backslash that browsers take for a

@@ -38,7 +38,8 @@
 //!   become octets. It names nothing of `web` or `session`.
 //! - [`session`]: what a server remembers of a visitor. It names nothing of HTTP.
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
-//! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up.
+//! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up; with
+//!   `listener`, its socket, and `signals`, which tell it to stop.
 //!
 //! Beside them stand [`escape`], [`token`], `hash`, `unwind`, `turn` and `at_once`, which need
 //! nobody, and [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the

@@ -8,6 +8,8 @@ use log::info;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket};
 
+use crate::web::settings::Settings;
+
 /// Octets that wait in the system for a client to take them. Where they are few, it is seen that
 /// a slow client takes some; of the megabytes that Linux would have waiting, it says so only
 /// when a third has gone. Connections inherit it from their listener.
@@ -27,7 +29,7 @@ pub(crate) const BACKLOG: u32 = 4096;
 /// overflows it, and the system tells some of them nothing, and others to go away.
 pub(crate) fn listen_on(
     address: SocketAddr,
-    tcp_keepalive: Duration,
+    settings: &Settings,
 ) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -41,28 +43,34 @@ pub(crate) fn listen_on(
         info!("no TCP_NOTSENT_LOWAT, so slow readers may be dropped: {error}");
     }
     #[cfg(target_os = "linux")]
-    set_options(&SockRef::from(&socket), tcp_keepalive)?;
+    set_options(&SockRef::from(&socket), settings);
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// The options of a connection. On Linux it inherits them from its listener, without a system call
-/// of its own.
-pub(crate) fn set_options(socket: &SockRef<'_>, tcp_keepalive: Duration) -> io::Result<()> {
+/// Sets the options of a connection. On Linux it inherits them from its listener, without a system
+/// call of its own. A server can do without each.
+pub(crate) fn set_options(socket: &SockRef<'_>, settings: &Settings) {
+    let missing = |name: &str, error: io::Error| info!("no {name}: {error}");
     // Responses are written whole, so there is nothing that waiting for more would save.
-    socket.set_tcp_nodelay(true)?;
-    if tcp_keepalive.is_zero() {
-        return Ok(());
+    socket.set_tcp_nodelay(true).unwrap_or_else(|error| missing("TCP_NODELAY", error));
+    let time = settings.tcp_keepalive;
+    if time.is_zero() {
+        return;
     }
     let in_range = |time: Duration| time.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
     let keepalive = TcpKeepalive::new()
-        .with_time(in_range(tcp_keepalive / 2))
-        .with_interval(in_range(tcp_keepalive / 2 / KEEPALIVE_PROBES))
+        .with_time(in_range(time / 2))
+        .with_interval(in_range(time / 2 / KEEPALIVE_PROBES))
         .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
+    socket
+        .set_tcp_keepalive(&keepalive)
+        .unwrap_or_else(|error| missing("SO_KEEPALIVE", error));
     // Keepalive probes only a connection that has nothing to deliver. Where the client vanished
-    // with something on its way to it, this ends the attempts to deliver that.
+    // with something on its way to it, this ends the attempts to deliver that. A client that reads
+    // nothing has no less time for it than a write has.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(in_range(tcp_keepalive)))?;
-    Ok(())
+    socket
+        .set_tcp_user_timeout(Some(in_range(time.max(settings.limits.write_time))))
+        .unwrap_or_else(|error| missing("TCP_USER_TIMEOUT", error));
 }

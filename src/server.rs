@@ -22,7 +22,7 @@ use crate::http::server_state::{ServerLimits, ServerState};
 use crate::listener::set_options;
 use crate::listener::{BACKLOG, listen_on};
 use crate::session::store::Store;
-use crate::signals::Signals;
+use crate::signals::{Signals, Told};
 use crate::web::application::Application;
 
 /// How often a store lets go of what has expired.
@@ -54,7 +54,7 @@ impl Application {
     pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         let mut error = io::Error::other("the name has no address");
         for address in lookup_host(address).await? {
-            match listen_on(address, self.settings().tcp_keepalive) {
+            match listen_on(address, self.settings()) {
                 Ok(listener) => {
                     let state = Arc::new(state_of(&self));
                     return Ok(Server { listener, application: Arc::new(self), state });
@@ -87,7 +87,7 @@ impl Server {
     /// Serves until the process is told to stop, by SIGINT (Ctrl-C), SIGTERM or SIGHUP. See
     /// [`run_until`](Server::run_until). Told a second time, it stops at once, with an error. The
     /// same signal twice within a second is one, for some senders send it to a process and to its
-    /// group. SIGHUP is left alone where the process was started to ignore it (nohup(1)), and where
+    /// group; and SIGHUP is never a second one, for it comes behind others. SIGHUP is left alone where the process was started to ignore it (nohup(1)), and where
     /// that cannot be told, which is everywhere but on Linux.
     ///
     /// It listens for signals from the call on, and not only once it is awaited: whoever is told
@@ -104,7 +104,15 @@ impl Server {
             // Nobody listens any more if the serving is over already.
             let _ = stop.send(());
             let told = Instant::now();
-            while signals.next().await == first && told.elapsed() < SAME_SIGNAL {}
+            let is_same = |next| next == first && told.elapsed() < SAME_SIGNAL;
+            loop {
+                match signals.next().await {
+                    // A terminal or a session that ends sends it behind the other.
+                    Told::HangUp => {}
+                    next if is_same(next) => {}
+                    _ => return,
+                }
+            }
         };
         let one_signal = async {
             let _ = stopped.await;
@@ -188,7 +196,7 @@ impl Connections {
     /// Accepts connections, forever. One more is let in than there may be, so that it need not wait
     /// while another one is evicted for it.
     ///
-    /// Where none can be evicted, the next has to wait until one has ended. If the newcomer is of a
+    /// Where none can be evicted, the next has to wait until one has ended or can. If the newcomer is of a
     /// network that has its share of the connections, only others of that network wait: they
     /// are accepted, to find out who comes behind them.
     async fn accept(&mut self, listener: &TcpListener) {
@@ -199,15 +207,21 @@ impl Connections {
                 continue;
             }
             if is_full && self.state.evict_for(self.newcomer) {
-                self.tasks.join_next().await;
+                tokio::select! {
+                    _ = self.tasks.join_next() => {}
+                    () = self.state.eviction_missed() => {}
+                }
                 continue;
             }
             self.state.set_over_capacity(is_full);
-            let may_accept = !is_full || self.state.has_share(self.newcomer);
+            let is_one_more = self.tasks.len() == self.most() + 1;
+            let may_accept =
+                !is_full || (is_one_more && self.state.has_share(self.newcomer));
             tokio::select! {
                 biased;
                 Some(_) = self.tasks.join_next(), if is_full => {}
                 () = self.state.candidate_arrived(), if is_full => {}
+                () = sleep(SHORTAGE), if is_full && self.short_of_files.is_some() => {}
                 accepted = listener.accept(), if may_accept => match accepted {
                     Ok((socket, peer)) if is_full && self.state.has_share(peer) => {
                         self.keep_waiting(socket, peer);
@@ -226,7 +240,8 @@ impl Connections {
     }
 
     fn keep_waiting(&mut self, socket: TcpStream, peer: SocketAddr) {
-        match self.waiting.len() < MAX_WAITING {
+        let has_files = self.most_for_files().is_none();
+        match has_files && self.waiting.len() < MAX_WAITING {
             true => self.waiting.push_back((socket, peer)),
             false => {
                 debug!("{peer} was closed: its network has its share of the connections");
@@ -273,11 +288,7 @@ impl Connections {
     fn serve(&mut self, socket: TcpStream, peer: SocketAddr) {
         self.newcomer = peer;
         #[cfg(not(target_os = "linux"))]
-        if let Err(error) =
-            set_options(&SockRef::from(&socket), self.application.settings().tcp_keepalive)
-        {
-            info!("the options of a connection could not be set: {error}");
-        }
+        set_options(&SockRef::from(&socket), self.application.settings());
         let (application, admission) =
             (Arc::clone(&self.application), self.state.admit(peer));
         self.tasks.spawn(connection::serve(socket, application, admission));

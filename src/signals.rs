@@ -10,9 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
     Interrupt,
-    #[cfg(unix)]
+    #[cfg_attr(not(unix), expect(dead_code))]
     Terminate,
-    #[cfg(unix)]
+    #[cfg_attr(not(unix), expect(dead_code))]
     HangUp,
 }
 

@@ -1,9 +1,10 @@
 //! The memory that all connections of a server may take for what they buffer.
 //!
 //! Each connection has a few KiB that are not counted, and that the number of connections bounds:
-//! its task, a small input and a small output buffer. Everything larger is reserved here first:
-//! long heads, content, and pipelined responses. A reservation that fails is no fault of the
-//! process: the request is answered 503.
+//! its task, a small input buffer, and responses that are held back or copied, up to some 16 KiB.
+//! Everything larger that a client can cause is reserved here first: long heads, content, and pieces
+//! of files. A reservation that fails is no fault of the process: the request is answered 503. Pages
+//! that handlers make are theirs, and are not counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,10 @@ impl BufferBudget {
 }
 
 impl Reservation {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Reserves as many bytes in all. Returns `false` if the budget does not have the difference,
     /// and changes nothing then.
     #[must_use]

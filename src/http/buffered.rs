@@ -11,6 +11,7 @@ use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use log::debug;
@@ -28,7 +29,7 @@ use crate::http::server_state::Admission;
 use crate::turn::deadline;
 
 /// The capacity of a new buffer: nearly every head fits, and nearly every page.
-const BUFFER_CAPACITY: usize = 4 * 1024;
+pub(crate) const BUFFER_CAPACITY: usize = 4 * 1024;
 
 /// The input buffer of a connection that has much to say, if the memory budget has it.
 pub(crate) const READ_AHEAD: usize = 64 * 1024;
@@ -36,6 +37,10 @@ pub(crate) const READ_AHEAD: usize = 64 * 1024;
 /// Responses to pipelined requests are held back until there are so many bytes of them, so that many
 /// leave in one write. This bounds the output buffer, too, which no budget counts.
 pub(crate) const FLUSH_THRESHOLD: usize = 8 * 1024;
+
+/// How long a healthy client may take none of a write: the kernel says only in steps of some 128 KiB
+/// that it has taken more (`TCP_NOTSENT_LOWAT`), and 16 KiB a second is not too slow.
+const SLOW_WRITE: Duration = Duration::from_secs(8);
 
 /// Buffers that a thread keeps for the next connection that needs one.
 const POOL_SIZE: usize = 64;
@@ -90,10 +95,17 @@ pub(crate) struct BufferedSocket<S> {
     pub(crate) output: BytesMut,
     /// How many of them were written: a write that is dropped half way is taken up again here.
     written: usize,
-    /// Since when the client has taken nothing of what is to be written.
+    /// Since when the client has taken nothing of what is to be written. With `written`, it lets a flush
+    /// be dropped and begun again. [`BufferedSocket::flush_with`] must not be dropped half way.
     blocked_since: Option<Instant>,
-    /// The memory of `input`, once it had to grow.
+    /// Since when there is work on the request at hand.
+    busy_since: Option<Instant>,
+    /// The memory of `input`, once it had to grow; and of a large head that came in it, while its
+    /// request is worked on.
     input_reservation: Option<Reservation>,
+    holds_head: bool,
+    /// Whether memory of the budget is held for what is being sent.
+    pub(crate) holds_file: bool,
 }
 
 impl<S: Socket> BufferedSocket<S> {
@@ -105,7 +117,10 @@ impl<S: Socket> BufferedSocket<S> {
             output: BytesMut::new(),
             written: 0,
             blocked_since: None,
+            busy_since: None,
             input_reservation: None,
+            holds_head: false,
+            holds_file: false,
         }
     }
 
@@ -137,17 +152,58 @@ impl<S: Socket> BufferedSocket<S> {
             let input = mem::take(&mut self.input);
             // A buffer that was used up to its end reports little capacity, so the reservation
             // tells that it is a large one.
-            if self.input_reservation.take().is_none() {
+            if self.input_reservation.is_none() {
                 release_buffer(input);
+            } else if !self.holds_head {
+                self.input_reservation = None;
             }
         }
         read
     }
 
-    /// Gives `input` so much capacity, at least. Returns `false` if there is no memory for it.
-    pub(crate) fn grow_input(&mut self, capacity: usize) -> bool {
-        let reservation = &mut self.input_reservation;
-        grow(&mut self.input, reservation, &self.admission, capacity.next_power_of_two())
+    /// Gives `input` so much capacity, at least. Returns `false` if the memory budget, or the system,
+    /// has no more.
+    fn grow_input(&mut self, capacity: usize) -> bool {
+        let capacity = capacity.next_power_of_two();
+        let mut larger = Vec::new();
+        let reservation = self.input_reservation.take();
+        let mut reservation =
+            reservation.unwrap_or_else(|| self.admission.empty_reservation());
+        let is_grown = larger.try_reserve_exact(capacity).is_ok()
+            && self.admission.grow(&mut reservation, capacity);
+        if is_grown {
+            larger.extend_from_slice(&self.input);
+            // A BytesMut that cannot grow aborts the process. A Vec tells, and becomes one without
+            // a copy.
+            self.input = BytesMut::from(Bytes::from(larger));
+        }
+        self.input_reservation = Some(reservation).filter(|memory| !memory.is_empty());
+        is_grown
+    }
+
+    /// Gives `input` a large capacity, if it has none yet and there is memory for it.
+    pub(crate) fn read_ahead(&mut self) {
+        if self.input_reservation.is_none() {
+            self.grow_input(READ_AHEAD);
+        }
+    }
+
+    /// Returns `true` if memory of the budget would be free without this connection.
+    pub(crate) fn has_buffers(&self) -> bool {
+        self.input_reservation.is_some() || self.holds_file
+    }
+
+    /// Begins the work on a request with a head of this length, whose memory is that of the input
+    /// until [`BufferedSocket::end_work`].
+    pub(crate) fn begin_work(&mut self, head_length: usize, now: Instant) {
+        self.busy_since = Some(now);
+        self.holds_head = head_length > BUFFER_CAPACITY;
+    }
+
+    pub(crate) fn end_work(&mut self) {
+        if mem::take(&mut self.holds_head) && self.input.capacity() == 0 {
+            self.input_reservation = None;
+        }
     }
 
     /// Reads more bytes of content to the end of `content`, as many as it has capacity for, and
@@ -170,10 +226,12 @@ impl<S: Socket> BufferedSocket<S> {
         if self.output.is_empty() {
             return Ok(());
         }
+        let has_buffers = self.has_buffers();
         while self.written < self.output.len() {
             let write = self.socket.write(&self.output[self.written..]);
             let written =
-                bounded(pin!(write), &self.admission, &mut self.blocked_since).await;
+                bounded(pin!(write), &self.admission, has_buffers, &mut self.blocked_since)
+                    .await;
             self.written += check_write(&mut self.socket, written)?;
         }
         self.release_output();
@@ -183,11 +241,13 @@ impl<S: Socket> BufferedSocket<S> {
     /// Writes all of `output`, and `content` behind it without copying it: in one system call, as
     /// long as the socket takes both.
     pub(crate) async fn flush_with(&mut self, content: impl Buf + Send) -> io::Result<()> {
+        let has_buffers = self.has_buffers();
         let mut bytes = Buf::chain(&self.output[self.written..], content);
         while bytes.has_remaining() {
             let write = self.socket.write_buf(&mut bytes);
             let written =
-                bounded(pin!(write), &self.admission, &mut self.blocked_since).await;
+                bounded(pin!(write), &self.admission, has_buffers, &mut self.blocked_since)
+                    .await;
             let written = check_write(&mut self.socket, written)?;
             self.written = self.output.len().min(self.written + written);
         }
@@ -229,7 +289,8 @@ impl<S: Socket> BufferedSocket<S> {
     /// half-close: it sends no more, and may still read) is waited for no longer than the
     /// `half_close_timeout`.
     pub(crate) async fn watch(&mut self) -> io::Result<Infallible> {
-        let evicted = self.admission.evicted(Class::Busy, Instant::now(), false);
+        let since = self.busy_since.unwrap_or_else(Instant::now);
+        let evicted = self.admission.evicted(Class::Busy, since, false);
         tokio::select! {
             biased;
             ended = self.ended() => ended?,
@@ -300,6 +361,7 @@ impl<S: Socket> BufferedSocket<S> {
 async fn bounded(
     mut write: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
     admission: &Admission,
+    has_buffers: bool,
     blocked_since: &mut Option<Instant>,
 ) -> io::Result<usize> {
     if let Poll::Ready(written) = at_once(write.as_mut()).await {
@@ -308,7 +370,7 @@ async fn bounded(
     }
     let since = *blocked_since.get_or_insert_with(Instant::now);
     let late = sleep_until(deadline(since, admission.limits().write_time));
-    let evicted = admission.evicted(Class::Idle, since, true);
+    let evicted = admission.eviction().of_busy(since, since + SLOW_WRITE, has_buffers);
     let slow_write = async {
         tokio::select! {
             biased;
@@ -338,27 +400,6 @@ fn check_write<S: Socket>(socket: &mut S, written: io::Result<usize>) -> io::Res
 
 pub(crate) fn evicted_error() -> io::Error {
     io::Error::other("evicted, for another connection")
-}
-
-/// Gives a buffer a larger capacity. Returns `false` if the memory budget, or the system, has no
-/// more.
-fn grow(
-    buffer: &mut BytesMut,
-    reservation: &mut Option<Reservation>,
-    admission: &Admission,
-    capacity: usize,
-) -> bool {
-    let mut larger = Vec::new();
-    let reserved = reservation.get_or_insert_with(|| admission.empty_reservation());
-    let is_grown =
-        larger.try_reserve_exact(capacity).is_ok() && admission.grow(reserved, capacity);
-    if is_grown {
-        larger.extend_from_slice(buffer);
-        // A BytesMut that cannot grow aborts the process. A Vec tells, and becomes one without a
-        // copy.
-        *buffer = BytesMut::from(Bytes::from(larger));
-    }
-    is_grown
 }
 
 fn acquire_buffer() -> BytesMut {

@@ -197,7 +197,8 @@ impl<S: Socket, V: Service> Connection<S, V> {
     /// a crowd of heads that never end would hold all places.
     async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Next>> {
         let head_time = self.socket.limits().head_time;
-        let evicted = self.socket.admission.evicted(Class::Idle, began, true);
+        let has_buffers = self.socket.has_buffers();
+        let evicted = self.socket.admission.evicted(Class::Idle, began, has_buffers);
         let read = tokio::select! {
             biased;
             read = self.socket.fill() => read,
@@ -220,6 +221,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
     /// Has the request answered, and writes the response.
     async fn answer(&mut self, request: Request) -> io::Result<Then> {
         turn::refresh();
+        self.socket.begin_work(request.head_length(), now());
         let asked = Asked::by(&request);
         let is_first = !mem::replace(&mut self.has_answered, true);
         let is_only =
@@ -235,6 +237,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
             }
             None => Box::pin(self.respond_to_upload(request, &mut upload)).await?,
         };
+        self.socket.end_work();
         turn::refresh();
         let keep_alive = asked.persistent
             && !response.close
@@ -246,6 +249,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         if let Some((content, delimiter)) = rest {
             // Seldom, and large: a connection has room for it only while it is sent.
             Box::pin(send(&mut self.socket, content, delimiter)).await?;
+            turn::refresh();
         }
         Ok(match keep_alive {
             true if upload.is_read() => Then::Next,

@@ -13,24 +13,28 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::at_once::at_once;
-use crate::http::buffered::{BufferedSocket, READ_AHEAD, Socket, evicted_error};
+use crate::http::buffered::{
+    BUFFER_CAPACITY, BufferedSocket, READ_AHEAD, Socket, evicted_error,
+};
 use crate::http::chunked::Decoder;
 use crate::http::content_buffer::{ContentBuffer, out_of_memory};
-use crate::http::eviction::Class;
 use crate::http::framing::Framing;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
-use crate::http::server_state::Admission;
+use crate::http::server_state::Eviction;
 use crate::http::status::Status;
 use crate::turn::deadline;
 
 /// A slow start is no slow client: the minimum rate counts from here on.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Bytes a second. An upload counts as waiting for its client, and may be evicted, by as much as it
-/// is behind this rate.
+/// Bytes a second. An upload waits for its client, and may be evicted, since the time at which it would
+/// have been where it is at this rate.
 const HEALTHY_RATE: u64 = 16 * 1024;
+
+/// How far that may be in the future: a burst is no pledge for a minute.
+const MAX_CREDIT: Duration = Duration::from_secs(2);
 
 /// Content that no handler wanted is read and discarded up to this size, so that the connection can
 /// go on. Larger content ends it.
@@ -146,7 +150,8 @@ impl Upload {
             }
             Framing::Length(_) | Framing::Chunked => return None,
         };
-        if length > input.len().min(max_content) {
+        // Content that does not fit a small buffer is counted, as all large content is.
+        if length > input.len().min(max_content).min(BUFFER_CAPACITY) {
             return None;
         }
         let content = Bytes::copy_from_slice(&input[..length]);
@@ -242,9 +247,9 @@ impl Upload {
                 Ok(false) if pace.arrived <= MAX_DISCARDED => {}
                 _ => return Ok(false),
             }
-            let evicted = pace.evicted(&socket.admission);
-            let late = pace.late(socket.limits());
-            match read_within(pin!(socket.fill()), evicted, late).await {
+            let (eviction, late) =
+                (socket.admission.eviction(), pace.late(socket.limits()));
+            match read_within(pin!(socket.fill()), &pace, eviction, late).await {
                 Ok(read) => pace.arrived += read as u64,
                 Err(ReadError::Refused(_)) => return Ok(false),
                 Err(ReadError::Disconnected(error)) => return Err(error),
@@ -266,9 +271,9 @@ async fn read_length(
     while content.bytes.len() < length {
         content.make_room(&socket.admission, 1, length)?;
         pace.arrived = content.bytes.len() as u64;
-        let evicted = pace.evicted(&socket.admission);
-        let late = pace.late(socket.limits());
-        read_within(pin!(socket.read_to(&mut content.bytes)), evicted, late).await?;
+        let (eviction, late) = (socket.admission.eviction(), pace.late(socket.limits()));
+        let read = pin!(socket.read_to(&mut content.bytes));
+        read_within(read, &pace, eviction, late).await?;
     }
     Ok(Bytes::from_owner(content))
 }
@@ -294,31 +299,35 @@ async fn read_chunks(
         }
         if pace.arrived >= READ_AHEAD as u64 {
             // A large upload is read in fewer system calls. If there is no memory, it is not.
-            let _ = socket.grow_input(READ_AHEAD);
+            socket.read_ahead();
         }
-        let evicted = pace.evicted(&socket.admission);
-        let late = pace.late(socket.limits());
-        pace.arrived += read_within(pin!(socket.fill()), evicted, late).await? as u64;
+        let (eviction, late) = (socket.admission.eviction(), pace.late(socket.limits()));
+        let read = read_within(pin!(socket.fill()), &pace, eviction, late).await?;
+        pace.arrived += read as u64;
     }
 }
 
 /// Waits for a read, as long as the client may take for it.
 async fn read_within(
-    mut read: Pin<&mut impl Future<Output = io::Result<usize>>>,
-    evicted: impl Future<Output = ()>,
+    mut read: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
+    pace: &Pace,
+    eviction: Eviction,
     late: Instant,
 ) -> Result<usize, ReadError> {
     let read = match at_once(read.as_mut()).await {
         Poll::Ready(read) => read,
-        Poll::Pending => tokio::select! {
-            biased;
-            read = read => read,
-            () = evicted => Err(evicted_error()),
-            () = sleep_until(late) => {
-                let sentence = "The content did not arrive in time.";
-                return Err(Refusal::new(Status::REQUEST_TIMEOUT, sentence).into());
-            }
-        },
+        Poll::Pending => {
+            let evicted = eviction.of_busy(pace.began, pace.waits_since(), true);
+            let slow_read = async {
+                tokio::select! {
+                    biased;
+                    read = read => Some(read),
+                    () = evicted => Some(Err(evicted_error())),
+                    () = sleep_until(late) => None,
+                }
+            };
+            Box::pin(slow_read).await.ok_or_else(too_slow)?
+        }
     };
     match read {
         Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
@@ -350,11 +359,15 @@ impl Pace {
     }
 
     /// See [`HEALTHY_RATE`].
-    fn evicted(&self, admission: &Admission) -> impl Future<Output = ()> + use<> {
+    fn waits_since(&self) -> Instant {
         let on_time =
             Duration::from_millis(self.arrived.saturating_mul(1000) / HEALTHY_RATE);
-        admission.evicted(Class::Idle, deadline(self.began, on_time), true)
+        deadline(self.began, on_time).min(Instant::now() + MAX_CREDIT)
     }
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new(Status::REQUEST_TIMEOUT, "The content did not arrive in time.")
 }
 
 fn too_large() -> Refusal {

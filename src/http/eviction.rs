@@ -5,7 +5,7 @@
 //! [`Class`] and by the time since which it waits. A busy server never touches the queue: while
 //! requests come in quick succession, no connection waits for so long.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,9 +23,16 @@ pub(crate) enum Class {
     Closing,
     /// It waits for its client: for a request, for the rest of one, or until the client reads.
     Idle,
-    /// A handler or a stream works for it. It is evicted only where its network holds more than
-    /// its share of the connections, and another one has none.
+    /// A handler or a stream works for it, or its client is as fast as can be expected. It is
+    /// evicted only for a client of another network, and if its own has more than its share.
     Busy,
+}
+
+impl Class {
+    /// Returns `true` if no work would be lost with a connection. The others come last in the queue.
+    fn only_waits(self) -> bool {
+        self < Class::Busy
+    }
 }
 
 /// What one client can have all addresses of: an IPv4 address, or a /64 of IPv6.
@@ -54,6 +61,8 @@ pub(crate) struct Evictions {
     is_over_capacity: AtomicBool,
     /// A connection came into the queue.
     arrived: Notify,
+    /// A connection that was evicted goes on: what it waited for came at the same moment.
+    missed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +73,10 @@ struct Queue {
     /// How many connections there are, and how many there ever were.
     open: usize,
     admitted: u64,
+    /// Networks that have more than their share.
+    over_share: usize,
+    /// Of the candidates that only wait, those that have memory of the budget.
+    with_buffers: BTreeSet<Position>,
 }
 
 type Position = (Class, Instant, u64);
@@ -83,6 +96,7 @@ impl Evictions {
             queue: Mutex::default(),
             is_over_capacity: AtomicBool::new(false),
             arrived: Notify::new(),
+            missed: Notify::new(),
         }
     }
 
@@ -90,7 +104,10 @@ impl Evictions {
     fn admit(&self, network: Option<Network>) -> u64 {
         let mut queue = self.lock();
         if let Some(network) = network {
-            *queue.connections.entry(network).or_default() += 1;
+            let count = queue.connections.entry(network).or_default();
+            *count += 1;
+            let is_over_now = *count == self.max_per_network.saturating_add(1);
+            queue.over_share += usize::from(is_over_now);
         }
         queue.open += 1;
         queue.admitted += 1;
@@ -104,7 +121,9 @@ impl Evictions {
         let Some(network) = network else { return };
         if let Some(count) = queue.connections.get_mut(&network) {
             *count -= 1;
-            if *count == 0 {
+            let (is_last, was_over) = (*count == 0, *count == self.max_per_network);
+            queue.over_share -= usize::from(was_over);
+            if is_last {
                 queue.connections.remove(&network);
             }
         }
@@ -129,29 +148,36 @@ impl Evictions {
     pub(crate) fn evict_for(&self, network: Option<Network>) -> bool {
         let mut queue = self.lock();
         let is_over_share = |network| queue.count(network) > self.max_per_network;
-        let position = if is_over_share(network) {
-            queue.first(|class, candidate| {
-                class != Class::Busy && candidate.network == network
-            })
+        let waiting =
+            || queue.candidates.iter().take_while(|((class, ..), _)| class.only_waits());
+        let found = if is_over_share(network) {
+            waiting().find(|(_, candidate)| candidate.network == network)
+        } else if queue.over_share > 0 {
+            let mut all = queue.candidates.iter();
+            let found = all.find(|(_, candidate)| is_over_share(candidate.network));
+            found.or_else(|| waiting().next())
         } else {
-            let of_others = queue.first(|_, candidate| is_over_share(candidate.network));
-            of_others.or_else(|| queue.first(|class, _| class != Class::Busy))
+            waiting().next()
         };
+        let position = found.map(|(position, _)| *position);
         queue.evict(position)
     }
 
-    /// Evicts a connection that holds buffers, for another one that needs some. Returns `false` if
-    /// there is none.
-    pub(crate) fn evict_buffers(&self) -> bool {
+    /// Evicts a connection that has memory of the budget, if there is one that only waits.
+    pub(crate) fn evict_buffers(&self) {
         let mut queue = self.lock();
-        let position =
-            queue.first(|class, candidate| class != Class::Busy && candidate.has_buffers);
-        queue.evict(position)
+        let position = queue.with_buffers.first().copied();
+        queue.evict(position);
     }
 
     /// Completes when a connection has come into the queue since this completed the last time.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;
+    }
+
+    /// Completes when a connection that was evicted has gone on instead.
+    pub(crate) async fn missed(&self) {
+        self.missed.notified().await;
     }
 
     pub(crate) fn is_over_capacity(&self) -> bool {
@@ -174,16 +200,21 @@ impl Queue {
         count.copied().unwrap_or(0)
     }
 
-    /// The first candidate that `may_go` is true of. This looks at one after the other, at most as
-    /// many as there are connections.
-    fn first(&self, may_go: impl Fn(Class, &Candidate) -> bool) -> Option<Position> {
-        let mut candidates = self.candidates.iter();
-        let found = candidates.find(|((class, ..), candidate)| may_go(*class, candidate));
-        found.map(|(position, _)| *position)
+    fn insert(&mut self, position: Position, candidate: Candidate) {
+        if candidate.has_buffers && position.0.only_waits() {
+            self.with_buffers.insert(position);
+        }
+        self.candidates.insert(position, candidate);
+    }
+
+    /// Takes a candidate out; `None` if it is not there any more.
+    fn remove(&mut self, position: &Position) -> Option<Candidate> {
+        self.with_buffers.remove(position);
+        self.candidates.remove(position)
     }
 
     fn evict(&mut self, position: Option<Position>) -> bool {
-        let candidate = position.and_then(|position| self.candidates.remove(&position));
+        let candidate = position.and_then(|position| self.remove(&position));
         candidate.map(|candidate| candidate.waker.wake()).is_some()
     }
 }
@@ -204,6 +235,27 @@ impl Place {
         Place { evictions: Arc::clone(evictions), network, number }
     }
 
+    /// The connection, as the queue knows it.
+    pub(crate) fn queued(&self) -> Queued {
+        let evictions = Arc::clone(&self.evictions);
+        Queued { evictions, network: self.network, number: self.number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.evictions.remove(self.network);
+    }
+}
+
+/// See [`Place::queued`].
+pub(crate) struct Queued {
+    evictions: Arc<Evictions>,
+    network: Option<Network>,
+    number: u64,
+}
+
+impl Queued {
     /// Puts the connection into the queue, as one that waits since then, for as long as the
     /// future is polled; it completes when the connection is evicted. `has_buffers` says whether
     /// that would free memory of the budget.
@@ -223,13 +275,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.evictions.remove(self.network);
-    }
-}
-
-/// See [`Place::evicted`].
+/// See [`Queued::evicted`].
 #[derive(Debug)]
 pub(crate) struct Evicted {
     evictions: Arc<Evictions>,
@@ -247,6 +293,8 @@ impl Future for Evicted {
         let mut queue = evictions.lock();
         if *is_queued {
             let Some(candidate) = queue.candidates.get_mut(position) else {
+                // Not in the queue any more: it was evicted.
+                *is_queued = false;
                 return Poll::Ready(());
             };
             candidate.waker.clone_from(context.waker());
@@ -255,7 +303,7 @@ impl Future for Evicted {
             let (network, has_buffers) = (*network, *has_buffers);
             let candidate =
                 Candidate { network, has_buffers, waker: context.waker().clone() };
-            queue.candidates.insert(*position, candidate);
+            queue.insert(*position, candidate);
             evictions.arrived.notify_one();
         }
         Poll::Pending
@@ -264,8 +312,8 @@ impl Future for Evicted {
 
 impl Drop for Evicted {
     fn drop(&mut self) {
-        if self.is_queued {
-            self.evictions.lock().candidates.remove(&self.position);
+        if self.is_queued && self.evictions.lock().remove(&self.position).is_none() {
+            self.evictions.missed.notify_one();
         }
     }
 }

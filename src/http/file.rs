@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 
@@ -88,6 +88,22 @@ impl State {
     pub(crate) fn of(metadata: &Metadata) -> State {
         let modified = metadata.modified().ok();
         State { length: metadata.len(), modified, identity: identity(metadata) }
+    }
+}
+
+impl State {
+    /// When the file last changed: by its ctime, where the system has one, for that cannot be set.
+    #[cfg(unix)]
+    pub(crate) fn changed(&self) -> Option<SystemTime> {
+        let (.., seconds, nanoseconds) = self.identity;
+        let (seconds, nanoseconds) =
+            (u64::try_from(seconds).ok()?, u64::try_from(nanoseconds).ok()?);
+        Some(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds))
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn changed(&self) -> Option<SystemTime> {
+        self.modified
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The limits of one connection. Past most of them there is an answer with a sentence; past the
-/// last four the connection just ends.
+/// last five the connection just ends.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Octets of a request line, without its end. Past it: 414. Default: 8 KiB.

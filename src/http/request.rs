@@ -206,6 +206,11 @@ impl Request {
         self.field_values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The length of the head in bytes.
+    pub(crate) fn head_length(&self) -> usize {
+        self.head.len()
+    }
+
     fn octets(&self, span: Span) -> &[u8] {
         span.octets(&self.head)
     }

@@ -99,6 +99,7 @@ async fn send_file(
     let mut memory = socket.admission.empty_reservation();
     let wanted = usize::try_from(part.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
     let is_there = socket.admission.grow(&mut memory, wanted);
+    socket.holds_file = is_there;
     let most = if is_there { READ_SIZE } else { SMALL_READ_SIZE };
     while part.length() > 0 {
         match socket.run(part.read(most)).await? {
@@ -106,6 +107,7 @@ async fn send_file(
             Err(error) => return Ok(Err(error.into())),
         }
     }
+    socket.holds_file = false;
     Ok(Ok(()))
 }
 

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use crate::http::buffer_budget::{BufferBudget, Reservation};
-use crate::http::eviction::{Class, Evictions, Network, Place};
+use crate::http::eviction::{Class, Evictions, Network, Place, Queued};
 use crate::http::limits::Limits;
 use crate::http::shutdown::Shutdown;
 use crate::turn::deadline;
@@ -19,8 +20,8 @@ pub struct ServerState {
     shutdown: Shutdown,
     buffers: Arc<BufferBudget>,
     evictions: Arc<Evictions>,
-    /// Networks of many clients, such as those of proxies.
-    exempt: Vec<Network>,
+    /// Addresses of many clients, such as those of proxies.
+    exempt: Vec<IpAddr>,
 }
 
 /// The bounds of a [`ServerState`]. By default there are none but those of each connection.
@@ -58,7 +59,7 @@ impl ServerState {
             shutdown,
             buffers: BufferBudget::new(limits.max_buffered),
             evictions: Arc::new(Evictions::new(limits.max_per_network)),
-            exempt: limits.exempt.into_iter().map(Network::of).collect(),
+            exempt: limits.exempt.iter().map(IpAddr::to_canonical).collect(),
         }
     }
 
@@ -80,8 +81,8 @@ impl ServerState {
     }
 
     fn network(&self, peer: SocketAddr) -> Option<Network> {
-        let network = Network::of(peer.ip());
-        Some(network).filter(|network| !self.exempt.contains(network))
+        let address = peer.ip().to_canonical();
+        (!self.exempt.contains(&address)).then(|| Network::of(address))
     }
 
     /// Returns `true` if the network of `peer` has all the connections of its share.
@@ -97,6 +98,11 @@ impl ServerState {
     /// See [`Evictions::arrived`].
     pub(crate) async fn candidate_arrived(&self) {
         self.evictions.arrived().await;
+    }
+
+    /// See [`Evictions::missed`].
+    pub(crate) async fn eviction_missed(&self) {
+        self.evictions.missed().await;
     }
 
     /// Says whether there are too many connections, none of which can be evicted: then each
@@ -141,12 +147,12 @@ impl Admission {
         since: Instant,
         has_buffers: bool,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let evicted = self.place.evicted(class, since, has_buffers);
-        let grace = deadline(since, self.state.limits.min_idle_time);
-        async move {
-            sleep_until(grace).await;
-            evicted.await;
-        }
+        self.eviction().of(class, since, has_buffers)
+    }
+
+    /// The same, to be asked for later.
+    pub(crate) fn eviction(&self) -> Eviction {
+        Eviction { queued: self.place.queued(), grace: self.state.limits.min_idle_time }
     }
 
     /// A reservation of no bytes of memory yet.
@@ -154,7 +160,7 @@ impl Admission {
         self.state.buffers.empty()
     }
 
-    /// Reserves as many bytes in all. Returns `false` if there are not so many left; then another
+    /// Reserves as many bytes in all. Returns `false` if there are not so many left; then a
     /// connection is evicted whose client is slow, so that there are more a moment later.
     #[must_use]
     pub(crate) fn grow(&self, reservation: &mut Reservation, bytes: usize) -> bool {
@@ -163,5 +169,42 @@ impl Admission {
             self.state.evictions.evict_buffers();
         }
         grown
+    }
+}
+
+/// How a connection that waits is evicted.
+pub(crate) struct Eviction {
+    queued: Queued,
+    grace: Duration,
+}
+
+impl Eviction {
+    /// See [`Admission::evicted`].
+    pub(crate) fn of(
+        &self,
+        class: Class,
+        since: Instant,
+        has_buffers: bool,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let grace = sleep_until(deadline(since, self.grace));
+        let evicted = self.queued.evicted(class, since, has_buffers);
+        async move {
+            grace.await;
+            evicted.await;
+        }
+    }
+
+    /// The same, for a connection that is busy from `since` on, and waits for its client from
+    /// `waits_since` on, which may be later than now.
+    pub(crate) async fn of_busy(
+        self,
+        since: Instant,
+        waits_since: Instant,
+        has_buffers: bool,
+    ) {
+        tokio::select! {
+            () = self.of(Class::Busy, since, has_buffers) => {}
+            () = self.of(Class::Idle, waits_since, has_buffers) => {}
+        }
     }
 }

@@ -53,7 +53,8 @@ fn is_not_there(error: &io::Error) -> bool {
     use io::ErrorKind::{
         CrossesDevices, InvalidFilename, NotADirectory, NotFound, PermissionDenied,
     };
-    // The last is what a link out of the root fails with.
+    // The last is what a link fails with that leads out of the root, or that is absolute, wherever it
+    // leads.
     [NotFound, PermissionDenied, NotADirectory, InvalidFilename, CrossesDevices]
         .contains(&error.kind())
 }

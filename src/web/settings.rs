@@ -101,16 +101,16 @@ pub struct Settings {
     pub max_connections: usize,
     /// The share of `max_connections` that one client network (an IPv4 address, or a /64 of IPv6)
     /// may hold while others want in, from 0.0 to 1.0. Past it, its connections are evicted first,
-    /// and also those that a handler or a stream works for; a newcomer of its own finds a place
-    /// within a second, or is closed. `trusted_proxies` may hold any number. Default: 0.5.
+    /// and also those that a handler or a stream works for; newcomers of its own wait until a place
+    /// of its own is free, up to 1,024 of them. `trusted_proxies` may hold any number. Default: 0.5.
     pub max_network_share: f64,
-    /// Bytes that all connections together may buffer: heads beyond 4 KiB, content, pipelined
-    /// responses, and pieces of files. Past it, new content is answered 503 with `Retry-After`, and
+    /// Bytes that all connections together may buffer: heads and content beyond 4 KiB, and pieces of
+    /// files. Past it, new content is answered 503 with `Retry-After`, and
     /// a connection whose client is slow is evicted. Default: 256 MiB.
     pub max_buffered: usize,
     /// How soon a connection is found to be dead whose client has vanished without a word, about,
-    /// by TCP keepalive (RFC 9293 section 3.8.4, tcp(7)); in whole seconds. Zero is never. Default:
-    /// 60 s.
+    /// by TCP keepalive (RFC 9293 section 3.8.4, tcp(7)); in whole seconds, and on Linux never sooner
+    /// than the `write_time`. Zero is never. Default: 60 s.
     pub tcp_keepalive: Duration,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.

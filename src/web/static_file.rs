@@ -87,7 +87,7 @@ impl StaticFile {
         });
         let written_date = last_modified.map(date::format);
         let validators = Validators { etag, last_modified, date_is_strong };
-        let age = state.modified.and_then(|time| time.elapsed().ok());
+        let age = state.changed().and_then(|time| time.elapsed().ok());
         let is_settled = age.is_some_and(|age| age > SETTLED);
         Ok(StaticFile {
             path,

@@ -1,5 +1,5 @@
-//! More of Tornado's verbs: those that read arguments, those that draw pages, and those that tell
-//! our own forms from forged ones.
+//! More of Tornado's verbs: those that read arguments, draw pages and send elsewhere, and those that
+//! tell our own forms from forged ones; and the signal that the server shuts down.
 
 use std::sync::Arc;
 
