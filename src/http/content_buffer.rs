@@ -1,6 +1,7 @@
 //! A buffer that content is read into, and the memory budget that it belongs to.
 
 use crate::http::buffer_budget::Reservation;
+use crate::http::buffered::BUFFER_CAPACITY;
 use crate::http::refusal::Refusal;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
@@ -32,8 +33,10 @@ impl ContentBuffer {
             return Ok(());
         }
         let capacity = (2 * length).max(FIRST_CAPACITY).min(most).max(length + more);
-        let is_there = admission.grow(&mut self.reservation, capacity)
-            && self.bytes.try_reserve_exact(capacity - length).is_ok();
+        // Small content is not counted: it goes through, whoever has taken all of the budget.
+        let is_there =
+            capacity <= BUFFER_CAPACITY || admission.grow(&mut self.reservation, capacity);
+        let is_there = is_there && self.bytes.try_reserve_exact(capacity - length).is_ok();
         is_there.then_some(()).ok_or_else(out_of_memory)
     }
 }

@@ -9,9 +9,13 @@ use dustdevil::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Running, change_address, in_a_network_of_its_own, serve, settings};
+use crate::support::{
+    Client, Running, change_address, in_a_network_of_its_own, serve, settings,
+};
 use crate::webdriver::tell;
 
 /// Answers at once, with much, or never.
@@ -31,6 +35,19 @@ impl RequestHandler for AnyHandler {
                 outlet.send("first").await?;
                 std::future::pending::<std::io::Result<()>>().await
             }),
+            "/ticks" => exchange.stream(async |outlet| {
+                loop {
+                    outlet.send("tick").await?;
+                    sleep(Duration::from_millis(100)).await;
+                    if outlet.ready().await.is_err() {
+                        return Ok::<_, std::io::Error>(());
+                    }
+                }
+            }),
+            "/blocks" => {
+                std::thread::sleep(Duration::from_millis(400));
+                exchange.write("Hello, world!")
+            }
             "/handler" => std::future::pending().await,
             _ => exchange.write("Hello, world!"),
         }
@@ -44,7 +61,7 @@ impl RequestHandler for AnyHandler {
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// What a client may do with its place: what it sends at first, and what it sends again and again.
-const HOLDS: [(&str, &str, &str); 6] = [
+const HOLDS: [(&str, &str, &str); 7] = [
     ("idle", HELLO, ""),
     ("a head that trickles", "GET /hello HTTP/1.1\r\nField: ", "a"),
     (
@@ -55,10 +72,11 @@ const HOLDS: [(&str, &str, &str); 6] = [
     ("a response that is not read", "GET /page HTTP/1.1\r\nHost: a\r\n\r\n", ""),
     ("a handler at work", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
     ("a stream that waits", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+    ("a stream that never waits for long", "GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n", ""),
 ];
 
 async fn server(settings: Settings) -> Running {
-    let routes = ["/hello", "/page", "/stream", "/handler"]
+    let routes = ["/hello", "/page", "/stream", "/ticks", "/blocks", "/handler"]
         .map(|path| (path, handler::<AnyHandler> as dustdevil::Handler));
     let settings = Settings { check_origin: false, ..settings };
     serve(Application::new(routes, settings).expect("an application")).await
@@ -245,6 +263,93 @@ async fn what_has_waited_longest_leaves_first_and_what_is_being_closed_before_it
     ask(&mut idle).await.expect("those that were closed, or older, have left for the two");
 }
 
+/// What a connection waits for may come at the moment at which it is evicted. Then it goes on, and
+/// another one has to leave.
+#[test]
+fn an_eviction_that_comes_too_late_is_not_the_last() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // The server has one thread, and a handler that keeps it.
+    std::thread::spawn(move || {
+        let runtime =
+            Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let server = server(Settings { max_connections: 2, ..settings() }).await;
+            sender.send(server.address).expect("the test waits for it");
+            std::future::pending::<()>().await;
+        });
+    });
+    let address = receiver.recv().expect("an address");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut idle = connect("127.0.4.1", address).await;
+        ask(&mut idle).await.expect("an answer");
+        sleep(Duration::from_millis(600)).await;
+        let mut blocking = connect("127.0.4.2", address).await;
+        blocking.write_all(b"GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        // Now the server hears of both of these at once.
+        let mut newcomer = connect("127.0.4.3", address).await;
+        newcomer.write_all(HELLO.as_bytes()).await.unwrap();
+        idle.write_all(HELLO.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(1500)).await;
+        let mut next = connect("127.0.4.4", address).await;
+        let time = ask(&mut next).await.expect("an answer");
+        assert!(time < Duration::from_secs(1), "{time:?}");
+    });
+}
+
+/// However small a share is, there are no more connections than there may be, and two on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_more_connections_than_there_may_be() {
+    for (max_connections, max_network_share) in
+        [(2, 0.5), (20, 0.05), (20, f64::NAN), (20, -1.0), (20, 0.5)]
+    {
+        let settings = Settings { max_connections, max_network_share, ..settings() };
+        let server = server(settings).await;
+        let mut held = Vec::new();
+        for number in 1..=60 {
+            let mut socket = connect(&format!("127.0.5.{number}"), server.address).await;
+            socket.write_all(HOLDS[4].1.as_bytes()).await.unwrap();
+            held.push(socket);
+        }
+        sleep(Duration::from_millis(600)).await;
+        let open = server.state.connections();
+        assert!(
+            open <= max_connections + 2,
+            "{max_connections}, {max_network_share}: {open}"
+        );
+    }
+}
+
+/// The kernel tells in large steps only that a client has read more; a client that is waited for in
+/// between is not one that does not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn steady_readers_are_not_taken_for_idle_ones() {
+    let server = server(Settings { max_connections: 5, ..settings() }).await;
+    let mut readers = JoinSet::new();
+    for number in 0..5 {
+        let mut socket = connect(&format!("127.0.6.{number}"), server.address).await;
+        socket.write_all(HOLDS[3].1.as_bytes()).await.unwrap();
+        readers.spawn(async move {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(4) {
+                let mut piece = vec![0; 32 * 1024];
+                let read = socket.read_exact(&mut piece).await;
+                read.expect("it is sent, and not cut off");
+                sleep(Duration::from_millis(150)).await;
+            }
+        });
+    }
+    sleep(Duration::from_secs(1)).await;
+    for number in 0..6 {
+        let mut newcomer = connect(&format!("127.0.7.{number}"), server.address).await;
+        ask(&mut newcomer).await.expect("an answer");
+    }
+    while let Some(reader) = readers.join_next().await {
+        reader.expect("a reader that is not cut off");
+    }
+}
+
 /// One that has an IPv6 network has as many addresses as it likes.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_an_ipv6_network_have_one_share() {
@@ -279,4 +384,67 @@ async fn all_addresses_of_an_ipv6_network_have_one_share() {
         },
     )
     .await;
+}
+
+/// Uploads that arrive in a burst, and then no more, fill the memory for content.
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_that_fill_the_memory_are_evicted_and_small_forms_go_through() {
+    let server = server(Settings { max_buffered: 8 << 20, ..settings() }).await;
+    let head = |length: usize| {
+        format!("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let mut bursts = Vec::new();
+    for _ in 0..8 {
+        let mut socket = connect(CROWD, server.address).await;
+        socket.write_all(head(1 << 20).as_bytes()).await.unwrap();
+        socket.write_all(&vec![b'a'; (1 << 20) - 1]).await.unwrap();
+        bursts.push(socket);
+    }
+    let begun = Instant::now();
+    let post = async |length: usize| {
+        let mut client = Client::connect(server.address).await;
+        client.send(head(length)).await;
+        sleep(Duration::from_millis(50)).await;
+        client.send(vec![b'a'; length]).await;
+        client.receive().await
+    };
+    assert_eq!(post(1000).await.status, 200, "a small form");
+    let mut refused = 0;
+    loop {
+        let reply = post(100_000).await;
+        match reply.status {
+            200 => break,
+            status => assert_eq!((status, reply.field("Retry-After")), (503, Some("1"))),
+        }
+        refused += 1;
+        sleep(Duration::from_millis(300)).await;
+    }
+    let time = begun.elapsed();
+    tell(&format!(
+        "eviction: 8 bursts fill 8 MiB; {refused} uploads are refused, and then, after {time:.1?}, none"
+    ));
+    assert!(time < Duration::from_secs(10), "{time:?}");
+}
+
+/// What a handler holds of a request is counted for as long as it works.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_heads_are_counted_while_their_handlers_work() {
+    let server = server(Settings { max_buffered: 1 << 20, ..settings() }).await;
+    let head = format!(
+        "GET /handler HTTP/1.1\r\nHost: a\r\nField: {}\r\n\r\n",
+        "a".repeat(30_000)
+    );
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::connect(server.address).await;
+        client.send(&head).await;
+        clients.push(client);
+    }
+    sleep(Duration::from_millis(500)).await;
+    let held = server.state.buffered();
+    assert!(held > 900_000 && held <= 1 << 20, "{held} bytes");
+    tell(&format!("eviction: of 100 heads of 30 KB, {held} bytes are held, and no more"));
+    clients.clear();
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(server.state.buffered(), 0, "all of it is free again");
 }

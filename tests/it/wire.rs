@@ -767,6 +767,13 @@ impl RequestHandler for BlockingHandler {
         if path.contains("blocks") {
             std::thread::sleep(Duration::from_millis(1500));
         }
+        if path.contains("stream") {
+            return exchange.stream(async |outlet| {
+                outlet.send("at last").await?;
+                std::thread::sleep(Duration::from_millis(900));
+                Ok::<_, io::Error>(())
+            });
+        }
         if path.contains("waits") {
             sleep(Duration::from_millis(400)).await;
         }
@@ -784,6 +791,7 @@ async fn server_with_a_second_for_all() -> Running {
         ("/blocks", handler::<BlockingHandler> as dustdevil::Handler),
         ("/blocks-and-waits", handler::<BlockingHandler>),
         ("/waits", handler::<BlockingHandler>),
+        ("/stream", handler::<BlockingHandler>),
     ];
     serve(Application::new(routes, settings).expect("an application")).await
 }
@@ -800,6 +808,10 @@ async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
     assert_eq!(client.receive().await.status, 200);
     // Nothing is behind it: the connection is idle from now on.
     client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.receive().await.status, 200);
+    sleep(Duration::from_millis(400)).await;
+    // Nor does its time begin before a stream that kept the thread.
+    client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.receive().await.status, 200);
     sleep(Duration::from_millis(400)).await;
     // A whole request is behind it, with a time of its own.
