@@ -133,10 +133,7 @@ impl Decoder {
     }
 
     /// A line with extensions, and what comes behind it; `None` if its end has not arrived.
-    fn line_with_more<'o>(
-        &self,
-        rest: &'o [u8],
-    ) -> Result<Option<(&'o [u8], &'o [u8])>, Refusal> {
+    fn line_with_more<'o>(&self, rest: &'o [u8]) -> Result<Option<Parts<'o>>, Refusal> {
         let end = rest.iter().position(|&octet| octet == b'\n');
         if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
             return Err(too_much_overhead());
@@ -148,6 +145,9 @@ impl Decoder {
         Ok(Some((line, &rest[end + 1..])))
     }
 }
+
+/// A line without its end, and what comes behind it.
+type Parts<'o> = (&'o [u8], &'o [u8]);
 
 fn too_much_overhead() -> Refusal {
     let sentence = "The chunks are too small, or have too many extensions.";
