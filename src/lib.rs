@@ -55,15 +55,13 @@
 
 pub mod escape;
 
-pub mod token;
+pub mod crypto;
 
-mod hash;
+mod identity_hasher;
 
-mod unwind;
+mod future;
 
-mod turn;
-
-mod at_once;
+mod cached_clock;
 
 pub mod http;
 

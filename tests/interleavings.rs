@@ -12,33 +12,32 @@
     unfulfilled_lint_expectations
 )]
 
-#[path = "../src/token.rs"]
-mod token;
+#[path = "../src/crypto.rs"]
+mod crypto;
 
-#[path = "../src/hash.rs"]
-mod hash;
+#[path = "../src/identity_hasher.rs"]
+mod identity_hasher;
 
-#[path = "../src/turn.rs"]
-mod turn;
+#[path = "../src/cached_clock.rs"]
+mod cached_clock;
 
 #[path = "../src/session"]
 mod session {
-    pub mod answer;
     pub mod error;
     pub mod id;
     pub mod store;
 
     pub mod memory {
-        mod calendar;
+        mod timer_wheel;
         mod clock;
         mod entry;
-        mod index;
+        mod key_table;
         pub mod map;
-        mod moved;
-        mod octets;
+        mod rotated;
+        mod small_bytes;
         mod shard;
         mod slab;
-        mod users;
+        mod user_index;
         mod values;
 
         /// The lock that knows every order.

@@ -21,12 +21,12 @@ use tokio::io::{
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::at_once::at_once;
+use crate::future::at_once;
 use crate::http::buffer_budget::Reservation;
 use crate::http::eviction::Class;
 use crate::http::limits::Limits;
 use crate::http::server_state::Admission;
-use crate::turn::deadline;
+use crate::cached_clock::deadline;
 
 /// The capacity of a new buffer: nearly every head fits, and nearly every page.
 pub(crate) const BUFFER_CAPACITY: usize = 4 * 1024;

@@ -13,7 +13,7 @@
 use bytes::{Buf, BytesMut};
 
 use crate::http::head::parse_fields;
-use crate::http::octets::{
+use crate::http::grammar::{
     behind_blanks, behind_quotes, behind_token, is_text_octet, without_cr,
 };
 use crate::http::refusal::Refusal;

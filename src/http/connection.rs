@@ -35,7 +35,7 @@ use crate::http::response::{Asked, Delimiter, Response};
 use crate::http::send::send;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
-use crate::turn::{self, Alarm, now, turn};
+use crate::cached_clock::{self, Alarm, now, turn};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;

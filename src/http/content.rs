@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use crate::at_once::at_once;
+use crate::future::at_once;
 use crate::http::buffered::{
     BUFFER_CAPACITY, BufferedSocket, READ_AHEAD, Socket, evicted_error,
 };
@@ -24,7 +24,7 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::server_state::Eviction;
 use crate::http::status::Status;
-use crate::turn::deadline;
+use crate::cached_clock::deadline;
 
 /// A slow start is no slow client: the minimum rate counts from here on.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);

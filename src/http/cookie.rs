@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::http::date;
-use crate::http::octets::{self, is_token_octet};
+use crate::http::grammar::{self, is_token_octet};
 
 /// The values of one cookie in a Cookie field, in the order in which the browser sent them.
 /// There may be several: a cookie set for another path, or by a neighboring domain, comes

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::turn;
+use crate::cached_clock;
 
 thread_local! {
     /// The line that was written last, and when its second is over. It is the same for a thousand

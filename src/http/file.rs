@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 
-use crate::http::at_hand;
 
 /// Bytes that are read at once, if the memory budget has them for the time that it takes to send
 /// the file.
@@ -52,7 +51,7 @@ impl FilePart {
         let missing = length.saturating_sub(self.piece.len());
         self.piece.try_reserve_exact(missing).map_err(io::Error::other)?;
         self.piece.resize(length, 0);
-        if at_hand::read(&self.file, start, &mut self.piece) == length {
+        if read_from_page_cache(&self.file, start, &mut self.piece) == length {
             is_still(&self.file, state)?;
         } else {
             let (file, piece) = (Arc::clone(&self.file), mem::take(&mut self.piece));
@@ -146,4 +145,20 @@ pub(crate) fn is_still(file: &File, state: State) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other("the file changed while it was read")),
     }
+}
+
+/// Reads octets of a file from `place` on, as many as can be had without waiting for a disk, and
+/// says how many. Where the file system cannot tell, there are none.
+#[cfg(target_os = "linux")]
+fn read_from_page_cache(file: &File, place: u64, octets: &mut [u8]) -> usize {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    use std::io::IoSliceMut;
+
+    let mut octets = [IoSliceMut::new(octets)];
+    preadv2(file, &mut octets, place, ReadWriteFlags::NOWAIT).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_from_page_cache(_: &File, _: u64, _: &mut [u8]) -> usize {
+    0
 }

@@ -4,10 +4,10 @@
 //! request: what one of them takes for content, the other would take for another request, and so
 //! requests are smuggled past a proxy that was to stop them.
 
-use crate::http::octets::is_token_octet;
+use crate::http::grammar::is_token_octet;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
-use crate::http::version::Version;
+use crate::http::request::Version;
 
 /// How the end of a request's content is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

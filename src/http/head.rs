@@ -4,11 +4,11 @@
 use crate::http::framing::{Framing, FramingFields};
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::octets::is_token_octet;
+use crate::http::grammar::is_token_octet;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{self, Target};
-use crate::http::version::Version;
+use crate::http::request::Version;
 
 /// How many fields are looked for at first. Nearly no head has more, and room for few is made
 /// ready faster than room for many.

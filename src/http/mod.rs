@@ -13,15 +13,13 @@
 
 pub mod method;
 
-pub mod version;
-
 pub mod status;
 
 pub mod limits;
 
 pub mod refusal;
 
-pub(crate) mod octets;
+pub(crate) mod grammar;
 
 pub mod target;
 
@@ -51,8 +49,6 @@ pub mod date;
 
 pub mod stream;
 
-pub(crate) mod at_hand;
-
 pub mod file;
 
 pub mod body;
@@ -60,6 +56,8 @@ pub mod body;
 pub mod response;
 
 pub(crate) mod send;
+
+pub(crate) mod lazy_timer;
 
 pub mod connection;
 

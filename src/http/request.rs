@@ -19,14 +19,22 @@ use crate::http::head::{
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::octets::{self, is_text_octet, without_cr};
+use crate::http::grammar::{self, is_text_octet, without_cr};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
-use crate::http::version::Version;
 
 /// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
 const EMPTY_LINES: usize = 4;
+
+/// The version of a request, as far as it changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// No chunked content; connections end unless `keep-alive` is asked for.
+    Http10,
+    /// And any higher minor version.
+    Http11,
+}
 
 /// A request whose head has arrived. Its content has not: see
 /// [`Incoming`](crate::http::content::Incoming).

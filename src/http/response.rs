@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 use crate::http::body::Body;
 use crate::http::date;
 use crate::http::method::Method;
-use crate::http::octets::{is_text_octet, is_token_octet};
+use crate::http::grammar::{is_text_octet, is_token_octet};
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
-use crate::http::version::Version;
+use crate::http::request::Version;
 
 /// What a request is answered with.
 pub struct Response {

@@ -11,7 +11,7 @@ use crate::http::buffer_budget::{BufferBudget, Reservation};
 use crate::http::eviction::{Class, Evictions, Network, Place, Queued};
 use crate::http::limits::Limits;
 use crate::http::shutdown::Shutdown;
-use crate::turn::deadline;
+use crate::cached_clock::deadline;
 
 /// What the connections of one server share.
 #[derive(Debug)]

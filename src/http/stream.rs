@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::unwind::unless_one_panics;
+use crate::future::unless_one_panics;
 
 /// What may go wrong while content is made. It is for the log; the client sees the connection
 /// end before the content does.

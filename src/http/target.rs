@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::http::octets::OctetSet;
+use crate::http::grammar::OctetSet;
 use crate::http::refusal::Refusal;
 
 /// Where the parts of a target lie within its octets.

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use md5::{Digest, Md5};
 
-use crate::token;
+use crate::crypto;
 
 /// What the client shows to prove that a session is its own: 128 random bits, as 32 hex digits.
 ///

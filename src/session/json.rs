@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::session::error::Error;
-use crate::session::live::Session;
+use crate::session::handle::Session;
 
 type Result<T = ()> = std::result::Result<T, Error>;
 

@@ -5,7 +5,7 @@ use log::info;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::live::{InGate, Session};
+use crate::session::handle::{InGate, Session};
 use crate::session::store::{Lifetime, Listed, Store, USERNAME};
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -17,7 +17,7 @@ impl Session {
     ///
     /// Whoever shows a password need not lose a race: where another request has ended or moved
     /// the session in the meantime, the login begins one of its own. Past
-    /// [`sessions_a_user`](crate::session::live::Rules::sessions_a_user), the one of the user's
+    /// [`sessions_a_user`](crate::session::handle::Rules::sessions_a_user), the one of the user's
     /// sessions that logged in first ends.
     pub async fn log_in(&self, username: &str) -> Result {
         self.log_in_for(username, self.inner.rules.lifetime).await

@@ -16,26 +16,18 @@ pub mod error;
 
 pub mod id;
 
-pub mod answer;
-
 pub mod store;
 
 pub mod memory;
 
 #[cfg(feature = "redis")]
-mod redis_node;
-
-#[cfg(feature = "redis")]
-mod redis_connection;
-
-#[cfg(feature = "redis")]
 pub mod redis;
 
-mod standing;
+mod state;
 
-pub mod live;
+pub mod handle;
 
-pub mod verbs;
+pub mod operations;
 
 pub mod login;
 
@@ -43,6 +35,6 @@ pub mod login;
 pub mod json;
 
 pub use crate::session::error::Error;
-pub use crate::session::live::{Rules, Session};
-pub use crate::session::standing::Announcement;
+pub use crate::session::handle::{Rules, Session};
+pub use crate::session::state::Announcement;
 pub use crate::session::store::{DEVICE, USERNAME};

@@ -19,7 +19,7 @@ use crate::web::hosts::is_allowed;
 use crate::web::route::{self, Route};
 use crate::web::settings::Settings;
 use crate::web::shared::Shared;
-use crate::web::static_handler::{OnlyFile, StaticFileHandler};
+use crate::web::static_files::handler::{OnlyFile, StaticFileHandler};
 
 /// A table of routes, and the settings that go with it. Tornado's `Application`.
 pub struct Application {

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 
 use crate::error::{Error, Result};
 use crate::http::content_buffer::out_of_memory;
-use crate::http::octets;
+use crate::http::grammar;
 use crate::http::status::Status;
 
 /// Names and values in the order in which they were sent. Values are octets until somebody asks

@@ -24,7 +24,7 @@ use std::pin::{Pin, pin};
 use log::{error, warn};
 use tokio::time::Instant;
 
-use crate::at_once::in_time;
+use crate::future::in_time;
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
 use crate::http::content::Incoming;
@@ -32,8 +32,8 @@ use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::turn::{deadline, now};
-use crate::unwind::{unless_it_panics, unless_one_panics};
+use crate::cached_clock::{deadline, now};
+use crate::future::{unless_it_panics, unless_one_panics};
 use crate::web::exchange::Exchange;
 
 /// Answers the requests of a route: a new value for each request, made by

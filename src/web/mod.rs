@@ -18,12 +18,6 @@ pub mod multipart;
 
 pub mod xsrf;
 
-mod content_type;
-
-mod document_root;
-
-pub mod static_file;
-
 pub mod static_files;
 
 pub mod throttle;
@@ -38,15 +32,17 @@ mod shared;
 
 pub mod exchange;
 
-mod cookies;
+mod exchange_cookies;
 
-mod verbs;
+mod exchange_arguments;
+
+mod exchange_render;
+
+mod exchange_xsrf;
 
 pub mod handler;
 
 pub mod session_handler;
-
-pub mod static_handler;
 
 pub mod route;
 

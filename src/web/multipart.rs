@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::http::head::parse_fields;
-use crate::http::octets::behind_blanks;
+use crate::http::grammar::behind_blanks;
 use crate::http::status::Status;
 use crate::web::arguments::Arguments;
 

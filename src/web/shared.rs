@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::info;
 
 use crate::error::{Error, Result};
-use crate::hash::AsItIs;
+use crate::identity_hasher::AsItIs;
 use crate::http::cookie::SetCookie;
 use crate::http::response::Preface;
 use crate::http::shutdown::Shutdown;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hash::AsItIs;
+use crate::identity_hasher::AsItIs;
 
 /// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
 /// ones that began earliest, and not run out of memory.

@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use crate::http::target::{Scheme, is_same_authority};
 use crate::session::id::Key;
-use crate::token;
+use crate::crypto;
 
 /// The cookie that marks a visitor without a session, and the field of a form that holds a token.
 pub(crate) const XSRF: &str = "_xsrf";

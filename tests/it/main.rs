@@ -5,7 +5,7 @@
 #![allow(clippy::similar_names)]
 
 /// The demo itself, as its binary has it.
-#[path = "../../src/main.rs"]
+#[path = "../../src/demo/main.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod demo;
 

@@ -1,6 +1,6 @@
 //! The time, in milliseconds since the store was made, by a clock that nobody can set back.
 //!
-//! It is that of the [turn](crate::turn), so of two that come to a session together the second may
+//! It is that of the [turn](crate::cached_clock), so of two that come to a session together the second may
 //! be the one with the earlier time. Two rules make up for it: of two uses the later one counts, and
 //! a session that was once found expired is gone for everybody.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::turn;
+use crate::cached_clock;
 
 pub(crate) type Millis = u64;
 

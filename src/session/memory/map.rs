@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::session::answer::Answer;
+use crate::session::store::Answer;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
 use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
-use crate::session::memory::users::{Beyond, Users, Writer};
+use crate::session::memory::user_index::{Beyond, Users, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, Listed, Store, Visit};
 

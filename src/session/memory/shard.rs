@@ -7,13 +7,13 @@ use std::net::IpAddr;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::memory::calendar::{Calendar, Due};
+use crate::session::memory::timer_wheel::{Calendar, Due};
 use crate::session::memory::clock::Millis;
 use crate::session::memory::entry::Entry;
-use crate::session::memory::index::Index;
-use crate::session::memory::moved::Moved;
+use crate::session::memory::key_table::Index;
+use crate::session::memory::rotated::Moved;
 use crate::session::memory::slab::{List, Slab, Slot};
-use crate::session::memory::users::Writer;
+use crate::session::memory::user_index::Writer;
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, USERNAME, Visit};
 

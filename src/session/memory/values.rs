@@ -2,7 +2,7 @@
 //! sessions have few and small ones, so that looking through them is faster than any map, and
 //! two allocations for each would be most of what a session takes.
 
-use crate::session::memory::octets::Octets;
+use crate::session::memory::small_bytes::Octets;
 
 /// What a value takes of its session's room besides the octets of its name and its own.
 const OVERHEAD: usize = 32;

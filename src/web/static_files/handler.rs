@@ -10,7 +10,7 @@ use crate::http::range::{self, Selection};
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::RequestHandler;
-use crate::web::static_file::Found;
+use crate::web::static_files::file::Found;
 
 /// The one path that a route serves, where it serves one: `favicon.ico`, `robots.txt`.
 #[derive(Debug)]

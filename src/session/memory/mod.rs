@@ -13,17 +13,17 @@ mod lock;
 
 mod slab;
 
-mod index;
+mod key_table;
 
-mod octets;
+mod small_bytes;
 
 mod values;
 
-mod calendar;
+mod timer_wheel;
 
-mod users;
+mod user_index;
 
-mod moved;
+mod rotated;
 
 mod entry;
 

@@ -7,19 +7,23 @@
 //! A Redis that is away is [`Error::Unavailable`] for as long as it is. Nothing falls back to another
 //! store.
 
+mod connection;
+
+mod node;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs, Value};
 
-use crate::session::answer::Answer;
+use crate::session::store::Answer;
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::redis_connection::Line;
+use crate::session::redis::connection::Line;
 use crate::session::store::{Counters, Lifetime, Listed, MOVED, Store, Visit, Visited};
-use crate::token;
+use crate::crypto;
 
-const SCRIPT: &str = include_str!("redis.lua");
+const SCRIPT: &str = include_str!("script.lua");
 
 /// Sessions that are looked at in one call while sweeping, so that nobody waits long for it.
 const BITE: usize = 128;

@@ -14,7 +14,7 @@ use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
 use crate::http::file::{FilePart, State, is_still};
-use crate::web::content_type::content_type;
+use crate::web::static_files::content_type::content_type;
 
 /// Files up to this size are kept in memory.
 const SMALL: u64 = 128 * 1024;

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::live::Session;
-use crate::session::standing::{News, Settled, Standing};
+use crate::session::handle::Session;
+use crate::session::state::{News, Settled, Standing};
 use crate::session::store::USERNAME;
 
 /// Where a message waits for the next page.

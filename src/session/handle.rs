@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 
-use crate::session::answer::Answer;
+use crate::session::store::Answer;
 use crate::session::error::Error;
 use crate::session::id::{Id, Key};
-use crate::session::standing::{Announcement, Claims, News, Settled, Standing, State};
+use crate::session::state::{Announcement, Claims, News, Settled, Standing, State};
 use crate::session::store::{Lifetime, Store, USERNAME, Visit};
 
 type Result<T = ()> = std::result::Result<T, Error>;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::hash::AsItIs;
+use crate::identity_hasher::AsItIs;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
 use crate::session::store::MOVED;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use dustdevil::token::Hashed;
+use dustdevil::crypto::Hashed;
 use dustdevil::{Exchange, HttpError, Result, Status, Throttle};
 
 /// The one who may log in.

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::session::error::Error;
-use crate::session::redis_node::{client, is_out_of_order, moved_to, place, reason};
+use crate::session::redis::node::{client, is_out_of_order, moved_to, place, reason};
 
 /// For how long nobody tries again when Redis was out of reach. Whoever asks meanwhile has the
 /// answer at once.

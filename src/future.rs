@@ -1,6 +1,7 @@
-//! Work that is done, most often, as soon as it is asked for.
+//! Small futures: one that polls another once, one with a timeout, and one that catches panics.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -33,3 +34,18 @@ pub(crate) fn in_time<W: Future>(
 
 /// It was too late.
 pub(crate) struct Late;
+
+/// What `work` gives; `None` if it panics.
+pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+/// What a future comes to; `None` if it panics.
+pub(crate) fn unless_one_panics<W: Future>(
+    mut work: Pin<&mut W>,
+) -> impl Future<Output = Option<W::Output>> {
+    poll_fn(move |context| match unless_it_panics(|| work.as_mut().poll(context)) {
+        Some(polled) => polled.map(Some),
+        None => Poll::Ready(None),
+    })
+}

@@ -18,6 +18,14 @@
 //! # }
 //! ```
 
+mod content_type;
+
+mod document_root;
+
+pub mod file;
+
+pub mod handler;
+
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -30,9 +38,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::turn;
-use crate::web::document_root::{DocumentRoot, is_plain};
-use crate::web::static_file::{Found, StaticFile};
+use crate::cached_clock;
+use crate::web::static_files::document_root::{DocumentRoot, is_plain};
+use crate::web::static_files::file::{Found, StaticFile};
 
 /// Bytes of files in the cache, in all. Past it, all files are forgotten, and looked at again as
 /// they are asked for.

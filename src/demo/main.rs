@@ -7,10 +7,10 @@
 //! /hello    the smallest handler there is
 //! ```
 
-pub(crate) mod gate;
+pub(crate) mod credentials;
 pub(crate) mod logging;
 pub(crate) mod options;
-mod your_sessions;
+mod sessions_page;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -28,10 +28,10 @@ use dustdevil::{
 #[cfg(feature = "redis")]
 use dustdevil::{RedisSettings, RedisStore};
 
-use gate::{Credentials, LoginThrottle};
+use credentials::{Credentials, LoginThrottle};
 use logging::Log;
 use options::{Options, Wish};
-use your_sessions::SessionsHandler;
+use sessions_page::SessionsHandler;
 
 /// Greets, and knows nobody.
 struct HelloHandler;
@@ -88,13 +88,13 @@ impl RequestHandler for LoginHandler {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
-        if gate::check(exchange, &username, &password)? {
+        if credentials::check(exchange, &username, &password)? {
             if exchange.get_body_argument("remember").is_ok() {
                 self.base.session.log_in_for(&username, REMEMBERED).await?;
             } else {
                 self.base.session.log_in(&username).await?;
             }
-            self.base.session.set(DEVICE, your_sessions::device(exchange)).await?;
+            self.base.session.set(DEVICE, sessions_page::device(exchange)).await?;
             exchange.redirect(next.as_deref().unwrap_or("/main"))
         } else {
             self.base.session.flash("Wrong username or password.").await?;
