@@ -11,45 +11,45 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// No clock goes on forever, and a limit may be `Duration::MAX`: 30 years will do for that.
-const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// What this thread knows of the time.
 #[derive(Clone, Copy)]
-enum Time {
+enum Cached {
     /// There is no turn: whoever asks looks at the clock.
-    Passes,
+    Off,
     /// Nobody has asked in this turn.
-    Unknown,
-    Known(Instant),
+    Empty,
+    At(Instant),
 }
 
 thread_local! {
-    static TIME: Cell<Time> = const { Cell::new(Time::Passes) };
+    static CACHED: Cell<Cached> = const { Cell::new(Cached::Off) };
 }
 
 /// Does what a task does in one turn.
-pub(crate) fn turn<T>(work: impl FnOnce() -> T) -> T {
-    let _before = Before(TIME.replace(Time::Unknown));
+pub(crate) fn with_cached_clock<T>(work: impl FnOnce() -> T) -> T {
+    let _before = RestoreOnDrop(CACHED.replace(Cached::Empty));
     work()
 }
 
 /// What was known of the time before a turn. That holds again after it, even if it ends in a panic.
-struct Before(Time);
+struct RestoreOnDrop(Cached);
 
-impl Drop for Before {
+impl Drop for RestoreOnDrop {
     fn drop(&mut self) {
-        TIME.set(self.0);
+        CACHED.set(self.0);
     }
 }
 
 /// What time it is: that of this turn, or else by the clock.
 pub(crate) fn now() -> Instant {
-    match TIME.get() {
-        Time::Known(now) => now,
-        Time::Passes => Instant::now(),
-        Time::Unknown => {
+    match CACHED.get() {
+        Cached::At(now) => now,
+        Cached::Off => Instant::now(),
+        Cached::Empty => {
             let now = Instant::now();
-            TIME.set(Time::Known(now));
+            CACHED.set(Cached::At(now));
             now
         }
     }
@@ -57,12 +57,12 @@ pub(crate) fn now() -> Instant {
 
 /// Has the clock read anew by whoever asks next in this turn.
 pub(crate) fn refresh() {
-    if let Time::Known(_) = TIME.get() {
-        TIME.set(Time::Unknown);
+    if let Cached::At(_) = CACHED.get() {
+        CACHED.set(Cached::Empty);
     }
 }
 
 /// When a time that begins at `start` is over.
 pub(crate) fn deadline(start: Instant, time: Duration) -> Instant {
-    start + time.min(LONGEST)
+    start + time.min(FAR_FUTURE)
 }

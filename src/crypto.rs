@@ -21,7 +21,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 /// of them are asked for at once; each is given out once. Whoever could read the rest in this
 /// process's memory could read the secret itself.
 pub(crate) fn mask() -> [u8; 16] {
-    SPARE_MASKS.with_borrow_mut(|spare| {
+    MASK_POOL.with_borrow_mut(|spare| {
         if spare.is_empty() {
             spare.extend_from_slice(random::<512>().as_chunks().0);
         }
@@ -31,32 +31,32 @@ pub(crate) fn mask() -> [u8; 16] {
 
 thread_local! {
     /// Masks that nobody was given yet.
-    static SPARE_MASKS: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+    static MASK_POOL: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether the two are the same, in a time that depends on their lengths alone.
-pub fn same(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
+pub fn constant_time_eq(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
     left.as_ref().ct_eq(right.as_ref()).into()
 }
 
 /// Whether the two are the same, in a time that does not even tell how long the secret one is:
 /// their hashes are compared.
-pub fn same_secret(secret: &str, guess: &str) -> bool {
-    Hashed::new(secret).is(guess)
+pub fn constant_time_eq_hashed(secret: &str, guess: &str) -> bool {
+    SecretHash::new(secret).matches(guess)
 }
 
 /// A secret that many guesses are compared with. All that is kept of it is its hash. That is no way
 /// to keep passwords in a file: it is quick, and has no salt.
-pub struct Hashed([u8; 32]);
+pub struct SecretHash([u8; 32]);
 
-impl Hashed {
+impl SecretHash {
     /// Hashes a secret.
-    pub fn new(secret: &str) -> Hashed {
-        Hashed(Sha256::digest(secret).into())
+    pub fn new(secret: &str) -> SecretHash {
+        SecretHash(Sha256::digest(secret).into())
     }
 
     /// Whether a guess is right, in a time that depends on the length of the guess alone.
-    pub fn is(&self, guess: &str) -> bool {
-        same(self.0, Sha256::digest(guess))
+    pub fn matches(&self, guess: &str) -> bool {
+        constant_time_eq(self.0, Sha256::digest(guess))
     }
 }

@@ -27,10 +27,10 @@ pub enum Error {
     /// The handler panicked.
     Panic,
     /// The handler took longer than the
-    /// [`handler_time`](crate::web::settings::Settings::handler_time): 503.
-    TooSlow,
+    /// [`handler_timeout`](crate::web::settings::Settings::handler_timeout): 503.
+    HandlerTimeout,
     /// The application is not set up right. Said at its start, before anything is served.
-    Setup(String),
+    Config(String),
     /// Anything else: a 500 for the client, and a line in the log; 503 if the system has no file
     /// left.
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -42,15 +42,15 @@ pub struct HttpError {
     /// The status.
     pub status: Status,
     /// A sentence for the client; it may be empty. It goes to the log, too.
-    pub sentence: Cow<'static, str>,
+    pub message: Cow<'static, str>,
     /// Header fields that belong to the answer, such as `Retry-After`.
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl HttpError {
     /// A status, and a sentence that says what was wrong.
-    pub fn new(status: Status, sentence: impl Into<Cow<'static, str>>) -> HttpError {
-        HttpError { status, sentence: sentence.into(), headers: Vec::new() }
+    pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
+        HttpError { status, message: message.into(), headers: Vec::new() }
     }
 
     /// With one header field more.
@@ -67,8 +67,8 @@ impl HttpError {
 
 impl Error {
     /// An answer with `status` and a sentence that says what was wrong.
-    pub fn http(status: Status, sentence: impl Into<Cow<'static, str>>) -> Error {
-        HttpError::new(status, sentence).into()
+    pub fn http(status: Status, message: impl Into<Cow<'static, str>>) -> Error {
+        HttpError::new(status, message).into()
     }
 
     /// A fault that is the application's own: the client sees a 500, the log sees the message.
@@ -77,24 +77,24 @@ impl Error {
     }
 
     /// What the client is told.
-    pub(crate) fn answer(&self) -> HttpError {
+    pub(crate) fn to_http_error(&self) -> HttpError {
         match self {
             Error::Http(error) => HttpError::clone(error),
             Error::Session(session::error::Error::Unavailable(_)) => {
-                come_back("Sessions are out of reach just now.")
+                service_unavailable("Sessions are out of reach just now.")
             }
-            Error::TooSlow => {
-                let sentence = "The answer took too long to make.";
-                HttpError::new(Status::SERVICE_UNAVAILABLE, sentence)
+            Error::HandlerTimeout => {
+                let message = "The answer took too long to make.";
+                HttpError::new(Status::SERVICE_UNAVAILABLE, message)
             }
             Error::Other(error)
-                if error.downcast_ref::<io::Error>().is_some_and(is_shortage) =>
+                if error.downcast_ref::<io::Error>().is_some_and(is_out_of_fds) =>
             {
-                come_back("Too many people are here just now.")
+                service_unavailable("Too many people are here just now.")
             }
             _ => {
-                let sentence = "Something went wrong here. It was not your fault.";
-                HttpError::new(Status::INTERNAL_SERVER_ERROR, sentence)
+                let message = "Something went wrong here. It was not your fault.";
+                HttpError::new(Status::INTERNAL_SERVER_ERROR, message)
             }
         }
     }
@@ -103,13 +103,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Http(error) if error.sentence.is_empty() => error.status.fmt(formatter),
-            Error::Http(error) => write!(formatter, "{}: {}", error.status, error.sentence),
+            Error::Http(error) if error.message.is_empty() => error.status.fmt(formatter),
+            Error::Http(error) => write!(formatter, "{}: {}", error.status, error.message),
             Error::Finish => formatter.write_str("finished early"),
             Error::Panic => formatter.write_str("the handler panicked"),
-            Error::TooSlow => formatter.write_str("the handler took longer than it may"),
+            Error::HandlerTimeout => {
+                formatter.write_str("the handler took longer than it may")
+            }
             Error::Session(error) => error.fmt(formatter),
-            Error::Setup(sentence) => formatter.write_str(sentence),
+            Error::Config(message) => formatter.write_str(message),
             Error::Other(error) => error.fmt(formatter),
         }
     }
@@ -123,8 +125,8 @@ impl std::error::Error for Error {
             Error::Http(_)
             | Error::Finish
             | Error::Panic
-            | Error::TooSlow
-            | Error::Setup(_) => None,
+            | Error::HandlerTimeout
+            | Error::Config(_) => None,
         }
     }
 }
@@ -137,7 +139,7 @@ impl From<HttpError> for Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        let error = HttpError::new(refusal.status, refusal.sentence);
+        let error = HttpError::new(refusal.status, refusal.message);
         match refusal.status {
             Status::SERVICE_UNAVAILABLE => error.with_header("Retry-After", "1").into(),
             _ => error.into(),
@@ -170,12 +172,12 @@ impl From<io::Error> for Error {
 }
 
 /// 503, for what may soon be in order again.
-fn come_back(sentence: &'static str) -> HttpError {
-    HttpError::new(Status::SERVICE_UNAVAILABLE, sentence).with_header("Retry-After", "1")
+fn service_unavailable(message: &'static str) -> HttpError {
+    HttpError::new(Status::SERVICE_UNAVAILABLE, message).with_header("Retry-After", "1")
 }
 
 /// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these
 /// numbers on every Unix.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }

@@ -83,7 +83,7 @@ pub use crate::http::limits::Limits;
 pub use crate::http::method::Method;
 pub use crate::http::request::Request;
 pub use crate::http::status::Status;
-pub use crate::http::stream::Outlet;
+pub use crate::http::stream::StreamSender;
 pub use crate::server::Server;
 pub use crate::session::Session;
 pub use crate::session::memory::{MemoryLimits, MemoryStore};

@@ -71,6 +71,6 @@ pub(crate) fn set_options(socket: &SockRef<'_>, settings: &Settings) {
     // nothing has no less time for it than a write has.
     #[cfg(target_os = "linux")]
     socket
-        .set_tcp_user_timeout(Some(in_range(time.max(settings.limits.write_time))))
+        .set_tcp_user_timeout(Some(in_range(time.max(settings.limits.write_timeout))))
         .unwrap_or_else(|error| missing("TCP_USER_TIMEOUT", error));
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::error::is_shortage;
+use crate::error::is_out_of_fds;
 use crate::http::connection;
 use crate::http::server_state::{ServerLimits, ServerState};
 #[cfg(not(target_os = "linux"))]
@@ -26,23 +26,23 @@ use crate::signals::{Signals, Told};
 use crate::web::application::Application;
 
 /// How often a store lets go of what has expired.
-const SWEEP: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A signal that comes again within this time is the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How long to wait when the system has no file left for another connection.
-const BREATH: Duration = Duration::from_millis(100);
+const OUT_OF_FDS_BACKOFF: Duration = Duration::from_millis(100);
 
 /// How long to wait when a connection could not be accepted for another reason.
-const MOMENT: Duration = Duration::from_millis(1);
+const ACCEPT_ERROR_BACKOFF: Duration = Duration::from_millis(1);
 
 /// Files that are left alone once there were too few for all connections: for what is sent, and for
 /// wherever sessions live.
-const SPARE_FILES: usize = 16;
+const RESERVED_FDS: usize = 16;
 
 /// How long fewer connections are let in after that.
-const SHORTAGE: Duration = Duration::from_secs(10);
+const FD_LIMIT_DURATION: Duration = Duration::from_secs(10);
 
 /// Connections that wait to be served, at most, because their network has its share of the others.
 /// Those that come when so many do are closed.
@@ -94,10 +94,10 @@ impl Server {
     /// in between that the server is there may already tell it to stop.
     pub fn run(self) -> impl Future<Output = io::Result<()>> {
         let signals = Signals::new();
-        async { self.run_until_told(signals?).await }
+        async { self.run_until_signal(signals?).await }
     }
 
-    async fn run_until_told(self, mut signals: Signals) -> io::Result<()> {
+    async fn run_until_signal(self, mut signals: Signals) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let two_signals = async {
             let first = signals.next().await;
@@ -126,8 +126,8 @@ impl Server {
     }
 
     /// Serves until `stop` completes. Then no connection is accepted any more. Requests that are
-    /// under way are answered, and so are those that come within the `min_idle_time`; all of
-    /// them have the `drain_time`. Whoever drops this instead cuts all of them off; the port is free
+    /// under way are answered, and so are those that come within the `min_idle_timeout`; all of
+    /// them have the `drain_timeout`. Whoever drops this instead cuts all of them off; the port is free
     /// soon after, though not at once.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let (stopping, told) = oneshot::channel::<()>();
@@ -159,8 +159,8 @@ impl Server {
             () = sweep(application.session_store()) => {}
         }
         application.shutdown().begin();
-        let drain_time = application.settings().drain_time;
-        if timeout(drain_time, connections.finish(listener)).await.is_err() {
+        let drain_timeout = application.settings().drain_timeout;
+        if timeout(drain_timeout, connections.drain(listener)).await.is_err() {
             let left = connections.tasks.len();
             warn!("{left} requests took too long to stop; they are cut off");
         }
@@ -178,7 +178,7 @@ struct Connections {
     waiting: VecDeque<(TcpStream, SocketAddr)>,
     /// There was no file left for another connection: how many are let in after that, and since
     /// when.
-    short_of_files: Option<(usize, Instant)>,
+    fd_limit: Option<(usize, Instant)>,
 }
 
 impl Connections {
@@ -189,7 +189,7 @@ impl Connections {
             tasks: JoinSet::new(),
             newcomer: SocketAddr::from(([0, 0, 0, 0], 0)),
             waiting: VecDeque::new(),
-            short_of_files: None,
+            fd_limit: None,
         }
     }
 
@@ -214,14 +214,14 @@ impl Connections {
                 continue;
             }
             self.state.set_over_capacity(is_full);
-            let is_one_more = self.tasks.len() == self.most() + 1;
+            let is_one_more = self.tasks.len() == self.max_connections() + 1;
             let may_accept =
                 !is_full || (is_one_more && self.state.has_share(self.newcomer));
             tokio::select! {
                 biased;
                 Some(_) = self.tasks.join_next(), if is_full => {}
                 () = self.state.candidate_arrived(), if is_full => {}
-                () = sleep(SHORTAGE), if is_full && self.short_of_files.is_some() => {}
+                () = sleep(FD_LIMIT_DURATION), if is_full && self.fd_limit.is_some() => {}
                 accepted = listener.accept(), if may_accept => match accepted {
                     Ok((socket, peer)) if is_full && self.state.has_share(peer) => {
                         self.keep_waiting(socket, peer);
@@ -236,11 +236,11 @@ impl Connections {
     fn has_too_many(&mut self) -> bool {
         // The tasks that have ended are taken out.
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.len() > self.most()
+        self.tasks.len() > self.max_connections()
     }
 
     fn keep_waiting(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let has_files = self.most_for_files().is_none();
+        let has_files = self.fd_limited_max().is_none();
         match has_files && self.waiting.len() < MAX_WAITING {
             true => self.waiting.push_back((socket, peer)),
             false => {
@@ -251,37 +251,38 @@ impl Connections {
 
     /// Waits after a connection could not be accepted.
     async fn back_off(&mut self, error: &io::Error) {
-        if is_shortage(error) {
-            self.make_do_with_fewer(error).await;
+        if is_out_of_fds(error) {
+            self.back_off_out_of_fds(error).await;
         } else {
             // A client that was gone before it was accepted. The next may fare better.
             debug!("a connection could not be accepted: {error}");
-            sleep(MOMENT).await;
+            sleep(ACCEPT_ERROR_BACKOFF).await;
         }
     }
 
     /// How many there may be at once.
-    fn most(&self) -> usize {
+    fn max_connections(&self) -> usize {
         let setting = self.application.settings().max_connections.max(1);
-        self.most_for_files().map_or(setting, |most| most.min(setting))
+        self.fd_limited_max()
+            .map_or(setting, |max_connections| max_connections.min(setting))
     }
 
     /// How many there are files for, while the system is short of them.
-    fn most_for_files(&self) -> Option<usize> {
-        let lasts = |(_, since): &(usize, Instant)| since.elapsed() < SHORTAGE;
-        self.short_of_files.filter(lasts).map(|(most, _)| most)
+    fn fd_limited_max(&self) -> Option<usize> {
+        let lasts = |(_, since): &(usize, Instant)| since.elapsed() < FD_LIMIT_DURATION;
+        self.fd_limit.filter(lasts).map(|(max_connections, _)| max_connections)
     }
 
     /// The system has no file left. Those who are in must have some for themselves, to answer
     /// from; so for a while there is room for fewer.
-    async fn make_do_with_fewer(&mut self, error: &io::Error) {
+    async fn back_off_out_of_fds(&mut self, error: &io::Error) {
         let there = self.tasks.len();
-        let most = there.saturating_sub(SPARE_FILES).max(there / 2).max(1);
-        if self.most_for_files().is_none() {
-            warn!("no more than {most} connections for a while: {error}");
+        let max_connections = there.saturating_sub(RESERVED_FDS).max(there / 2).max(1);
+        if self.fd_limited_max().is_none() {
+            warn!("no more than {max_connections} connections for a while: {error}");
         }
-        self.short_of_files = Some((most, Instant::now()));
-        sleep(BREATH).await;
+        self.fd_limit = Some((max_connections, Instant::now()));
+        sleep(OUT_OF_FDS_BACKOFF).await;
     }
 
     /// Gives a connection a task of its own.
@@ -295,16 +296,16 @@ impl Connections {
     }
 
     /// Lets in whoever has connected before the door closes, and waits until all have gone.
-    async fn finish(&mut self, listener: TcpListener) {
+    async fn drain(&mut self, listener: TcpListener) {
         while let Some((socket, peer)) = self.waiting.pop_front() {
             self.serve(socket, peer);
         }
-        self.accept_those_who_wait(listener).await;
+        self.accept_backlog(listener).await;
         while self.tasks.join_next().await.is_some() {}
     }
 
     /// The system would turn them away with a reset.
-    async fn accept_those_who_wait(&mut self, listener: TcpListener) {
+    async fn accept_backlog(&mut self, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         for _ in 0..BACKLOG {
             // It is asked directly whether there is another, and says so at once if not.
@@ -315,7 +316,7 @@ impl Connections {
             match accepted {
                 Ok((socket, peer)) => self.serve(socket, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if is_shortage(&error) => drop(self.tasks.join_next().await),
+                Err(error) if is_out_of_fds(&error) => drop(self.tasks.join_next().await),
                 Err(error) => debug!("a connection could not be served any more: {error}"),
             }
         }
@@ -348,7 +349,7 @@ fn share_of(max_connections: usize, share: f64) -> usize {
 async fn sweep(store: &Arc<dyn Store>) {
     let mut is_away = false;
     loop {
-        sleep(SWEEP).await;
+        sleep(SWEEP_INTERVAL).await;
         let swept = store.sweep().await;
         let was_away = std::mem::replace(&mut is_away, swept.is_err());
         match swept {

@@ -28,15 +28,15 @@ mod session {
     pub mod store;
 
     pub mod memory {
-        mod timer_wheel;
         mod clock;
         mod entry;
         mod key_table;
         pub mod map;
         mod rotated;
-        mod small_bytes;
         mod shard;
         mod slab;
+        mod small_bytes;
+        mod timer_wheel;
         mod user_index;
         mod values;
 
@@ -94,7 +94,7 @@ type Shared = Arc<MemoryStore>;
 
 fn store_of(sessions: usize) -> Shared {
     Arc::new(MemoryStore::in_shards(
-        MemoryLimits { sessions, ..MemoryLimits::default() },
+        MemoryLimits { max_sessions: sessions, ..MemoryLimits::default() },
         2,
     ))
 }
@@ -334,10 +334,10 @@ fn pass(time: Duration) {
 
 /// Does `late` when this time has passed, and `early` after it, but in a turn that began before.
 fn out_of_turn(time: Duration, late: impl FnOnce(), early: impl FnOnce()) {
-    turn::turn(|| {
-        turn::now();
+    cached_clock::with_cached_clock(|| {
+        cached_clock::now();
         pass(time);
-        turn::turn(late);
+        cached_clock::with_cached_clock(late);
         early();
     });
 }

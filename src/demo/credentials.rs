@@ -3,34 +3,41 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use dustdevil::crypto::Hashed;
+use dustdevil::crypto::SecretHash;
 use dustdevil::{Exchange, HttpError, Result, Status, Throttle};
 
 /// The one who may log in.
 pub(crate) struct Credentials {
-    username: Hashed,
-    password: Hashed,
+    username: SecretHash,
+    password: SecretHash,
 }
 
 impl Credentials {
     pub(crate) fn new(username: &str, password: &str) -> Credentials {
-        Credentials { username: Hashed::new(username), password: Hashed::new(password) }
+        Credentials {
+            username: SecretHash::new(username),
+            password: SecretHash::new(password),
+        }
     }
 
     /// Always compares both: how long it takes tells nobody which of them was wrong.
-    pub(crate) fn are(&self, username: &str, password: &str) -> bool {
-        let same_name = self.username.is(username);
-        let same_password = self.password.is(password);
+    pub(crate) fn matches(&self, username: &str, password: &str) -> bool {
+        let same_name = self.username.matches(username);
+        let same_password = self.password.matches(password);
         same_name && same_password
     }
 }
 
 /// Whether a name and a password are right; 429 if there were too many guesses.
-pub(crate) fn check(exchange: &Exchange, username: &str, password: &str) -> Result<bool> {
+pub(crate) fn authenticate(
+    exchange: &Exchange,
+    username: &str,
+    password: &str,
+) -> Result<bool> {
     let throttle = exchange.state::<LoginThrottle>()?;
     let networks = networks(exchange.remote_ip());
     throttle.attempt(&networks, username)?;
-    let right = exchange.state::<Credentials>()?.are(username, password);
+    let right = exchange.state::<Credentials>()?.matches(username, password);
     if right {
         throttle.forgive(&networks, username);
     }
@@ -65,10 +72,10 @@ impl LoginThrottle {
     /// Counts an attempt; 429 if it is one too many.
     fn attempt(&self, networks: &[IpAddr], username: &str) -> Result {
         self.count(networks, username).map_err(|wait| {
-            let sentence = "Too many attempts to log in. Please wait a little.";
+            let message = "Too many attempts to log in. Please wait a little.";
             let seconds = (wait.as_secs() + 1).to_string();
             let status = Status::TOO_MANY_REQUESTS;
-            HttpError::new(status, sentence).with_header("Retry-After", seconds).into()
+            HttpError::new(status, message).with_header("Retry-After", seconds).into()
         })
     }
 

@@ -88,7 +88,7 @@ impl RequestHandler for LoginHandler {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
-        if credentials::check(exchange, &username, &password)? {
+        if credentials::authenticate(exchange, &username, &password)? {
             if exchange.get_body_argument("remember").is_ok() {
                 self.base.session.log_in_for(&username, REMEMBERED).await?;
             } else {
@@ -210,7 +210,7 @@ fn check_files(settings: &Settings) -> Result {
     let pages = pages.map(|page| views.join(format!("{page}.html")));
     let mut needed = pages.into_iter().chain([files.join("site.css")]);
     match needed.find(|path| !path.is_file()) {
-        Some(path) => Err(Error::Setup(format!("there is no file {}", path.display()))),
+        Some(path) => Err(Error::Config(format!("there is no file {}", path.display()))),
         None => Ok(()),
     }
 }
@@ -228,8 +228,8 @@ async fn main() -> ExitCode {
             log.finish(served.as_ref().err().map(complaint));
             if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(sentence) => {
-            let _ = std::io::stderr().write_all(complaint(sentence).as_bytes());
+        Err(message) => {
+            let _ = std::io::stderr().write_all(complaint(message).as_bytes());
             ExitCode::FAILURE
         }
     }
@@ -244,7 +244,7 @@ async fn serve(options: Options) -> Result {
     let server = application
         .listen(address)
         .await
-        .map_err(|error| Error::Setup(format!("cannot listen on {address}: {error}")))?;
+        .map_err(|error| Error::Config(format!("cannot listen on {address}: {error}")))?;
     let url = format!("http://{}", server.local_addr()?);
     let running = server.run();
     say(&format!(
@@ -272,7 +272,7 @@ const TEMPLATE_NAMES: &[&str] = &[
     "message",
     "next",
     "place",
-    "sentence",
+    "message",
     "status",
     "stylesheet",
     "used",

@@ -182,9 +182,9 @@ fn value(parser: &mut lexopt::Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
 }
 
-fn parse<T: FromStr>(value: &OsStr, sentence: &str) -> Result<T, String> {
+fn parse<T: FromStr>(value: &OsStr, message: &str) -> Result<T, String> {
     let parsed = value.to_str().and_then(|text| text.parse().ok());
-    parsed.ok_or_else(|| format!("{sentence}, not {}", value.to_string_lossy()))
+    parsed.ok_or_else(|| format!("{message}, not {}", value.to_string_lossy()))
 }
 
 /// The demo's folders lie beside the source that it was built from, so that it finds them from

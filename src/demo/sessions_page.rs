@@ -6,7 +6,7 @@ use dustdevil::session::id::Key;
 use dustdevil::session::store::Listed;
 use dustdevil::{Error, Exchange, Method, RequestHandler, Result, SessionHandler, Status};
 
-use super::gate;
+use super::credentials;
 
 /// Letters of what a browser says of itself that are kept.
 const DEVICE_LETTERS: usize = 200;
@@ -51,7 +51,7 @@ impl RequestHandler for SessionsHandler {
         let username = self.base.authenticated(exchange).await?;
         let password = exchange.get_body_argument_raw("password")?;
         let session = &self.base.session;
-        if !gate::check(exchange, &username, &password)? {
+        if !credentials::authenticate(exchange, &username, &password)? {
             session.flash("Wrong password.").await?;
             return exchange.redirect("/sessions");
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::http::file::FilePart;
+use crate::http::file::FileBody;
 use crate::http::stream::Stream;
 
 /// The content of a response.
@@ -14,7 +14,7 @@ pub enum Body {
     /// Made while it is sent.
     Stream(Stream),
     /// In a file.
-    File(Box<FilePart>),
+    File(Box<FileBody>),
 }
 
 /// Shows how much there is, and not what.

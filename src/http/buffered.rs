@@ -21,12 +21,12 @@ use tokio::io::{
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::future::at_once;
+use crate::cached_clock::deadline;
+use crate::future::poll_once;
 use crate::http::buffer_budget::Reservation;
 use crate::http::eviction::Class;
 use crate::http::limits::Limits;
 use crate::http::server_state::Admission;
-use crate::cached_clock::deadline;
 
 /// The capacity of a new buffer: nearly every head fits, and nearly every page.
 pub(crate) const BUFFER_CAPACITY: usize = 4 * 1024;
@@ -267,7 +267,7 @@ impl<S: Socket> BufferedSocket<S> {
     /// client is watched. An error is that it is gone; the work is dropped then.
     pub(crate) async fn run<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
         let mut work = pin!(work);
-        if let Poll::Ready(done) = at_once(work.as_mut()).await {
+        if let Poll::Ready(done) = poll_once(work.as_mut()).await {
             return Ok(done);
         }
         let watch = async {
@@ -336,7 +336,7 @@ impl<S: Socket> BufferedSocket<S> {
     /// reads and discards until the client has closed the other, or is cut off.
     pub(crate) async fn linger(&mut self) -> io::Result<()> {
         self.socket.shutdown().await?;
-        let cut_off = sleep(self.limits().linger_time);
+        let cut_off = sleep(self.limits().linger_timeout);
         let evicted = self.admission.evicted(Class::Closing, Instant::now(), false);
         let drain = async {
             loop {
@@ -355,7 +355,7 @@ impl<S: Socket> BufferedSocket<S> {
     }
 }
 
-/// Runs a write, as long as the client takes none of it: up to the `write_time`, or until the
+/// Runs a write, as long as the client takes none of it: up to the `write_timeout`, or until the
 /// connection is evicted. Each write has the whole time, so that a client which goes on reading may
 /// take its time over a large response; but one that is tried again has no time more.
 async fn bounded(
@@ -364,12 +364,12 @@ async fn bounded(
     has_buffers: bool,
     blocked_since: &mut Option<Instant>,
 ) -> io::Result<usize> {
-    if let Poll::Ready(written) = at_once(write.as_mut()).await {
+    if let Poll::Ready(written) = poll_once(write.as_mut()).await {
         *blocked_since = None;
         return written;
     }
     let since = *blocked_since.get_or_insert_with(Instant::now);
-    let late = sleep_until(deadline(since, admission.limits().write_time));
+    let late = sleep_until(deadline(since, admission.limits().write_timeout));
     let evicted = admission.eviction().of_busy(since, since + SLOW_WRITE, has_buffers);
     let slow_write = async {
         tokio::select! {

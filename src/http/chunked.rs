@@ -12,10 +12,10 @@
 
 use bytes::{Buf, BytesMut};
 
-use crate::http::head::parse_fields;
 use crate::http::grammar::{
-    behind_blanks, behind_quotes, behind_token, is_text_octet, without_cr,
+    is_field_value_byte, skip_ows, skip_quoted_string, skip_token, strip_cr,
 };
+use crate::http::head::parse_fields;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
@@ -150,8 +150,8 @@ impl Decoder {
 type Parts<'o> = (&'o [u8], &'o [u8]);
 
 fn too_much_overhead() -> Refusal {
-    let sentence = "The chunks are too small, or have too many extensions.";
-    Refusal::new(Status::CONTENT_TOO_LARGE, sentence)
+    let message = "The chunks are too small, or have too many extensions.";
+    Refusal::new(Status::CONTENT_TOO_LARGE, message)
 }
 
 /// The CRLF behind a chunk's size, and the one behind its data.
@@ -184,11 +184,11 @@ fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
 /// word looks for the end of the line somewhere else.
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
-        let name = behind_blanks(rest).strip_prefix(b";").map(behind_blanks);
-        let Some(behind_name) = name.and_then(behind_token) else { return false };
+        let name = skip_ows(rest).strip_prefix(b";").map(skip_ows);
+        let Some(behind_name) = name.and_then(skip_token) else { return false };
         rest = behind_name;
-        if let Some(value) = behind_blanks(rest).strip_prefix(b"=").map(behind_blanks) {
-            let behind_value = behind_token(value).or_else(|| behind_quotes(value));
+        if let Some(value) = skip_ows(rest).strip_prefix(b"=").map(skip_ows) {
+            let behind_value = skip_token(value).or_else(|| skip_quoted_string(value));
             let Some(behind_value) = behind_value else { return false };
             rest = behind_value;
         }
@@ -199,12 +199,12 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 /// Whether a line that has not ended may become one with a size: what never can is not waited
 /// for.
 fn may_become_size(line: &[u8]) -> bool {
-    let line = without_cr(line);
+    let line = strip_cr(line);
     let (size, extensions) = split_size(line);
-    let may_begin = behind_blanks(extensions).first().is_none_or(|&octet| octet == b';');
+    let may_begin = skip_ows(extensions).first().is_none_or(|&octet| octet == b';');
     (!size.is_empty() || line.is_empty())
         && may_begin
-        && line.iter().copied().all(is_text_octet)
+        && line.iter().copied().all(is_field_value_byte)
 }
 
 fn not_a_size() -> Refusal {
@@ -216,8 +216,8 @@ fn trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
     let end = parse_fields(rest, &mut room)?.map(|(length, _)| length);
     if end.unwrap_or(rest.len()) > TRAILERS {
-        let sentence = "The trailer section is too large.";
-        return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence));
+        let message = "The trailer section is too large.";
+        return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     *rest = &rest[end.unwrap_or(0)..];
     Ok(end.is_some())

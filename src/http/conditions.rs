@@ -20,7 +20,7 @@ pub struct Validators {
 
 /// What the conditions of a request come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// Answer as if there were none.
     Proceed,
     /// 304: what the client has is what it would get.
@@ -30,10 +30,10 @@ pub enum Verdict {
 }
 
 /// Weighs the conditions in the order of RFC 9110 section 13.2.2.
-pub fn weigh(request: &Request, current: &Validators) -> Verdict {
+pub fn evaluate(request: &Request, current: &Validators) -> Outcome {
     // Most requests have none, and need not be looked through for each.
     if !request.fields().any(|(name, _)| is_condition(name)) {
-        return Verdict::Proceed;
+        return Outcome::Proceed;
     }
     let looks = matches!(request.method(), Method::Get | Method::Head);
     let changed_since = |field: &'static str| {
@@ -45,31 +45,31 @@ pub fn weigh(request: &Request, current: &Validators) -> Verdict {
     };
 
     if has(request, "If-Match") {
-        if !lists(request, "If-Match", current, strongly_equal) {
-            return Verdict::PreconditionFailed;
+        if !matches_any(request, "If-Match", current, strongly_equal) {
+            return Outcome::PreconditionFailed;
         }
     } else if changed_since("If-Unmodified-Since") == Some(true) {
-        return Verdict::PreconditionFailed;
+        return Outcome::PreconditionFailed;
     }
 
     if has(request, "If-None-Match") {
-        return match lists(request, "If-None-Match", current, weakly_equal) {
-            false => Verdict::Proceed,
-            true if looks => Verdict::NotModified,
-            true => Verdict::PreconditionFailed,
+        return match matches_any(request, "If-None-Match", current, weakly_equal) {
+            false => Outcome::Proceed,
+            true if looks => Outcome::NotModified,
+            true => Outcome::PreconditionFailed,
         };
     }
     if looks && changed_since("If-Modified-Since") == Some(false) {
-        return Verdict::NotModified;
+        return Outcome::NotModified;
     }
-    Verdict::Proceed
+    Outcome::Proceed
 }
 
 /// Whether a Range field counts: there is no If-Range (RFC 9110 section 13.1.5), or it names the
 /// current state. A part may only be joined to parts that are the same octet for octet, so a
 /// weak tag never does, and a date only if it is exactly the one that was given out, and was given
 /// out for one state alone.
-pub fn range_counts(request: &Request, current: &Validators) -> bool {
+pub fn if_range_matches(request: &Request, current: &Validators) -> bool {
     if !has(request, "If-Range") {
         return true;
     }
@@ -98,7 +98,7 @@ fn only_value<'r>(request: &'r Request, field: &'static str) -> Option<&'r str> 
 }
 
 /// Whether a list of tags holds one that equals the current one, or is `*`: any at all.
-fn lists(
+fn matches_any(
     request: &Request,
     field: &str,
     current: &Validators,

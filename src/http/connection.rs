@@ -21,6 +21,7 @@ use std::time::Duration;
 use log::{debug, warn};
 use tokio::time::{Instant, sleep};
 
+use crate::cached_clock::{self, now, with_cached_clock};
 use crate::http::Service;
 use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, FLUSH_THRESHOLD, Socket};
@@ -28,14 +29,14 @@ use crate::http::content::{self, Buffered, Upload};
 use crate::http::content_buffer::out_of_memory;
 use crate::http::eviction::Class;
 use crate::http::framing::Framing;
+use crate::http::lazy_timer::LazyTimer;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
-use crate::http::response::{Asked, Delimiter, Response};
+use crate::http::response::{Delimiter, RequestInfo, Response};
 use crate::http::send::send;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
-use crate::cached_clock::{self, Alarm, now, turn};
 
 /// Content up to this size is copied to its head; larger content is sent from where it is.
 const SMALL: usize = 8 * 1024;
@@ -52,12 +53,13 @@ pub fn serve<S: Socket + 'static, V: Service>(
     service: Arc<V>,
     admission: Admission,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let alarm = Alarm::after(admission.limits().min_idle_time);
+    let idle_timer = LazyTimer::after(admission.limits().min_idle_timeout);
     let socket = BufferedSocket::new(socket, admission);
-    let mut connection = Connection { socket, service, alarm, has_answered: false };
+    let mut connection = Connection { socket, service, idle_timer, has_responded: false };
     async move {
         let mut run = pin!(connection.run());
-        let ended = poll_fn(|context| turn(|| run.as_mut().poll(context))).await;
+        let ended =
+            poll_fn(|context| with_cached_clock(|| run.as_mut().poll(context))).await;
         // A client that is gone is no fault of anyone's.
         if let Err(error) = ended {
             debug!("the connection broke: {error}");
@@ -70,60 +72,60 @@ struct Connection<S, V> {
     service: Arc<V>,
     /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
     /// set anew for each request would cost as much as taking its head apart.
-    alarm: Alarm,
+    idle_timer: LazyTimer,
     /// Whether a request was answered.
-    has_answered: bool,
+    has_responded: bool,
 }
 
 /// What becomes of a connection after a response.
-enum Then {
+enum AfterResponse {
     /// It may bring another request.
-    Next,
+    KeepAlive,
     /// The same, behind content that nobody has read.
     Discard(Upload),
     /// It is closed, with care: the client may still be sending.
-    Linger,
+    LingeringClose,
     /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6), and all that
     /// it is sent is one small response, which is there before it could.
     Close,
 }
 
 /// What came of waiting for a request.
-enum Next {
+enum ReadOutcome {
     /// A request.
     Request(Request),
     /// Something that is none, or was too slow to become one.
-    Refused(Refusal),
+    Rejected(Refusal),
     /// Nothing, and nothing is expected any more.
-    Nothing,
+    Closed,
 }
 
 impl<S: Socket, V: Service> Connection<S, V> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
             let then = match self.next_request().await? {
-                Next::Request(request) => self.answer(request).await?,
-                Next::Refused(refusal) => self.refuse(&refusal),
-                Next::Nothing => return Ok(()),
+                ReadOutcome::Request(request) => self.handle(request).await?,
+                ReadOutcome::Rejected(refusal) => self.refuse(&refusal),
+                ReadOutcome::Closed => return Ok(()),
             };
             match then {
-                Then::Next => {}
-                Then::Discard(upload) => {
+                AfterResponse::KeepAlive => {}
+                AfterResponse::Discard(upload) => {
                     if !Box::pin(self.discard(upload)).await? {
                         return Box::pin(self.socket.linger()).await;
                     }
                 }
-                Then::Linger => {
+                AfterResponse::LingeringClose => {
                     self.socket.flush().await?;
                     return Box::pin(self.socket.linger()).await;
                 }
-                Then::Close => return self.socket.flush().await,
+                AfterResponse::Close => return self.socket.flush().await,
             }
         }
     }
 
     /// Takes the next request from what has arrived, and waits for more until there is one.
-    async fn next_request(&mut self) -> io::Result<Next> {
+    async fn next_request(&mut self) -> io::Result<ReadOutcome> {
         let mut seen = 0;
         let mut head_began = None;
         if self.socket.output.len() >= FLUSH_THRESHOLD {
@@ -135,14 +137,14 @@ impl<S: Socket, V: Service> Connection<S, V> {
                 &mut seen,
                 self.socket.admission.limits(),
             ) {
-                Ok(Some(request)) => return Ok(Next::Request(request)),
+                Ok(Some(request)) => return Ok(ReadOutcome::Request(request)),
                 Ok(None) => {}
-                Err(refusal) => return Ok(Next::Refused(refusal)),
+                Err(refusal) => return Ok(ReadOutcome::Rejected(refusal)),
             }
             self.socket.flush().await?;
             if request::is_only_empty_lines(&self.socket.input) {
                 if !self.wait_for_request().await? {
-                    return Ok(Next::Nothing);
+                    return Ok(ReadOutcome::Closed);
                 }
                 continue;
             }
@@ -157,56 +159,56 @@ impl<S: Socket, V: Service> Connection<S, V> {
     /// any came. For a while it stays in any case, for a request may be on its way that would be
     /// lost with it.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
-        let Connection { socket, alarm, .. } = self;
-        let min_idle_time = socket.limits().min_idle_time;
+        let Connection { socket, idle_timer, .. } = self;
+        let min_idle_timeout = socket.limits().min_idle_timeout;
         let began = now();
         loop {
-            if let Some(read) = alarm.unless_it_rings(pin!(socket.fill())).await {
+            if let Some(read) = idle_timer.run_until_expiry(pin!(socket.fill())).await {
                 return Ok(read? > 0);
             }
-            match min_idle_time.saturating_sub(began.elapsed()) {
+            match min_idle_timeout.saturating_sub(began.elapsed()) {
                 Duration::ZERO => break,
-                left => alarm.set(left),
+                left => idle_timer.set(left),
             }
         }
         // Busy connections do not come here, and have no room for it.
-        let is_there = Box::pin(self.stay_idle(began)).await;
-        self.alarm.set(min_idle_time);
-        is_there
+        let has_come = Box::pin(self.stay_idle(began)).await;
+        self.idle_timer.set(min_idle_timeout);
+        has_come
     }
 
     /// The same, now that the connection has been idle for a while. It leaves when the server shuts
     /// down, and may be evicted.
     async fn stay_idle(&mut self, began: Instant) -> io::Result<bool> {
         let admission = &self.socket.admission;
-        let Limits { min_idle_time, idle_time, .. } = *admission.limits();
+        let Limits { min_idle_timeout, idle_timeout, .. } = *admission.limits();
         let evicted = admission.evicted(Class::Idle, began, false);
         let shutdown = admission.shutdown().clone();
         tokio::select! {
             biased;
             read = self.socket.fill() => Ok(read? > 0),
             () = evicted => Ok(false),
-            () = sleep(idle_time.saturating_sub(began.elapsed())) => Ok(false),
+            () = sleep(idle_timeout.saturating_sub(began.elapsed())) => Ok(false),
             // It may have begun just now, so the same time begins again.
-            () = async { shutdown.begun().await; sleep(min_idle_time).await } => Ok(false),
+            () = async { shutdown.begun().await; sleep(min_idle_timeout).await } => Ok(false),
         }
     }
 
     /// Waits for more of a head that began then; says what is next if no more comes. It may be
     /// evicted as an idle connection may, by the time since which it waits for all of the head: else
     /// a crowd of heads that never end would hold all places.
-    async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<Next>> {
-        let head_time = self.socket.limits().head_time;
+    async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<ReadOutcome>> {
+        let head_timeout = self.socket.limits().head_timeout;
         let has_buffers = self.socket.has_buffers();
         let evicted = self.socket.admission.evicted(Class::Idle, began, has_buffers);
         let read = tokio::select! {
             biased;
             read = self.socket.fill() => read,
-            () = evicted => return Ok(Some(Next::Nothing)),
-            () = sleep(head_time.saturating_sub(began.elapsed())) => {
-                let sentence = "The head of the request did not arrive in time.";
-                let refusal = Refusal::new(Status::REQUEST_TIMEOUT, sentence);
-                return Ok(Some(Next::Refused(refusal)));
+            () = evicted => return Ok(Some(ReadOutcome::Closed)),
+            () = sleep(head_timeout.saturating_sub(began.elapsed())) => {
+                let message = "The head of the request did not arrive in time.";
+                let refusal = Refusal::new(Status::REQUEST_TIMEOUT, message);
+                return Ok(Some(ReadOutcome::Rejected(refusal)));
             }
         };
         let refusal = match read {
@@ -215,19 +217,19 @@ impl<S: Socket, V: Service> Connection<S, V> {
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory => out_of_memory(),
             Err(error) => return Err(error),
         };
-        Ok(Some(Next::Refused(refusal)))
+        Ok(Some(ReadOutcome::Rejected(refusal)))
     }
 
     /// Has the request answered, and writes the response.
-    async fn answer(&mut self, request: Request) -> io::Result<Then> {
-        turn::refresh();
+    async fn handle(&mut self, request: Request) -> io::Result<AfterResponse> {
+        cached_clock::refresh();
         self.socket.begin_work(request.head_length(), now());
-        let asked = Asked::by(&request);
-        let is_first = !mem::replace(&mut self.has_answered, true);
+        let asked = RequestInfo::of(&request);
+        let is_first = !mem::replace(&mut self.has_responded, true);
         let is_only =
             is_first && request.framing() == Framing::Empty && request.says_close();
         let mut upload = Upload::of(&request);
-        let max_content = self.socket.limits().content;
+        let max_content = self.socket.limits().max_content;
         let response = match upload.take_buffered(&mut self.socket.input, max_content) {
             Some(content) => {
                 let Connection { socket, service, .. } = self;
@@ -238,7 +240,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
             None => Box::pin(self.respond_to_upload(request, &mut upload)).await?,
         };
         self.socket.end_work();
-        turn::refresh();
+        cached_clock::refresh();
         let keep_alive = asked.persistent
             && !response.close
             && response.delimiter(asked) != Delimiter::Close
@@ -249,13 +251,15 @@ impl<S: Socket, V: Service> Connection<S, V> {
         if let Some((content, delimiter)) = rest {
             // Seldom, and large: a connection has room for it only while it is sent.
             Box::pin(send(&mut self.socket, content, delimiter)).await?;
-            turn::refresh();
+            cached_clock::refresh();
         }
         Ok(match keep_alive {
-            true if upload.is_read() => Then::Next,
-            true => Then::Discard(upload),
-            false if is_only && is_small && self.socket.input.is_empty() => Then::Close,
-            false => Then::Linger,
+            true if upload.is_read() => AfterResponse::KeepAlive,
+            true => AfterResponse::Discard(upload),
+            false if is_only && is_small && self.socket.input.is_empty() => {
+                AfterResponse::Close
+            }
+            false => AfterResponse::LingeringClose,
         })
     }
 
@@ -303,7 +307,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
     fn write(
         &mut self,
         response: Response,
-        asked: Asked,
+        asked: RequestInfo,
         keep_alive: bool,
     ) -> Option<(Body, Delimiter)> {
         response.write_head(self.socket.output(), asked, keep_alive);
@@ -319,12 +323,12 @@ impl<S: Socket, V: Service> Connection<S, V> {
 
     /// Answers what could not be read. Where this request ends is not known, so nothing after
     /// it is read as another.
-    fn refuse(&mut self, refusal: &Refusal) -> Then {
+    fn refuse(&mut self, refusal: &Refusal) -> AfterResponse {
         let (code, address) = (refusal.status.code(), self.socket.admission.peer().ip());
-        warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.sentence);
-        let asked = Asked::by_refused(&self.socket.input);
+        warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.message);
+        let asked = RequestInfo::of_rejected(&self.socket.input);
         let response = Response::of_refusal(refusal);
         self.write(response, asked, false);
-        Then::Linger
+        AfterResponse::LingeringClose
     }
 }

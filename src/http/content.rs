@@ -12,7 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use crate::future::at_once;
+use crate::cached_clock::deadline;
+use crate::future::poll_once;
 use crate::http::buffered::{
     BUFFER_CAPACITY, BufferedSocket, READ_AHEAD, Socket, evicted_error,
 };
@@ -24,7 +25,6 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::server_state::Eviction;
 use crate::http::status::Status;
-use crate::cached_clock::deadline;
 
 /// A slow start is no slow client: the minimum rate counts from here on.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
@@ -176,7 +176,7 @@ impl Upload {
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
     ) -> Result<Bytes, ReadError> {
-        let max_content = socket.limits().content;
+        let max_content = socket.limits().max_content;
         self.is_broken = true;
         let content = match self.framing {
             Framing::Empty => Bytes::new(),
@@ -314,7 +314,7 @@ async fn read_within(
     eviction: Eviction,
     late: Instant,
 ) -> Result<usize, ReadError> {
-    let read = match at_once(read.as_mut()).await {
+    let read = match poll_once(read.as_mut()).await {
         Poll::Ready(read) => read,
         Poll::Pending => {
             let evicted = eviction.of_busy(pace.began, pace.waits_since(), true);
@@ -353,9 +353,9 @@ impl Pace {
     /// When the client is too slow, unless more arrives before: past the minimum rate, or past
     /// the time for all of it.
     fn late(&self, limits: &Limits) -> Instant {
-        let seconds = self.arrived / u64::from(limits.content_floor.max(1));
+        let seconds = self.arrived / u64::from(limits.min_content_rate.max(1));
         let by_rate = RATE_GRACE_PERIOD + Duration::from_secs(seconds);
-        deadline(self.began, by_rate.min(limits.content_time))
+        deadline(self.began, by_rate.min(limits.content_timeout))
     }
 
     /// See [`HEALTHY_RATE`].

@@ -49,6 +49,6 @@ impl AsRef<[u8]> for ContentBuffer {
 
 /// For what the server has no memory for just now.
 pub(crate) fn out_of_memory() -> Refusal {
-    let sentence = "There is no memory for this request just now.";
-    Refusal::new(Status::SERVICE_UNAVAILABLE, sentence)
+    let message = "There is no memory for this request just now.";
+    Refusal::new(Status::SERVICE_UNAVAILABLE, message)
 }

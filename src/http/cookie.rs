@@ -5,26 +5,26 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::http::date;
-use crate::http::grammar::{self, is_token_octet};
+use crate::http::grammar::{self, is_tchar};
 
 /// The values of one cookie in a Cookie field, in the order in which the browser sent them.
 /// There may be several: a cookie set for another path, or by a neighboring domain, comes
 /// beside the one that was set here. What is malformed is passed over.
 pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
-    octets::split(field, b';').filter_map(move |pair| {
-        let equals = octets::position(pair, b'=')?;
-        if without_blanks(&pair[..equals]) != name.as_bytes() {
+    grammar::split(field, b';').filter_map(move |pair| {
+        let equals = grammar::position(pair, b'=')?;
+        if trim_ows(&pair[..equals]) != name.as_bytes() {
             return None;
         }
         // Value by value, so that one which is no text does not hide the others.
-        let value = std::str::from_utf8(without_blanks(&pair[equals + 1..])).ok()?;
+        let value = std::str::from_utf8(trim_ows(&pair[equals + 1..])).ok()?;
         Some(unquote(value))
     })
 }
 
 /// To a browser, any white space but these is a part of the name. `__Host-` behind it is no prefix
 /// there, so it must be none here.
-fn without_blanks(mut octets: &[u8]) -> &[u8] {
+fn trim_ows(mut octets: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = octets {
         octets = rest;
     }
@@ -180,7 +180,7 @@ impl SetCookie {
         // Not to stop at the first that is wrong lets the processor look at many at once.
         let is_value =
             self.value.bytes().fold(true, |all, octet| all & is_cookie_octet(octet));
-        let is_token = !self.name.is_empty() && self.name.bytes().all(is_token_octet);
+        let is_token = !self.name.is_empty() && self.name.bytes().all(is_tchar);
         let are_attributes =
             is_path(&self.path) && self.domain.as_deref().is_none_or(is_domain);
         match is_token && is_value && are_attributes && self.is_kept() {
@@ -198,7 +198,7 @@ impl SetCookie {
         let is_for_one_host = self.path == "/" && self.domain.is_none();
         let must_be_secure =
             self.same_site == SameSite::None || begins("__Secure-") || begins("__Host-");
-        self.name.len() + self.value.len() <= LONGEST_PAIR
+        self.name.len() + self.value.len() <= MAX_PAIR_BYTES
             && (self.secure || !must_be_secure)
             && (is_for_one_host || !begins("__Host-"))
     }
@@ -255,15 +255,15 @@ fn is_cookie_octet(octet: u8) -> bool {
 }
 
 /// Octets of a name and its value.
-const LONGEST_PAIR: usize = 4096;
+const MAX_PAIR_BYTES: usize = 4096;
 
 /// Octets of a path or a domain.
-const LONGEST_ATTRIBUTE: usize = 1024;
+const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
 /// A browser replaces a path that does not begin with a slash by one of its own choice.
 fn is_path(path: &str) -> bool {
     path.starts_with('/')
-        && path.len() <= LONGEST_ATTRIBUTE
+        && path.len() <= MAX_ATTRIBUTE_BYTES
         && path.bytes().all(|octet| (b' '..0x7f).contains(&octet) && octet != b';')
 }
 
@@ -276,5 +276,5 @@ fn is_domain(domain: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    domain.len() <= LONGEST_ATTRIBUTE && domain.split('.').all(is_label)
+    domain.len() <= MAX_ATTRIBUTE_BYTES && domain.split('.').all(is_label)
 }

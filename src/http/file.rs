@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 
-
 /// Bytes that are read at once, if the memory budget has them for the time that it takes to send
 /// the file.
 pub(crate) const READ_SIZE: usize = 128 * 1024;
@@ -23,7 +22,7 @@ pub(crate) const SMALL_READ_SIZE: usize = 8 * 1024;
 /// piece was read, that piece is not sent: half of one state and half of another is nobody's
 /// file, and an answer that falls short of its length cannot be taken for whole.
 #[derive(Debug)]
-pub struct FilePart {
+pub struct FileBody {
     file: Arc<File>,
     state: State,
     range: Range<u64>,
@@ -31,11 +30,11 @@ pub struct FilePart {
     piece: Vec<u8>,
 }
 
-impl FilePart {
+impl FileBody {
     /// A part of a file that is in the given state, and of which nobody else moves the place
     /// where it is read.
-    pub(crate) fn new(file: File, state: State, range: Range<u64>) -> FilePart {
-        FilePart { file: Arc::new(file), state, range, piece: Vec::new() }
+    pub(crate) fn new(file: File, state: State, range: Range<u64>) -> FileBody {
+        FileBody { file: Arc::new(file), state, range, piece: Vec::new() }
     }
 
     /// How many octets are left.

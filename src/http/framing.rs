@@ -4,10 +4,10 @@
 //! request: what one of them takes for content, the other would take for another request, and so
 //! requests are smuggled past a proxy that was to stop them.
 
-use crate::http::grammar::is_token_octet;
+use crate::http::grammar::is_tchar;
 use crate::http::refusal::Refusal;
-use crate::http::status::Status;
 use crate::http::request::Version;
+use crate::http::status::Status;
 
 /// How the end of a request's content is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl FramingFields {
             }
             (Codings::Chunked { alone: true }, None) => Ok(Framing::Chunked),
             (Codings::Chunked { alone: false }, None) => {
-                let sentence = "The only transfer coding known here is chunked.";
-                Err(Refusal::new(Status::NOT_IMPLEMENTED, sentence))
+                let message = "The only transfer coding known here is chunked.";
+                Err(Refusal::new(Status::NOT_IMPLEMENTED, message))
             }
             (Codings::Others | Codings::Malformed, None) => Err(Refusal::bad(
                 "The last transfer coding of a request must be chunked, and only it.",
@@ -103,5 +103,5 @@ fn is_chunked(coding: &[u8]) -> bool {
 fn is_other(coding: &[u8]) -> bool {
     let end = coding.iter().position(|&octet| octet == b';');
     let name = coding[..end.unwrap_or(coding.len())].trim_ascii_end();
-    !name.is_empty() && name.iter().copied().all(is_token_octet) && !is_chunked(name)
+    !name.is_empty() && name.iter().copied().all(is_tchar) && !is_chunked(name)
 }

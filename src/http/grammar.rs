@@ -1,11 +1,11 @@
 //! Octets: which may stand where (RFC 9110 section 5), and where one stands.
 
 /// A set of octets, as a table: a head has hundreds to ask about.
-pub(crate) struct OctetSet([bool; 256]);
+pub(crate) struct ByteSet([bool; 256]);
 
-impl OctetSet {
+impl ByteSet {
     /// Letters, digits, and these.
-    pub(crate) const fn alphanumeric_and(others: &[u8]) -> OctetSet {
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> ByteSet {
         let mut is_in = [false; 256];
         let mut octet = u8::MAX;
         while octet > 0 {
@@ -17,7 +17,7 @@ impl OctetSet {
             is_in[others[at] as usize] = true;
             at += 1;
         }
-        OctetSet(is_in)
+        ByteSet(is_in)
     }
 
     pub(crate) fn has(&self, octet: u8) -> bool {
@@ -29,43 +29,43 @@ impl OctetSet {
 /// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
 ///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
 /// ```
-static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// Whether an octet may stand in a token.
-pub(crate) fn is_token_octet(octet: u8) -> bool {
+pub(crate) fn is_tchar(octet: u8) -> bool {
     TOKEN.has(octet)
 }
 
 /// Whether an octet may stand in a value: no control character but HTAB.
-pub(crate) fn is_text_octet(octet: u8) -> bool {
+pub(crate) fn is_field_value_byte(octet: u8) -> bool {
     octet == b'\t' || (octet >= b' ' && octet != 0x7f)
 }
 
 /// A line that may have a CR, but no LF, at its end, without it.
-pub(crate) fn without_cr(line: &[u8]) -> &[u8] {
+pub(crate) fn strip_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// What stands behind blanks that may be there.
-pub(crate) fn behind_blanks(octets: &[u8]) -> &[u8] {
+pub(crate) fn skip_ows(octets: &[u8]) -> &[u8] {
     let blanks = octets.iter().take_while(|octet| b" \t".contains(octet)).count();
     &octets[blanks..]
 }
 
 /// What stands behind the token that `octets` begin with.
-pub(crate) fn behind_token(octets: &[u8]) -> Option<&[u8]> {
-    let length = octets.iter().take_while(|&&octet| is_token_octet(octet)).count();
+pub(crate) fn skip_token(octets: &[u8]) -> Option<&[u8]> {
+    let length = octets.iter().take_while(|&&octet| is_tchar(octet)).count();
     octets.get(length..).filter(|_| length > 0)
 }
 
 /// What stands behind the quoted string that `octets` begin with.
-pub(crate) fn behind_quotes(octets: &[u8]) -> Option<&[u8]> {
+pub(crate) fn skip_quoted_string(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets.strip_prefix(b"\"")?;
     loop {
         rest = match rest {
             [b'"', behind @ ..] => return Some(behind),
-            [b'\\', escaped, behind @ ..] if is_text_octet(*escaped) => behind,
-            [octet, behind @ ..] if is_text_octet(*octet) => behind,
+            [b'\\', escaped, behind @ ..] if is_field_value_byte(*escaped) => behind,
+            [octet, behind @ ..] if is_field_value_byte(*octet) => behind,
             _ => return None,
         };
     }

@@ -2,13 +2,13 @@
 //! say of the message itself.
 
 use crate::http::framing::{Framing, FramingFields};
+use crate::http::grammar::is_tchar;
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::grammar::is_token_octet;
 use crate::http::refusal::Refusal;
+use crate::http::request::Version;
 use crate::http::status::Status;
 use crate::http::target::{self, Target};
-use crate::http::request::Version;
 
 /// How many fields are looked for at first. Nearly no head has more, and room for few is made
 /// ready faster than room for many.
@@ -49,7 +49,7 @@ impl Span {
 
 /// The fields of a head, and what they say of the message itself, gathered in one pass.
 #[derive(Default)]
-pub(crate) struct Facts {
+pub(crate) struct ParsedFields {
     pub(crate) fields: Vec<Field>,
     pub(crate) host: Option<Span>,
     framing_fields: FramingFields,
@@ -58,7 +58,7 @@ pub(crate) struct Facts {
     expects_continue: bool,
 }
 
-impl Facts {
+impl ParsedFields {
     /// Reads the field lines at the front of `octets`, which begin at `offset` of the input.
     /// Gives them with their length, the empty line at their end included; `None` if that has
     /// not arrived.
@@ -66,47 +66,47 @@ impl Facts {
         octets: &[u8],
         offset: usize,
         limits: &Limits,
-    ) -> Result<Option<(Facts, usize)>, Refusal> {
+    ) -> Result<Option<(ParsedFields, usize)>, Refusal> {
         let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
-        match parse_fields(octets, &mut few[..limits.fields.min(USUAL_FIELDS)]) {
+        match parse_fields(octets, &mut few[..limits.max_fields.min(USUAL_FIELDS)]) {
             Err(refusal)
                 if refusal.status == Status::REQUEST_HEADER_FIELDS_TOO_LARGE
-                    && limits.fields > USUAL_FIELDS =>
+                    && limits.max_fields > USUAL_FIELDS =>
             {
                 // The shortest field line has four octets, so there can be no more than this.
-                let most = limits.fields.min(octets.len() / 4 + 1);
+                let most = limits.max_fields.min(octets.len() / 4 + 1);
                 let mut many = vec![httparse::EMPTY_HEADER; most];
-                Facts::note_all(parse_fields(octets, &mut many)?, octets, offset)
+                ParsedFields::record_all(parse_fields(octets, &mut many)?, octets, offset)
             }
-            parsed => Facts::note_all(parsed?, octets, offset),
+            parsed => ParsedFields::record_all(parsed?, octets, offset),
         }
     }
 
-    fn note_all(
+    fn record_all(
         parsed: Option<(usize, &[httparse::Header<'_>])>,
         octets: &[u8],
         offset: usize,
-    ) -> Result<Option<(Facts, usize)>, Refusal> {
+    ) -> Result<Option<(ParsedFields, usize)>, Refusal> {
         let Some((length, headers)) = parsed else { return Ok(None) };
         let fields = Vec::with_capacity(headers.len());
-        let mut facts = Facts { fields, ..Facts::default() };
+        let mut parsed = ParsedFields { fields, ..ParsedFields::default() };
         for header in headers {
             let name = Span::of(header.name.as_bytes(), octets, offset);
             let value = Span::of(header.value, octets, offset);
-            facts.fields.push(Field { name, value });
-            facts.note(header.name, header.value, value)?;
+            parsed.fields.push(Field { name, value });
+            parsed.record(header.name, header.value, value)?;
         }
-        Ok(Some((facts, length)))
+        Ok(Some((parsed, length)))
     }
 
     /// Takes notice of the few fields that concern the message itself. Lengths are compared
     /// first, for few names get past that.
-    fn note(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), Refusal> {
+    fn record(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), Refusal> {
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.note_host(value, span),
-            6 if name.eq_ignore_ascii_case("expect") => self.note_expect(value),
+            4 if name.eq_ignore_ascii_case("host") => self.record_host(value, span),
+            6 if name.eq_ignore_ascii_case("expect") => self.record_expect(value),
             10 if name.eq_ignore_ascii_case("connection") => {
-                self.note_connection(value);
+                self.record_connection(value);
                 Ok(())
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
@@ -120,7 +120,7 @@ impl Facts {
         }
     }
 
-    fn note_host(&mut self, value: &[u8], span: Span) -> Result<(), Refusal> {
+    fn record_host(&mut self, value: &[u8], span: Span) -> Result<(), Refusal> {
         if self.host.replace(span).is_some() {
             return Err(Refusal::bad("There is more than one Host field."));
         }
@@ -130,19 +130,19 @@ impl Facts {
         Ok(())
     }
 
-    fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn record_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let members = value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
         for expectation in members.filter(|member| !member.is_empty()) {
             if !expectation.eq_ignore_ascii_case(b"100-continue") {
-                let sentence = "The only expectation met here is 100-continue.";
-                return Err(Refusal::new(Status::EXPECTATION_FAILED, sentence));
+                let message = "The only expectation met here is 100-continue.";
+                return Err(Refusal::new(Status::EXPECTATION_FAILED, message));
             }
             self.expects_continue = true;
         }
         Ok(())
     }
 
-    fn note_connection(&mut self, value: &[u8]) {
+    fn record_connection(&mut self, value: &[u8]) {
         for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -183,7 +183,7 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         return Err(not_three_parts());
     };
     let known = Method::from_token(method);
-    let is_token = || !method.is_empty() && method.iter().copied().all(is_token_octet);
+    let is_token = || !method.is_empty() && method.iter().copied().all(is_tchar);
     if known.is_none() && !version.contains(&b' ') && !is_token() {
         return Err(Refusal::bad("The method is not a token."));
     }
@@ -191,8 +191,8 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         b"HTTP/1.0" => Version::Http10,
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            let sentence = "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
-            return Err(Refusal::new(Status::HTTP_VERSION_NOT_SUPPORTED, sentence));
+            let message = "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
+            return Err(Refusal::new(Status::HTTP_VERSION_NOT_SUPPORTED, message));
         }
         more if more.contains(&b' ') => return Err(not_three_parts()),
         _ => return Err(Refusal::bad("The request line has no valid version.")),
@@ -208,14 +208,14 @@ fn not_three_parts() -> Refusal {
 }
 
 pub(crate) fn unknown_method() -> Refusal {
-    let sentence = "The method is not one that is known here.";
-    Refusal::new(Status::NOT_IMPLEMENTED, sentence)
+    let message = "The method is not one that is known here.";
+    Refusal::new(Status::NOT_IMPLEMENTED, message)
 }
 
 /// What is wrong with a request line as far as it has come, and cannot become right. Somebody who
 /// speaks another protocol is told at once, and not when it is too late for a line to end.
 pub(crate) fn check_line_octets(line: &[u8]) -> Result<(), Refusal> {
-    if !line.first().copied().is_none_or(is_token_octet) {
+    if !line.first().copied().is_none_or(is_tchar) {
         return Err(Refusal::bad("The request line does not begin with a method."));
     }
     if !line.iter().all(|&octet| octet.is_ascii_graphic() || octet == b' ') {
@@ -240,8 +240,8 @@ pub(crate) fn parse_fields<'h, 'o>(
         }
         Ok(httparse::Status::Partial) if !has_bare_lf(octets) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
-            let sentence = "There are too many fields.";
-            Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
+            let message = "There are too many fields.";
+            Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
         }
         Err(httparse::Error::HeaderName) => Refusal::bad("A field name is not a token."),
         Err(httparse::Error::HeaderValue) => {
@@ -249,13 +249,13 @@ pub(crate) fn parse_fields<'h, 'o>(
         }
         Ok(_) | Err(_) => not_crlf(),
     };
-    Err(first_defect(octets, most_fields).unwrap_or(refusal))
+    Err(first_error(octets, most_fields).unwrap_or(refusal))
 }
 
 /// What httparse passes over or does not tell apart, if nothing else is wrong before it: however a
 /// head arrives, it is refused for the first thing that is wrong with it, unless it grows past a
 /// limit before that has come.
-fn first_defect(octets: &[u8], most_fields: usize) -> Option<Refusal> {
+fn first_error(octets: &[u8], most_fields: usize) -> Option<Refusal> {
     let before = |at: usize| at.checked_sub(1).map(|before| octets[before]);
     let is_bare_lf = |at: usize| octets[at] == b'\n' && before(at) != Some(b'\r');
     let is_fold = |at: usize| b" \t".contains(&octets[at]) && before(at) == Some(b'\n');

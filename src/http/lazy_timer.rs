@@ -11,24 +11,24 @@ use tokio::time::{Sleep, sleep};
 use crate::cached_clock::{deadline, now};
 
 /// A timer that goes off seldom, beside work that is mostly done before.
-pub(crate) struct Alarm {
+pub(crate) struct LazyTimer {
     timer: Pin<Box<Sleep>>,
     /// Whom the timer will wake.
-    told: Option<Waker>,
+    registered_waker: Option<Waker>,
 }
 
-impl Alarm {
-    pub(crate) fn after(time: Duration) -> Alarm {
-        Alarm { timer: Box::pin(sleep(time)), told: None }
+impl LazyTimer {
+    pub(crate) fn after(time: Duration) -> LazyTimer {
+        LazyTimer { timer: Box::pin(sleep(time)), registered_waker: None }
     }
 
     pub(crate) fn set(&mut self, time: Duration) {
         self.timer.as_mut().reset(deadline(now(), time));
-        self.told = None;
+        self.registered_waker = None;
     }
 
     /// What `work` comes to; `None` if the alarm goes off before.
-    pub(crate) async fn unless_it_rings<W: Future>(
+    pub(crate) async fn run_until_expiry<W: Future>(
         &mut self,
         mut work: Pin<&mut W>,
     ) -> Option<W::Output> {
@@ -43,11 +43,14 @@ impl Alarm {
     /// wakes the task, a turn begins which is later than that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let waker = context.waker();
-        let is_told = self.told.as_ref().is_some_and(|told| told.will_wake(waker));
-        if is_told && now() < self.timer.deadline() {
+        let is_registered = self
+            .registered_waker
+            .as_ref()
+            .is_some_and(|registered_waker| registered_waker.will_wake(waker));
+        if is_registered && now() < self.timer.deadline() {
             return Poll::Pending;
         }
-        self.told = Some(waker.clone());
+        self.registered_waker = Some(waker.clone());
         // A task that has had its share of tokio's would be told to wait, and the timer nothing.
         pin!(unconstrained(self.timer.as_mut())).poll(context)
     }

@@ -7,58 +7,58 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Octets of a request line, without its end. Past it: 414. Default: 8 KiB.
-    pub request_line: usize,
+    pub max_request_line: usize,
     /// Octets of a whole head. Past it: 431. Default: 32 KiB.
-    pub head: usize,
+    pub max_head: usize,
     /// Fields of a head. Past it: 431. Default: 100.
-    pub fields: usize,
+    pub max_fields: usize,
     /// Octets of content. Past it: 413, before it is read where its length was announced.
     /// Default: 1 MiB.
-    pub content: usize,
+    pub max_content: usize,
     /// From the first octet of a head to its end. Past it: 408. Default: 10 s.
-    pub head_time: Duration,
+    pub head_timeout: Duration,
     /// From when content is asked for, once the handler is made, to its end: a generous cap, for the
-    /// `content_floor` decides much earlier about a client that is slow. Past it: 408. Default: an
+    /// `min_content_rate` decides much earlier about a client that is slow. Past it: 408. Default: an
     /// hour.
-    pub content_time: Duration,
+    pub content_timeout: Duration,
     /// Octets of content a second, counted once the first 15 seconds are over. A client that
     /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
-    pub content_floor: u32,
+    pub min_content_rate: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
-    pub idle_time: Duration,
+    pub idle_timeout: Duration,
     /// How long it may stand so in any case, when the server shuts down or another connection needs
-    /// its place: a request may be on its way, and would be lost with it. No `idle_time` is shorter.
+    /// its place: a request may be on its way, and would be lost with it. No `idle_timeout` is shorter.
     /// A connection that waits for its client in any other way has as long before it may be
     /// evicted. Default: 250 ms.
-    pub min_idle_time: Duration,
+    pub min_idle_timeout: Duration,
     /// How long a client may take none of what is written to it. Past it, the connection is
     /// dropped. The system shows it in steps, so that one who takes less than some 10 KiB a
     /// second may seem to take none. Default: 30 s.
-    pub write_time: Duration,
+    pub write_timeout: Duration,
     /// How long a handler or a stream may keep a client waiting that has closed its side of the
     /// connection, counted anew for each piece of a stream. Such a client may still read, or may be
     /// gone: the two look the same. Past it, the work is dropped. Default: 30 s.
     pub half_close_timeout: Duration,
     /// How long a connection that is being closed goes on to read, and to throw away, what
     /// the client still sends, so that the last answer is not lost with it. Default: 2 s.
-    pub linger_time: Duration,
+    pub linger_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            request_line: 8 * 1024,
-            head: 32 * 1024,
-            fields: 100,
-            content: 1024 * 1024,
-            head_time: Duration::from_secs(10),
-            content_time: Duration::from_secs(3600),
-            content_floor: 256,
-            idle_time: Duration::from_secs(60),
-            min_idle_time: Duration::from_millis(250),
-            write_time: Duration::from_secs(30),
+            max_request_line: 8 * 1024,
+            max_head: 32 * 1024,
+            max_fields: 100,
+            max_content: 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            content_timeout: Duration::from_secs(3600),
+            min_content_rate: 256,
+            idle_timeout: Duration::from_secs(60),
+            min_idle_timeout: Duration::from_millis(250),
+            write_timeout: Duration::from_secs(30),
             half_close_timeout: Duration::from_secs(30),
-            linger_time: Duration::from_secs(2),
+            linger_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -11,24 +11,24 @@ pub struct Refusal {
     /// The status that it is answered with.
     pub status: Status,
     /// What was wrong.
-    pub sentence: &'static str,
+    pub message: &'static str,
 }
 
 impl Refusal {
     /// A refusal with any status.
-    pub fn new(status: Status, sentence: &'static str) -> Refusal {
-        Refusal { status, sentence }
+    pub fn new(status: Status, message: &'static str) -> Refusal {
+        Refusal { status, message }
     }
 
     /// The commonest one: 400.
-    pub fn bad(sentence: &'static str) -> Refusal {
-        Refusal::new(Status::BAD_REQUEST, sentence)
+    pub fn bad(message: &'static str) -> Refusal {
+        Refusal::new(Status::BAD_REQUEST, message)
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.status, self.sentence)
+        write!(formatter, "{}: {}", self.status, self.message)
     }
 }
 

@@ -14,12 +14,12 @@ use std::ops::Range;
 use bytes::{Buf, BytesMut};
 
 use crate::http::framing::Framing;
+use crate::http::grammar::{self, is_field_value_byte, strip_cr};
 use crate::http::head::{
-    Facts, Field, Span, check_line_octets, request_line, unknown_method,
+    Field, ParsedFields, Span, check_line_octets, request_line, unknown_method,
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
-use crate::http::grammar::{self, is_text_octet, without_cr};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
@@ -79,7 +79,7 @@ impl Request {
         seen: &mut usize,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
-        let is_new = *seen == 0 || !input[*seen..].iter().copied().all(is_text_octet);
+        let is_new = *seen == 0 || !input[*seen..].iter().copied().all(is_field_value_byte);
         if is_new && let Some(request) = Request::parse_lines(input, limits)? {
             *seen = 0;
             return Ok(Some(request));
@@ -100,20 +100,20 @@ impl Request {
         let (method, target, version) = request_line(line)
             .map_err(|refusal| check_line(line, limits).err().unwrap_or(refusal))?;
         let fields_start = start + line.len() + "\r\n".len();
-        let facts = Facts::read(&input[fields_start..], fields_start, limits)?;
-        let Some((facts, fields_length)) = facts else { return Ok(None) };
+        let parsed = ParsedFields::read(&input[fields_start..], fields_start, limits)?;
+        let Some((parsed, fields_length)) = parsed else { return Ok(None) };
         let end = fields_start + fields_length;
-        if end - start > limits.head {
+        if end - start > limits.max_head {
             return Err(head_too_large());
         }
-        facts.check_host(version)?;
+        parsed.check_host(version)?;
         let target_start = start + method.as_str().len() + " ".len();
         let span = |range: Range<usize>| {
             Span::new(target_start + range.start, target_start + range.end)
         };
         let authority = target.authority.map(span);
         if let (Some(scheme), Some(authority), Some(host)) =
-            (target.scheme, authority, facts.host)
+            (target.scheme, authority, parsed.host)
         {
             check_agreement(authority.octets(input), host.octets(input), scheme)?;
         }
@@ -123,12 +123,12 @@ impl Request {
             scheme: target.scheme,
             path: span(target.path),
             query: target.query.map(span),
-            authority: authority.or(facts.host),
-            framing: facts.framing(version)?,
-            persistent: facts.is_persistent(version),
-            says_close: facts.close,
-            expects_continue: facts.expects_continue(version),
-            fields: facts.fields,
+            authority: authority.or(parsed.host),
+            framing: parsed.framing(version)?,
+            persistent: parsed.is_persistent(version),
+            says_close: parsed.close,
+            expects_continue: parsed.expects_continue(version),
+            fields: parsed.fields,
             head: input[..end].into(),
         };
         input.advance(end);
@@ -247,10 +247,10 @@ pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
 
 /// The first line without its CRLF, once that is there.
 fn first_line<'o>(input: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, Refusal> {
-    let Some(end) = octets::position(input, b'\n') else { return Ok(None) };
-    let line = without_cr(&input[..end]);
+    let Some(end) = grammar::position(input, b'\n') else { return Ok(None) };
+    let line = strip_cr(&input[..end]);
     let is_crlf = line.len() < end;
-    if line.len() > limits.request_line || !is_crlf {
+    if line.len() > limits.max_request_line || !is_crlf {
         check_line(line, limits)?;
     }
     match is_crlf {
@@ -273,9 +273,9 @@ pub(crate) fn is_only_empty_lines(input: &[u8]) -> bool {
 fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let head = &input[empty_lines(input)..];
     if !head.contains(&b'\n') {
-        check_line(without_cr(head), limits)?;
+        check_line(strip_cr(head), limits)?;
     }
-    if head.len() > limits.head {
+    if head.len() > limits.max_head {
         return Err(head_too_large());
     }
     Ok(())
@@ -284,7 +284,7 @@ fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
 /// Finds what is wrong with a request line, which may not have ended yet, within its limit, and
 /// whether it is within its limit.
 fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let within = &line[..line.len().min(limits.request_line)];
+    let within = &line[..line.len().min(limits.max_request_line)];
     check_line_octets(within)?;
     if within.len() == line.len() {
         return Ok(());
@@ -298,6 +298,6 @@ fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
 }
 
 fn head_too_large() -> Refusal {
-    let sentence = "The head of the request is too large.";
-    Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
+    let message = "The head of the request is too large.";
+    Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
 }

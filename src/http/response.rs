@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::http::body::Body;
 use crate::http::date;
+use crate::http::grammar::{is_field_value_byte, is_tchar};
 use crate::http::method::Method;
-use crate::http::grammar::{is_text_octet, is_token_octet};
 use crate::http::refusal::Refusal;
+use crate::http::request::Version;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
-use crate::http::request::Version;
 
 /// What a request is answered with.
 pub struct Response {
@@ -24,12 +24,12 @@ pub struct Response {
     /// Whether the connection ends after it.
     pub close: bool,
     /// The fields that it begins with, as long as none of them is changed.
-    preface: Option<Arc<Preface>>,
+    default_fields: Option<Arc<DefaultFields>>,
     /// Fields behind the preface that were written at compile time, as long as none is changed.
-    ready: &'static [Line],
+    static_fields: &'static [StaticField],
     fields: Vec<(Text, Text)>,
     /// Its Content-Type, as long as no field says another.
-    default_type: Option<&'static Line>,
+    default_type: Option<&'static StaticField>,
 }
 
 type Text = Cow<'static, str>;
@@ -37,54 +37,64 @@ type Text = Cow<'static, str>;
 /// Fields that all responses of an application begin with. They are checked and written once, and
 /// not for each response.
 #[derive(Debug, Default)]
-pub(crate) struct Preface {
+pub(crate) struct DefaultFields {
     fields: Vec<(Text, Text)>,
     lines: Vec<u8>,
     /// Whether a Content-Type is among them.
-    says_type: bool,
+    has_content_type: bool,
 }
 
-impl Preface {
+impl DefaultFields {
     /// These fields, if they may be sent.
     pub(crate) fn new(
         fields: impl IntoIterator<Item = (&'static str, &'static str)>,
-    ) -> Result<Preface, InvalidField> {
-        let mut preface = Response::new(Status::OK);
+    ) -> Result<DefaultFields, InvalidField> {
+        let mut default_fields = Response::new(Status::OK);
         for (name, value) in fields {
-            preface.set_field(name, value)?;
+            default_fields.set_field(name, value)?;
         }
         let mut lines = BytesMut::new();
-        push_lines(&mut lines, &preface.fields);
-        let says_type = has(&preface.fields, "Content-Type");
-        Ok(Preface { fields: preface.fields, lines: lines.into(), says_type })
+        push_lines(&mut lines, &default_fields.fields);
+        let has_content_type = has(&default_fields.fields, "Content-Type");
+        Ok(DefaultFields {
+            fields: default_fields.fields,
+            lines: lines.into(),
+            has_content_type,
+        })
     }
 }
 
 /// A field that was written when this was compiled.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct StaticField {
     name: &'static str,
     value: &'static str,
     written: &'static str,
 }
 
-impl Line {
+impl StaticField {
     fn pair(&self) -> (&str, &str) {
         (self.name, self.value)
     }
 }
 
-macro_rules! line {
+macro_rules! static_field {
     ($name:literal, $value:literal) => {
-        Line { name: $name, value: $value, written: concat!($name, ": ", $value, "\r\n") }
+        StaticField {
+            name: $name,
+            value: $value,
+            written: concat!($name, ": ", $value, "\r\n"),
+        }
     };
 }
 
 /// What most content is.
-pub(crate) static HTML: Line = line!("Content-Type", "text/html; charset=UTF-8");
+pub(crate) static HTML: StaticField =
+    static_field!("Content-Type", "text/html; charset=UTF-8");
 
 /// What is for one visitor alone, and for no cache.
-static PERSONAL: [Line; 2] = [line!("Vary", "Cookie"), line!("Cache-Control", "no-store")];
+static NO_STORE_FIELDS: [StaticField; 2] =
+    [static_field!("Vary", "Cookie"), static_field!("Cache-Control", "no-store")];
 
 /// Shows no value of a field, and no content: there may be a cookie or a token in it.
 impl fmt::Debug for Response {
@@ -120,39 +130,55 @@ impl Response {
     /// An empty response.
     pub fn new(status: Status) -> Response {
         let body = Body::Bytes(Bytes::new());
-        let (preface, fields, default_type) = (None, Vec::new(), None);
-        Response { status, body, close: false, preface, fields, ready: &[], default_type }
+        let (default_fields, fields, default_type) = (None, Vec::new(), None);
+        Response {
+            status,
+            body,
+            close: false,
+            default_fields,
+            fields,
+            static_fields: &[],
+            default_type,
+        }
     }
 
     /// An empty response that begins with these fields.
-    pub(crate) fn beginning(preface: &Arc<Preface>) -> Response {
-        Response { preface: Some(Arc::clone(preface)), ..Response::new(Status::OK) }
+    pub(crate) fn with_defaults(default_fields: &Arc<DefaultFields>) -> Response {
+        Response {
+            default_fields: Some(Arc::clone(default_fields)),
+            ..Response::new(Status::OK)
+        }
     }
 
     /// A sentence as plain text.
-    pub fn sentence(status: Status, sentence: &str) -> Response {
+    pub fn plain_text(status: Status, message: &str) -> Response {
         let mut response = Response::new(status);
-        response.set_known("Content-Type", "text/plain; charset=UTF-8");
-        response.body = Body::Bytes(format!("{status}\n{sentence}\n").into());
+        response.set_unchecked("Content-Type", "text/plain; charset=UTF-8");
+        response.body = Body::Bytes(format!("{status}\n{message}\n").into());
         response
     }
 
     /// The plain response to what could not be read.
     pub(crate) fn of_refusal(refusal: &Refusal) -> Response {
-        let mut response = Response::sentence(refusal.status, refusal.sentence);
+        let mut response = Response::plain_text(refusal.status, refusal.message);
         if refusal.status == Status::SERVICE_UNAVAILABLE {
-            response.set_known("Retry-After", "1");
+            response.set_unchecked("Retry-After", "1");
         }
         response
     }
 
     /// Every field, in the order in which they will be sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let preface =
-            self.preface.iter().flat_map(|preface| preface.fields.iter().map(pair));
-        let ready = self.ready.iter().map(Line::pair);
+        let default_fields = self
+            .default_fields
+            .iter()
+            .flat_map(|default_fields| default_fields.fields.iter().map(pair));
+        let static_fields = self.static_fields.iter().map(StaticField::pair);
         let fields = self.fields.iter().map(pair);
-        preface.chain(ready).chain(fields).chain(self.default_type.map(Line::pair))
+        default_fields
+            .chain(static_fields)
+            .chain(fields)
+            .chain(self.default_type.map(StaticField::pair))
     }
 
     /// The first value of a field; names know no case.
@@ -181,7 +207,7 @@ impl Response {
         value: impl Into<Text>,
     ) -> Result<(), InvalidField> {
         let (name, value) = valid(name.into(), value.into())?;
-        if is_one_of(&SINGLE, &name) && self.field(&name).is_some() {
+        if is_one_of(&SINGLETON_FIELDS, &name) && self.field(&name).is_some() {
             return Err(InvalidField { name: name.into_owned() });
         }
         self.fields.push((name, value));
@@ -189,26 +215,29 @@ impl Response {
     }
 
     /// Sets a field that needs no check: it stands in this crate, or was checked at the start.
-    pub(crate) fn set_known(&mut self, name: &'static str, value: impl Into<Text>) {
+    pub(crate) fn set_unchecked(&mut self, name: &'static str, value: impl Into<Text>) {
         self.remove_field(name);
         self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
     /// Adds a line of such a field, which is a list.
-    pub(crate) fn add_known(&mut self, name: &'static str, value: impl Into<Text>) {
+    pub(crate) fn add_unchecked(&mut self, name: &'static str, value: impl Into<Text>) {
         self.fields.push((Cow::Borrowed(name), value.into()));
     }
 
     /// Says that it is for one visitor alone, and for no cache.
-    pub(crate) fn make_personal(&mut self) {
-        self.ready = &[];
+    pub(crate) fn forbid_caching(&mut self) {
+        self.static_fields = &[];
         self.remove_field("Cache-Control");
-        self.ready = &PERSONAL;
+        self.static_fields = &NO_STORE_FIELDS;
     }
 
     /// Says what its content is, unless a field does.
-    pub(crate) fn set_default_type(&mut self, line: &'static Line) {
-        let is_said_first = self.preface.as_ref().is_some_and(|preface| preface.says_type);
+    pub(crate) fn set_default_type(&mut self, line: &'static StaticField) {
+        let is_said_first = self
+            .default_fields
+            .as_ref()
+            .is_some_and(|default_fields| default_fields.has_content_type);
         if !is_said_first && !has(&self.fields, "Content-Type") {
             self.default_type = Some(line);
         }
@@ -216,13 +245,15 @@ impl Response {
 
     /// Takes every line of a field away.
     pub fn remove_field(&mut self, name: &str) {
-        if self.ready.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
-            let ready = std::mem::take(&mut self.ready).iter();
-            let fields = ready.map(|line| (line.name.into(), line.value.into()));
+        if self.static_fields.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
+            let static_fields = std::mem::take(&mut self.static_fields).iter();
+            let fields = static_fields.map(|line| (line.name.into(), line.value.into()));
             self.fields.splice(0..0, fields);
         }
-        if let Some(preface) = self.preface.take_if(|preface| has(&preface.fields, name)) {
-            self.fields.splice(0..0, preface.fields.iter().cloned());
+        if let Some(default_fields) =
+            self.default_fields.take_if(|default_fields| has(&default_fields.fields, name))
+        {
+            self.fields.splice(0..0, default_fields.fields.iter().cloned());
         }
         self.fields.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
         self.default_type.take_if(|_| name.eq_ignore_ascii_case("Content-Type"));
@@ -245,15 +276,15 @@ pub(crate) enum Delimiter {
 
 /// What of a request its response depends on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestInfo {
     pub(crate) method: Method,
     pub(crate) version: Version,
     pub(crate) persistent: bool,
 }
 
-impl Asked {
-    pub(crate) fn by(request: &Request) -> Asked {
-        Asked {
+impl RequestInfo {
+    pub(crate) fn of(request: &Request) -> RequestInfo {
+        RequestInfo {
             method: request.method(),
             version: request.version(),
             persistent: request.is_persistent(),
@@ -262,15 +293,15 @@ impl Asked {
 
     /// As much as is known of a request that was refused, and still stands in `input`. The
     /// grammar of HTTP/1.1 is what it was measured by, so its answer is in HTTP/1.1.
-    pub(crate) fn by_refused(input: &[u8]) -> Asked {
+    pub(crate) fn of_rejected(input: &[u8]) -> RequestInfo {
         let method = request::first_method(input).unwrap_or(Method::Get);
-        Asked { method, version: Version::Http11, persistent: false }
+        RequestInfo { method, version: Version::Http11, persistent: false }
     }
 }
 
 impl Response {
     /// How the content will be delimited in the answer to `asked`.
-    pub(crate) fn delimiter(&self, asked: Asked) -> Delimiter {
+    pub(crate) fn delimiter(&self, asked: RequestInfo) -> Delimiter {
         if asked.method == Method::Head || self.status.has_no_content() {
             return Delimiter::Head;
         }
@@ -282,18 +313,23 @@ impl Response {
     }
 
     /// Writes the head. `keep_alive` says what becomes of the connection.
-    pub(crate) fn write_head(&self, output: &mut BytesMut, asked: Asked, keep_alive: bool) {
+    pub(crate) fn write_head(
+        &self,
+        output: &mut BytesMut,
+        asked: RequestInfo,
+        keep_alive: bool,
+    ) {
         match self.status.known_line() {
             Some(line) => output.extend_from_slice(line.as_bytes()),
             None => output.extend_from_slice(
                 format!("HTTP/1.1 {} \r\n", self.status.code()).as_bytes(),
             ),
         }
-        date::with_line(|line| output.extend_from_slice(line.as_bytes()));
-        if let Some(preface) = &self.preface {
-            output.extend_from_slice(&preface.lines);
+        date::with_date_line(|line| output.extend_from_slice(line.as_bytes()));
+        if let Some(default_fields) = &self.default_fields {
+            output.extend_from_slice(&default_fields.lines);
         }
-        for line in self.ready {
+        for line in self.static_fields {
             output.extend_from_slice(line.written.as_bytes());
         }
         push_lines(output, &self.fields);
@@ -326,10 +362,11 @@ impl Response {
 }
 
 /// Fields that are written here, from what is true.
-const OUR_OWN: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
+const CONNECTION_MANAGED: [&str; 4] =
+    ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
 
 /// Fields that are no lists, of those that handlers may set.
-const SINGLE: [&str; 6] =
+const SINGLETON_FIELDS: [&str; 6] =
     ["Content-Range", "Content-Type", "ETag", "Last-Modified", "Location", "Retry-After"];
 
 fn pair((name, value): &(Text, Text)) -> (&str, &str) {
@@ -346,9 +383,9 @@ fn is_one_of(names: &[&str], name: &str) -> bool {
 
 /// RFC 9110 section 5.5: a value has no control character but HTAB.
 fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
-    let is_token = !name.is_empty() && name.bytes().all(is_token_octet);
-    let is_text = value.bytes().all(is_text_octet);
-    if !is_token || !is_text || is_one_of(&OUR_OWN, &name) {
+    let is_token = !name.is_empty() && name.bytes().all(is_tchar);
+    let is_text = value.bytes().all(is_field_value_byte);
+    if !is_token || !is_text || is_one_of(&CONNECTION_MANAGED, &name) {
         return Err(InvalidField { name: name.into_owned() });
     }
     Ok((name, value))

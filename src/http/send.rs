@@ -16,7 +16,7 @@ use crate::escape;
 use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, Socket};
 use crate::http::chunked;
-use crate::http::file::{FilePart, READ_SIZE, SMALL_READ_SIZE};
+use crate::http::file::{FileBody, READ_SIZE, SMALL_READ_SIZE};
 use crate::http::response::Delimiter;
 use crate::http::stream::{Piece, Stream, StreamError};
 
@@ -33,7 +33,7 @@ pub(crate) async fn send(
     };
     match sent? {
         Ok(()) => Ok(()),
-        Err(why) => break_off(socket, delimiter, why).await,
+        Err(why) => abort_response(socket, delimiter, why).await,
     }
 }
 
@@ -94,7 +94,7 @@ async fn send_pieces(
 /// Sends a part of a file, piece by piece: large ones, if there is memory for them.
 async fn send_file(
     socket: &mut BufferedSocket<impl Socket>,
-    mut part: Box<FilePart>,
+    mut part: Box<FileBody>,
 ) -> io::Result<Result<(), Broken>> {
     let mut memory = socket.admission.empty_reservation();
     let wanted = usize::try_from(part.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
@@ -115,7 +115,7 @@ async fn send_file(
 /// and the responses to other requests may be among it. Where the end of the connection would
 /// be the end of the response, it is made a bad end, which takes with it what the system has not
 /// delivered yet.
-async fn break_off(
+async fn abort_response(
     socket: &mut BufferedSocket<impl Socket>,
     delimiter: Delimiter,
     why: Broken,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::cached_clock::deadline;
 use crate::http::buffer_budget::{BufferBudget, Reservation};
 use crate::http::eviction::{Class, Evictions, Network, Place, Queued};
 use crate::http::limits::Limits;
 use crate::http::shutdown::Shutdown;
-use crate::cached_clock::deadline;
 
 /// What the connections of one server share.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Admission {
         self.state.shutdown.has_begun() || self.state.evictions.is_over_capacity()
     }
 
-    /// Completes when the connection is evicted. It can be from the `min_idle_time` after `since` on,
+    /// Completes when the connection is evicted. It can be from the `min_idle_timeout` after `since` on,
     /// for as long as the future is polled.
     pub(crate) fn evicted(
         &self,
@@ -152,7 +152,7 @@ impl Admission {
 
     /// The same, to be asked for later.
     pub(crate) fn eviction(&self) -> Eviction {
-        Eviction { queued: self.place.queued(), grace: self.state.limits.min_idle_time }
+        Eviction { queued: self.place.queued(), grace: self.state.limits.min_idle_timeout }
     }
 
     /// A reservation of no bytes of memory yet.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::future::unless_one_panics;
+use crate::future::catch_panic_async;
 
 /// What may go wrong while content is made. It is for the log; the client sees the connection
 /// end before the content does.
@@ -32,11 +32,11 @@ pub struct Stream {
 }
 
 /// Where the work puts its pieces.
-pub struct Outlet {
+pub struct StreamSender {
     pieces: mpsc::Sender<Piece>,
 }
 
-impl Outlet {
+impl StreamSender {
     /// Waits until there is room for a piece: whoever has pieces to fetch need not do so before.
     pub async fn ready(&self) -> io::Result<()> {
         self.pieces.reserve().await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -53,15 +53,15 @@ impl Stream {
     /// Content of the given length in octets, or of one that nobody knows yet. The work must
     /// send exactly what was announced; if it fails, or sends less or more, the client is
     /// made to notice.
-    pub fn new<W, E>(length: Option<u64>, work: impl FnOnce(Outlet) -> W) -> Stream
+    pub fn new<W, E>(length: Option<u64>, work: impl FnOnce(StreamSender) -> W) -> Stream
     where
         W: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StreamError>,
     {
         let (sender, pieces) = mpsc::channel(1);
-        let work = work(Outlet { pieces: sender.clone() });
+        let work = work(StreamSender { pieces: sender.clone() });
         let work = async move {
-            let outcome = match unless_one_panics(pin!(work)).await {
+            let outcome = match catch_panic_async(pin!(work)).await {
                 Some(outcome) => outcome.map_err(Into::into),
                 None => Err("the work on it panicked".into()),
             };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::http::grammar::OctetSet;
+use crate::http::grammar::ByteSet;
 use crate::http::refusal::Refusal;
 
 /// Where the parts of a target lie within its octets.
@@ -62,8 +62,8 @@ impl Target {
                 b'%' => has_escapes = true,
                 octet if TARGET.has(octet) => {}
                 _ => {
-                    let sentence = "The request target has an octet that no URI has.";
-                    return Err(Refusal::bad(sentence));
+                    let message = "The request target has an octet that no URI has.";
+                    return Err(Refusal::bad(message));
                 }
             }
         }
@@ -109,13 +109,13 @@ fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
 
 /// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
 /// rest, browsers do send `|`, `^` and the like as they are, but never these: `"`, `<`, `>`.
-static TARGET: OctetSet = OctetSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
+static TARGET: ByteSet = ByteSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
 /// What a name is made of, but for percent escapes:
 /// ```text
 /// reg-name = *( unreserved / pct-encoded / sub-delims )
 /// ```
-static HOST: OctetSet = OctetSet::alphanumeric_and(b"-._~!$&'()*+,;=");
+static HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
 
 fn percent_escapes_are_whole(path: &[u8]) -> bool {
     path.iter().enumerate().filter(|&(_, &octet)| octet == b'%').all(|(at, _)| {
@@ -142,7 +142,7 @@ pub fn is_authority(octets: &[u8]) -> bool {
         let (host, port) = split_port(octets);
         (is_address_in_brackets(host), port)
     } else {
-        let port = behind_name(octets);
+        let port = skip_reg_name(octets);
         (port.len() < octets.len(), port)
     };
     let port_is_valid = match port {
@@ -154,7 +154,7 @@ pub fn is_authority(octets: &[u8]) -> bool {
 }
 
 /// What stands behind the name that `octets` begin with.
-fn behind_name(mut octets: &[u8]) -> &[u8] {
+fn skip_reg_name(mut octets: &[u8]) -> &[u8] {
     loop {
         let end = octets.iter().position(|&octet| !HOST.has(octet));
         octets = match &octets[end.unwrap_or(octets.len())..] {

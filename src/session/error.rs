@@ -9,7 +9,7 @@ pub enum Error {
     /// The store is out of reach. The message says more.
     Unavailable(String),
     /// The store is not set up right. Said when it is made, before any session is asked for.
-    Setup(String),
+    Config(String),
     /// The session would hold more than its store allows.
     TooLarge {
         /// The store's limit, in octets of names and values.
@@ -29,7 +29,7 @@ impl fmt::Display for Error {
             Error::Unavailable(why) => {
                 write!(formatter, "the session store is away: {why}")
             }
-            Error::Setup(sentence) => formatter.write_str(sentence),
+            Error::Config(message) => formatter.write_str(message),
             Error::TooLarge { limit } => {
                 write!(formatter, "the session would hold more than {limit} octets")
             }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 
-use crate::session::store::Answer;
 use crate::session::error::Error;
 use crate::session::id::{Id, Key};
 use crate::session::state::{Announcement, Claims, News, Settled, Standing, State};
+use crate::session::store::Answer;
 use crate::session::store::{Lifetime, Store, USERNAME, Visit};
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -22,12 +22,12 @@ pub struct Rules {
     pub lifetime: Lifetime,
     /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
     /// the one of them that logged in first. Default: 100.
-    pub sessions_a_user: usize,
+    pub max_sessions_per_user: usize,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { lifetime: Lifetime::default(), sessions_a_user: 100 }
+        Rules { lifetime: Lifetime::default(), max_sessions_per_user: 100 }
     }
 }
 

@@ -29,7 +29,7 @@ impl Id {
     #[expect(clippy::missing_panics_doc)] // It does not panic.
     pub fn generate() -> Id {
         let mut text = [0; 32];
-        hex::encode_to_slice(token::random::<16>(), &mut text)
+        hex::encode_to_slice(crypto::random::<16>(), &mut text)
             .expect("16 octets are 32 hex digits");
         Id::from_digits(text)
     }

@@ -4,8 +4,8 @@
 use log::info;
 
 use crate::session::error::Error;
-use crate::session::id::Key;
 use crate::session::handle::{InGate, Session};
+use crate::session::id::Key;
 use crate::session::store::{Lifetime, Listed, Store, USERNAME};
 
 type Result<T = ()> = std::result::Result<T, Error>;
@@ -17,7 +17,7 @@ impl Session {
     ///
     /// Whoever shows a password need not lose a race: where another request has ended or moved
     /// the session in the meantime, the login begins one of its own. Past
-    /// [`sessions_a_user`](crate::session::handle::Rules::sessions_a_user), the one of the user's
+    /// [`max_sessions_per_user`](crate::session::handle::Rules::max_sessions_per_user), the one of the user's
     /// sessions that logged in first ends.
     pub async fn log_in(&self, username: &str) -> Result {
         self.log_in_for(username, self.inner.rules.lifetime).await
@@ -112,7 +112,7 @@ impl Session {
 
     /// Ends what the user has too much of.
     pub(super) async fn keep_to_limit(&self, user: &str) -> Result {
-        let most = self.inner.rules.sessions_a_user.max(1);
+        let most = self.inner.rules.max_sessions_per_user.max(1);
         for key in self.inner.store.sessions_beyond(user, most).await? {
             if self.inner.store.destroy(key).await? {
                 self.report(&key, "was one too many");

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use crate::session::error::Error;
-use crate::session::id::Key;
 use crate::session::handle::Session;
+use crate::session::id::Key;
 use crate::session::state::{News, Settled, Standing};
 use crate::session::store::USERNAME;
 

@@ -30,7 +30,7 @@ pub struct Application {
 
 impl Application {
     /// Reads the templates, looks at the folders, checks the routes. What is wrong with any of
-    /// them is an [`Error::Setup`] here, and not a 500 later.
+    /// them is an [`Error::Config`] here, and not a 500 later.
     ///
     /// The first route that matches a path gets its requests. In front of them stand those of
     /// the static files, if there is a `static_path`.

@@ -42,9 +42,9 @@ impl Arguments {
         let mut arguments = Arguments::default();
         // What is decoded is never longer than it was before.
         arguments.reserve(text.len())?;
-        let is_encoded = b"+%".iter().any(|&sign| octets::position(text, sign).is_some());
-        for pair in octets::split(text, b'&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = match octets::position(pair, b'=') {
+        let is_encoded = b"+%".iter().any(|&sign| grammar::position(text, sign).is_some());
+        for pair in grammar::split(text, b'&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = match grammar::position(pair, b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };

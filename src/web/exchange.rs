@@ -15,7 +15,7 @@ use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::{HTML, Response};
 use crate::http::status::Status;
-use crate::http::stream::{Outlet, Stream, StreamError};
+use crate::http::stream::{Stream, StreamError, StreamSender};
 use crate::session::id::Id;
 use crate::session::store::Store;
 use crate::session::{Announcement, Rules, Session};
@@ -61,7 +61,7 @@ impl Exchange {
         let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
         let (query, bad_query) = match query.transpose() {
             Ok(query) => (query.unwrap_or_default(), None),
-            Err(error) => (Arguments::default(), Some(Box::new(error.answer()))),
+            Err(error) => (Arguments::default(), Some(Box::new(error.to_http_error()))),
         };
         let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
         let response = blank_response(&shared, https);
@@ -149,7 +149,7 @@ impl Exchange {
         let settings = &self.shared.settings;
         let rules = Rules {
             lifetime: settings.session_lifetime,
-            sessions_a_user: settings.sessions_a_user,
+            max_sessions_per_user: settings.max_sessions_per_user,
         };
         let store = Arc::clone(&self.shared.store);
         let session = Session::new(store, rules, self.remote_ip, claims);
@@ -183,12 +183,12 @@ impl Exchange {
     }
 
     /// Sets a header field that needs no check: we have made its value.
-    pub(crate) fn set_known_header(
+    pub(crate) fn set_header_unchecked(
         &mut self,
         name: &'static str,
         value: impl Into<Cow<'static, str>>,
     ) {
-        self.response.set_known(name, value);
+        self.response.set_unchecked(name, value);
     }
 
     /// Adds a line to a header field that may have several.
@@ -224,9 +224,9 @@ impl Exchange {
     }
 
     /// Answers with content that is made while it is sent, by an async closure that is given an
-    /// [`Outlet`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the
+    /// [`StreamSender`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the
     /// client sees the answer break off.
-    pub fn stream<W, E>(&mut self, work: impl FnOnce(Outlet) -> W) -> Result
+    pub fn stream<W, E>(&mut self, work: impl FnOnce(StreamSender) -> W) -> Result
     where
         W: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StreamError>,
@@ -341,12 +341,12 @@ impl Exchange {
         if let Some(session) = &self.session {
             let announcement = session.announcement().await?;
             if is_stream || !matches!(announcement, Announcement::Unused) {
-                self.response.make_personal();
+                self.response.forbid_caching();
             }
             self.tell(announcement)?;
         }
         for cookie in &self.new_cookies {
-            self.response.add_known("Set-Cookie", cookie.checked_field_value());
+            self.response.add_unchecked("Set-Cookie", cookie.checked_field_value());
         }
         if !self.written.is_empty() {
             self.response.body = Body::Bytes(std::mem::take(&mut self.written).into());
@@ -387,5 +387,9 @@ impl fmt::Debug for Exchange {
 
 /// What every response begins as.
 fn blank_response(shared: &Shared, https: bool) -> Response {
-    Response::beginning(if https { &shared.https_preface } else { &shared.preface })
+    Response::with_defaults(if https {
+        &shared.https_default_fields
+    } else {
+        &shared.default_fields
+    })
 }

@@ -81,11 +81,11 @@ impl Exchange {
     /// [`escape::url`].
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
-            let sentence = "The target of the redirect is not a plain URL.";
-            return Err(Error::http(Status::BAD_REQUEST, sentence));
+            let message = "The target of the redirect is not a plain URL.";
+            return Err(Error::http(Status::BAD_REQUEST, message));
         }
         self.set_status(status);
-        self.set_known_header("Location", url.to_owned());
+        self.set_header_unchecked("Location", url.to_owned());
         self.finish_empty()
     }
 }
@@ -94,7 +94,7 @@ impl Exchange {
 impl Exchange {
     /// The signal that the server shuts down, for work that has no end of its own: a stream of events,
     /// or a handler that waits for one. It has the
-    /// [`drain_time`](crate::web::settings::Settings::drain_time) from then on, and should end at
+    /// [`drain_timeout`](crate::web::settings::Settings::drain_timeout) from then on, and should end at
     /// once.
     ///
     /// ```
@@ -102,11 +102,11 @@ impl Exchange {
     /// # use std::time::Duration;
     /// # fn example(exchange: &mut Exchange) -> Result {
     /// let shutdown = exchange.shutdown();
-    /// exchange.stream(async move |outlet| {
+    /// exchange.stream(async move |sender| {
     ///     loop {
     ///         tokio::select! {
     ///             () = shutdown.begun() => return Ok::<_, std::io::Error>(()),
-    ///             () = tokio::time::sleep(Duration::from_secs(1)) => outlet.send("tick\n").await?,
+    ///             () = tokio::time::sleep(Duration::from_secs(1)) => sender.send("tick\n").await?,
     ///         }
     ///     }
     /// })
@@ -116,4 +116,3 @@ impl Exchange {
         self.shared.shutdown.clone()
     }
 }
-

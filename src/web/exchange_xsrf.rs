@@ -70,9 +70,9 @@ impl Exchange {
             || (self.cookie_values(&name).any(is_visitors)
                 && session.holds_nothing().await?);
         if !accepted {
-            let sentence =
+            let message =
                 "This form is out of date. Load its page again, and send it from there.";
-            return Err(Error::http(Status::FORBIDDEN, sentence));
+            return Err(Error::http(Status::FORBIDDEN, message));
         }
         Ok(())
     }
@@ -88,4 +88,3 @@ impl Exchange {
         Ok(())
     }
 }
-

@@ -24,16 +24,16 @@ use std::pin::{Pin, pin};
 use log::{error, warn};
 use tokio::time::Instant;
 
-use crate::future::in_time;
+use crate::cached_clock::{deadline, now};
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
+use crate::future::lazy_timeout;
+use crate::future::{catch_panic, catch_panic_async};
 use crate::http::content::Incoming;
 use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::cached_clock::{deadline, now};
-use crate::future::{unless_it_panics, unless_one_panics};
 use crate::web::exchange::Exchange;
 
 /// Answers the requests of a route: a new value for each request, made by
@@ -156,9 +156,9 @@ async fn live<H: RequestHandler>(
     incoming: &mut dyn Incoming,
 ) -> Response {
     let mut handler: Option<H> = None;
-    let late = deadline(now(), exchange.shared.settings.handler_time);
+    let late = deadline(now(), exchange.shared.settings.handler_timeout);
     let outcome =
-        unless_one_panics(pin!(answer(&mut handler, &mut exchange, incoming, late))).await;
+        catch_panic_async(pin!(answer(&mut handler, &mut exchange, incoming, late))).await;
     let outcome = outcome.unwrap_or(Err(Error::Panic));
     if let Err(Error::Panic) = outcome {
         // Who knows what state it was left in.
@@ -174,7 +174,7 @@ async fn live<H: RequestHandler>(
         }
     }
     if let Some(mut handler) = handler
-        && unless_it_panics(|| handler.on_finish(&exchange)).is_none()
+        && catch_panic(|| handler.on_finish(&exchange)).is_none()
     {
         report(&exchange, &Error::Panic);
     }
@@ -255,17 +255,17 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
     if is_implied || supported.contains(&method) {
         return Ok(());
     }
-    let sentence = format!("{method} is not supported here.");
+    let message = format!("{method} is not supported here.");
     let status = Status::METHOD_NOT_ALLOWED;
-    Err(HttpError::new(status, sentence).with_header("Allow", allowed(supported)).into())
+    Err(HttpError::new(status, message).with_header("Allow", allowed(supported)).into())
 }
 
 /// RFC 9110 section 14.5: a part that is PUT where the whole belongs would take its place.
 fn check_whole(exchange: &Exchange) -> Result {
     let request = &exchange.request;
     if request.method() == Method::Put && request.field("Content-Range").is_some() {
-        let sentence = "PUT takes a whole here, and no part of one.";
-        return Err(Error::http(Status::BAD_REQUEST, sentence));
+        let message = "PUT takes a whole here, and no part of one.";
+        return Err(Error::http(Status::BAD_REQUEST, message));
     }
     Ok(())
 }
@@ -301,18 +301,18 @@ async fn before<W>(late: Instant, work: Pin<&mut W>) -> Result
 where
     W: Future<Output = Result>,
 {
-    in_time(late, work).await.unwrap_or(Err(Error::TooSlow))
+    lazy_timeout(late, work).await.unwrap_or(Err(Error::HandlerTimeout))
 }
 
 /// Makes the response an error page.
 async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) {
     report(exchange, &error);
-    let mut answer = error.answer();
+    let mut answer = error.to_http_error();
     if answer.status == Status::METHOD_NOT_ALLOWED && answer.headers.is_empty() {
         answer = answer.with_header("Allow", allowed(H::SUPPORTED_METHODS));
     }
-    let late = deadline(Instant::now(), exchange.shared.settings.handler_time);
-    let drawn = unless_one_panics(pin!(before(
+    let late = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
+    let drawn = catch_panic_async(pin!(before(
         late,
         pin!(finish_with_error_page::<H>(exchange, &answer))
     )))
@@ -322,7 +322,7 @@ async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) 
         // tried again: the plain page needs nothing but itself.
         report(exchange, &error);
         exchange.forget_session();
-        let answer = error.answer();
+        let answer = error.to_http_error();
         exchange.begin_error(&answer);
         let page = exchange.write(error_page(&answer));
         if page.is_err() || exchange.conclude().await.is_err() {
@@ -347,14 +347,14 @@ async fn default_error_page(exchange: &mut Exchange, error: &HttpError) -> Resul
         return exchange.write(error_page(error));
     }
     let status = error.status.to_string();
-    exchange.render(&template, &[("status", &status), ("sentence", &error.sentence)]).await
+    exchange.render(&template, &[("status", &status), ("message", &error.message)]).await
 }
 
 fn error_page(error: &HttpError) -> String {
-    let (status, sentence) = (error.status, escape::html(&error.sentence));
+    let (status, message) = (error.status, escape::html(&error.message));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<title>{status}</title>\n\
-         <h1>{status}</h1>\n<p>{sentence}</p>\n</html>\n"
+         <h1>{status}</h1>\n<p>{message}</p>\n</html>\n"
     )
 }
 

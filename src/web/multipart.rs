@@ -14,8 +14,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::http::grammar::skip_ows;
 use crate::http::head::parse_fields;
-use crate::http::grammar::behind_blanks;
 use crate::http::status::Status;
 use crate::web::arguments::Arguments;
 
@@ -74,7 +74,7 @@ pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> 
     let mut form = Form::default();
     while !content[rest..].starts_with(b"--") {
         // RFC 2046 section 5.1.1: blanks that were added on the way.
-        rest = content.len() - behind_blanks(&content[rest..]).len();
+        rest = content.len() - skip_ows(&content[rest..]).len();
         if !content[rest..].starts_with(b"\r\n") {
             return Err(malformed("A boundary of the form does not end in CRLF."));
         }
@@ -93,7 +93,7 @@ impl Form {
     fn push(&mut self, part: &Bytes, limit: usize) -> Result {
         let mut headers = [httparse::EMPTY_HEADER; PART_FIELDS];
         let parsed = parse_fields(part, &mut headers);
-        let parsed = parsed.map_err(|refusal| malformed(refusal.sentence))?;
+        let parsed = parsed.map_err(|refusal| malformed(refusal.message))?;
         let Some((length, fields)) = parsed else {
             return Err(malformed("A part of the form has no end to its head."));
         };
@@ -158,6 +158,6 @@ fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets.windows(wanted.len()).position(|window| window == wanted)
 }
 
-fn malformed(sentence: &'static str) -> Error {
-    Error::http(Status::BAD_REQUEST, sentence)
+fn malformed(message: &'static str) -> Error {
+    Error::http(Status::BAD_REQUEST, message)
 }

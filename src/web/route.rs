@@ -67,7 +67,7 @@ impl Route {
     /// Finds what is wrong with the pattern.
     pub(crate) fn check(&self) -> Result {
         let wrong =
-            |what: &str| Error::Setup(format!("the route {:?}: {what}", self.pattern));
+            |what: &str| Error::Config(format!("the route {:?}: {what}", self.pattern));
         if !self.pattern.starts_with('/') {
             return Err(wrong("a path begins with a slash"));
         }

@@ -81,7 +81,7 @@ pub struct Settings {
     pub session_lifetime: Lifetime,
     /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
     /// the one of them that logged in first. Default: 100.
-    pub sessions_a_user: usize,
+    pub max_sessions_per_user: usize,
     /// Where sessions live. Default: none, which is this process's own static map.
     pub session_store: Option<Arc<dyn Store>>,
     /// Arguments in a query, and in a form. Past it: 400. Default: 1,000.
@@ -93,9 +93,9 @@ pub struct Settings {
     /// handler is dropped where it waits, and the response is 503. A handler that never waits
     /// cannot be stopped, and holds up its thread: see tokio's `spawn_blocking`. Content that is
     /// made while it is sent may take longer. Default: 60 s.
-    pub handler_time: Duration,
+    pub handler_timeout: Duration,
     /// Connections at once. One more is let in, and then the one is evicted that has waited for its
-    /// client longest, though not before its `min_idle_time`: idle, in the middle of a head or of
+    /// client longest, though not before its `min_idle_timeout`: idle, in the middle of a head or of
     /// slow content, or with a response that the client does not read. Where there is none, the
     /// next wait unaccepted. Where the system has fewer files, there are fewer. Default: 10,000.
     pub max_connections: usize,
@@ -110,11 +110,11 @@ pub struct Settings {
     pub max_buffered: usize,
     /// How soon a connection is found to be dead whose client has vanished without a word, about,
     /// by TCP keepalive (RFC 9293 section 3.8.4, tcp(7)); in whole seconds, and on Linux never sooner
-    /// than the `write_time`. Zero is never. Default: 60 s.
+    /// than the `write_timeout`. Zero is never. Default: 60 s.
     pub tcp_keepalive: Duration,
     /// How long requests that are under way may take once the server was told to stop. Default:
     /// 10 s.
-    pub drain_time: Duration,
+    pub drain_timeout: Duration,
 }
 
 /// Shows how an application is set up, without its `cookie_secret`.
@@ -156,16 +156,16 @@ impl Default for Settings {
             default_headers: &[],
             session_cookie: String::from("session_id"),
             session_lifetime: Rules::default().lifetime,
-            sessions_a_user: Rules::default().sessions_a_user,
+            max_sessions_per_user: Rules::default().max_sessions_per_user,
             session_store: None,
             max_arguments: 1000,
             limits: Limits::default(),
-            handler_time: Duration::from_secs(60),
+            handler_timeout: Duration::from_secs(60),
             max_connections: 10_000,
             max_network_share: 0.5,
             max_buffered: 256 * 1024 * 1024,
             tcp_keepalive: Duration::from_secs(60),
-            drain_time: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use log::info;
 
 use crate::error::{Error, Result};
-use crate::identity_hasher::AsItIs;
 use crate::http::cookie::SetCookie;
-use crate::http::response::Preface;
+use crate::http::response::DefaultFields;
 use crate::http::shutdown::Shutdown;
+use crate::identity_hasher::BuildIdentityHasher;
 use crate::session::memory;
 use crate::session::store::Store;
 use crate::web::hosts;
@@ -26,22 +26,22 @@ pub(crate) struct Shared {
     pub(crate) templates: Templates,
     pub(crate) static_files: Option<StaticFiles>,
     /// The header fields that every response begins with: in the open, and over https.
-    pub(crate) preface: Arc<Preface>,
-    pub(crate) https_preface: Arc<Preface>,
+    pub(crate) default_fields: Arc<DefaultFields>,
+    pub(crate) https_default_fields: Arc<DefaultFields>,
     /// With a slash at both ends.
     pub(crate) static_url_prefix: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) secret: Secret,
     pub(crate) shutdown: Shutdown,
     /// What the application handed over, by type.
-    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, AsItIs>,
+    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildIdentityHasher>,
 }
 
 impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Shared> {
         let has_folder = |path: &std::path::Path| !path.as_os_str().is_empty();
         check(&settings)?;
-        let (preface, https_preface) = prefaces(&settings)?;
+        let (default_fields, https_default_fields) = default_fields_of(&settings)?;
         let templates = match has_folder(&settings.template_path) {
             true => Templates::load(&settings.template_path)?,
             false => Templates::default(),
@@ -55,7 +55,7 @@ impl Shared {
             && templates.find(&settings.error_template).is_err()
         {
             let missing = &settings.error_template;
-            return Err(Error::Setup(format!(
+            return Err(Error::Config(format!(
                 "there is no template {missing:?} for errors"
             )));
         }
@@ -67,8 +67,8 @@ impl Shared {
         Ok(Shared {
             templates,
             static_files,
-            preface,
-            https_preface,
+            default_fields,
+            https_default_fields,
             static_url_prefix: normal_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
@@ -82,36 +82,37 @@ impl Shared {
 /// Finds what no request could be answered with.
 fn check(settings: &Settings) -> Result {
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
-    cookie.check().map_err(|error| Error::Setup(error.to_string()))?;
+    cookie.check().map_err(|error| Error::Config(error.to_string()))?;
     if settings.session_cookie == XSRF {
-        return Err(Error::Setup(format!("the cookie {XSRF} is not for sessions")));
+        return Err(Error::Config(format!("the cookie {XSRF} is not for sessions")));
     }
     let lifetime = settings.session_lifetime;
     if lifetime.idle.min(lifetime.absolute) < SHORTEST_LIFE {
-        let sentence = "no session lives for less than a millisecond: see session_lifetime";
-        return Err(Error::Setup(String::from(sentence)));
+        let message = "no session lives for less than a millisecond: see session_lifetime";
+        return Err(Error::Config(String::from(message)));
     }
     if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
     {
-        let sentence =
-            format!("the cookie_secret is shorter than {SHORTEST_SECRET} octets");
-        return Err(Error::Setup(sentence));
+        let message = format!("the cookie_secret is shorter than {SHORTEST_SECRET} octets");
+        return Err(Error::Config(message));
     }
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))
     {
-        return Err(Error::Setup(format!(
+        return Err(Error::Config(format!(
             "no host is {host:?}, which allowed_hosts names"
         )));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
-        let sentence = "the static_url_prefix is the root: no other page could be found";
-        return Err(Error::Setup(String::from(sentence)));
+        let message = "the static_url_prefix is the root: no other page could be found";
+        return Err(Error::Config(String::from(message)));
     }
     Ok(())
 }
 
 /// What all responses begin with, in the open and over https.
-fn prefaces(settings: &Settings) -> Result<(Arc<Preface>, Arc<Preface>)> {
+fn default_fields_of(
+    settings: &Settings,
+) -> Result<(Arc<DefaultFields>, Arc<DefaultFields>)> {
     let security = [
         ("X-Content-Type-Options", settings.content_type_options),
         ("Referrer-Policy", settings.referrer_policy),
@@ -122,13 +123,14 @@ fn prefaces(settings: &Settings) -> Result<(Arc<Preface>, Arc<Preface>)> {
     let is_wanted = |(_, value): &(_, &'static str)| !value.is_empty();
     let fields = security.into_iter().filter(is_wanted);
     let fields = fields.chain(settings.default_headers.iter().copied());
-    let preface = Preface::new(fields.clone());
-    let https_preface = Preface::new(fields.chain([promise].into_iter().filter(is_wanted)));
-    match (preface, https_preface) {
-        (Ok(preface), Ok(https_preface)) => {
-            Ok((Arc::new(preface), Arc::new(https_preface)))
+    let default_fields = DefaultFields::new(fields.clone());
+    let https_default_fields =
+        DefaultFields::new(fields.chain([promise].into_iter().filter(is_wanted)));
+    match (default_fields, https_default_fields) {
+        (Ok(default_fields), Ok(https_default_fields)) => {
+            Ok((Arc::new(default_fields), Arc::new(https_default_fields)))
         }
-        (Err(error), _) | (_, Err(error)) => Err(Error::Setup(error.to_string())),
+        (Err(error), _) | (_, Err(error)) => Err(Error::Config(error.to_string())),
     }
 }
 

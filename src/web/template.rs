@@ -43,12 +43,12 @@ impl Template {
             }
             let line = 1 + source[..source.len() - tag.len()].matches('\n').count();
             let Some(close) = tag.find("}}") else {
-                return Err(Error::Setup(format!("{name}:{line}: {{{{ without }}}}")));
+                return Err(Error::Config(format!("{name}:{line}: {{{{ without }}}}")));
             };
             let inner = tag[2..close].trim();
             if !is_name(inner) {
-                let sentence = format!("{name}:{line}: {inner:?} is no name");
-                return Err(Error::Setup(sentence));
+                let message = format!("{name}:{line}: {inner:?} is no name");
+                return Err(Error::Config(message));
             }
             pieces.push(Piece::Text(text.to_owned()));
             pieces.push(Piece::Name(inner.to_owned()));
@@ -114,7 +114,7 @@ impl Templates {
 
     fn load_folder(&mut self, folder: &Path, prefix: &str) -> Result {
         let unreadable = |error| {
-            Error::Setup(format!("the template folder {}: {error}", folder.display()))
+            Error::Config(format!("the template folder {}: {error}", folder.display()))
         };
         for entry in fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
@@ -130,7 +130,7 @@ impl Templates {
                 continue;
             }
             let unreadable = |error: io::Error| {
-                Error::Setup(format!("the template {}: {error}", path.display()))
+                Error::Config(format!("the template {}: {error}", path.display()))
             };
             // To open a pipe would be to wait for somebody to write to it.
             if !fs::metadata(&path).map_err(unreadable)?.is_file() {
@@ -147,7 +147,7 @@ impl Templates {
     pub fn check_names(&self, known: &[&str]) -> Result {
         for template in self.by_name.values() {
             if let Some(name) = template.names().find(|name| !known.contains(name)) {
-                return Err(Error::Setup(template.nobody_gives(name)));
+                return Err(Error::Config(template.nobody_gives(name)));
             }
         }
         Ok(())

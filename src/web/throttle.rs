@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::identity_hasher::AsItIs;
+use crate::identity_hasher::BuildIdentityHasher;
 
 /// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
 /// ones that began earliest, and not run out of memory.
@@ -27,7 +27,7 @@ pub struct Throttle {
 }
 
 /// By the hash of each key: a key may be as long as whoever sends it likes; its hash is not.
-type ByKey = HashMap<u64, Attempts, AsItIs>;
+type ByKey = HashMap<u64, Attempts, BuildIdentityHasher>;
 
 #[derive(Debug)]
 struct Attempts {

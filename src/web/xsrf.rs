@@ -11,9 +11,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::crypto;
 use crate::http::target::{Scheme, is_same_authority};
 use crate::session::id::Key;
-use crate::crypto;
 
 /// The cookie that marks a visitor without a session, and the field of a form that holds a token.
 pub(crate) const XSRF: &str = "_xsrf";
@@ -57,7 +57,7 @@ impl Secret {
     #[expect(clippy::missing_panics_doc)] // It does not panic.
     pub fn new(cookie_secret: &[u8]) -> Secret {
         let keyed = match cookie_secret {
-            [] => Hmac::new_from_slice(&token::random::<32>()),
+            [] => Hmac::new_from_slice(&crypto::random::<32>()),
             given => Hmac::new_from_slice(given),
         };
         Secret {
@@ -68,20 +68,20 @@ impl Secret {
     /// A mark for a visitor without a session.
     pub fn new_mark(&self) -> Mark {
         let mut random = [0; 32];
-        write_hex(token::random(), &mut random);
+        write_hex(crypto::random(), &mut random);
         self.sign_mark(&random)
     }
 
     /// The mark that a cookie has; none if it was not issued here.
     pub fn mark(&self, text: &str) -> Option<Mark> {
         let mark = self.sign_mark(text.as_bytes().first_chunk()?);
-        token::same(mark.text, text).then_some(mark)
+        crypto::constant_time_eq(mark.text, text).then_some(mark)
     }
 
     /// A token as it stands on a page. It is masked with random octets afresh each time, for a
     /// page that is compressed tells by its length what in it repeats (BREACH).
     pub fn issue(&self, bearer: Bearer<'_>) -> String {
-        let mask = token::mask();
+        let mask = crypto::mask();
         hex::encode([mask, xor(self.token(bearer), mask)].as_flattened())
     }
 
@@ -89,7 +89,7 @@ impl Secret {
     pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
         let mut octets = [Token::default(); 2];
         hex::decode_to_slice(text, octets.as_flattened_mut()).is_ok()
-            && token::same(xor(octets[0], octets[1]), self.token(bearer))
+            && crypto::constant_time_eq(xor(octets[0], octets[1]), self.token(bearer))
     }
 
     fn token(&self, bearer: Bearer<'_>) -> Token {

@@ -24,8 +24,8 @@ struct Options {
     port: u16,
     /// `--absolute`: how long a session lives, in milliseconds.
     absolute: Option<u64>,
-    /// `--sessions-a-user`: how many of them one user may have.
-    sessions_a_user: Option<usize>,
+    /// `--max-sessions-per-user`: how many of them one user may have.
+    max_sessions_per_user: Option<usize>,
 }
 
 impl Options {
@@ -34,7 +34,7 @@ impl Options {
             store: String::from("memory"),
             port: 0,
             absolute: None,
-            sessions_a_user: None,
+            max_sessions_per_user: None,
         };
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -43,7 +43,9 @@ impl Options {
                 "--store" => options.store = value,
                 "--port" => options.port = value.parse()?,
                 "--absolute" => options.absolute = Some(value.parse()?),
-                "--sessions-a-user" => options.sessions_a_user = Some(value.parse()?),
+                "--max-sessions-per-user" => {
+                    options.max_sessions_per_user = Some(value.parse()?)
+                }
                 _ => return Err(format!("{argument} is not known").into()),
             }
         }
@@ -58,8 +60,8 @@ impl Options {
                 ..Lifetime::default()
             };
         }
-        if let Some(most) = self.sessions_a_user {
-            settings.sessions_a_user = most;
+        if let Some(most) = self.max_sessions_per_user {
+            settings.max_sessions_per_user = most;
         }
         settings
     }

@@ -121,7 +121,7 @@ async fn there_is_a_limit_to_arguments() {
 
 #[tokio::test]
 async fn content_past_its_limit_is_413() {
-    let limits = Limits { content: 10, ..Limits::default() };
+    let limits = Limits { max_content: 10, ..Limits::default() };
     let server = serve(teller(Settings { limits, ..settings() })).await;
     let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
     assert_eq!(reply.status, 200, "ten octets");

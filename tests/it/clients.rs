@@ -61,9 +61,9 @@ async fn ab_finds_nothing_wrong() {
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let sentence = format!("left out: {program} is not installed");
-            assert!(env::var_os("CI").is_none(), "{sentence}");
-            tell(&sentence);
+            let message = format!("left out: {program} is not installed");
+            assert!(env::var_os("CI").is_none(), "{message}");
+            tell(&message);
             return None;
         }
         output => output.expect("the program can be started"),

@@ -26,14 +26,14 @@ fn help_tells_what_there_is() {
 
 #[test]
 fn an_unknown_flag_is_refused() {
-    let sentence = "invalid option '--color'; --help tells what there is";
-    assert_eq!(refusal(["--color", "red"]), sentence);
+    let message = "invalid option '--color'; --help tells what there is";
+    assert_eq!(refusal(["--color", "red"]), message);
 }
 
 #[test]
 fn a_port_that_is_none_is_refused() {
-    let sentence = "--port takes 0 to 65535, not 65536";
-    assert_eq!(refusal(["--port", "65536"]), sentence);
+    let message = "--port takes 0 to 65535, not 65536";
+    assert_eq!(refusal(["--port", "65536"]), message);
 }
 
 #[test]
@@ -45,44 +45,41 @@ fn a_store_that_nobody_knows_is_refused() {
 fn a_port_in_use_is_refused() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
-    let sentence = refusal(["--port", &address.port().to_string()]);
-    assert!(sentence.starts_with(&format!("cannot listen on {address}: ")), "{sentence}");
+    let message = refusal(["--port", &address.port().to_string()]);
+    assert!(message.starts_with(&format!("cannot listen on {address}: ")), "{message}");
 }
 
 #[test]
 fn a_folder_that_is_missing_is_refused() {
-    let sentence = refusal(["--template-path", "no/such/pages"]);
-    assert!(sentence.starts_with("the template folder no/such/pages: "), "{sentence}");
-    let sentence = refusal(["--static-path", "no/such/files"]);
-    assert!(sentence.starts_with("the static folder no/such/files: "), "{sentence}");
+    let message = refusal(["--template-path", "no/such/pages"]);
+    assert!(message.starts_with("the template folder no/such/pages: "), "{message}");
+    let message = refusal(["--static-path", "no/such/files"]);
+    assert!(message.starts_with("the static folder no/such/files: "), "{message}");
 }
 
 #[test]
 fn a_file_that_a_page_needs_and_that_is_missing_is_refused() {
     let views = views_with("without_login", "other.html", "");
     fs::remove_file(views.join("login.html")).unwrap();
-    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(sentence.starts_with("there is no file "), "{sentence}");
-    assert!(sentence.ends_with("login.html"), "{sentence}");
-    let sentence = refusal(["--static-path".as_ref(), views.as_os_str()]);
-    assert!(sentence.ends_with("site.css"), "{sentence}");
+    let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(message.starts_with("there is no file "), "{message}");
+    assert!(message.ends_with("login.html"), "{message}");
+    let message = refusal(["--static-path".as_ref(), views.as_os_str()]);
+    assert!(message.ends_with("site.css"), "{message}");
 }
 
 #[test]
 fn a_broken_template_is_refused() {
     let views = views_with("broken", "main.html", "<h1>\n{{ oops");
-    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(sentence.ends_with("main.html:2: {{ without }}"), "{sentence}");
+    let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(message.ends_with("main.html:2: {{ without }}"), "{message}");
 }
 
 #[test]
 fn a_template_that_asks_for_what_nobody_gives_is_refused() {
     let views = views_with("misspelt", "login.html", "<p>{{ mesage }}</p>");
-    let sentence = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(
-        sentence.ends_with("login.html: nobody gives the name \"mesage\""),
-        "{sentence}"
-    );
+    let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
+    assert!(message.ends_with("login.html: nobody gives the name \"mesage\""), "{message}");
 }
 
 #[tokio::test]
@@ -137,8 +134,8 @@ async fn a_second_signal_ends_it_at_once() {
         assert!(client.is_closed().await, "nobody has answered");
         let ended = demo.wait();
         assert_eq!(ended.status.code(), Some(1));
-        let sentence = "dustdevil: stopped before every request was answered";
-        assert_eq!(ended.log.last().map(String::as_str), Some(sentence));
+        let message = "dustdevil: stopped before every request was answered";
+        assert_eq!(ended.log.last().map(String::as_str), Some(message));
     }
 }
 

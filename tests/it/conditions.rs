@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dustdevil::http::conditions::{Validators, Verdict, range_counts, weigh};
+use dustdevil::http::conditions::{Outcome, Validators, evaluate, if_range_matches};
 use dustdevil::http::date;
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, SessionHandler, Status, handler,
@@ -23,8 +23,8 @@ fn validators(etag: &str) -> Validators {
     }
 }
 
-fn verdict(lines: &str, current: &Validators) -> Verdict {
-    weigh(&request(lines), current)
+fn verdict(lines: &str, current: &Validators) -> Outcome {
+    evaluate(&request(lines), current)
 }
 
 #[test]
@@ -42,14 +42,15 @@ fn tags_are_compared_as_the_table_of_the_rfc_has_it() {
     ] {
         let current = validators(other);
         let matches = verdict(&format!("GET /\nIf-Match: {one}"), &current);
-        assert_eq!(matches == Verdict::Proceed, strongly, "If-Match: {one}, {other}");
+        assert_eq!(matches == Outcome::Proceed, strongly, "If-Match: {one}, {other}");
         let differs = verdict(&format!("GET /\nIf-None-Match: {one}"), &current);
         assert_eq!(
-            differs == Verdict::NotModified,
+            differs == Outcome::NotModified,
             weakly,
             "If-None-Match: {one}, {other}"
         );
-        let counts = range_counts(&request(&format!("GET /\nIf-Range: {one}")), &current);
+        let counts =
+            if_range_matches(&request(&format!("GET /\nIf-Range: {one}")), &current);
         assert_eq!(counts, strongly, "If-Range: {one}, {other}");
     }
 }
@@ -58,16 +59,16 @@ fn tags_are_compared_as_the_table_of_the_rfc_has_it() {
 fn by_the_steps(
     method: &str,
     [matches, unmodified, differs, modified]: [Option<bool>; 4],
-) -> Verdict {
+) -> Outcome {
     let looks = method == "GET" || method == "HEAD";
     match (matches, unmodified) {
-        (Some(false), _) | (None, Some(false)) => return Verdict::PreconditionFailed,
+        (Some(false), _) | (None, Some(false)) => return Outcome::PreconditionFailed,
         _ => {}
     }
     match (differs, modified) {
-        (Some(false), _) | (None, Some(false)) if looks => Verdict::NotModified,
-        (Some(false), _) => Verdict::PreconditionFailed,
-        _ => Verdict::Proceed,
+        (Some(false), _) | (None, Some(false)) if looks => Outcome::NotModified,
+        (Some(false), _) => Outcome::PreconditionFailed,
+        _ => Outcome::Proceed,
     }
 }
 
@@ -119,18 +120,18 @@ fn a_date_counts_in_whole_seconds_and_where_there_is_none_nothing_does() {
     current.last_modified =
         current.last_modified.map(|date| date + Duration::from_millis(999));
     let not_modified = verdict(&format!("GET /\nIf-Modified-Since: {DATE}"), &current);
-    assert_eq!(not_modified, Verdict::NotModified);
+    assert_eq!(not_modified, Outcome::NotModified);
     let unmodified = verdict(&format!("GET /\nIf-Unmodified-Since: {DATE}"), &current);
-    assert_eq!(unmodified, Verdict::Proceed);
-    assert!(range_counts(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
+    assert_eq!(unmodified, Outcome::Proceed);
+    assert!(if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
     current.last_modified = None;
     for field in ["If-Modified-Since", "If-Unmodified-Since"] {
         for date in [EARLIER, DATE, LATER] {
             let verdict = verdict(&format!("GET /\n{field}: {date}"), &current);
-            assert_eq!(verdict, Verdict::Proceed, "{field}: {date}");
+            assert_eq!(verdict, Outcome::Proceed, "{field}: {date}");
         }
     }
-    assert!(!range_counts(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
+    assert!(!if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
 }
 
 #[test]
@@ -232,7 +233,7 @@ impl RequestHandler for OwnPageHandler {
             date_is_strong: true,
         };
         exchange.set_header("ETag", current.etag.clone())?;
-        if weigh(exchange.request(), &current) == Verdict::NotModified {
+        if evaluate(exchange.request(), &current) == Outcome::NotModified {
             exchange.set_status(Status::NOT_MODIFIED);
             exchange.finish();
             return Ok(());

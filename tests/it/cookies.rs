@@ -18,7 +18,7 @@ fn is_cookie_octet(octet: u8) -> bool {
 }
 
 /// The octets that RFC 9110 section 5.6.2 has in a token.
-fn is_token_octet(octet: u8) -> bool {
+fn is_tchar(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
@@ -32,7 +32,7 @@ fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
     for octet in 0..=0x7f_u8 {
         let text = format!("a{}b", char::from(octet));
         let name = SetCookie::new(text.clone(), "value").to_field_value();
-        assert_eq!(name.is_ok(), is_token_octet(octet), "a name with {octet:#x}");
+        assert_eq!(name.is_ok(), is_tchar(octet), "a name with {octet:#x}");
         let value = SetCookie::new("name", text.clone()).to_field_value();
         assert_eq!(value.is_ok(), is_cookie_octet(octet), "a value with {octet:#x}");
         let path =

@@ -77,7 +77,7 @@ async fn settings_by_which_no_session_could_live_are_errors_at_the_start() {
         },
     ] {
         let routes = [("/", handler::<GreetingHandler> as dustdevil::Handler)];
-        assert!(matches!(Application::new(routes, settings), Err(Error::Setup(_))));
+        assert!(matches!(Application::new(routes, settings), Err(Error::Config(_))));
     }
 }
 
@@ -184,6 +184,6 @@ fn an_allowed_host_that_no_request_could_name_is_an_error_at_the_start() {
     ] {
         let allowed_hosts = vec![String::from(host)];
         let settings = Settings { allowed_hosts, ..settings() };
-        assert!(matches!(Application::new([], settings), Err(Error::Setup(_))), "{host}");
+        assert!(matches!(Application::new([], settings), Err(Error::Config(_))), "{host}");
     }
 }

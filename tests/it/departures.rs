@@ -52,9 +52,9 @@ impl RequestHandler for WaitingHandler {
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let guard = Guard::new(&*exchange.state::<Working>()?);
         match exchange.request().path() {
-            "/stream" => exchange.stream(async move |outlet| {
+            "/stream" => exchange.stream(async move |sender| {
                 let _guard = guard;
-                outlet.send("first").await?;
+                sender.send("first").await?;
                 std::future::pending::<std::io::Result<()>>().await
             }),
             "/page" => exchange.write(vec![b'a'; LARGE]),
@@ -90,10 +90,10 @@ const STATES: [(&str, &str, &str); 8] = [
 /// Limits that a test can wait for, and that can be told apart.
 fn limits() -> Limits {
     Limits {
-        head_time: Duration::from_secs(4),
-        content_time: Duration::from_secs(4),
-        idle_time: Duration::from_secs(4),
-        write_time: Duration::from_secs(4),
+        head_timeout: Duration::from_secs(4),
+        content_timeout: Duration::from_secs(4),
+        idle_timeout: Duration::from_secs(4),
+        write_timeout: Duration::from_secs(4),
         half_close_timeout: Duration::from_secs(3),
         ..Limits::default()
     }
@@ -196,7 +196,7 @@ async fn a_reset_behind_requests_that_wait_frees_the_place_within_a_second() {
 /// for no longer than its limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_half_close_frees_the_place_within_its_limit() {
-    // In whole seconds: at once, half_close_timeout, or write_time.
+    // In whole seconds: at once, half_close_timeout, or write_timeout.
     let limits = [0, 0, 0, 3, 3, 4, 4, 0];
     let rows = (0..STATES.len()).map(async |number| {
         let working = Working::default();
@@ -308,17 +308,17 @@ impl RequestHandler for EventsHandler {
             shutdown.begun().await;
             return exchange.write("bye");
         }
-        exchange.stream(async move |outlet| {
-            outlet.send("hello, ").await?;
+        exchange.stream(async move |sender| {
+            sender.send("hello, ").await?;
             shutdown.begun().await;
-            outlet.send(Bytes::from_static(b"bye")).await
+            sender.send(Bytes::from_static(b"bye")).await
         })
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_and_handlers_that_wait_learn_of_the_shutdown() {
-    let settings = Settings { drain_time: Duration::from_secs(30), ..settings() };
+    let settings = Settings { drain_timeout: Duration::from_secs(30), ..settings() };
     let routes = ["/events", "/poll"]
         .map(|path| (path, handler::<EventsHandler> as dustdevil::Handler));
     let mut server = serve(Application::new(routes, settings).unwrap()).await;

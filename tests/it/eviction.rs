@@ -31,15 +31,15 @@ impl RequestHandler for AnyHandler {
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         match exchange.request().path() {
             "/page" => exchange.write(vec![b'a'; 32 * 1024 * 1024]),
-            "/stream" => exchange.stream(async |outlet| {
-                outlet.send("first").await?;
+            "/stream" => exchange.stream(async |sender| {
+                sender.send("first").await?;
                 std::future::pending::<std::io::Result<()>>().await
             }),
-            "/ticks" => exchange.stream(async |outlet| {
+            "/ticks" => exchange.stream(async |sender| {
                 loop {
-                    outlet.send("tick").await?;
+                    sender.send("tick").await?;
                     sleep(Duration::from_millis(100)).await;
-                    if outlet.ready().await.is_err() {
+                    if sender.ready().await.is_err() {
                         return Ok::<_, std::io::Error>(());
                     }
                 }
@@ -236,7 +236,7 @@ async fn trusted_proxies_may_have_all_places() {
 /// Heads that trickle are not younger than they are, however recently a byte of them has come.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_waited_longest_leaves_first_and_what_is_being_closed_before_it() {
-    let limits = Limits { linger_time: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { linger_timeout: Duration::from_secs(60), ..Limits::default() };
     let server = server(Settings { max_connections: 3, limits, ..settings() }).await;
     let pause = || sleep(Duration::from_millis(400));
     // The oldest is a head that trickles; then comes one that is idle, then one that is closed.

@@ -102,7 +102,7 @@ async fn slow_content_costs_nobody_an_answer() {
 async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
     let _alone = STAGE.lock().await;
     let soon = Duration::from_millis(500);
-    let limits = Limits { head_time: soon, content_time: soon, ..Limits::default() };
+    let limits = Limits { head_timeout: soon, content_timeout: soon, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let address = server.address;
     let bystander = Bystander::begin(address);
@@ -385,7 +385,7 @@ async fn a_handler_that_panics_is_one_requests_misfortune() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_never_returns_is_given_up() {
     let _alone = STAGE.lock().await;
-    let settings = Settings { handler_time: Duration::from_millis(300), ..settings() };
+    let settings = Settings { handler_timeout: Duration::from_millis(300), ..settings() };
     let server = serve(application(settings)).await;
     let address = server.address;
     let bystander = Bystander::begin(address);
@@ -596,8 +596,9 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     let count = 200;
     let bystander = Bystander::begin(address);
     let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
-    let end = format!("Content-Length: {}\r\n\r\n", limits.content);
-    let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
+    let end = format!("Content-Length: {}\r\n\r\n", limits.max_content);
+    let padding =
+        "a".repeat(limits.max_head - line.len() - end.len() - "Field: \r\n".len());
     let head = format!("{line}Field: {padding}\r\n{end}");
     // All but the last octet, so that all of them are there at once.
     let mut clients = crowd(count, move |_| {
@@ -605,7 +606,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
         async move {
             let mut client = Client::connect(address).await;
             client.send(head).await;
-            client.send(vec![b'a'; limits.content - 1]).await;
+            client.send(vec![b'a'; limits.max_content - 1]).await;
             client
         }
     })
@@ -617,7 +618,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     if let (Some(before), Some(most)) = (before, memory(demo.id(), "VmHWM")) {
         let each = (most - before) / count as u64;
         tell(&format!("fault: each of {count} largest requests takes {} KiB", each / 1024));
-        let bound = 2 * limits.head + limits.content + 64 * 1024;
+        let bound = 2 * limits.max_head + limits.max_content + 64 * 1024;
         assert!(each < bound as u64, "{each} octets");
     }
     let what = format!("{count} clients with the largest head and content at once");
@@ -704,10 +705,11 @@ async fn the_largest_requests(kibibytes: Option<u64>) {
     let limits = Limits::default();
     let count = (file_limit().saturating_sub(1000)).min(9_990);
     let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
-    let end = format!("Content-Length: {}\r\n\r\n", limits.content);
-    let padding = "a".repeat(limits.head - line.len() - end.len() - "Field: \r\n".len());
+    let end = format!("Content-Length: {}\r\n\r\n", limits.max_content);
+    let padding =
+        "a".repeat(limits.max_head - line.len() - end.len() - "Field: \r\n".len());
     let head = format!("{line}Field: {padding}\r\n{end}");
-    let content = Arc::new(vec![b'a'; limits.content]);
+    let content = Arc::new(vec![b'a'; limits.max_content]);
     let clients = crowd(count, move |_| {
         let (head, content) = (head.clone(), Arc::clone(&content));
         async move {

@@ -108,7 +108,7 @@ impl RequestHandler for SteppingHandler {
     async fn write_error(exchange: &mut Exchange, error: &HttpError) -> Result {
         let steps = exchange.state::<Arc<Steps>>()?;
         steps.take("write_error");
-        exchange.write(format!("drawn: {}", error.sentence))
+        exchange.write(format!("drawn: {}", error.message))
     }
 
     fn on_finish(&mut self, exchange: &Exchange) {
@@ -531,7 +531,7 @@ async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start
         Settings { cookie_secret: b"short".to_vec(), ..settings() },
         Settings { static_url_prefix: String::from("/"), ..settings() },
     ] {
-        assert!(matches!(Application::new([], settings), Err(Error::Setup(_))));
+        assert!(matches!(Application::new([], settings), Err(Error::Config(_))));
     }
 }
 

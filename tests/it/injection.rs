@@ -30,8 +30,7 @@ impl RequestHandler for PuttingHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let text = exchange.get_query_argument_raw("text")?;
-        let conflict =
-            |sentence: &str| HttpError::new(Status::CONFLICT, sentence.to_owned());
+        let conflict = |message: &str| HttpError::new(Status::CONFLICT, message.to_owned());
         match exchange.path_argument("place")? {
             "value" => exchange.set_header("Given", text)?,
             "name" => exchange.set_header(text, "given")?,
@@ -42,7 +41,7 @@ impl RequestHandler for PuttingHandler {
             "domain" => exchange.set_cookie(SetCookie::new("given", "a").domain(text))?,
             "location" => return exchange.redirect(&text),
             "escaped" => return exchange.redirect(&format!("/{}", escape::url(&text))),
-            "sentence" => return Err(conflict(&text).into()),
+            "message" => return Err(conflict(&text).into()),
             "error" => return Err(conflict("").with_header("Given", text).into()),
             other => return Err(Error::other(format!("no place {other}"))),
         }
@@ -60,7 +59,7 @@ const PLACES: [&str; 11] = [
     "domain",
     "location",
     "escaped",
-    "sentence",
+    "message",
     "error",
 ];
 

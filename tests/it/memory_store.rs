@@ -51,7 +51,7 @@ async fn expired_sessions_leave_the_memory_when_they_are_swept() {
 
 #[tokio::test]
 async fn a_few_large_sessions_do_not_push_out_many_small_ones() {
-    let limits = MemoryLimits { octets: 512 * 1024, ..MemoryLimits::default() };
+    let limits = MemoryLimits { max_bytes: 512 * 1024, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     for _ in 0..1000 {
         begun(&store, "username", "somebody").await;
@@ -65,7 +65,7 @@ async fn a_few_large_sessions_do_not_push_out_many_small_ones() {
 
 #[tokio::test]
 async fn a_full_store_ends_the_oldest_anonymous_session_first() {
-    let limits = MemoryLimits { sessions: 3, ..MemoryLimits::default() };
+    let limits = MemoryLimits { max_sessions: 3, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     let first = begun(&store, "username", "admin").await;
     let second = begun(&store, "a", "1").await;
@@ -87,7 +87,7 @@ async fn a_full_store_ends_the_oldest_anonymous_session_first() {
 
 #[tokio::test]
 async fn a_large_store_keeps_to_its_limit() {
-    let limits = MemoryLimits { sessions: 5000, ..MemoryLimits::default() };
+    let limits = MemoryLimits { max_sessions: 5000, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     for _ in 0..20_000 {
         begun(&store, "a", "1").await;
@@ -98,7 +98,7 @@ async fn a_large_store_keeps_to_its_limit() {
 
 #[tokio::test]
 async fn a_session_is_bounded_in_octets() {
-    let limits = MemoryLimits { session_octets: 74, ..MemoryLimits::default() };
+    let limits = MemoryLimits { max_session_bytes: 74, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     let key = begun(&store, "a", &"1".repeat(41)).await;
     let too_large = Err(Error::TooLarge { limit: 74 });
@@ -188,7 +188,7 @@ async fn values_of_any_length_come_back() {
 #[tokio::test]
 async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
     let store =
-        MemoryStore::new(MemoryLimits { sessions: 4000, ..MemoryLimits::default() });
+        MemoryStore::new(MemoryLimits { max_sessions: 4000, ..MemoryLimits::default() });
     // Eight neighbors begin alike, and so does whoever comes 2,048 later.
     let key = |number: u32| {
         Key::parse(&format!("{:02x}{number:030x}", number / 8 % 256)).unwrap()

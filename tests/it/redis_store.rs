@@ -61,9 +61,9 @@ async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 /// The sentence of an error that says that the store is away.
-fn sentence<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {
-        Err(Error::Unavailable(sentence)) => sentence,
+        Err(Error::Unavailable(message)) => message,
         other => panic!("not away, but {other:?}"),
     }
 }
@@ -82,7 +82,7 @@ async fn a_store_finds_redis_again_when_it_was_killed_and_comes_back() {
     let key = begun(&store, "a", "1").await;
     for _ in 0..2 {
         redis.kill();
-        let why = sentence(store.get(key, "a").await);
+        let why = message(store.get(key, "a").await);
         assert!(
             why.starts_with(&format!("Redis at 127.0.0.1:{}: ", redis.port())),
             "{why}"
@@ -444,10 +444,10 @@ async fn a_full_redis_begins_no_session_and_ends_none() {
     let due = Lifetime { idle: Duration::from_secs(1), ..LIFETIME };
     let due = begun_for(&store, due, "a", "1").await;
     let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    let why = sentence(store.create(self::key(), LIFETIME, PLACE, "a", "1").await);
+    let why = message(store.create(self::key(), LIFETIME, PLACE, "a", "1").await);
     assert!(why.contains("OOM"), "{why}");
-    assert!(sentence(store.set(key, "a", "2").await).contains("OOM"));
-    assert!(sentence(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
+    assert!(message(store.set(key, "a", "2").await).contains("OOM"));
+    assert!(message(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
     assert_eq!(get(&store, key, "a").await.as_deref(), Some("1"));
     assert!(matches!(store.visit(key, PLACE, "a").await, Ok(Visit::Live(_))));
     assert_eq!(store.remove(key, "a").await, Ok(Some(Some(String::from("1")))));
@@ -481,7 +481,7 @@ async fn a_replica_is_no_store_until_it_is_promoted() {
     let store = redis.store();
     let key = begun(&store, "a", "1").await;
     let _: () = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-    let why = sentence(store.set(key, "a", "2").await);
+    let why = message(store.set(key, "a", "2").await);
     assert!(why.contains("READONLY"), "{why}");
     let _: () = redis.ask(&["REPLICAOF", "NO", "ONE"]);
     eventually("it is one again", async || store.set(key, "a", "2").await.is_ok()).await;
@@ -496,10 +496,10 @@ async fn a_wrong_password_is_told_from_a_redis_that_is_away_and_not_shown() {
         let url = format!("redis://{credentials}127.0.0.1:{}/", redis.port());
         RedisStore::new(RedisSettings { urls: vec![url], ..redis.settings() }).unwrap()
     };
-    let why = sentence(at("").counters().await);
+    let why = message(at("").counters().await);
     assert!(why.contains("NOAUTH"), "{why}");
     let store = at(":open-barley@");
-    let why = sentence(store.counters().await);
+    let why = message(store.counters().await);
     assert!(why.contains("it refuses the username or the password"), "{why}");
     assert!(!why.contains("barley"), "{why}");
 
@@ -522,14 +522,14 @@ fn what_is_wrong_with_a_url_is_said_without_its_password() {
     ] {
         let settings =
             RedisSettings { urls: vec![url.to_owned()], ..RedisSettings::default() };
-        let Err(Error::Setup(sentence)) = RedisStore::new(settings) else {
+        let Err(Error::Config(message)) = RedisStore::new(settings) else {
             panic!("{url} is taken");
         };
-        assert!(sentence.contains(what), "{url}: {sentence}");
-        assert!(!sentence.contains("barley"), "{sentence}");
+        assert!(message.contains(what), "{url}: {message}");
+        assert!(!message.contains("barley"), "{message}");
     }
     let none = RedisSettings { urls: Vec::new(), ..RedisSettings::default() };
-    assert!(matches!(RedisStore::new(none), Err(Error::Setup(_))));
+    assert!(matches!(RedisStore::new(none), Err(Error::Config(_))));
 }
 
 #[tokio::test]
@@ -538,7 +538,7 @@ async fn nothing_of_a_session_is_in_an_error() {
     let options = ["--rename-command", "EVALSHA", ""];
     let Some(redis) = RedisServer::start_with(&options) else { return };
     let store = redis.store();
-    let why = sentence(store.create(key(), LIFETIME, PLACE, "n", "barley").await);
+    let why = message(store.create(key(), LIFETIME, PLACE, "n", "barley").await);
     assert!(why.contains("unknown command"), "{why}");
     assert!(!why.contains("barley") && !why.contains("create"), "{why}");
 }
@@ -687,7 +687,7 @@ async fn a_cluster_is_a_store_like_any() {
     }
     let untagged =
         RedisSettings { prefix: String::from("dustdevil"), ..of_cluster(&nodes) };
-    assert!(matches!(RedisStore::new(untagged), Err(Error::Setup(_))));
+    assert!(matches!(RedisStore::new(untagged), Err(Error::Config(_))));
 }
 
 #[tokio::test]
@@ -747,11 +747,11 @@ async fn tls_is_spoken_with_whom_a_certificate_vouches_for() {
     let key = begun(&store, "a", "1").await;
     assert_eq!(get(&redis.store(), key, "a").await.as_deref(), Some("1"), "it is the same");
 
-    let why = sentence(RedisStore::new(settings.clone()).unwrap().counters().await);
+    let why = message(RedisStore::new(settings.clone()).unwrap().counters().await);
     assert!(why.contains("certificate"), "nobody vouches for it: {why}");
     let urls = vec![format!("rediss://127.0.0.1:{port}/")];
     let other = RedisSettings { urls, certificates: certificate, ..settings.clone() };
-    let why = sentence(RedisStore::new(other).unwrap().counters().await);
+    let why = message(RedisStore::new(other).unwrap().counters().await);
     assert!(why.contains("certificate"), "it is for another name: {why}");
     let certificates = b"nonsense".to_vec();
     let none = RedisSettings { certificates, ..settings };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use dustdevil::http::conditions::{self, Validators, Verdict};
+use dustdevil::http::conditions::{self, Outcome, Validators};
 use dustdevil::http::date;
 use dustdevil::{
     Error, Exchange, Method, RequestHandler, Result, SessionHandler, Settings, Status,
@@ -92,14 +92,14 @@ impl NoteHandler {
     fn is_to_be_done(&self, exchange: &mut Exchange) -> Result<bool> {
         exchange.set_header("ETag", self.validators.etag.clone())?;
         exchange.set_header("Cache-Control", "no-cache")?;
-        match conditions::weigh(exchange.request(), &self.validators) {
-            Verdict::Proceed => Ok(true),
-            Verdict::NotModified => {
+        match conditions::evaluate(exchange.request(), &self.validators) {
+            Outcome::Proceed => Ok(true),
+            Outcome::NotModified => {
                 exchange.set_status(Status::NOT_MODIFIED);
                 exchange.finish();
                 Ok(false)
             }
-            Verdict::PreconditionFailed => {
+            Outcome::PreconditionFailed => {
                 Err(Error::http(Status::PRECONDITION_FAILED, "The note is another one."))
             }
         }

@@ -191,7 +191,7 @@ async fn an_error_says_what_would_help_and_explains_itself() {
     let routes = ["/door", "/later"]
         .map(|path| (path, handler::<ClosedHandler> as dustdevil::Handler));
     let server = serve(Application::new(routes, settings()).unwrap()).await;
-    for (path, status, name, value, sentence) in [
+    for (path, status, name, value, message) in [
         (
             "/door",
             401,
@@ -203,7 +203,7 @@ async fn an_error_says_what_would_help_and_explains_itself() {
     ] {
         let reply = ask(&server, &format!("GET {path}")).await;
         assert_eq!((reply.status, reply.field(name)), (status, Some(value)));
-        assert!(reply.text().contains(sentence), "{}", reply.text());
+        assert!(reply.text().contains(message), "{}", reply.text());
     }
 }
 

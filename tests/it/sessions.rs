@@ -432,9 +432,9 @@ impl RequestHandler for StreamHandler {
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let session = self.base.session.clone();
         exchange.set_header("Cache-Control", "public")?;
-        exchange.stream(async move |outlet| {
+        exchange.stream(async move |sender| {
             let value = session.get("a").await.map_err(std::io::Error::other)?;
-            outlet.send(value.unwrap_or_default()).await
+            sender.send(value.unwrap_or_default()).await
         })
     }
 }

@@ -137,10 +137,10 @@ impl RequestHandler for WorkHandler {
         match exchange.request().path() {
             "/stream" => {
                 let worker = Worker::new(&works, true);
-                exchange.stream(async move |outlet| {
+                exchange.stream(async move |sender| {
                     for _ in 0..3 {
                         worker.wait().await;
-                        outlet.send(vec![b'a'; 100]).await?;
+                        sender.send(vec![b'a'; 100]).await?;
                     }
                     Ok::<_, io::Error>(())
                 })
@@ -282,12 +282,12 @@ impl World {
     fn new() -> World {
         let works = SharedWorks::default();
         let limits = Limits {
-            write_time: WRITE_TIME,
+            write_timeout: WRITE_TIME,
             half_close_timeout: Duration::from_secs(3),
             ..Limits::default()
         };
         let settings = Settings {
-            handler_time: HANDLER_TIME,
+            handler_timeout: HANDLER_TIME,
             limits,
             check_origin: false,
             ..settings()

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
 use dustdevil::http::server_state::{ServerLimits, ServerState};
-use dustdevil::session::store::Answer;
 use dustdevil::session::id::Key;
+use dustdevil::session::store::Answer;
 use dustdevil::session::store::{Counters, Listed, Visit};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,

@@ -135,9 +135,9 @@ impl RequestHandler for StreamHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        exchange.stream(|outlet| async move {
+        exchange.stream(|sender| async move {
             for piece in ["once ", "upon a ", "time"] {
-                outlet.send(piece).await?;
+                sender.send(piece).await?;
             }
             io::Result::Ok(())
         })
@@ -156,8 +156,8 @@ impl RequestHandler for BrokenStreamHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let panics = exchange.request().query() == Some("panic");
-        exchange.stream(move |outlet| async move {
-            outlet.send("once ").await?;
+        exchange.stream(move |sender| async move {
+            sender.send("once ").await?;
             assert!(!panics, "the stream meant to");
             Err(io::Error::other("nobody knows the end"))
         })

@@ -15,7 +15,7 @@ use dustdevil::{
 use crate::process::{Process, command};
 use crate::support::{PLACE, Running, Visitor, demo_of, serve, store};
 
-const RULES: Rules = Rules { sessions_a_user: 3, lifetime: LIFETIME };
+const RULES: Rules = Rules { max_sessions_per_user: 3, lifetime: LIFETIME };
 
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };

@@ -259,10 +259,10 @@ pub fn find_program(program: &str, package: &str, what: &str) -> Option<PathBuf>
         return Some(found);
     }
     let without = format!("DUSTDEVIL_WITHOUT_{what}");
-    let sentence = format!("{program} is missing: install the Debian package {package}");
+    let message = format!("{program} is missing: install the Debian package {package}");
     let may_be_missing = env::var_os(&without).is_some();
-    assert!(may_be_missing, "{sentence}, or set {without} to do without");
-    tell(&format!("a test is left out, for {sentence}"));
+    assert!(may_be_missing, "{message}, or set {without} to do without");
+    tell(&format!("a test is left out, for {message}"));
     None
 }
 

@@ -83,10 +83,10 @@ impl RequestHandler for SlowStreamHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        exchange.stream(|outlet| async move {
+        exchange.stream(|sender| async move {
             for word in ["at", "last"] {
                 sleep(Duration::from_secs(5)).await;
-                outlet.send(word).await?;
+                sender.send(word).await?;
             }
             io::Result::Ok(())
         })
@@ -174,7 +174,7 @@ async fn content_has_an_hour_in_all() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_in_which_content_arrives_is_not_the_handlers() {
-    let settings = Settings { handler_time: Duration::from_secs(5), ..settings() };
+    let settings = Settings { handler_timeout: Duration::from_secs(5), ..settings() };
     let server = serve(application(settings)).await;
     let mut client = server.connect().await;
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n").await;
@@ -209,7 +209,7 @@ async fn an_idle_connection_is_closed_without_a_word() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_may_stay_for_as_long_as_it_likes_where_there_is_no_limit() {
-    let limits = Limits { idle_time: Duration::MAX, ..Limits::default() };
+    let limits = Limits { idle_timeout: Duration::MAX, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
     for _ in 0..3 {
@@ -591,7 +591,7 @@ async fn a_wrong_line_is_refused_before_the_head_is_whole() {
 #[tokio::test(start_paused = true)]
 async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
     let (mut client, socket) = duplex(100);
-    let settings = Settings { handler_time: Duration::from_secs(1), ..settings() };
+    let settings = Settings { handler_timeout: Duration::from_secs(1), ..settings() };
     let application = Arc::new(application(settings));
     let conversation = async move {
         let requests = ["/hello", "/slow?seconds=10"]
@@ -619,7 +619,7 @@ async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
 
 #[tokio::test]
 async fn a_reader_who_is_slow_but_steady_has_it_all() {
-    let limits = Limits { write_time: Duration::from_secs(2), ..Limits::default() };
+    let limits = Limits { write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
     client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
@@ -768,8 +768,8 @@ impl RequestHandler for BlockingHandler {
             std::thread::sleep(Duration::from_millis(1500));
         }
         if path.contains("stream") {
-            return exchange.stream(async |outlet| {
-                outlet.send("at last").await?;
+            return exchange.stream(async |sender| {
+                sender.send("at last").await?;
                 std::thread::sleep(Duration::from_millis(900));
                 Ok::<_, io::Error>(())
             });
@@ -785,8 +785,8 @@ impl RequestHandler for BlockingHandler {
 /// not see that a thread is kept.
 async fn server_with_a_second_for_all() -> Running {
     let second = Duration::from_secs(1);
-    let limits = Limits { head_time: second, idle_time: second, ..Limits::default() };
-    let settings = Settings { limits, handler_time: second, ..settings() };
+    let limits = Limits { head_timeout: second, idle_timeout: second, ..Limits::default() };
+    let settings = Settings { limits, handler_timeout: second, ..settings() };
     let routes = [
         ("/blocks", handler::<BlockingHandler> as dustdevil::Handler),
         ("/blocks-and-waits", handler::<BlockingHandler>),

@@ -18,11 +18,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock { start: turn::now() }
+        Clock { start: cached_clock::now() }
     }
 
     pub(crate) fn now(&self) -> Millis {
-        millis(turn::now().saturating_duration_since(self.start))
+        millis(cached_clock::now().saturating_duration_since(self.start))
     }
 }
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::session::id::Key;
-use crate::session::memory::timer_wheel::Page;
 use crate::session::memory::clock::{Millis, millis};
+use crate::session::memory::timer_wheel::Page;
 use crate::session::memory::user_index::{Login, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{DEVICE, Lifetime, Listed, USERNAME, Visited};

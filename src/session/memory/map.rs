@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::session::store::Answer;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
@@ -11,6 +10,7 @@ use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
 use crate::session::memory::user_index::{Beyond, Users, Writer};
 use crate::session::memory::values::Values;
+use crate::session::store::Answer;
 use crate::session::store::{Counters, Lifetime, Listed, Store, Visit};
 
 /// How much a [`MemoryStore`] holds.
@@ -20,21 +20,21 @@ pub struct MemoryLimits {
     /// the one that has been so for longest; one that moves counts as young again. From 4,096 on,
     /// this and the next limit are kept shard by shard: a session may end a little before them,
     /// and is the oldest of its shard. Default: 100,000.
-    pub sessions: usize,
+    pub max_sessions: usize,
     /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
     /// likewise, but never the one that was just written to. Default: 256 MiB.
-    pub octets: usize,
+    pub max_bytes: usize,
     /// Octets of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
-    pub session_octets: usize,
+    pub max_session_bytes: usize,
 }
 
 impl Default for MemoryLimits {
     fn default() -> MemoryLimits {
         MemoryLimits {
-            sessions: 100_000,
-            octets: 256 * 1024 * 1024,
-            session_octets: 16 * 1024,
+            max_sessions: 100_000,
+            max_bytes: 256 * 1024 * 1024,
+            max_session_bytes: 16 * 1024,
         }
     }
 }
@@ -59,16 +59,16 @@ const FEWEST: usize = 16;
 impl MemoryStore {
     /// An empty store.
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        let is_roomy = limits.octets / SHARDS >= FEWEST * limits.session_octets;
-        let is_large = limits.sessions >= LARGE && is_roomy;
+        let is_roomy = limits.max_bytes / SHARDS >= FEWEST * limits.max_session_bytes;
+        let is_large = limits.max_sessions >= LARGE && is_roomy;
         MemoryStore::in_shards(limits, if is_large { SHARDS } else { 1 })
     }
 
     pub(crate) fn in_shards(limits: MemoryLimits, count: usize) -> MemoryStore {
         let room = Room {
-            sessions: (limits.sessions / count).max(1),
-            octets: limits.octets / count,
-            session_octets: limits.session_octets,
+            sessions: (limits.max_sessions / count).max(1),
+            octets: limits.max_bytes / count,
+            max_session_bytes: limits.max_session_bytes,
         };
         let users = Arc::new(Users::new(count));
         let shard = |_| Lock::new(Shard::new(room, Writer::new(&users)));

@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::identity_hasher::AsItIs;
+use crate::identity_hasher::BuildIdentityHasher;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
 use crate::session::store::MOVED;
 
 #[derive(Default)]
 pub(crate) struct Moved {
-    whereto: HashMap<Key, Key, AsItIs>,
+    whereto: HashMap<Key, Key, BuildIdentityHasher>,
     /// Who moved when, in the order in which they came.
     moves: VecDeque<(Millis, Key)>,
 }

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::memory::timer_wheel::{Calendar, Due};
 use crate::session::memory::clock::Millis;
 use crate::session::memory::entry::Entry;
 use crate::session::memory::key_table::Index;
 use crate::session::memory::rotated::Moved;
 use crate::session::memory::slab::{List, Slab, Slot};
+use crate::session::memory::timer_wheel::{Calendar, Due};
 use crate::session::memory::user_index::Writer;
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, USERNAME, Visit};
@@ -25,7 +25,7 @@ const BITE: usize = 128;
 pub(crate) struct Room {
     pub(crate) sessions: usize,
     pub(crate) octets: usize,
-    pub(crate) session_octets: usize,
+    pub(crate) max_session_bytes: usize,
 }
 
 pub(crate) struct Shard {
@@ -252,7 +252,7 @@ impl Shard {
 
     /// Values, if a session may have so much.
     fn checked(&self, values: Values) -> Result<Values, Error> {
-        let limit = self.room.session_octets;
+        let limit = self.room.max_session_bytes;
         if values.cost() > limit { Err(Error::TooLarge { limit }) } else { Ok(values) }
     }
 

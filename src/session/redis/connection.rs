@@ -76,7 +76,7 @@ impl Line {
         let nodes: Vec<Client> =
             urls.iter().map(|url| client(url, certificates)).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
-            return Err(Error::Setup(String::from("no Redis was named")));
+            return Err(Error::Config(String::from("no Redis was named")));
         }
         let place = nodes.iter().map(place).collect::<Vec<_>>().join(", ");
         let time = time.min(LONGEST);

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs, Value};
 
-use crate::session::store::Answer;
+use crate::crypto;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis::connection::Line;
+use crate::session::store::Answer;
 use crate::session::store::{Counters, Lifetime, Listed, MOVED, Store, Visit, Visited};
-use crate::crypto;
 
 const SCRIPT: &str = include_str!("script.lua");
 
@@ -44,7 +44,7 @@ pub struct RedisSettings {
     pub prefix: String,
     /// Octets of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
-    pub session_octets: usize,
+    pub max_session_bytes: usize,
     /// How long an operation may take, and connecting. Past it, it is
     /// [`Error::Unavailable`]. Default: 1 s.
     pub time: Duration,
@@ -58,7 +58,7 @@ impl Default for RedisSettings {
         RedisSettings {
             urls: vec![String::from("redis://127.0.0.1/")],
             prefix: String::from("{dustdevil}"),
-            session_octets: 16 * 1024,
+            max_session_bytes: 16 * 1024,
             time: Duration::from_secs(1),
             certificates: Vec::new(),
         }
@@ -99,34 +99,35 @@ pub struct RedisStore {
     script: Script,
     line: Line,
     prefix: String,
-    session_octets: usize,
+    max_session_bytes: usize,
 }
 
 impl RedisStore {
-    /// A store that connects when it is first used. [`Error::Setup`] for settings that cannot be
+    /// A store that connects when it is first used. [`Error::Config`] for settings that cannot be
     /// right.
     pub fn new(settings: RedisSettings) -> Result<RedisStore, Error> {
-        let RedisSettings { urls, prefix, session_octets, time, certificates } = settings;
+        let RedisSettings { urls, prefix, max_session_bytes, time, certificates } =
+            settings;
         if urls.len() > 1 && !has_tag(&prefix) {
-            return Err(Error::Setup(format!(
+            return Err(Error::Config(format!(
                 "the prefix {prefix:?} has no part in braces, which a cluster needs to keep \
                  all keys on one node"
             )));
         }
         let line = Line::new(&urls, &certificates, time)?;
-        Ok(RedisStore { script: Script::new(SCRIPT), line, prefix, session_octets })
+        Ok(RedisStore { script: Script::new(SCRIPT), line, prefix, max_session_bytes })
     }
 
     /// A secret that all who use this Redis and this prefix have in common, for
     /// [`cookie_secret`](crate::Settings::cookie_secret). Whoever may read this Redis knows it, as
     /// they know all sessions. If Redis forgets it, who asks later is given another.
     pub async fn shared_secret(&self) -> Result<Vec<u8>, Error> {
-        let offered = token::random::<32>();
+        let offered = crypto::random::<32>();
         let secret: Vec<u8> =
             self.operation("shared_secret").with(&offered[..]).run().await?;
         match secret.len() {
             32 => Ok(secret),
-            _ => Err(Error::Setup(String::from("the secret in Redis is none of ours"))),
+            _ => Err(Error::Config(String::from("the secret in Redis is none of ours"))),
         }
     }
 
@@ -144,7 +145,7 @@ impl RedisStore {
     /// What an operation that sets a value says it did.
     fn outcome(&self, done: i64) -> Result<bool, Error> {
         match done {
-            ..0 => Err(Error::TooLarge { limit: self.session_octets }),
+            ..0 => Err(Error::TooLarge { limit: self.max_session_bytes }),
             done => Ok(done > 0),
         }
     }
@@ -184,7 +185,7 @@ impl Store for RedisStore {
                 .with(place.to_string())
                 .with(name)
                 .with(value)
-                .with(self.session_octets);
+                .with(self.max_session_bytes);
             self.outcome(operation.run().await?)
         })
     }
@@ -221,7 +222,7 @@ impl Store for RedisStore {
     ) -> Answer<'a, Option<()>> {
         Answer::later(async move {
             let operation =
-                self.on(key, "set").with(name).with(value).with(self.session_octets);
+                self.on(key, "set").with(name).with(value).with(self.max_session_bytes);
             let done: Option<i64> = operation.run().await?;
             done.map(|done| self.outcome(done).map(drop)).transpose()
         })
@@ -248,7 +249,7 @@ impl Store for RedisStore {
                 .on(key, "compare_and_set")
                 .with(name)
                 .with(value)
-                .with(self.session_octets)
+                .with(self.max_session_bytes)
                 .with(expected);
             let done: Option<i64> = operation.run().await?;
             done.map(|done| self.outcome(done)).transpose()

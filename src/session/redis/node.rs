@@ -53,8 +53,8 @@ fn trusted(certificates: &[u8]) -> Result<redis::TlsCertificates, Error> {
     }
 }
 
-fn setup(sentence: impl Into<String>) -> Error {
-    Error::Setup(sentence.into())
+fn setup(message: impl Into<String>) -> Error {
+    Error::Config(message.into())
 }
 
 /// Where a Redis is, for messages: a host and a port, and no password.

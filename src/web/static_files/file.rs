@@ -13,7 +13,7 @@ use md5::{Digest, Md5};
 use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
-use crate::http::file::{FilePart, State, is_still};
+use crate::http::file::{FileBody, State, is_still};
 use crate::web::static_files::content_type::content_type;
 
 /// Files up to this size are kept in memory.
@@ -138,7 +138,7 @@ impl Found {
         }
         let file =
             self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
-        Ok(Body::File(Box::new(FilePart::new(file, state, range))))
+        Ok(Body::File(Box::new(FileBody::new(file, state, range))))
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, HttpError, Result};
 use crate::http::body::Body;
-use crate::http::conditions::{self, Verdict};
+use crate::http::conditions::{self, Outcome};
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::status::Status;
@@ -38,21 +38,21 @@ impl RequestHandler for StaticFileHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
-        exchange.set_known_header("ETag", file.validators.etag.clone());
+        exchange.set_header_unchecked("ETag", file.validators.etag.clone());
         if let Some(last_modified) = &file.last_modified {
-            exchange.set_known_header("Last-Modified", last_modified.clone());
+            exchange.set_header_unchecked("Last-Modified", last_modified.clone());
         }
-        exchange.set_known_header("Cache-Control", self.cache_control(exchange));
-        exchange.set_known_header("Accept-Ranges", "bytes");
-        match conditions::weigh(&exchange.request, &file.validators) {
-            Verdict::Proceed => self.send(exchange),
-            Verdict::NotModified => {
+        exchange.set_header_unchecked("Cache-Control", self.cache_control(exchange));
+        exchange.set_header_unchecked("Accept-Ranges", "bytes");
+        match conditions::evaluate(&exchange.request, &file.validators) {
+            Outcome::Proceed => self.send(exchange),
+            Outcome::NotModified => {
                 exchange.set_status(Status::NOT_MODIFIED);
                 exchange.finish_with(Body::Bytes(Bytes::new()))
             }
-            Verdict::PreconditionFailed => {
-                let sentence = "The file is not the one that you know.";
-                Err(Error::http(Status::PRECONDITION_FAILED, sentence))
+            Outcome::PreconditionFailed => {
+                let message = "The file is not the one that you know.";
+                Err(Error::http(Status::PRECONDITION_FAILED, message))
             }
         }
     }
@@ -73,16 +73,16 @@ impl StaticFileHandler {
     fn send(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
         let length = file.length();
-        exchange.set_known_header("Content-Type", file.content_type.clone());
+        exchange.set_header_unchecked("Content-Type", file.content_type.clone());
         if let Some(encoding) = file.content_encoding {
-            exchange.set_known_header("Content-Encoding", encoding);
+            exchange.set_header_unchecked("Content-Encoding", encoding);
         }
         let request = &exchange.request;
         let is_one = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {
             is_one
                 && request.method() == Method::Get
-                && conditions::range_counts(request, &file.validators)
+                && conditions::if_range_matches(request, &file.validators)
         });
         match range.map_or(Selection::Whole, |range| range::select(range, length)) {
             Selection::Whole => exchange.finish_with(self.found.body(0..length)?),
@@ -90,12 +90,12 @@ impl StaticFileHandler {
                 exchange.set_status(Status::PARTIAL_CONTENT);
                 let (first, last) = (part.start, part.end - 1);
                 let content_range = format!("bytes {first}-{last}/{length}");
-                exchange.set_known_header("Content-Range", content_range);
+                exchange.set_header_unchecked("Content-Range", content_range);
                 exchange.finish_with(self.found.body(part)?)
             }
             Selection::Unsatisfiable => {
-                let sentence = "The file has no such octets.";
-                let error = HttpError::new(Status::RANGE_NOT_SATISFIABLE, sentence);
+                let message = "The file has no such octets.";
+                let error = HttpError::new(Status::RANGE_NOT_SATISFIABLE, message);
                 Err(error.with_header("Content-Range", format!("bytes */{length}")).into())
             }
         }

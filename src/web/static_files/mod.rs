@@ -37,8 +37,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
 use crate::cached_clock;
+use crate::error::{Error, Result};
 use crate::web::static_files::document_root::{DocumentRoot, is_plain};
 use crate::web::static_files::file::{Found, StaticFile};
 
@@ -83,7 +83,7 @@ impl StaticFiles {
     /// The files below a directory, which must be there.
     pub fn new(directory: &Path) -> Result<StaticFiles> {
         let root = DocumentRoot::new(directory).map_err(|error| {
-            Error::Setup(format!("the static folder {}: {error}", directory.display()))
+            Error::Config(format!("the static folder {}: {error}", directory.display()))
         })?;
         Ok(StaticFiles {
             root: Arc::new(root),
@@ -109,7 +109,7 @@ impl StaticFiles {
     /// The version of a file, for its URL; `None` if there is no such file. It may be a second old: a
     /// URL with another version than the file has now leads to the file, and not to a cache.
     pub async fn version(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
-        let now = turn::now();
+        let now = cached_clock::now();
         let known = self.memory().entries.get(path).cloned();
         if let Some(entry) = known.filter(|entry| now < entry.checked + CHECK_INTERVAL) {
             return Ok(Some(entry.file));
@@ -158,7 +158,7 @@ impl StaticFiles {
         let mut memory = self.memory();
         memory.forget(path);
         if let Some(file) = found {
-            let entry = Entry { file: Arc::clone(file), checked: turn::now() };
+            let entry = Entry { file: Arc::clone(file), checked: cached_clock::now() };
             memory.keep(path, entry);
         }
     }

@@ -38,7 +38,7 @@ pub(crate) async fn serve(limit: &str) -> crate::Result {
 fn application(store: &Arc<MemoryStore>) -> Answer<Application> {
     let settings = Settings {
         session_store: Some(Arc::clone(store) as Arc<dyn Store>),
-        handler_time: PATIENCE,
+        handler_timeout: PATIENCE,
         ..Settings::default()
     };
     let application = Application::new(

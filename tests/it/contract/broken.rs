@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use dustdevil::session::store::Answer;
 use dustdevil::session::id::Key;
+use dustdevil::session::store::Answer;
 use dustdevil::session::store::{Counters, Listed, USERNAME, Visit, Visited};
 use dustdevil::{Lifetime, Store};
 

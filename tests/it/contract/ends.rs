@@ -43,11 +43,11 @@ pub async fn a_session_ends_when_nobody_used_it_for_its_idle_limit(
     let key = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
     subject.pass(1).await;
     let (used, value) = (Instant::now(), subject.get(key, "a").await);
-    subject.in_time(begun, 2)?;
+    subject.lazy_timeout(begun, 2)?;
     assert!(value.is_some(), "half of its limit has passed");
     subject.pass(1).await;
     let value = subject.get(key, "a").await;
-    subject.in_time(used, 2)?;
+    subject.lazy_timeout(used, 2)?;
     assert!(value.is_some(), "half of its limit has passed since it was used");
     subject.pass(2).await;
     subject.assert_dead(key).await;
@@ -85,7 +85,7 @@ pub async fn every_operation_is_use(subject: Subject) -> Timely {
         subject.pass(2).await;
         let last_used = std::mem::replace(&mut used, Instant::now());
         let alive = use_each(&subject, &mut keys).await;
-        subject.in_time(last_used, 3)?;
+        subject.lazy_timeout(last_used, 3)?;
         assert_eq!(alive, [true; 10], "two thirds of the limit have passed");
     }
     subject.pass(3).await;
@@ -117,7 +117,7 @@ pub async fn a_session_ends_at_its_absolute_limit_however_busily_it_is_used(
         subject.pass(1).await;
         let lives = subject.lives(key).await;
         subject.set(key, "a", "1").await;
-        subject.in_time(begun, 4)?;
+        subject.lazy_timeout(begun, 4)?;
         assert!(lives);
     }
     subject.pass(1).await;
@@ -134,12 +134,12 @@ pub async fn sessions_of_one_store_may_live_for_different_times(
     let old = subject.begin_for(subject.lifetime(100, 2), "a", "1").await;
     subject.pass(1).await;
     let alive = (subject.lives(long).await, subject.lives(old).await);
-    subject.in_time(begun, 2)?;
+    subject.lazy_timeout(begun, 2)?;
     assert_eq!(alive, (true, true));
     subject.assert_dead(short).await;
     subject.pass(1).await;
     let alive = subject.lives(long).await;
-    subject.in_time(begun, 3)?;
+    subject.lazy_timeout(begun, 3)?;
     assert!(alive);
     subject.assert_dead(old).await;
     Ok(())
@@ -160,7 +160,7 @@ pub async fn who_sweeps_lets_go_of_what_expired_and_of_nothing_else(
     subject.store.sweep().await.unwrap();
     let listed = subject.keys_of("a").await.len();
     let counters = subject.counters().await;
-    subject.in_time(begun, 2)?;
+    subject.lazy_timeout(begun, 2)?;
     assert_eq!((alive, listed, counters.live, counters.expired), (true, 300, 302, 0));
 
     subject.pass(2).await;

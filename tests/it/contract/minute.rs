@@ -9,16 +9,16 @@ use tokio::time::advance;
 use super::subject::Subject;
 
 /// The smallest time that every store tells from none.
-const MOMENT: Duration = Duration::from_millis(1);
+const ACCEPT_ERROR_BACKOFF: Duration = Duration::from_millis(1);
 
 pub async fn for_a_minute_a_visitor_is_told_that_the_session_moved(subject: Subject) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
-    advance(MOVED.saturating_sub(MOMENT)).await;
+    advance(MOVED.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(old).await, Visit::Moved, "sweeping does not change that");
-    advance(MOMENT).await;
+    advance(ACCEPT_ERROR_BACKOFF).await;
     assert_eq!(subject.visit(old).await, Visit::Gone);
     assert!(subject.lives(new).await);
 }
@@ -27,11 +27,11 @@ pub async fn for_a_minute_who_ends_a_key_ends_the_session_that_moved(subject: Su
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
     let (one_now, other_now) =
         (subject.rotate(one, None).await, subject.rotate(other, None).await);
-    advance(MOVED.saturating_sub(MOMENT)).await;
+    advance(MOVED.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     subject.store.sweep().await.unwrap();
     assert!(subject.destroy(one).await);
     subject.assert_accepts_nothing(one_now).await;
-    advance(MOMENT).await;
+    advance(ACCEPT_ERROR_BACKOFF).await;
     assert!(!subject.destroy(other).await, "nobody remembers");
     assert!(subject.lives(other_now).await);
 }
@@ -41,9 +41,9 @@ pub async fn each_move_has_a_minute_of_its_own(subject: Subject) {
     let second = subject.rotate(first, None).await;
     advance(MOVED / 2).await;
     let third = subject.rotate(second, None).await;
-    advance((MOVED / 2).saturating_sub(MOMENT)).await;
+    advance((MOVED / 2).saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     assert_eq!(subject.visit(first).await, Visit::Moved);
-    advance(MOMENT).await;
+    advance(ACCEPT_ERROR_BACKOFF).await;
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(first).await, Visit::Gone);
     assert_eq!(subject.visit(second).await, Visit::Moved);

@@ -47,7 +47,7 @@ pub async fn a_session_that_moves_gets_no_older_and_no_younger(subject: Subject)
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
     let lives = subject.lives(new).await;
-    subject.in_time(begun, 3)?;
+    subject.lazy_timeout(begun, 3)?;
     assert!(rotated && lives);
     subject.pass(1).await;
     subject.assert_dead(new).await;
@@ -62,11 +62,11 @@ pub async fn a_session_that_moves_may_be_given_another_lifetime(
     subject.pass(1).await;
     let (anew, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
-    subject.in_time(begun, 2)?;
+    subject.lazy_timeout(begun, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
     let lives = subject.lives(new).await;
-    subject.in_time(anew, 3)?;
+    subject.lazy_timeout(anew, 3)?;
     assert!(lives, "its first lifetime would be over");
     subject.pass(2).await;
     subject.assert_dead(new).await;

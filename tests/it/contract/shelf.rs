@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
-use dustdevil::session::store::Answer;
 use dustdevil::session::error::Error;
 use dustdevil::session::id::Key;
+use dustdevil::session::store::Answer;
 use dustdevil::session::store::{
     Counters, DEVICE, Listed, MOVED, USERNAME, Visit, Visited,
 };

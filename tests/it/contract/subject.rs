@@ -31,7 +31,7 @@ enum Clock {
     /// When it is told to. The store goes by tokio's clock, which stands still in between.
     Told,
     /// Of its own accord. A machine that is busy with something else may let more of it pass than
-    /// anybody wanted: see [`Subject::in_time`]. The larger the unit, the less often it does.
+    /// anybody wanted: see [`Subject::lazy_timeout`]. The larger the unit, the less often it does.
     Wall { unit: Duration },
 }
 
@@ -103,7 +103,7 @@ impl Subject {
     /// Whether fewer than so many units have passed since then. Whoever wants to see that
     /// something still lives asks the store first and this after it, and believes the store only
     /// if this holds.
-    pub fn in_time(&self, since: Instant, units: u32) -> Timely {
+    pub fn lazy_timeout(&self, since: Instant, units: u32) -> Timely {
         let is_in_time = since.elapsed() + self.tolerance() < self.units(units);
         is_in_time.then_some(()).ok_or(Stalled)
     }
@@ -183,7 +183,7 @@ impl Subject {
         units: u32,
     ) -> Result<Visited, Stalled> {
         let visit = self.visit(key).await;
-        self.in_time(since, units)?;
+        self.lazy_timeout(since, units)?;
         match visit {
             Visit::Live(visited) => Ok(visited),
             other => panic!("{key} is {other:?}"),

@@ -237,12 +237,12 @@ pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timel
     subject.pass(1).await;
     subject.get(used, "a").await;
     let moved = subject.rotate(moved, None).await;
-    let moved_in_time = subject.in_time(begun, 2);
+    let moved_in_time = subject.lazy_timeout(begun, 2);
     let again = Instant::now();
     subject.pass(1).await;
     let (of_all, of_two) = (beyond(0).await, beyond(2).await);
     moved_in_time?;
-    subject.in_time(again, 2)?;
+    subject.lazy_timeout(again, 2)?;
     assert_eq!(of_all, [anew, moved, used]);
     assert_eq!(of_two, [used]);
     let shorter = subject.rotate(anew, Some(subject.lifetime(3, 100))).await;
@@ -250,7 +250,7 @@ pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timel
     let late = Instant::now();
     subject.get(shorter, "a").await;
     let of_all = beyond(0).await;
-    subject.in_time(late, 1)?;
+    subject.lazy_timeout(late, 1)?;
     assert_eq!(of_all, [shorter]);
     assert_eq!(beyond(1).await, []);
     subject.pass(3).await;

@@ -24,11 +24,11 @@ pub async fn a_key_that_is_taken_is_left_alone(subject: Subject) -> Timely {
     for name in ["a", "b", USERNAME] {
         let lifetime = subject.long_lifetime();
         let created = subject.store.create(key, lifetime, elsewhere, name, "yours").await;
-        subject.in_time(begun, 3)?;
+        subject.lazy_timeout(begun, 3)?;
         assert!(!created.unwrap());
     }
     let (keys, value) = (subject.keys(key).await, subject.get(key, "a").await);
-    subject.in_time(begun, 3)?;
+    subject.lazy_timeout(begun, 3)?;
     assert_eq!(keys.unwrap(), ["a"]);
     assert_eq!(value.as_deref(), Some("mine"));
     assert!(subject.keys_of("yours").await.is_empty());

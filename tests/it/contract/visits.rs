@@ -82,8 +82,8 @@ pub async fn of_many_who_visit_at_once_one_is_asked_to_tell_the_client(
             asked += u32::from(visited.renew);
         }
     }
-    subject.in_time(begun, 10)?;
-    subject.in_time(told, 1)?;
+    subject.lazy_timeout(begun, 10)?;
+    subject.lazy_timeout(told, 1)?;
     assert_eq!((live, asked), (20, 1));
     Ok(())
 }
@@ -94,7 +94,7 @@ pub async fn who_moves_a_session_tells_the_client(subject: Subject) -> Timely {
     subject.pass(1).await;
     let (told, moved) = (Instant::now(), self::key());
     let rotated = subject.store.rotate(key, moved, None).await.unwrap();
-    subject.in_time(begun, 10)?;
+    subject.lazy_timeout(begun, 10)?;
     assert!(rotated);
     let visited = subject.visited_in_time(moved, told, 1).await?;
     assert!(!visited.renew, "it has just been told the new one");

@@ -33,7 +33,13 @@ pub fn application(static_path: PathBuf) -> Application {
 
 /// Limits that short conversations can come to.
 pub fn limits() -> Limits {
-    Limits { request_line: 200, head: 1000, fields: 40, content: 100, ..Limits::default() }
+    Limits {
+        max_request_line: 200,
+        max_head: 1000,
+        max_fields: 40,
+        max_content: 100,
+        ..Limits::default()
+    }
 }
 
 /// What a witness says: method and target, every field, the content.
@@ -116,9 +122,9 @@ impl RequestHandler for StreamHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let testimony = witness(exchange, "stream")?;
-        exchange.stream(|outlet| async move {
+        exchange.stream(|sender| async move {
             for piece in testimony.chunks(20) {
-                outlet.send(piece.to_vec()).await?;
+                sender.send(piece.to_vec()).await?;
             }
             io::Result::Ok(())
         })
@@ -141,8 +147,8 @@ impl RequestHandler for BrokenStreamHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let testimony = witness(exchange, BREAKS_OFF)?;
-        exchange.stream(|outlet| async move {
-            outlet.send(testimony).await?;
+        exchange.stream(|sender| async move {
+            sender.send(testimony).await?;
             Err(io::Error::other("nobody knows the end"))
         })
     }

@@ -271,10 +271,10 @@ fn has_right_ending(request: &Request, answer: &Answer) -> Result<bool, String> 
 
 fn is_within_limits(request: &Request) -> bool {
     let (limits, content) = (limits(), request.content.as_ref());
-    request.size.line <= limits.request_line
-        && request.size.head <= limits.head
-        && request.fields.len() <= limits.fields
-        && content.is_none_or(|content| content.len() <= limits.content)
+    request.size.line <= limits.max_request_line
+        && request.size.head <= limits.max_head
+        && request.fields.len() <= limits.max_fields
+        && content.is_none_or(|content| content.len() <= limits.max_content)
 }
 
 /// Whether there is no reason in the world to refuse a request.

@@ -16,7 +16,7 @@ use crate::support::PLACE;
 /// There is room for all who are logged in, and for few others: sometimes there are too many
 /// sessions, and sometimes too many octets.
 const LIMITS: MemoryLimits =
-    MemoryLimits { sessions: 12, octets: 3 * 1024, session_octets: 1024 };
+    MemoryLimits { max_sessions: 12, max_bytes: 3 * 1024, max_session_bytes: 1024 };
 
 /// What somebody who is logged in begins to count at. Who counts to less does so elsewhere.
 const FIRST: u32 = 100;
@@ -73,7 +73,7 @@ async fn crowd_in(ground: Arc<Ground>, number: u64) -> u64 {
     // It may have expired by now, or not.
     ground.store.destroy(short).await.unwrap();
     let counters = ground.store.counters().await.unwrap();
-    lost += u64::from(counters.live > LIMITS.sessions as u64);
+    lost += u64::from(counters.live > LIMITS.max_sessions as u64);
     lost + ground.count_living([&mine]).await
 }
 

@@ -181,7 +181,7 @@ impl Ground {
     async fn serve_here(&mut self) {
         let settings = Settings {
             session_lifetime: self.rules.lifetime,
-            sessions_a_user: self.rules.sessions_a_user,
+            max_sessions_per_user: self.rules.max_sessions_per_user,
             ..Settings::default()
         };
         let server = serve(doing::application(Arc::clone(&self.store), settings)).await;
@@ -197,8 +197,8 @@ impl Ground {
             let arguments = [
                 String::from("--absolute"),
                 rules.lifetime.absolute.as_millis().to_string(),
-                String::from("--sessions-a-user"),
-                rules.sessions_a_user.to_string(),
+                String::from("--max-sessions-per-user"),
+                rules.max_sessions_per_user.to_string(),
             ];
             for _ in 0..2 {
                 let process = processes::start(&redis, &arguments);

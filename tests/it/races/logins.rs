@@ -123,7 +123,7 @@ async fn end_others(ground: Arc<Ground>, number: u64) -> u64 {
 const MOST: usize = 3;
 
 pub async fn nobody_has_more_sessions_than_the_limit_once_it_is_quiet(site: Site) {
-    let rules = Rules { sessions_a_user: MOST, ..Rules::default() };
+    let rules = Rules { max_sessions_per_user: MOST, ..Rules::default() };
     let ground = site.prepare(rules).await;
     let lost = ground.run(log_in_too_often).await;
     ground.finish("logins past the limit", lost).await;

@@ -67,16 +67,16 @@ async fn show_main(session: Session) -> Answer {
     };
     let visits = session.get("visits").await.map_err(failed)?.unwrap_or(0) + 1;
     session.insert("visits", visits).await.map_err(failed)?;
-    Ok(html(&pages::PERSONAL, pages::main(&username, visits, pages::TOKEN)))
+    Ok(html(&pages::NO_STORE_FIELDS, pages::main(&username, visits, pages::TOKEN)))
 }
 
 async fn show_login(cookies: Cookies) -> Response {
     if let Some(mark) = cookies.get("_xsrf") {
-        return html(&pages::PERSONAL, pages::login(mark.value()));
+        return html(&pages::NO_STORE_FIELDS, pages::login(mark.value()));
     }
     let mark = Cookie::build(("_xsrf", pages::TOKEN)).path("/").http_only(true);
     cookies.add(mark.same_site(SameSite::Lax).build());
-    html(&pages::PERSONAL, pages::login(pages::TOKEN))
+    html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN))
 }
 
 async fn log_in(cookies: Cookies, session: Session, Form(login): Form<Login>) -> Answer {
@@ -110,7 +110,7 @@ fn html<const N: usize>(
 }
 
 fn redirect(location: &'static str) -> Response {
-    (StatusCode::FOUND, pages::PERSONAL.clone(), [(LOCATION, location)]).into_response()
+    (StatusCode::FOUND, pages::NO_STORE_FIELDS.clone(), [(LOCATION, location)]).into_response()
 }
 
 fn failed<E>(_: E) -> StatusCode {

@@ -64,7 +64,7 @@ fn show_page(sessions: &Sessions, request: &Request<Incoming>) -> Answer {
 fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> Answer {
     match cookie(request, "session_id").and_then(|id| sessions.visit(id)) {
         Some((username, visits)) => {
-            html(&pages::PERSONAL, pages::main(&username, visits, pages::TOKEN))
+            html(&pages::NO_STORE_FIELDS, pages::main(&username, visits, pages::TOKEN))
         }
         None => redirect("/login"),
     }
@@ -72,11 +72,11 @@ fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> Answer {
 
 fn show_login(request: &Request<Incoming>) -> Result<Answer> {
     let Some(mark) = cookie(request, "_xsrf") else {
-        let mut answer = html(&pages::PERSONAL, pages::login(pages::TOKEN));
+        let mut answer = html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN));
         set_cookie(&mut answer, "_xsrf", pages::TOKEN, pages::MARK_ATTRIBUTES)?;
         return Ok(answer);
     };
-    Ok(html(&pages::PERSONAL, pages::login(mark)))
+    Ok(html(&pages::NO_STORE_FIELDS, pages::login(mark)))
 }
 
 async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<Answer> {
@@ -141,6 +141,6 @@ fn redirect(location: &'static str) -> Answer {
 fn refuse(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
-    answer.headers_mut().extend(pages::PERSONAL.iter().cloned());
+    answer.headers_mut().extend(pages::NO_STORE_FIELDS.iter().cloned());
     answer
 }

@@ -46,7 +46,7 @@ const NOT_STORED: Field = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 pub(super) static OPEN: [Field; 5] = [NO_SNIFFING, REFERRER, POLICY, OPENER, RESOURCE];
 
 /// What goes with one that is for one visitor.
-pub(super) static PERSONAL: [Field; 7] =
+pub(super) static NO_STORE_FIELDS: [Field; 7] =
     [NO_SNIFFING, REFERRER, POLICY, OPENER, RESOURCE, VARIES, NOT_STORED];
 
 /// What goes with the page of the application that has default settings.
