@@ -275,11 +275,11 @@ fn whoever_looks_for_what_is_beyond_a_limit_counts_who_lives() {
         begin(&store, 2, USERNAME, "admin");
         let rotation = spawn(&store, |store| now(store.rotate(key(1), key(4), None)));
         let used = spawn(&store, |store| now(store.get(key(0), "a")));
-        let beyond = now(store.sessions_beyond("admin", 1));
+        let beyond = now(store.sessions_over_limit("admin", 1));
         assert!(beyond == [key(1)] || beyond == [key(4)], "{beyond:?}");
         assert!(rotation.join().unwrap());
         assert_eq!(used.join().unwrap(), None);
-        assert_eq!(now(store.sessions_beyond("admin", 1)), [key(4)]);
+        assert_eq!(now(store.sessions_over_limit("admin", 1)), [key(4)]);
         assert_they_add_up(&store);
     });
 }
@@ -314,7 +314,7 @@ fn a_session_that_expires_under_a_write_is_gone_for_everybody() {
         assert!(now(store.sessions_of("admin")).is_empty());
         assert_eq!(
             now(store.counters()),
-            Counters { created: 1, expired: 1, refused: 1, ..Counters::default() }
+            Counters { created: 1, expired: 1, rejected_ids: 1, ..Counters::default() }
         );
     });
 }

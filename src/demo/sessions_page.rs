@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dustdevil::session::id::Key;
-use dustdevil::session::store::Listed;
+use dustdevil::session::store::SessionInfo;
 use dustdevil::{Error, Exchange, Method, RequestHandler, Result, SessionHandler, Status};
 
 use super::credentials;
@@ -56,22 +56,22 @@ impl RequestHandler for SessionsHandler {
             return exchange.redirect("/sessions");
         }
         if exchange.get_body_argument("others").is_ok() {
-            let ended = session.end_others().await?;
+            let ended = session.revoke_others().await?;
             session.flash(&format!("Others that were ended: {ended}.")).await?;
         } else {
             let key = Key::parse(&exchange.get_body_argument("key")?);
             let no_key =
                 || Error::http(Status::BAD_REQUEST, "The key is none of a session.");
-            session.end(key.ok_or_else(no_key)?).await?;
+            session.revoke(key.ok_or_else(no_key)?).await?;
             session.flash("It has ended.").await?;
         }
         exchange.redirect("/sessions")
     }
 }
 
-async fn row(exchange: &mut Exchange, listed: &Listed, which: &str) -> Result<String> {
-    let (key, place) = (listed.key.to_string(), listed.place.to_string());
-    let (used, begun) = (ago(listed.unused), ago(listed.age));
+async fn row(exchange: &mut Exchange, listed: &SessionInfo, which: &str) -> Result<String> {
+    let (key, place) = (listed.key.to_string(), listed.last_ip.to_string());
+    let (used, begun) = (ago(listed.idle), ago(listed.age));
     let values = [
         ("which", which),
         ("device", listed.device.as_deref().unwrap_or(UNKNOWN)),

@@ -1,24 +1,26 @@
-//! What can go wrong with a session.
+//! The errors of a session operation.
 
 use std::fmt;
 
-/// Why a session could not do what it was asked.
+/// Why a session operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store is out of reach. The message says more.
+    /// The store did not reply, so it is not known whether the operation was done. The text says
+    /// why, for the log.
     Unavailable(String),
-    /// The store is not set up right. Said when it is made, before any session is asked for.
+    /// The store is configured wrongly. Returned when the store is created, before any session
+    /// is used.
     Config(String),
-    /// The session would hold more than its store allows.
+    /// The session would be larger than its store allows. Nothing was changed.
     TooLarge {
-        /// The store's limit, in octets of names and values.
+        /// The store's limit for one session, in bytes of names and values.
         limit: usize,
     },
-    /// What is kept under this name is not of the type that was asked for, or what was to be kept
-    /// cannot be.
+    /// The stored value cannot be parsed as the requested type, or the value to store cannot be
+    /// serialized.
     WrongType {
-        /// The name.
+        /// The name of the value.
         name: String,
     },
 }
@@ -26,15 +28,13 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Unavailable(why) => {
-                write!(formatter, "the session store is away: {why}")
-            }
+            Error::Unavailable(why) => write!(formatter, "session store unavailable: {why}"),
             Error::Config(message) => formatter.write_str(message),
             Error::TooLarge { limit } => {
-                write!(formatter, "the session would hold more than {limit} octets")
+                write!(formatter, "the session would be larger than {limit} bytes")
             }
             Error::WrongType { name } => {
-                write!(formatter, "the session's {name:?} is not of the type asked for")
+                write!(formatter, "the session value {name:?} is not of the requested type")
             }
         }
     }

@@ -1,5 +1,8 @@
-//! The session that a handler holds, and how one request finds it, begins it, moves it and loses
-//! it.
+//! [`Session`]: the handle through which one request uses its session.
+//!
+//! This file resolves the presented ids to a session, creates one, rotates its id, and keeps
+//! concurrent branches of the same request in step. What a handler calls is in
+//! [`operations`](crate::session::operations) and [`login`](crate::session::login).
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -9,35 +12,42 @@ use log::{info, warn};
 
 use crate::session::error::Error;
 use crate::session::id::{Id, Key};
-use crate::session::state::{Announcement, Claims, News, Settled, Standing, State};
-use crate::session::store::Answer;
-use crate::session::store::{Lifetime, Store, USERNAME, Visit};
+use crate::session::state::{
+    ClientUpdate, PendingUpdate, RequestState, Resolved, SessionState,
+};
+use crate::session::store::{Lifetime, LiveVisit, Store, StoreFuture, USERNAME, Visit};
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
-/// What the sessions of an application are subject to.
+/// Maximum number of different ids that one request may present. A browser sends one. A sibling
+/// domain can plant more cookies of the same name in front of it (cookie tossing); some are
+/// accepted, so that planted ones do not hide the genuine one.
+const MAX_PRESENTED_IDS: usize = 16;
+
+/// The settings that all sessions of an application share.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// How long they live.
+pub struct SessionConfig {
+    /// Idle and absolute timeout of a session.
     pub lifetime: Lifetime,
-    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
-    /// the one of them that logged in first. Default: 100.
+    /// Maximum number of concurrent sessions of one user, at least one. A login above the limit
+    /// ends the session of the user that logged in first. Default: 100.
     pub max_sessions_per_user: usize,
 }
 
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules { lifetime: Lifetime::default(), max_sessions_per_user: 100 }
+impl Default for SessionConfig {
+    fn default() -> SessionConfig {
+        SessionConfig { lifetime: Lifetime::default(), max_sessions_per_user: 100 }
     }
 }
 
-/// One visitor's session, as one request sees it.
+/// The session of one client, as one request sees it.
 ///
-/// Where there is none, reading finds nothing, and the first write begins one: until then there
-/// is no id and no entry. Where it ended while the request was under way, because another one
-/// logged out, reading finds nothing too, and writing does nothing; it is no error.
+/// A request without a session can read (it finds nothing) and write (the first write creates the
+/// session; before that there is no id and no entry in the store). If another request destroys
+/// the session in the meantime, for example by a logout, reads find nothing and writes do
+/// nothing; neither is an error.
 ///
-/// Clones are the same session.
+/// Clones are handles to the same session.
 #[derive(Clone)]
 pub struct Session {
     pub(super) inner: Arc<Inner>,
@@ -45,130 +55,139 @@ pub struct Session {
 
 pub(super) struct Inner {
     pub(super) store: Arc<dyn Store>,
-    pub(super) rules: Rules,
-    /// Where the client is.
-    place: IpAddr,
-    /// The ids that it claims.
-    claims: Claims,
-    gate: Gate,
-    state: Mutex<State>,
+    pub(super) config: SessionConfig,
+    client_ip: IpAddr,
+    /// The ids that the client has sent, each once.
+    presented_ids: Vec<Id>,
+    transition_lock: TransitionLock,
+    state: Mutex<RequestState>,
 }
 
-/// Held while the standing of a session changes, and asked for by what changes it.
-type Gate = tokio::sync::Mutex<()>;
-pub(super) type InGate<'s> = tokio::sync::MutexGuard<'s, ()>;
+/// An async mutex, because it is held across `.await`: a transition calls the store.
+type TransitionLock = tokio::sync::Mutex<()>;
+pub(super) type TransitionGuard<'s> = tokio::sync::MutexGuard<'s, ()>;
 
 impl Session {
-    /// The session of a client at `place` that claims one of these ids. An id is believed if the
-    /// store knows it, and is nothing otherwise: never is one adopted that was not issued here.
-    /// The store is not asked before the session is.
+    /// Creates the handle for a client at `client_ip` that has presented these ids. The store is
+    /// not asked until the session is used. An id that the store does not know is ignored: an id
+    /// that was not issued here is never adopted, which prevents session fixation.
     pub fn new(
         store: Arc<dyn Store>,
-        rules: Rules,
-        place: IpAddr,
-        claims: impl Iterator<Item = Id>,
+        config: SessionConfig,
+        client_ip: IpAddr,
+        ids: impl Iterator<Item = Id>,
     ) -> Session {
-        let claims = Claims::of(claims);
-        let standing =
-            if claims.is_empty() { Standing::Anonymous } else { Standing::Claimed };
-        let state = Mutex::new(State::new(standing));
-        let gate = Gate::default();
-        Session { inner: Arc::new(Inner { store, rules, place, claims, gate, state }) }
+        let mut presented_ids: Vec<Id> = Vec::new();
+        for id in ids {
+            let is_new = presented_ids.iter().all(|other| other.key() != id.key());
+            if is_new && presented_ids.len() < MAX_PRESENTED_IDS {
+                presented_ids.push(id);
+            }
+        }
+        let session = match presented_ids[..] {
+            [] => SessionState::Absent,
+            _ => SessionState::Unresolved,
+        };
+        let state = Mutex::new(RequestState::new(session));
+        let transition_lock = TransitionLock::default();
+        let inner = Inner { store, config, client_ip, presented_ids, transition_lock, state };
+        Session { inner: Arc::new(inner) }
     }
 
-    /// What the client has to be told, looked up at the last moment: an id that has died in the
-    /// meantime is not given out again.
-    pub async fn announcement(&self) -> Result<Announcement> {
-        let (id, is_another) = {
+    /// Returns what the response must tell the client about its id. Asks the store once more, so
+    /// that an id whose session was destroyed in the meantime is not sent.
+    pub async fn client_update(&self) -> Result<ClientUpdate> {
+        let (id, replaces_ended) = {
             let state = self.state();
-            match (&state.standing, state.news) {
-                _ if !state.used => return Ok(Announcement::Unused),
-                (Standing::Live(id), News::Issue) => (id.clone(), state.has_ended_one),
-                (_, News::Withdraw) => return Ok(Announcement::Withdraw),
-                _ => return Ok(Announcement::Nothing),
+            match (&state.session, state.update) {
+                _ if !state.used => return Ok(ClientUpdate::Unused),
+                (SessionState::Live(id), PendingUpdate::Send) => {
+                    (id.clone(), state.has_ended_one)
+                }
+                (_, PendingUpdate::Forget) => return Ok(ClientUpdate::ForgetId),
+                _ => return Ok(ClientUpdate::None),
             }
         };
-        match self.inner.store.visit(id.key(), self.inner.place, USERNAME).await? {
-            Visit::Live(visited) => {
-                Ok(Announcement::Issue { id, keep: visited.keep, is_another })
+        match self.inner.store.visit(id.key(), self.inner.client_ip, USERNAME).await? {
+            Visit::Live(LiveVisit { max_age, .. }) => {
+                Ok(ClientUpdate::SendId { id, max_age, replaces_ended })
             }
-            Visit::Moved | Visit::Gone => Ok(Announcement::Nothing),
+            Visit::Moved | Visit::Gone => Ok(ClientUpdate::None),
         }
     }
 
-    /// The key that forms were made for: the session's, or the one that it had until a moment ago.
-    pub(crate) async fn form_key(&self) -> Result<Option<Key>> {
-        self.settle(USERNAME).await?;
-        Ok(match &self.state().standing {
-            Standing::Live(id) | Standing::Ended(id) => Some(id.key()),
-            Standing::Claimed | Standing::Anonymous | Standing::Disputed(_) => None,
+    /// Returns the key to which XSRF tokens are bound: that of the session, or the one that it
+    /// had until it ended.
+    pub(crate) async fn xsrf_key(&self) -> Result<Option<Key>> {
+        self.resolve(USERNAME).await?;
+        Ok(match &self.state().session {
+            SessionState::Live(id) | SessionState::Ended(id) => Some(id.key()),
+            SessionState::Unresolved | SessionState::Absent | SessionState::Ambiguous(_) => None,
         })
     }
 
-    /// Finds out which of the claimed ids is that of a live session, if nobody has. Whoever looks
-    /// first and finds one has the value of a name on the way. Others ask the store.
-    pub(super) async fn settle(&self, name: &str) -> Result<Settled> {
-        if let Some(settled) = self.known() {
-            return Ok(settled);
+    /// Finds out which presented id belongs to a live session, once per request. The first call
+    /// visits the store and returns the value of `name` from the same visit, so that reading one
+    /// value costs one round trip; later calls return [`Resolved::Before`].
+    ///
+    /// The state is checked again under the lock, because another branch of the request may have
+    /// resolved the ids while this one waited.
+    pub(super) async fn resolve(&self, name: &str) -> Result<Resolved> {
+        if let Some(resolved) = self.resolved() {
+            return Ok(resolved);
         }
-        let _gate = self.gate().await;
-        // Whoever came first through the gate may have found out already.
-        if let Some(settled) = self.known() {
-            return Ok(settled);
+        let _guard = self.lock_transition().await;
+        if let Some(resolved) = self.resolved() {
+            return Ok(resolved);
         }
         let (mut live, mut others) = (None, Vec::new());
-        let (mut moved, mut gone) = (None, Vec::new());
-        for id in self.inner.claims.iter() {
-            match self.inner.store.visit(id.key(), self.inner.place, name).await? {
+        let (mut moved, mut unknown) = (None, Vec::new());
+        for id in &self.inner.presented_ids {
+            match self.inner.store.visit(id.key(), self.inner.client_ip, name).await? {
                 Visit::Live(visited) if live.is_none() => live = Some((id, visited)),
                 Visit::Live(_) => others.push(id),
                 Visit::Moved => moved = Some(id),
-                Visit::Gone => gone.push(id.key()),
+                Visit::Gone => unknown.push(id.key()),
             }
         }
-        match &gone[..] {
-            [] => {}
-            [one] => self.report(one, "is claimed, and is none"),
-            [one, others @ ..] => {
-                let count = others.len();
-                self.report(
-                    one,
-                    format_args!("is claimed with {count} more, and all are none"),
-                );
-            }
+        if let [first, ..] = &unknown[..] {
+            let (session, count) = (first.fingerprint(), unknown.len());
+            self.report(format_args!("session_unknown session={session} count={count}"));
         }
         let Some((id, visited)) = live else {
-            let ended = moved.map(|id| Standing::Ended(id.clone()));
-            let standing = ended.unwrap_or(Standing::Anonymous);
-            self.state().turn(standing, News::Nothing);
-            return Ok(Settled::Known(None));
+            let ended = moved.map(|id| SessionState::Ended(id.clone()));
+            let session = ended.unwrap_or(SessionState::Absent);
+            self.state().set(session, PendingUpdate::None);
+            return Ok(Resolved::Before(None));
         };
-        if !others.is_empty() {
-            // A browser has one. The others were planted, by a neighboring domain or on the way,
-            // and nobody can tell which: whoever chose would seat a visitor in a stranger's.
-            warn_of_two(&id.key(), &others[0].key(), self.inner.place);
+        if let [second, ..] = &others[..] {
+            // A browser sends one id. The others were planted by a sibling domain or on the
+            // network (cookie tossing), and the server cannot tell which is genuine. Choosing one
+            // could put the visitor into an attacker's session, so none is used.
+            self.warn_of_ambiguity(&id.key(), &second.key());
             let ids = [id].into_iter().chain(others).cloned().collect();
-            self.state().turn(Standing::Disputed(ids), News::Nothing);
-            return Ok(Settled::Known(None));
+            self.state().set(SessionState::Ambiguous(ids), PendingUpdate::None);
+            return Ok(Resolved::Before(None));
         }
-        let news = if visited.renew { News::Issue } else { News::Nothing };
-        self.state().turn(Standing::Live(id.clone()), news);
-        Ok(Settled::Found(id.key(), visited.value))
+        let update = if visited.renew { PendingUpdate::Send } else { PendingUpdate::None };
+        self.state().set(SessionState::Live(id.clone()), update);
+        Ok(Resolved::Now(id.key(), visited.value))
     }
 
-    /// What is known of the session, unless nobody has looked yet. Whoever asks is going to use it.
-    fn known(&self) -> Option<Settled> {
+    /// Returns what is known of the session, or `None` if the store must be asked first. Marks
+    /// the session as used.
+    fn resolved(&self) -> Option<Resolved> {
         let mut state = self.state();
         state.used = true;
-        match &state.standing {
-            Standing::Claimed => None,
-            standing => Some(Settled::Known(standing.live_key())),
+        match &state.session {
+            SessionState::Unresolved => None,
+            session => Some(Resolved::Before(session.live_key())),
         }
     }
 
-    /// Begins a session with its first value, if there is none and none has ended; `true` if it
-    /// did.
-    pub(super) async fn begin(
+    /// Creates a session with its first value unless there is one or one has ended. Returns `true`
+    /// if it did.
+    pub(super) async fn create_if_absent(
         &self,
         lifetime: Lifetime,
         name: &str,
@@ -177,39 +196,41 @@ impl Session {
         if self.store_key().await?.is_some() {
             return Ok(false);
         }
-        let gate = self.gate().await;
-        if !matches!(self.state().standing, Standing::Anonymous | Standing::Disputed(_)) {
+        let guard = self.lock_transition().await;
+        if !matches!(self.state().session, SessionState::Absent | SessionState::Ambiguous(_)) {
             return Ok(false);
         }
-        self.begin_anew(&gate, lifetime, name, value).await?;
+        self.create_new(&guard, lifetime, name, value).await?;
         Ok(true)
     }
 
-    /// Begins a session.
-    pub(super) async fn begin_anew(
+    /// Creates a session with its first value. The guard proves that the caller holds the
+    /// transition lock.
+    pub(super) async fn create_new(
         &self,
-        _: &InGate<'_>,
+        _: &TransitionGuard<'_>,
         lifetime: Lifetime,
         name: &str,
         value: &str,
     ) -> Result {
         loop {
-            let (id, place) = (Id::generate(), self.inner.place);
-            // That the id is taken will not happen in the life of this universe; but if it
-            // did, somebody would be given another's session.
-            if self.inner.store.create(id.key(), lifetime, place, name, value).await? {
-                self.report(&id.key(), "begins");
-                self.state().turn(Standing::Live(id), News::Issue);
+            let (id, ip) = (Id::generate(), self.inner.client_ip);
+            // Two equal ids of 128 random bits do not happen in practice. If they did, one client
+            // would get another's session, so the store checks.
+            if self.inner.store.create(id.key(), lifetime, ip, name, value).await? {
+                let session = id.key().fingerprint();
+                self.report(format_args!("session_created session={session}"));
+                self.state().set(SessionState::Live(id), PendingUpdate::Send);
                 return Ok(());
             }
         }
     }
 
-    /// Moves the session to a new id, and perhaps gives it another lifetime; `false` if there is
-    /// none any more.
+    /// Rotates the session to a new id, optionally with another lifetime. Returns `false` if the
+    /// session has ended.
     pub(super) async fn rotate_for(
         &self,
-        _: &InGate<'_>,
+        _: &TransitionGuard<'_>,
         lifetime: Option<Lifetime>,
     ) -> Result<bool> {
         let Some(old) = self.live_key() else { return Ok(false) };
@@ -218,40 +239,43 @@ impl Session {
             self.state().end();
             return Ok(false);
         }
-        self.report(&old, format_args!("goes on as {}", id.key().fingerprint()));
-        self.state().turn(Standing::Live(id), News::Issue);
+        let (from, to) = (old.fingerprint(), id.key().fingerprint());
+        self.report(format_args!("session_rotated from={from} to={to}"));
+        self.state().set(SessionState::Live(id), PendingUpdate::Send);
         Ok(true)
     }
 
-    /// The key of the session, if it is known to be live.
+    /// Returns the key of the session if it is known to be live.
     pub(super) fn live_key(&self) -> Option<Key> {
-        self.state().standing.live_key()
+        self.state().session.live_key()
     }
 
-    /// Asks the store, if there is a session. Where it says that there is none of this key any
-    /// more, it may have been this very request that moved it, in another branch of a `join!`;
-    /// then it is asked again, with the key that it moved to.
-    pub(super) async fn ask<'a, T>(
+    /// Runs a store operation on the session, if there is one.
+    pub(super) async fn with_key<'a, T>(
         &'a self,
-        question: impl Fn(Key) -> Answer<'a, Option<T>>,
+        operation: impl Fn(Key) -> StoreFuture<'a, Option<T>>,
     ) -> Result<Option<T>> {
-        self.ask_of(self.store_key().await?, question).await
+        self.with_known_key(self.store_key().await?, operation).await
     }
 
-    /// The same, where the key is known already.
-    pub(super) async fn ask_of<'a, T>(
+    /// Runs a store operation on the session with this key.
+    ///
+    /// The store may answer that no session has this key because another branch of this request
+    /// (a `join!`) has just rotated it. So if the key has changed in the meantime, the operation
+    /// runs again with the new one; if it has not, the session has ended.
+    pub(super) async fn with_known_key<'a, T>(
         &'a self,
         mut key: Option<Key>,
-        question: impl Fn(Key) -> Answer<'a, Option<T>>,
+        operation: impl Fn(Key) -> StoreFuture<'a, Option<T>>,
     ) -> Result<Option<T>> {
-        while let Some(asked) = key {
-            let answer = question(asked).await?;
-            if answer.is_some() {
-                return Ok(answer);
+        while let Some(tried) = key {
+            let result = operation(tried).await?;
+            if result.is_some() {
+                return Ok(result);
             }
-            let _gate = self.gate().await;
+            let _guard = self.lock_transition().await;
             key = self.live_key();
-            if key == Some(asked) {
+            if key == Some(tried) {
                 self.state().end();
                 return Ok(None);
             }
@@ -259,44 +283,50 @@ impl Session {
         Ok(None)
     }
 
-    /// A line of the security log. It names a session by its fingerprint, which opens nothing.
-    pub(super) fn report(&self, key: &Key, what: impl Display) {
-        let place = self.inner.place;
-        info!(target: "dustdevil::security", "session {} {what} ({place})", key.fingerprint());
+    /// Writes a line of the security log: the event's name as in OWASP's logging vocabulary, then
+    /// `key=value` pairs. A session is named by its fingerprint, which is not its secret id.
+    pub(super) fn report(&self, event: impl Display) {
+        info!(target: "dustdevil::security", "{event} ip={}", self.inner.client_ip);
     }
 
-    /// Held while the standing changes: while a session is looked for, begun, rotated or ended.
-    /// So two clones in two branches of a `join!` begin one session and not two.
-    pub(super) async fn gate(&self) -> InGate<'_> {
-        match self.inner.gate.try_lock() {
-            Ok(gate) => gate,
-            // Waiting is seldom, and its future large: it takes room only where one has to wait.
-            Err(_) => Box::pin(self.inner.gate.lock()).await,
+    fn warn_of_ambiguity(&self, first: &Key, second: &Key) {
+        let (first, second) = (first.fingerprint(), second.fingerprint());
+        let ip = self.inner.client_ip;
+        let why = "several live ids in one request, none is used";
+        warn!(
+            target: "dustdevil::security",
+            "session_ambiguous first={first} second={second} ip={ip}: {why}"
+        );
+    }
+
+    /// Locks out other transitions of the same request: resolve, create, rotate, destroy. Without
+    /// it, two branches of a `join!` that both write first would create two sessions.
+    ///
+    /// Cancellation safety: if the future is dropped, the guard is released and `state` still
+    /// says what was true before; every transition writes `state` after its store operation.
+    pub(super) async fn lock_transition(&self) -> TransitionGuard<'_> {
+        match self.inner.transition_lock.try_lock() {
+            Ok(guard) => guard,
+            // Rare, and the future of `lock` is large: boxed, it costs the usual path nothing.
+            Err(_) => Box::pin(self.inner.transition_lock.lock()).await,
         }
     }
 
-    /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// A std mutex is enough here, because this one is never held across `.await`. Nothing panics
+    /// while it is held, so a poisoned lock cannot hold a half-written state.
+    pub(super) fn state(&self) -> MutexGuard<'_, RequestState> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.state().standing {
-            Standing::Claimed => "Session(claimed)",
-            Standing::Anonymous => "Session(none)",
-            Standing::Disputed(_) => "Session(disputed)",
-            Standing::Live(_) => "Session(live)",
-            Standing::Ended(_) => "Session(ended)",
+        formatter.write_str(match self.state().session {
+            SessionState::Unresolved => "Session(unresolved)",
+            SessionState::Absent => "Session(absent)",
+            SessionState::Ambiguous(_) => "Session(ambiguous)",
+            SessionState::Live(_) => "Session(live)",
+            SessionState::Ended(_) => "Session(ended)",
         })
     }
-}
-
-fn warn_of_two(one: &Key, other: &Key, place: IpAddr) {
-    let (one, other) = (one.fingerprint(), other.fingerprint());
-    warn!(
-        target: "dustdevil::security",
-        "sessions {one} and {other} are claimed in one request, and neither is believed ({place})"
-    );
 }

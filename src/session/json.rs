@@ -1,4 +1,4 @@
-//! Values that are more than a line of text: whatever serde can make JSON of.
+//! Session values of any type that serde can serialize, stored as JSON. Feature `json`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,14 +9,14 @@ use crate::session::handle::Session;
 type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
-    /// The value of a name, as what it was set from; [`Error::WrongType`] if it is not of that
-    /// type.
+    /// Returns the value of a name, deserialized from JSON. [`Error::WrongType`] if it cannot be
+    /// deserialized as `T`.
     pub async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         self.get(name).await?.map(|text| from_json(name, &text)).transpose()
     }
 
-    /// Gives a name a value, as JSON; see [`set`](Session::set). [`Error::WrongType`] if it
-    /// cannot be JSON, such as a map whose keys are no text.
+    /// Sets a value, serialized as JSON; see [`set`](Session::set). [`Error::WrongType`] if it
+    /// cannot be serialized, for example a map whose keys are not strings.
     ///
     /// ```
     /// # async fn example(session: dustdevil::Session) -> dustdevil::Result {
@@ -29,7 +29,7 @@ impl Session {
         self.set(name, to_json(name, value)?).await
     }
 
-    /// Gives a name what `change` makes of its value, and loses nothing; see
+    /// Replaces a value by what `change` computes from it, atomically; see
     /// [`update`](Session::update).
     pub async fn update_json<T: DeserializeOwned + Serialize>(
         &self,

@@ -1,63 +1,68 @@
-//! Whose a session is, and the sessions that somebody has: on a telephone, at work, and the one
-//! that was forgotten in a library.
+//! The user of a session: login, the list of the user's sessions, and revoking them.
 
 use log::info;
 
 use crate::session::error::Error;
-use crate::session::handle::{InGate, Session};
+use crate::session::handle::{Session, TransitionGuard};
 use crate::session::id::Key;
-use crate::session::store::{Lifetime, Listed, Store, USERNAME};
+use crate::session::store::{Lifetime, SessionInfo, Store, USERNAME};
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
-    /// Makes the session that of a user who has just proven to be one: gives it a new id, lets its
-    /// time begin anew, and sets [`USERNAME`]. What an anonymous visitor had in it stays, if
-    /// there is room for it; the session of another user ends, wherever it is by now.
+    /// Binds the session to a user whose password or other proof the caller has just checked:
+    /// rotates its id (which defeats session fixation), restarts its lifetime and sets
+    /// [`USERNAME`].
     ///
-    /// Whoever shows a password need not lose a race: where another request has ended or moved
-    /// the session in the meantime, the login begins one of its own. Past
-    /// [`max_sessions_per_user`](crate::session::handle::Rules::max_sessions_per_user), the one of the user's
-    /// sessions that logged in first ends.
+    /// Values that an anonymous visitor stored stay, if the session has space for the name, too.
+    /// If the session belonged to another user, it is destroyed and a new one is created. A login
+    /// does not fail because of a race: if another request has ended or rotated the session, the
+    /// login creates a new one.
+    ///
+    /// If the user then has more than
+    /// [`max_sessions_per_user`](crate::session::handle::SessionConfig::max_sessions_per_user)
+    /// sessions, the one that logged in first is ended.
     pub async fn log_in(&self, username: &str) -> Result {
-        self.log_in_for(username, self.inner.rules.lifetime).await
+        self.log_in_for(username, self.inner.config.lifetime).await
     }
 
-    /// The same, for another lifetime than all sessions have: "remember me".
+    /// Like [`log_in`](Session::log_in), with another lifetime than the configured one: "remember
+    /// me".
     pub async fn log_in_for(&self, username: &str, lifetime: Lifetime) -> Result {
         let user = self.get(USERNAME).await?;
         if user.is_some_and(|user| user != username) {
             self.destroy().await?;
         }
         {
-            let gate = self.gate().await;
-            let is_handed_over = match self.hand_over(&gate, username, lifetime).await {
-                // What the visitor had leaves no room for a name. The name is more.
+            let guard = self.lock_transition().await;
+            let is_bound = match self.bind_user(&guard, username, lifetime).await {
+                // The visitor's values leave no space for the name, so they are dropped.
                 Err(Error::TooLarge { .. }) => false,
                 outcome => outcome?,
             };
-            if !is_handed_over {
+            if !is_bound {
                 if let Some(key) = self.live_key() {
                     self.inner.store.destroy(key).await?;
                 }
-                self.begin_anew(&gate, lifetime, USERNAME, username).await?;
+                self.create_new(&guard, lifetime, USERNAME, username).await?;
             }
         }
         if let Some(key) = self.live_key() {
-            self.report(&key, format_args!("is {username:?}'s"));
+            let session = key.fingerprint();
+            self.report(format_args!("authn_login_success user={username:?} session={session}"));
         }
-        self.keep_to_limit(username).await
+        self.enforce_session_limit(username).await
     }
 
-    /// Moves the session to a new id, and makes it the user's; `false` if there is none any more.
-    /// In this order: the old id is never that of somebody.
-    async fn hand_over(
+    /// Rotates the session and sets its user, in this order, so that the old id never belongs to
+    /// a user. Returns `false` if the session has ended.
+    async fn bind_user(
         &self,
-        gate: &InGate<'_>,
+        guard: &TransitionGuard<'_>,
         username: &str,
         lifetime: Lifetime,
     ) -> Result<bool> {
-        if !self.rotate_for(gate, Some(lifetime)).await? {
+        if !self.rotate_for(guard, Some(lifetime)).await? {
             return Ok(false);
         }
         match self.live_key() {
@@ -66,72 +71,72 @@ impl Session {
         }
     }
 
-    /// The sessions of whoever is logged in here, the latest login first. None, if nobody is.
-    pub async fn sessions(&self) -> Result<Vec<Listed>> {
+    /// Returns the live sessions of the user of this session, the latest login first; an empty
+    /// list if there is no user.
+    pub async fn sessions(&self) -> Result<Vec<SessionInfo>> {
         match self.get(USERNAME).await? {
             Some(user) => self.inner.store.sessions_of(&user).await,
             None => Ok(Vec::new()),
         }
     }
 
-    /// Ends one of the [`sessions`](Session::sessions) of whoever is logged in here. `false` if
-    /// there is none of that key among them: nobody ends what is not theirs.
-    pub async fn end(&self, key: Key) -> Result<bool> {
-        if !self.sessions().await?.iter().any(|listed| listed.key == key) {
+    /// Revokes one of the user's [`sessions`](Session::sessions). Returns `false`, and does
+    /// nothing, if the key is not one of them.
+    pub async fn revoke(&self, key: Key) -> Result<bool> {
+        if !self.sessions().await?.iter().any(|info| info.key == key) {
             return Ok(false);
         }
         if self.live_key() == Some(key) {
             self.destroy().await?;
             return Ok(true);
         }
-        self.end_another(key).await
+        self.revoke_one(key, "revoked").await
     }
 
-    /// Ends all [`sessions`](Session::sessions) of whoever is logged in here but this one; gives
-    /// how many. To be done when a password was changed.
-    pub async fn end_others(&self) -> Result<usize> {
+    /// Revokes all [`sessions`](Session::sessions) of the user but this one, and returns how
+    /// many. Call it after a change of password.
+    pub async fn revoke_others(&self) -> Result<usize> {
         let sessions = self.sessions().await?;
         let Some(this) = self.live_key() else { return Ok(0) };
-        // Where another request has moved this one meanwhile, it is listed by one of these.
-        let moves = self.inner.store.moves_from(this).await?;
-        let others = sessions.iter().map(|listed| listed.key);
-        let mut ended = 0;
-        for key in others.filter(|key| *key != this && !moves.contains(key)) {
-            ended += usize::from(self.end_another(key).await?);
+        // If another request has rotated this session, the list has it under one of these keys.
+        let successors = self.inner.store.successors(this).await?;
+        let others = sessions.iter().map(|info| info.key);
+        let mut revoked = 0;
+        for key in others.filter(|key| *key != this && !successors.contains(key)) {
+            revoked += usize::from(self.revoke_one(key, "revoked").await?);
         }
-        Ok(ended)
+        Ok(revoked)
     }
 
-    async fn end_another(&self, key: Key) -> Result<bool> {
-        let ended = self.inner.store.destroy(key).await?;
-        if ended {
-            self.report(&key, "was ended from another");
-        }
-        Ok(ended)
-    }
-
-    /// Ends what the user has too much of.
-    pub(super) async fn keep_to_limit(&self, user: &str) -> Result {
-        let most = self.inner.rules.max_sessions_per_user.max(1);
-        for key in self.inner.store.sessions_beyond(user, most).await? {
-            if self.inner.store.destroy(key).await? {
-                self.report(&key, "was one too many");
-            }
+    /// Destroys the sessions of a user above the limit, the oldest logins first.
+    pub(super) async fn enforce_session_limit(&self, user: &str) -> Result {
+        let max = self.inner.config.max_sessions_per_user.max(1);
+        for key in self.inner.store.sessions_over_limit(user, max).await? {
+            self.revoke_one(key, "limit_per_user").await?;
         }
         Ok(())
     }
+
+    async fn revoke_one(&self, key: Key, reason: &str) -> Result<bool> {
+        let is_ended = self.inner.store.destroy(key).await?;
+        if is_ended {
+            let session = key.fingerprint();
+            self.report(format_args!("session_expired reason={reason} session={session}"));
+        }
+        Ok(is_ended)
+    }
 }
 
-/// Ends all sessions of a user; gives how many. All that were the user's when it was asked have
-/// ended then, whatever id they have by now.
-pub async fn end_all(store: &dyn Store, user: &str) -> Result<usize> {
-    let mut ended = 0;
-    for listed in store.sessions_of(user).await? {
-        if store.destroy(listed.key).await? {
-            let fingerprint = listed.key.fingerprint();
-            info!(target: "dustdevil::security", "session {fingerprint} was ended with all");
-            ended += 1;
+/// Revokes all sessions of a user and returns how many. Sessions that existed when this was
+/// called are ended even if they are rotated at the same time.
+pub async fn revoke_all(store: &dyn Store, user: &str) -> Result<usize> {
+    let mut revoked = 0;
+    for info in store.sessions_of(user).await? {
+        if store.destroy(info.key).await? {
+            let session = info.key.fingerprint();
+            info!(target: "dustdevil::security", "session_expired reason=revoked_all session={session}");
+            revoked += 1;
         }
     }
-    Ok(ended)
+    Ok(revoked)
 }

@@ -1,16 +1,21 @@
-//! Sessions: what a server remembers of a visitor from one request to the next.
+//! Sessions: server-side values that belong to one client and survive from request to request.
 //!
-//! A [`Session`] is live. It is not a copy that is loaded, changed and saved back whole, which
-//! loses whatever another request wrote in between; every operation names one value, and happens
-//! in the store, at once and as a whole. A session that ended accepts nothing and comes back for
-//! nobody, whatever is still in flight.
+//! A [`Session`] is live. Its operations go to the store one by one, each names one value, and each
+//! is atomic. Nothing is loaded and saved back whole, so concurrent requests lose no update. A
+//! destroyed session accepts nothing more, even from requests that were in flight when it ended.
 //!
-//! Nothing here knows HTTP. In reading order: the secret that names a session ([`id`]),
-//! how a store answers ([`answer`]) and what it promises ([`store`]), the store that is built in
-//! ([`memory`]), the one that several servers share (`redis`, by way of `redis_node` and
-//! `redis_connection`), the [`Session`] that a handler holds and how it is found (`standing`,
-//! [`live`]), what a handler does with it ([`verbs`]), and whose it is ([`login`]). With the feature
-//! `json`, values may be whatever serde knows.
+//! This layer names nothing of HTTP. Its files in reading order: the secret [`id`] and the key
+//! derived from it, the contract of a [`store`], the built-in [`memory`] store, the `redis` store
+//! that several servers can share, the per-request `state`, the [`handle`] that resolves ids and
+//! rotates them, the [`operations`] that a handler calls, and [`login`]. The feature `json` adds
+//! values of any type that serde can serialize.
+//!
+//! # Timeouts
+//!
+//! A session has an idle and an absolute timeout, [`Lifetime`](store::Lifetime). The defaults are
+//! 5 minutes and 8 hours; "remember me" in the demo is 30 days, both. NIST SP 800-63B section 2.2.3
+//! recommends at most 24 hours and 1 hour of inactivity for assurance level 2, so "remember me"
+//! is for level 1 only.
 
 pub mod error;
 
@@ -35,6 +40,6 @@ pub mod login;
 pub mod json;
 
 pub use crate::session::error::Error;
-pub use crate::session::handle::{Rules, Session};
-pub use crate::session::state::Announcement;
+pub use crate::session::handle::{Session, SessionConfig};
+pub use crate::session::state::ClientUpdate;
 pub use crate::session::store::{DEVICE, USERNAME};

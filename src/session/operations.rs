@@ -1,65 +1,67 @@
-//! What a handler does with a session.
+//! The operations of a [`Session`]: read, write, update, flash messages, rotate, destroy.
+//!
+//! Each goes to the store at once and names one value. Nothing is loaded and saved back whole, so
+//! two requests that write different values cannot overwrite each other (lost update).
 
 use std::str::FromStr;
 
 use crate::session::error::Error;
 use crate::session::handle::Session;
 use crate::session::id::Key;
-use crate::session::state::{News, Settled, Standing};
+use crate::session::state::{PendingUpdate, Resolved, SessionState};
 use crate::session::store::USERNAME;
 
-/// Where a message waits for the next page.
+/// The name of the value that holds the flash message.
 const FLASH: &str = "_flash";
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
-    /// The value of a name.
+    /// Returns the value of a name.
     pub async fn get(&self, name: &str) -> Result<Option<String>> {
         Ok(self.read(name).await?.flatten())
     }
 
-    /// The value of a name, as the type that it was set from; [`Error::WrongType`] if it is not of
-    /// that type.
+    /// Returns the value of a name, parsed as `T`. [`Error::WrongType`] if it cannot be parsed.
     pub async fn get_as<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
         self.get(name).await?.map(|value| typed(name, &value)).transpose()
     }
 
-    /// Whether a name has a value.
+    /// Returns `true` if the name has a value.
     pub async fn contains(&self, name: &str) -> Result<bool> {
         Ok(self.get(name).await?.is_some())
     }
 
-    /// The names that have a value, in no order.
+    /// Returns the names that have a value, in no particular order.
     pub async fn keys(&self) -> Result<Vec<String>> {
-        let found = self.ask(|key| self.inner.store.keys(key)).await?;
+        let found = self.with_key(|key| self.inner.store.keys(key)).await?;
         Ok(found.unwrap_or_default())
     }
 
-    /// Gives a name a value, and begins a session if there is none. [`Error::TooLarge`] past what
-    /// the store allows a session, and nothing is changed. To set [`USERNAME`] is to log somebody
-    /// in, for which there is [`log_in`](Session::log_in); here, too, whoever has too many
-    /// sessions loses the first.
+    /// Sets a value, and creates a session if there is none. [`Error::TooLarge`] if the session
+    /// would exceed the store's limit; nothing is changed then. Setting [`USERNAME`] logs a user
+    /// in without a new id: use [`log_in`](Session::log_in) instead. The limit of sessions per
+    /// user is enforced here, too.
     pub async fn set(&self, name: &str, value: impl ToString) -> Result {
         let value = value.to_string();
-        if !self.begin(self.inner.rules.lifetime, name, &value).await? {
-            self.ask(|key| self.inner.store.set(key, name, &value)).await?;
+        if !self.create_if_absent(self.inner.config.lifetime, name, &value).await? {
+            self.with_key(|key| self.inner.store.set(key, name, &value)).await?;
         }
         match name {
-            USERNAME => self.keep_to_limit(&value).await,
+            USERNAME => self.enforce_session_limit(&value).await,
             _ => Ok(()),
         }
     }
 
-    /// Takes a value away, and gives it. Of two who take at once, one gets it.
+    /// Removes a value and returns it. If two requests remove it concurrently, one gets it.
     pub async fn remove(&self, name: &str) -> Result<Option<String>> {
-        let taken = self.ask(|key| self.inner.store.remove(key, name)).await?;
+        let taken = self.with_key(|key| self.inner.store.remove(key, name)).await?;
         Ok(taken.flatten())
     }
 
-    /// Gives a name what `change` makes of its value, and loses nothing: where another
-    /// request wrote in between, `change` is called again with what it wrote. Gives the new
-    /// value, or nothing where the session has ended.
+    /// Replaces a value by what `change` computes from it, atomically: a compare-and-set loop. If
+    /// another request has written in between, `change` is called again with the new value.
+    /// Returns the value that was set, or `None` if the session has ended.
     ///
     /// ```
     /// # async fn example(session: dustdevil::Session) -> dustdevil::Result {
@@ -80,8 +82,8 @@ impl Session {
         self.update_text(name, change).await
     }
 
-    /// The same, with values as they are kept: `change` makes of one a text, and what is given
-    /// back for it.
+    /// [`update`](Session::update) with values as the store has them. `change` returns the new text
+    /// and the value to return for it.
     pub(super) async fn update_text<T>(
         &self,
         name: &str,
@@ -90,11 +92,11 @@ impl Session {
         loop {
             let Some(old) = self.read(name).await? else {
                 let (text, new) = change(None)?;
-                if self.begin(self.inner.rules.lifetime, name, &text).await? {
+                if self.create_if_absent(self.inner.config.lifetime, name, &text).await? {
                     return Ok(Some(new));
                 }
                 match self.live_key() {
-                    // Another branch of this request began one in the meantime.
+                    // Another branch of this request has created one in the meantime.
                     Some(_) => continue,
                     None => return Ok(None),
                 }
@@ -102,7 +104,7 @@ impl Session {
             let (text, new) = change(old.as_deref())?;
             let swap =
                 |key| self.inner.store.compare_and_set(key, name, old.as_deref(), &text);
-            match self.ask(swap).await? {
+            match self.with_key(swap).await? {
                 None => return Ok(None),
                 Some(true) => return Ok(Some(new)),
                 Some(false) => {}
@@ -110,20 +112,20 @@ impl Session {
         }
     }
 
-    /// Takes all values away. The session goes on.
+    /// Removes all values. The session stays live.
     pub async fn clear(&self) -> Result {
-        self.ask(|key| self.inner.store.clear(key)).await?;
+        self.with_key(|key| self.inner.store.clear(key)).await?;
         Ok(())
     }
 
-    /// Leaves a message for the next page, in place of one that waits there. See
+    /// Stores a flash message for the next page, and replaces an earlier one. See
     /// [`take_flash`](Session::take_flash).
     pub async fn flash(&self, message: &str) -> Result {
         self.set(FLASH, message).await
     }
 
-    /// The message that was left, once. For a request that shows it to nobody, as HEAD does, it
-    /// stays.
+    /// Removes the flash message and returns it. For a HEAD request it is not removed, because
+    /// the response does not show it.
     pub async fn take_flash(&self) -> Result<Option<String>> {
         let keeps_flash = self.state().keeps_flash;
         match keeps_flash {
@@ -132,60 +134,63 @@ impl Session {
         }
     }
 
-    /// Gives the session another id, and kills the old one. Whoever knew the old id can do nothing
-    /// with it now, except, for a minute, to log out. To be done whenever a visitor may do more than
-    /// before; [`log_in`](Session::log_in) does it by itself. Where there is no session there is
-    /// nothing to do, for the first write makes a new id.
+    /// Rotates the session: it gets a new id, and the old one no longer works, except that for
+    /// [`ROTATION_GRACE`](crate::session::store::ROTATION_GRACE) it can still end the session
+    /// (a logout that was sent with the old id must not be lost). Call it whenever the rights of
+    /// the session grow, against session fixation; [`log_in`](Session::log_in) does. Without a
+    /// session it does nothing.
     pub async fn rotate(&self) -> Result {
         self.store_key().await?;
-        let gate = self.gate().await;
-        self.rotate_for(&gate, None).await?;
+        let guard = self.lock_transition().await;
+        self.rotate_for(&guard, None).await?;
         Ok(())
     }
 
-    /// Ends the session, here and for every request that is under way with it. A write after
-    /// it begins a new one. Where a client claims several, all of them end.
+    /// Destroys the session, also for every request that is in flight with it. A later write
+    /// creates a new one. If the client has presented several live ids, all of them are
+    /// destroyed.
     pub async fn destroy(&self) -> Result {
         self.store_key().await?;
-        let _gate = self.gate().await;
-        // Where another request has moved it away in the meantime, the store knows whereto.
-        let ids = self.state().standing.ids().to_vec();
+        let _guard = self.lock_transition().await;
+        // If another request has rotated the session, the store follows the old key to the new.
+        let ids = self.state().session.ids().to_vec();
         for id in ids {
             if self.inner.store.destroy(id.key()).await? {
-                self.report(&id.key(), "was ended");
+                let session = id.key().fingerprint();
+                self.report(format_args!("session_expired reason=logout session={session}"));
             }
         }
         let mut state = self.state();
         state.has_ended_one = true;
-        state.turn(Standing::Anonymous, News::Withdraw);
+        state.set(SessionState::Absent, PendingUpdate::Forget);
         Ok(())
     }
 
-    /// Keeps the message for the next page where it is.
+    /// Makes [`take_flash`](Session::take_flash) leave the message in the session.
     pub(crate) fn keep_flash(&self) {
         self.state().keeps_flash = true;
     }
 
-    /// Whether there is nothing in it but a message for the next page.
-    pub(crate) async fn holds_nothing(&self) -> Result<bool> {
+    /// Returns `true` if the session has no value but a flash message.
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
         Ok(self.keys().await?.iter().all(|name| name == FLASH))
     }
 
-    /// The key under which the store has the session; none if there is no session. Whoever
-    /// sees it can do nothing with it: it is not the id.
+    /// Returns the key under which the store has the session, or `None` without a session. The
+    /// key is not the secret id and gives no access.
     pub async fn store_key(&self) -> Result<Option<Key>> {
-        match self.settle(USERNAME).await? {
-            Settled::Found(key, _) => Ok(Some(key)),
-            Settled::Known(key) => Ok(key),
+        match self.resolve(USERNAME).await? {
+            Resolved::Now(key, _) => Ok(Some(key)),
+            Resolved::Before(key) => Ok(key),
         }
     }
 
-    /// The value of a name, where there is a session.
+    /// Returns the value of a name; the outer `None` without a session.
     async fn read(&self, name: &str) -> Result<Option<Option<String>>> {
-        match self.settle(name).await? {
-            Settled::Found(_, value) => Ok(Some(value)),
-            Settled::Known(key) => {
-                self.ask_of(key, |key| self.inner.store.get(key, name)).await
+        match self.resolve(name).await? {
+            Resolved::Now(_, value) => Ok(Some(value)),
+            Resolved::Before(key) => {
+                self.with_known_key(key, |key| self.inner.store.get(key, name)).await
             }
         }
     }

@@ -1,145 +1,128 @@
-//! What one request knows of its session, and has to tell its client at the end.
+//! What one request knows about its session, and the cookie update it owes the client.
+//!
+//! ```text
+//!                     +-- no presented id is live ----------> Absent --+
+//!                     |                                                | first write: create
+//!  Unresolved --------+-- exactly one is live --------------> Live  <--+
+//!   (ids presented)   |                                       | |      |
+//!                     +-- several are live ----> Ambiguous ---|-|------+
+//!                     |                                       | |
+//!                     |        destroyed or expired elsewhere | | destroy()
+//!                     +-- rotated a moment ago -> Ended <-----+ +----> Absent
+//! ```
+//! `Ended` is final: after another request has logged out, this one must not create a session
+//! again by writing to it. `Absent` after [`destroy`](crate::Session::destroy) is not final: the
+//! next write creates a new session with a new id.
 
 use std::slice;
 use std::time::Duration;
 
 use crate::session::id::{Id, Key};
 
-/// Ids that one request may claim. A browser sends one; a neighboring domain that plays tricks
-/// may plant many in front of it, and is not to hide it.
-const MOST_CLAIMS: usize = 16;
-
-pub(super) struct State {
-    pub(super) standing: Standing,
-    /// Whether anything was asked of the session.
+pub(super) struct RequestState {
+    pub(super) session: SessionState,
+    /// `true` if the handler has used the session, so the response depends on it.
     pub(super) used: bool,
-    pub(super) news: News,
-    /// Whether the request has ended a session.
+    pub(super) update: PendingUpdate,
+    /// `true` if this request has destroyed a session.
     pub(super) has_ended_one: bool,
-    /// Whether the message for the next page stays when it is asked for.
+    /// `true` if reading the flash message must not remove it.
     pub(super) keeps_flash: bool,
 }
 
-/// What is known of the session.
-pub(super) enum Standing {
-    /// The client says that it has one; nobody has looked yet.
-    Claimed,
-    /// There is none. The first write begins one.
-    Anonymous,
-    /// There is more than one, and none is believed. The first write begins another.
-    Disputed(Vec<Id>),
-    /// It was there when it was last looked at.
+/// What is known about the session of this request.
+pub(super) enum SessionState {
+    /// The client has presented one or more ids; the store has not been asked about them yet.
+    Unresolved,
+    /// There is no session. The first write creates one.
+    Absent,
+    /// Several presented ids are live, so none is used. The first write creates a new session.
+    Ambiguous(Vec<Id>),
+    /// The session was live at the last store operation.
     Live(Id),
-    /// It ended, or went on under another id, while it was held or shortly before. It stays so.
+    /// The session was destroyed, expired or was rotated by another request.
     Ended(Id),
 }
 
-/// What has come of looking for the session.
-pub(super) enum Settled {
-    /// It was found just now, under this key, and has this value of the name that was asked for.
-    Found(Key, Option<String>),
-    /// It had been looked for before, or there is none: its key, if it lives.
-    Known(Option<Key>),
+/// The result of [`resolve`](crate::Session::resolve).
+pub(super) enum Resolved {
+    /// This call has asked the store. The session is live under this key, and has this value for
+    /// the name that was asked for.
+    Now(Key, Option<String>),
+    /// An earlier call has asked the store, or no id was presented. `Some` if a session is live.
+    Before(Option<Key>),
 }
 
-/// What the client has to be told at the end of the request.
+/// The cookie update that the response will carry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
-    /// What it knows still holds.
-    Nothing,
-    /// The id that its session has now.
-    Issue,
-    /// To forget its id.
-    Withdraw,
+pub(super) enum PendingUpdate {
+    /// None: the client's cookie is still right.
+    None,
+    /// Sends the session's id.
+    Send,
+    /// Tells the client to delete its cookie.
+    Forget,
 }
 
-/// The news for the client, with the id where there is one to tell.
+/// What the response must tell the client about its session id. Returned by
+/// [`Session::client_update`](crate::Session::client_update).
 #[derive(Debug)]
-pub enum Announcement {
-    /// Nothing was asked of the session, so the answer does not depend on it.
+pub enum ClientUpdate {
+    /// The handler did not use the session, so the response does not depend on it.
     Unused,
-    /// What it knows still holds.
-    Nothing,
-    /// Its id, and how long to keep it.
-    Issue {
-        /// The id.
+    /// Nothing: the client's id is still right.
+    None,
+    /// Send the session's id.
+    SendId {
+        /// The secret id.
         id: Id,
-        /// Until it is of no use any more, even if it is used no more.
-        keep: Duration,
-        /// It is in the place of another, which the same request has ended.
-        is_another: bool,
+        /// Time after which the id is certainly expired, even if it is not used again.
+        max_age: Duration,
+        /// `true` if the id replaces that of a session which this request has destroyed.
+        replaces_ended: bool,
     },
-    /// To forget its id.
-    Withdraw,
+    /// Tell the client to delete its id.
+    ForgetId,
 }
 
-/// The ids that a request claims, each of them once.
-pub(super) struct Claims {
-    /// Nearly always the only one: it needs no allocation.
-    first: Option<Id>,
-    others: Vec<Id>,
-}
-
-impl Claims {
-    pub(super) fn of(mut all: impl Iterator<Item = Id>) -> Claims {
-        let mut claims = Claims { first: all.next(), others: Vec::new() };
-        for id in all {
-            let is_new = claims.iter().all(|other| other.key() != id.key());
-            if is_new && claims.iter().count() < MOST_CLAIMS {
-                claims.others.push(id);
-            }
-        }
-        claims
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Id> {
-        self.first.iter().chain(&self.others)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-}
-
-impl State {
-    pub(super) fn new(standing: Standing) -> State {
-        State {
-            standing,
+impl RequestState {
+    pub(super) fn new(session: SessionState) -> RequestState {
+        RequestState {
+            session,
             used: false,
-            news: News::Nothing,
+            update: PendingUpdate::None,
             has_ended_one: false,
             keeps_flash: false,
         }
     }
 
-    pub(super) fn turn(&mut self, standing: Standing, news: News) {
-        (self.standing, self.news) = (standing, news);
+    pub(super) fn set(&mut self, session: SessionState, update: PendingUpdate) {
+        (self.session, self.update) = (session, update);
     }
 
-    /// The session was found to have ended.
+    /// Records that the store no longer has the session.
     pub(super) fn end(&mut self) {
-        if let Standing::Live(id) = &self.standing {
-            self.turn(Standing::Ended(id.clone()), News::Nothing);
+        if let SessionState::Live(id) = &self.session {
+            self.set(SessionState::Ended(id.clone()), PendingUpdate::None);
         }
     }
 }
 
-impl Standing {
-    /// The key of the session, if it is known to be live.
+impl SessionState {
+    /// Returns the key of the session if it is known to be live.
     pub(super) fn live_key(&self) -> Option<Key> {
         match self {
-            Standing::Live(id) => Some(id.key()),
+            SessionState::Live(id) => Some(id.key()),
             _ => None,
         }
     }
 
-    /// The id that the session has, or had until a moment ago; those of all, where there are
-    /// several.
+    /// Returns the id that the session has or had; all ids if they are ambiguous.
     pub(super) fn ids(&self) -> &[Id] {
         match self {
-            Standing::Live(id) | Standing::Ended(id) => slice::from_ref(id),
-            Standing::Disputed(ids) => ids,
-            Standing::Claimed | Standing::Anonymous => &[],
+            SessionState::Live(id) | SessionState::Ended(id) => slice::from_ref(id),
+            SessionState::Ambiguous(ids) => ids,
+            SessionState::Unresolved | SessionState::Absent => &[],
         }
     }
 }

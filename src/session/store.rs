@@ -1,17 +1,21 @@
-//! What a store of sessions promises. Every store keeps all of it, and one suite of tests is run
-//! against each.
+//! The contract of a session store, [`Store`]. One suite of tests (`tests/it/contract`) checks every
+//! store against it; the one-lock store in that suite is the reference implementation.
 //!
-//! - An operation is atomic: it happens as a whole or not at all, and two that come at once
-//!   happen one after the other.
-//! - Each means one session, by its key. `None` says that there is no live session of that key:
-//!   it never was, it ended, it moved to another key, or its time is up. The operation has then
-//!   done nothing.
-//! - A session that ended stays ended. No key is used a second time, for keys are random, so its
-//!   key is never live again.
-//! - A session's time is up when nobody used it for its idle limit, or when its absolute limit
-//!   is over, however busily it is used. Any operation on a live session is use.
-//! - [`Error::Unavailable`](crate::session::Error::Unavailable) says that the store does not know
-//!   whether it was done; any other error, that it was not.
+//! 1. Operations are atomic and linearizable: each happens completely or not at all, and
+//!    concurrent ones have the effect of some sequential order.
+//! 2. An operation addresses one session by its key. `None` means that no live session has this
+//!    key: it never existed, has ended, was rotated, or has expired. The operation has then
+//!    changed nothing.
+//! 3. A session that has ended stays ended. Keys are random and are never used twice.
+//! 4. A session expires when its idle timeout passes without use, or when its absolute timeout
+//!    passes. Every operation on a live session is use.
+//! 5. After [`Error::Unavailable`] it is not known whether the operation was done. After any
+//!    other error it was not.
+//!
+//! The contract is about single values on purpose. A store that hands out snapshots (load the whole
+//! session, change it, save it whole) loses updates: requests A and B load the same session, A sets
+//! `theme` and saves, B adds to `cart` and saves, and B's save overwrites the theme. It can also
+//! bring a session back to life that was destroyed between load and save.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -21,24 +25,26 @@ use std::time::Duration;
 use crate::session::error::Error;
 use crate::session::id::Key;
 
-/// The name under which a session remembers who is logged in. A session that has it is somebody's;
-/// one without is anonymous, and is the first to go when a store is full.
+/// The name of the value that holds the logged-in user. A session without it is anonymous;
+/// anonymous sessions are evicted first when a store is full.
 pub const USERNAME: &str = "username";
 
-/// The name under which a session may remember what it is used with, for its user to know it by.
+/// The name of the value that describes the user's device, for the list of the user's sessions.
 pub const DEVICE: &str = "device";
 
-/// For how long a store remembers where a session has moved, unless so many move that it runs out
-/// of room. Requests that were sent with the old id before its client was told the new one are
-/// known by it.
-pub const MOVED: Duration = Duration::from_secs(60);
+/// Grace period after a rotation: for so long the store knows the successor of an old key.
+/// Requests that were already in flight with the old id use it to end the session. A store may
+/// forget a successor earlier if it runs out of space.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(60);
 
-/// How long a session lives.
+/// The two timeouts of a session (OWASP Session Management Cheat Sheet).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Without being used. Default: 5 minutes, as in the tutorial.
+    /// Idle timeout: the session expires when it has not been used for this long. Default:
+    /// 5 minutes, as in the tutorial.
     pub idle: Duration,
-    /// In all. Default: 8 hours.
+    /// Absolute timeout: the session expires this long after its creation or last login, even if
+    /// it is used all the time. Default: 8 hours.
     pub absolute: Duration,
 }
 
@@ -49,80 +55,81 @@ impl Default for Lifetime {
 }
 
 impl Lifetime {
-    /// How long after the client was last told its id it is told again: a tenth of the idle
-    /// limit. More often is not worth the octets.
-    pub fn renewal(&self) -> Duration {
+    /// Interval at which the client's cookie is renewed while the session is in use (sliding
+    /// expiration): a tenth of the idle timeout, to save the bytes of a `Set-Cookie` in most
+    /// responses.
+    pub fn renew_interval(&self) -> Duration {
         self.idle / 10
     }
 
-    /// How long a client is to keep an id that is told to it now, when the session has
-    /// `left` of its absolute time. It is a little longer than the idle limit, because for
-    /// a while after this it will not be told again.
-    pub fn keep(&self, left: Duration) -> Duration {
-        self.idle.saturating_add(self.renewal()).min(left)
+    /// Returns the `Max-Age` of a cookie that is sent now, if `left` remains until the absolute
+    /// timeout. It is one [`renew_interval`](Lifetime::renew_interval) longer than the idle
+    /// timeout, because the cookie is not renewed by each request.
+    pub fn max_age(&self, left: Duration) -> Duration {
+        self.idle.saturating_add(self.renew_interval()).min(left)
     }
 }
 
-/// What a request finds where it claims that its session is.
+/// The result of [`Store::visit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visit {
-    /// A live session.
-    Live(Visited),
-    /// None any more: it moved to another key, less than [`MOVED`] ago.
+    /// The session is live.
+    Live(LiveVisit),
+    /// The session was rotated to another key less than [`ROTATION_GRACE`] ago.
     Moved,
-    /// None.
+    /// No live session has this key.
     Gone,
 }
 
-/// What [`Store::visit`] has to say of a live session.
+/// What [`Store::visit`] returns about a live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visited {
-    /// The value of the name that was asked for.
+pub struct LiveVisit {
+    /// The value of the requested name.
     pub value: Option<String>,
-    /// The client should be told its id again: the last time is a while ago. Of several who
-    /// visit at once, one is asked to do it.
+    /// `true` if the client's cookie should be renewed. Of several concurrent visits, one gets
+    /// `true`.
     pub renew: bool,
-    /// How long the client is to keep it.
-    pub keep: Duration,
+    /// `Max-Age` of the cookie, if it is renewed now.
+    pub max_age: Duration,
 }
 
-/// A session as its user sees it in a list.
+/// A session in the list of its user's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key. Whoever sees it can do nothing with it: it is not the id.
+pub struct SessionInfo {
+    /// Its key. It gives no access, because it is not the secret id.
     pub key: Key,
-    /// How long ago it began.
+    /// Time since its creation.
     pub age: Duration,
-    /// How long ago it was last used.
-    pub unused: Duration,
-    /// From where it was last visited.
-    pub place: IpAddr,
-    /// What it has as its [`DEVICE`].
+    /// Time since its last use.
+    pub idle: Duration,
+    /// Client address of its last visit.
+    pub last_ip: IpAddr,
+    /// The value of [`DEVICE`].
     pub device: Option<String>,
 }
 
-/// What has happened in a store since it was made. At any moment at which nothing is under way,
-/// `live` is `created` less `ended`, `expired` and `evicted`.
+/// Counts of events since the store was created. While no operation is in flight, `live` equals
+/// `created` minus `ended`, `expired` and `evicted`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Sessions that there are, with those whose time is up and that were not swept yet.
+    /// Sessions in the store, including expired ones that have not been swept yet.
     pub live: u64,
-    /// Sessions that began.
+    /// Sessions created.
     pub created: u64,
-    /// Sessions that somebody ended.
+    /// Sessions destroyed or revoked.
     pub ended: u64,
-    /// Sessions whose time was up.
+    /// Sessions expired.
     pub expired: u64,
-    /// Sessions that had to go because the store was full.
+    /// Sessions evicted because the store was full.
     pub evicted: u64,
-    /// Sessions that were moved to another key.
+    /// Rotations.
     pub rotated: u64,
-    /// Visits that found no live session.
-    pub refused: u64,
+    /// Visits with an id that no live session has.
+    pub rejected_ids: u64,
 }
 
 impl Counters {
-    /// Of two stores, or of two parts of one, together.
+    /// Returns the sums of two stores, or of two parts of one.
     #[must_use]
     pub fn plus(self, other: Counters) -> Counters {
         Counters {
@@ -132,130 +139,132 @@ impl Counters {
             expired: self.expired + other.expired,
             evicted: self.evicted + other.evicted,
             rotated: self.rotated + other.rotated,
-            refused: self.refused + other.refused,
+            rejected_ids: self.rejected_ids + other.rejected_ids,
         }
     }
 }
 
-/// Where sessions live.
+/// A session store. The [module](self) states the rules that all operations follow.
 pub trait Store: Send + Sync + 'static {
-    /// Begins a session with one value, for somebody at `place`. `false` if there is one of that
-    /// key: it is left alone.
+    /// Creates a session with one value. Returns `false`, and changes nothing, if the key is
+    /// taken.
     fn create<'a>(
         &'a self,
         key: Key,
         lifetime: Lifetime,
-        place: IpAddr,
+        ip: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool>;
+    ) -> StoreFuture<'a, bool>;
 
-    /// What a request does first with a session that it claims: counts as use from `place`, and
-    /// gives the value of a name on the way, so that to read one is one trip.
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit>;
+    /// Loads and touches a session: checks that it is live, records the use and the client
+    /// address, and returns one value, so that a request that reads one value needs one round
+    /// trip.
+    fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit>;
 
-    /// A value; the inner `None` if there is none of that name.
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>>;
+    /// Returns a value; the inner `None` if the name has no value.
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>>;
 
-    /// Sets a value. [`Error::TooLarge`](crate::session::Error::TooLarge) past what the store
-    /// allows a session, and nothing is changed; so for every operation that sets one.
+    /// Sets a value. Like every operation that sets one, it fails with [`Error::TooLarge`] if the
+    /// session would exceed the store's limit.
     fn set<'a>(&'a self, key: Key, name: &'a str, value: &'a str)
-    -> Answer<'a, Option<()>>;
+    -> StoreFuture<'a, Option<()>>;
 
-    /// Takes a value away and gives it; the inner `None` if there was none of that name.
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>>;
+    /// Removes a value and returns it; the inner `None` if the name had no value.
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>>;
 
-    /// Sets a value if it still is what it is expected to be, where `None` is that there is
-    /// none. `Some(false)` if it is not: nothing was changed.
+    /// Sets a value if the current one equals `expected` (`None`: if there is none). Returns
+    /// `Some(false)` if it does not; nothing is changed then.
     fn compare_and_set<'a>(
         &'a self,
         key: Key,
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>>;
+    ) -> StoreFuture<'a, Option<bool>>;
 
-    /// The names that have a value, in no order.
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>>;
+    /// Returns the names that have a value, in no particular order.
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>>;
 
-    /// Takes all values away. The session goes on.
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>>;
+    /// Removes all values. The session stays live.
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>>;
 
-    /// Ends a session; one that moved from this key less than [`MOVED`] ago, too, wherever it is
-    /// by now. `false` if there was none.
-    fn destroy(&self, key: Key) -> Answer<'_, bool>;
+    /// Destroys a session; also one that was rotated away from this key less than
+    /// [`ROTATION_GRACE`] ago. Returns `false` if there is none.
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool>;
 
-    /// Moves a session to another key, with its values, and ends the old key. Its time goes on;
-    /// or, where it is given another lifetime, as at a login, begins anew. `false` if there was
-    /// none; the new key is then not live either. What lived under the new key is lost: keys are
-    /// random, so that nothing does.
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool>;
+    /// Moves a session with its values to a new key; the old key ends. The lifetime continues, or
+    /// restarts if `lifetime` is given (as at a login). Returns `false` if there is no such
+    /// session; nothing is created then. A session that already has the new key is overwritten;
+    /// keys are random, so this does not happen.
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool>;
 
-    /// The keys that a session has had since it moved from this one, each less than [`MOVED`] ago;
-    /// the one that it has now comes last. None if it did not move.
-    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>>;
+    /// Returns the keys to which a session was rotated from this one, each less than
+    /// [`ROTATION_GRACE`] ago, the current key last; an empty list if it was not rotated.
+    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>>;
 
-    /// The live sessions that have this [`USERNAME`], in the order in which they came to have it,
-    /// or were given another lifetime since: the latest login first. Looking is not use.
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>>;
+    /// Returns the live sessions whose [`USERNAME`] this is, the latest login first. This is not
+    /// use.
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>>;
 
-    /// The keys of those sessions but for the first so many of them: whoever ends them leaves no
-    /// more than that.
-    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        Answer::later(async move {
-            let listed = self.sessions_of(user).await?;
-            Ok(listed.into_iter().skip(most).map(|listed| listed.key).collect())
+    /// Returns the keys of the user's sessions that come after the first `max` of
+    /// [`sessions_of`](Store::sessions_of).
+    fn sessions_over_limit<'a>(&'a self, user: &'a str, max: usize) -> StoreFuture<'a, Vec<Key>> {
+        StoreFuture::boxed(async move {
+            let sessions = self.sessions_of(user).await?;
+            Ok(sessions.into_iter().skip(max).map(|info| info.key).collect())
         })
     }
 
-    /// What has happened so far.
-    fn counters(&self) -> Answer<'_, Counters>;
+    /// Returns the counts of events so far.
+    fn counters(&self) -> StoreFuture<'_, Counters>;
 
-    /// Lets go of what has expired. A server calls it every second or so; nothing may depend
-    /// on it, for an expired session is gone whether it was swept or not.
-    fn sweep(&self) -> Answer<'_, ()> {
-        Answer::at_once(Ok(()))
+    /// Frees the memory of expired sessions. The server calls it about once a second. Expiry does
+    /// not depend on it: an operation on an expired session returns `None` before and after.
+    fn sweep(&self) -> StoreFuture<'_, ()> {
+        StoreFuture::ready(Ok(()))
     }
 }
 
-/// An answer that may come over a network. Whoever drops one does not know whether it was done.
+/// The future that a store operation returns: either a result that is already there, as from the
+/// memory store, or a boxed future, as from Redis. A ready result needs no allocation.
 ///
-/// A store in memory has its answers at once, and those need no allocation.
-#[must_use = "a store may do nothing before its answer is waited for"]
-pub struct Answer<'a, T>(Inner<'a, T>);
+/// If it is dropped before it resolves, the operation may or may not have happened.
+#[must_use = "a store may do nothing before its future is awaited"]
+pub struct StoreFuture<'a, T>(Inner<'a, T>);
 
 enum Inner<'a, T> {
-    /// Until it is taken.
-    AtOnce(Option<Result<T, Error>>),
-    Later(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
+    /// `None` after the result was taken.
+    Ready(Option<Result<T, Error>>),
+    Boxed(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
 }
 
-impl<'a, T> Answer<'a, T> {
-    /// One that is there.
-    pub fn at_once(result: Result<T, Error>) -> Answer<'a, T> {
-        Answer(Inner::AtOnce(Some(result)))
+impl<'a, T> StoreFuture<'a, T> {
+    /// A future that resolves immediately.
+    pub fn ready(result: Result<T, Error>) -> StoreFuture<'a, T> {
+        StoreFuture(Inner::Ready(Some(result)))
     }
 
-    /// One that `work` comes to.
-    pub fn later(
-        work: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> Answer<'a, T> {
-        Answer(Inner::Later(Box::pin(work)))
+    /// A future that does the work of `future`.
+    pub fn boxed(
+        future: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        StoreFuture(Inner::Boxed(Box::pin(future)))
     }
 }
 
-/// What is inside is moved when it is taken, and never pinned.
-impl<T> Unpin for Answer<'_, T> {}
+/// The result is moved out when it is taken and is never pinned.
+impl<T> Unpin for StoreFuture<'_, T> {}
 
-impl<T> Future for Answer<'_, T> {
+impl<T> Future for StoreFuture<'_, T> {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Inner::AtOnce(result) => {
-                Poll::Ready(result.take().expect("an answer is asked for once"))
+            Inner::Ready(result) => {
+                Poll::Ready(result.take().expect("the future was polled after completion"))
             }
-            Inner::Later(work) => work.as_mut().poll(context),
+            Inner::Boxed(future) => future.as_mut().poll(context),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::http::status::Status;
 use crate::http::stream::{Stream, StreamError, StreamSender};
 use crate::session::id::Id;
 use crate::session::store::Store;
-use crate::session::{Announcement, Rules, Session};
+use crate::session::{ClientUpdate, SessionConfig, Session};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;
@@ -147,7 +147,7 @@ impl Exchange {
         let name = self.session_cookie();
         let claims = self.cookie_values(&name).filter_map(Id::parse);
         let settings = &self.shared.settings;
-        let rules = Rules {
+        let rules = SessionConfig {
             lifetime: settings.session_lifetime,
             max_sessions_per_user: settings.max_sessions_per_user,
         };
@@ -162,7 +162,7 @@ impl Exchange {
 
     /// Where all sessions live: for pages that show its
     /// [`counters`](crate::session::store::Store::counters), or
-    /// [end all](crate::session::login::end_all) that a user has.
+    /// [end all](crate::session::login::revoke_all) that a user has.
     pub fn session_store(&self) -> &Arc<dyn Store> {
         &self.shared.store
     }
@@ -339,11 +339,11 @@ impl Exchange {
         // What is made while it is sent may use the session then.
         let is_stream = matches!(self.response.body, Body::Stream(_));
         if let Some(session) = &self.session {
-            let announcement = session.announcement().await?;
-            if is_stream || !matches!(announcement, Announcement::Unused) {
+            let client_update = session.client_update().await?;
+            if is_stream || !matches!(client_update, ClientUpdate::Unused) {
                 self.response.forbid_caching();
             }
-            self.tell(announcement)?;
+            self.apply_client_update(client_update)?;
         }
         for cookie in &self.new_cookies {
             self.response.add_unchecked("Set-Cookie", cookie.checked_field_value());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::http::cookie::{self, SetCookie};
-use crate::session::Announcement;
+use crate::session::ClientUpdate;
 use crate::web::exchange::Exchange;
 
 /// Cookies.
@@ -51,19 +51,19 @@ impl Exchange {
     }
 
     /// Tells the client what is new about its session.
-    pub(crate) fn tell(&mut self, announcement: Announcement) -> Result {
-        match announcement {
-            Announcement::Unused | Announcement::Nothing => Ok(()),
-            Announcement::Issue { id, keep, is_another } => {
-                if is_another {
+    pub(crate) fn apply_client_update(&mut self, client_update: ClientUpdate) -> Result {
+        match client_update {
+            ClientUpdate::Unused | ClientUpdate::None => Ok(()),
+            ClientUpdate::SendId { id, max_age, replaces_ended } => {
+                if replaces_ended {
                     self.forget_mark()?;
                 }
                 // In whole seconds, and the last one counts: a cookie for none is dropped at once.
-                let keep = keep.saturating_add(Duration::from_millis(999));
+                let max_age = max_age.saturating_add(Duration::from_millis(999));
                 let cookie = SetCookie::new(self.session_cookie(), id.reveal());
-                self.set_cookie(cookie.max_age(keep))
+                self.set_cookie(cookie.max_age(max_age))
             }
-            Announcement::Withdraw => {
+            ClientUpdate::ForgetId => {
                 self.set_cookie(SetCookie::removal(self.session_cookie()))?;
                 self.forget_mark()
             }

@@ -12,7 +12,7 @@ impl Exchange {
     /// `X-XSRFToken`. It is made for the session where there is one; another visitor is given
     /// a cookie to know it by.
     pub async fn xsrf_token(&mut self) -> Result<String> {
-        if let Some(key) = self.session().form_key().await? {
+        if let Some(key) = self.session().xsrf_key().await? {
             return Ok(self.shared.secret.issue(Bearer::Session(key)));
         }
         let name = self.cookie_name(XSRF);
@@ -66,9 +66,9 @@ impl Exchange {
         };
         // A form that was fetched before a session began is good as long as there is nothing in
         // that which it could do harm to.
-        let accepted = session.form_key().await?.is_some_and(is_sessions)
+        let accepted = session.xsrf_key().await?.is_some_and(is_sessions)
             || (self.cookie_values(&name).any(is_visitors)
-                && session.holds_nothing().await?);
+                && session.is_empty().await?);
         if !accepted {
             let message =
                 "This form is out of date. Load its page again, and send it from there.";

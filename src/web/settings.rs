@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::limits::Limits;
-use crate::session::Rules;
+use crate::session::SessionConfig;
 use crate::session::store::{Lifetime, Store};
 
 /// The settings of an [`Application`](crate::web::application::Application).
@@ -155,8 +155,8 @@ impl Default for Settings {
             strict_transport_security: "",
             default_headers: &[],
             session_cookie: String::from("session_id"),
-            session_lifetime: Rules::default().lifetime,
-            max_sessions_per_user: Rules::default().max_sessions_per_user,
+            session_lifetime: SessionConfig::default().lifetime,
+            max_sessions_per_user: SessionConfig::default().max_sessions_per_user,
             session_store: None,
             max_arguments: 1000,
             limits: Limits::default(),

@@ -94,7 +94,7 @@ impl Secret {
 
     fn token(&self, bearer: Bearer<'_>) -> Token {
         match bearer {
-            Bearer::Session(key) => self.sign(b"session", key.octets())[0],
+            Bearer::Session(key) => self.sign(b"session", key.as_bytes())[0],
             Bearer::Visitor(mark) => mark.token,
         }
     }

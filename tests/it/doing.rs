@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dustdevil::session::login::end_all;
+use dustdevil::session::login::revoke_all;
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, Session, SessionHandler,
     Settings, Store, handler,
@@ -56,8 +56,8 @@ pub async fn act(
             session.set(name, value).await.map(done)?
         }
         "login" => session.log_in(value).await.map(done)?,
-        "end-others" => session.end_others().await?.to_string(),
-        "end-all" => end_all(store, value).await?.to_string(),
+        "end-others" => session.revoke_others().await?.to_string(),
+        "end-all" => revoke_all(store, value).await?.to_string(),
         _ => String::from("untouched"),
     })
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use dustdevil::Session;
-use dustdevil::session::{Error, Rules};
+use dustdevil::session::{Error, SessionConfig};
 
 use crate::support::store;
 
 fn session() -> Session {
     let place = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Session::new(store(), Rules::default(), place, std::iter::empty())
+    Session::new(store(), SessionConfig::default(), place, std::iter::empty())
 }
 
 type Cart = BTreeMap<String, u32>;

@@ -162,7 +162,7 @@ async fn what_is_beyond_a_limit_is_what_the_list_has_there() {
             }
         }
         let most = usize::try_from(throw(64)).unwrap();
-        let beyond = store.sessions_beyond("somebody", most).await.unwrap();
+        let beyond = store.sessions_over_limit("somebody", most).await.unwrap();
         let listed = store.sessions_of("somebody").await.unwrap();
         let listed: Vec<Key> = listed.iter().map(|listed| listed.key).skip(most).collect();
         assert_eq!(beyond, listed);

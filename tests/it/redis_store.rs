@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dustdevil::session::error::Error;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::{Counters, Visit};
-use dustdevil::session::{Rules, Session, USERNAME};
+use dustdevil::session::{SessionConfig, Session, USERNAME};
 use dustdevil::{Application, Lifetime, RedisSettings, RedisStore, Store};
 use tokio::time::sleep;
 
@@ -187,7 +187,7 @@ async fn to_read_a_value_is_one_trip_to_redis() {
     let monitor = Monitor::of(&redis);
 
     let claims = [id].into_iter();
-    let session = Session::new(store, Rules::default(), PLACE, claims);
+    let session = Session::new(store, SessionConfig::default(), PLACE, claims);
     assert_eq!(session.get("a").await.unwrap().as_deref(), Some("1"));
 
     let commands = monitor.commands(&redis);
@@ -344,7 +344,7 @@ async fn what_vanished_is_counted_once_whoever_finds_it() {
     assert_eq!(sound(&store).await.expired, 2);
     store.sweep().await.unwrap();
     let counters = sound(&store).await;
-    assert_eq!((counters.live, counters.expired, counters.refused), (2, 300, 10));
+    assert_eq!((counters.live, counters.expired, counters.rejected_ids), (2, 300, 10));
     assert_eq!((counters.ended, counters.rotated), (0, 1));
     assert!(store.destroy(stays).await.unwrap(), "wherever it is by now");
     assert_eq!(sound(&store).await.ended, 1);
@@ -379,7 +379,7 @@ async fn a_users_list_does_not_grow_with_sessions_that_vanished() {
         .await;
     }
     assert!(length() < 20, "{} are on it, and one lives", length());
-    assert_eq!(store.sessions_beyond("ada", 1).await.unwrap(), []);
+    assert_eq!(store.sessions_over_limit("ada", 1).await.unwrap(), []);
     let listed = store.sessions_of("ada").await.unwrap();
     assert_eq!(listed.iter().map(|listed| listed.key).collect::<Vec<_>>(), [stays]);
     assert_eq!(length(), 1, "whoever looks at all of it cleans it");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dustdevil::session::Rules;
+use dustdevil::session::SessionConfig;
 use dustdevil::session::id::Id;
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
@@ -12,7 +12,7 @@ use dustdevil::{
 use tokio::time::advance;
 
 use crate::doing;
-use crate::support::{FarStore, PLACE, Running, Visitor, serve, store, turns};
+use crate::support::{SlowStore, PLACE, Running, Visitor, serve, store, turns};
 
 async fn doing(store: Arc<MemoryStore>) -> Running {
     doing_with(store, Settings::default()).await
@@ -252,15 +252,15 @@ async fn an_answer_that_used_the_session_is_not_cached_and_another_may_be() {
 
 /// Two requests of one client, held at the point where both have found their session.
 async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
-    let first = Session::new(store.clone(), Rules::default(), PLACE, std::iter::empty());
+    let first = Session::new(store.clone(), SessionConfig::default(), PLACE, std::iter::empty());
     first.set("username", "admin").await.unwrap();
-    let dustdevil::session::Announcement::Issue { id, .. } =
-        first.announcement().await.unwrap()
+    let dustdevil::session::ClientUpdate::SendId { id, .. } =
+        first.client_update().await.unwrap()
     else {
         panic!("a new session is announced")
     };
     let again =
-        || Session::new(store.clone(), Rules::default(), PLACE, [id.clone()].into_iter());
+        || Session::new(store.clone(), SessionConfig::default(), PLACE, [id.clone()].into_iter());
     let (one, other) = (again(), again());
     assert!(one.contains("username").await.unwrap());
     assert!(other.contains("username").await.unwrap());
@@ -276,8 +276,8 @@ async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
     late.rotate().await.unwrap();
     late.clear().await.unwrap();
     late.flash("boo").await.unwrap();
-    let announcement = late.announcement().await.unwrap();
-    assert!(matches!(announcement, dustdevil::session::Announcement::Nothing));
+    let client_update = late.client_update().await.unwrap();
+    assert!(matches!(client_update, dustdevil::session::ClientUpdate::None));
     assert_eq!(store.len(), sessions);
 }
 
@@ -303,22 +303,22 @@ async fn a_response_that_is_late_does_not_give_the_cookie_out_again() {
     let store = store();
     let (one, other) = two_at_once(&store).await;
     one.rotate().await.unwrap();
-    let dustdevil::session::Announcement::Issue { id, .. } =
-        one.announcement().await.unwrap()
+    let dustdevil::session::ClientUpdate::SendId { id, .. } =
+        one.client_update().await.unwrap()
     else {
         panic!("a rotated session is announced")
     };
     drop(other);
     store.destroy(id.key()).await.unwrap();
-    let announcement = one.announcement().await.unwrap();
-    assert!(matches!(announcement, dustdevil::session::Announcement::Nothing));
+    let client_update = one.client_update().await.unwrap();
+    assert!(matches!(client_update, dustdevil::session::ClientUpdate::None));
 }
 
 #[tokio::test]
 async fn two_first_writes_in_one_request_begin_one_session() {
     let store = store();
-    let far = Arc::new(FarStore(store.clone()));
-    let session = Session::new(far, Rules::default(), PLACE, std::iter::empty());
+    let far = Arc::new(SlowStore(store.clone()));
+    let session = Session::new(far, SessionConfig::default(), PLACE, std::iter::empty());
     let clone = session.clone();
     let (one, other) = tokio::join!(session.set("a", 1), clone.set("b", 2));
     one.unwrap();
@@ -371,8 +371,8 @@ async fn render_looks_in_the_values_first_and_in_the_session_after_them() {
 
 /// A session on a store that is far away, with a user in it.
 async fn far_session(store: &Arc<MemoryStore>) -> Session {
-    let far = Arc::new(FarStore(store.clone()));
-    let session = Session::new(far, Rules::default(), PLACE, std::iter::empty());
+    let far = Arc::new(SlowStore(store.clone()));
+    let session = Session::new(far, SessionConfig::default(), PLACE, std::iter::empty());
     session.set("username", "admin").await.unwrap();
     session
 }
@@ -413,8 +413,8 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     rotated.unwrap();
     destroyed.unwrap();
     assert!(store.is_empty());
-    let announcement = session.announcement().await.unwrap();
-    assert!(matches!(announcement, dustdevil::session::Announcement::Withdraw));
+    let client_update = session.client_update().await.unwrap();
+    assert!(matches!(client_update, dustdevil::session::ClientUpdate::ForgetId));
 }
 
 /// Streams what its session has.

@@ -12,8 +12,8 @@ use bytes::BytesMut;
 use dustdevil::http::limits::Limits;
 use dustdevil::http::server_state::{ServerLimits, ServerState};
 use dustdevil::session::id::Key;
-use dustdevil::session::store::Answer;
-use dustdevil::session::store::{Counters, Listed, Visit};
+use dustdevil::session::store::StoreFuture;
+use dustdevil::session::store::{Counters, SessionInfo, Visit};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
 };
@@ -57,7 +57,7 @@ pub fn store() -> Arc<MemoryStore> {
 
 /// A store like any that is far away: each answer takes a few turns of the runtime to come, so that
 /// whatever can happen in between does.
-pub struct FarStore(pub Arc<dyn Store>);
+pub struct SlowStore(pub Arc<dyn Store>);
 
 /// Lets everybody else have so many turns.
 pub async fn turns(count: usize) {
@@ -66,7 +66,7 @@ pub async fn turns(count: usize) {
     }
 }
 
-impl Store for FarStore {
+impl Store for SlowStore {
     fn create<'a>(
         &'a self,
         key: Key,
@@ -74,15 +74,15 @@ impl Store for FarStore {
         place: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         far(2, move || self.0.create(key, lifetime, place, name, value))
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
         far(2, move || self.0.visit(key, place, name))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         far(2, move || self.0.get(key, name))
     }
 
@@ -91,11 +91,11 @@ impl Store for FarStore {
         key: Key,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, Option<()>> {
+    ) -> StoreFuture<'a, Option<()>> {
         far(2, move || self.0.set(key, name, value))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         far(2, move || self.0.remove(key, name))
     }
 
@@ -105,44 +105,44 @@ impl Store for FarStore {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<bool>> {
         far(2, move || self.0.compare_and_set(key, name, expected, value))
     }
 
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
         far(2, move || self.0.keys(key))
     }
 
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
         far(2, move || self.0.clear(key))
     }
 
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
         far(2, move || self.0.destroy(key))
     }
 
     /// Its answer takes longest, so that others come to know of it before it does.
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
         far(20, move || self.0.rotate(key, new, lifetime))
     }
 
-    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        far(2, move || self.0.moves_from(key))
+    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
+        far(2, move || self.0.successors(key))
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
         far(2, move || self.0.sessions_of(user))
     }
 
-    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        far(2, move || self.0.sessions_beyond(user, most))
+    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+        far(2, move || self.0.sessions_over_limit(user, most))
     }
 
-    fn counters(&self) -> Answer<'_, Counters> {
+    fn counters(&self) -> StoreFuture<'_, Counters> {
         far(2, move || self.0.counters())
     }
 
-    fn sweep(&self) -> Answer<'_, ()> {
+    fn sweep(&self) -> StoreFuture<'_, ()> {
         far(2, move || self.0.sweep())
     }
 }
@@ -150,9 +150,9 @@ impl Store for FarStore {
 /// Asks after a turn, and has the answer after so many more.
 fn far<'a, T: Send + 'a>(
     turns_back: usize,
-    ask: impl FnOnce() -> Answer<'a, T> + Send + 'a,
-) -> Answer<'a, T> {
-    Answer::later(async move {
+    ask: impl FnOnce() -> StoreFuture<'a, T> + Send + 'a,
+) -> StoreFuture<'a, T> {
+    StoreFuture::boxed(async move {
         turns(1).await;
         let answer = ask().await;
         turns(turns_back).await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dustdevil::session::id::Id;
-use dustdevil::session::login::end_all;
-use dustdevil::session::{Announcement, Rules};
+use dustdevil::session::login::revoke_all;
+use dustdevil::session::{ClientUpdate, SessionConfig};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryStore, Method, RequestHandler, Result, Session,
     SessionHandler, Settings, Store, handler,
@@ -15,7 +15,7 @@ use dustdevil::{
 use crate::process::{Process, command};
 use crate::support::{PLACE, Running, Visitor, demo_of, serve, store};
 
-const RULES: Rules = Rules { max_sessions_per_user: 3, lifetime: LIFETIME };
+const RULES: SessionConfig = SessionConfig { max_sessions_per_user: 3, lifetime: LIFETIME };
 
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
@@ -25,8 +25,8 @@ fn session(store: &Arc<MemoryStore>, claims: &[Id]) -> Session {
 }
 
 async fn id(session: &Session) -> Id {
-    match session.announcement().await.unwrap() {
-        Announcement::Issue { id, .. } => id,
+    match session.client_update().await.unwrap() {
+        ClientUpdate::SendId { id, .. } => id,
         other => panic!("{other:?}"),
     }
 }
@@ -80,10 +80,10 @@ async fn whoever_logs_in_again_is_given_a_new_id_and_another_absolute_limit() {
     let long = Lifetime { absolute: Duration::from_secs(30 * 24 * 3600), ..LIFETIME };
     let long = Lifetime { idle: Duration::from_secs(14 * 24 * 3600), ..long };
     again.log_in_for("admin", long).await.unwrap();
-    match again.announcement().await.unwrap() {
-        Announcement::Issue { id, keep, .. } => {
+    match again.client_update().await.unwrap() {
+        ClientUpdate::SendId { id, max_age, .. } => {
             assert_ne!(id.reveal(), old.reveal());
-            assert_eq!(keep, long.idle + long.idle / 10);
+            assert_eq!(max_age, long.idle + long.idle / 10);
         }
         other => panic!("{other:?}"),
     }
@@ -142,11 +142,11 @@ async fn nobody_ends_a_session_that_is_not_theirs() {
     let store = store();
     let (mine, yours) = (logged_in(&store, "alice").await, logged_in(&store, "bob").await);
     let session = session(&store, std::slice::from_ref(&mine));
-    assert!(!session.end(yours.key()).await.unwrap());
-    assert_eq!(session.end_others().await.unwrap(), 0);
+    assert!(!session.revoke(yours.key()).await.unwrap());
+    assert_eq!(session.revoke_others().await.unwrap(), 0);
     assert_eq!(user(&store, &yours).await.as_deref(), Some("bob"));
-    assert!(session.end(mine.key()).await.unwrap());
-    assert!(matches!(session.announcement().await.unwrap(), Announcement::Withdraw));
+    assert!(session.revoke(mine.key()).await.unwrap());
+    assert!(matches!(session.client_update().await.unwrap(), ClientUpdate::ForgetId));
     assert_eq!(user(&store, &mine).await, None);
 }
 
@@ -156,8 +156,8 @@ async fn whoever_is_not_logged_in_has_no_list_and_ends_nothing() {
     let yours = logged_in(&store, "bob").await;
     let nobody = session(&store, &[]);
     assert!(nobody.sessions().await.unwrap().is_empty());
-    assert_eq!(nobody.end_others().await.unwrap(), 0);
-    assert!(!nobody.end(yours.key()).await.unwrap());
+    assert_eq!(nobody.revoke_others().await.unwrap(), 0);
+    assert!(!nobody.revoke(yours.key()).await.unwrap());
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn all_sessions_of_a_user_can_be_ended_without_being_one() {
         logged_in(&store, "alice").await;
     }
     let other = logged_in(&store, "bob").await;
-    assert_eq!(end_all(&*store, "alice").await.unwrap(), 3);
+    assert_eq!(revoke_all(&*store, "alice").await.unwrap(), 3);
     assert!(store.sessions_of("alice").await.unwrap().is_empty());
     assert_eq!(user(&store, &other).await.as_deref(), Some("bob"));
 }
@@ -280,7 +280,7 @@ async fn who_wants_to_be_remembered_keeps_the_cookie_for_longer() {
         let id = Id::parse(&visitor.cookies["session_id"]).unwrap();
         let store = dustdevil::session::memory::container();
         match store.visit(id.key(), PLACE, "").await.unwrap() {
-            dustdevil::session::store::Visit::Live(visited) => visited.keep,
+            dustdevil::session::store::Visit::Live(visited) => visited.max_age,
             other => panic!("{other:?}"),
         }
     };

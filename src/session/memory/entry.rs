@@ -8,7 +8,7 @@ use crate::session::memory::clock::{Millis, millis};
 use crate::session::memory::timer_wheel::Page;
 use crate::session::memory::user_index::{Login, Writer};
 use crate::session::memory::values::Values;
-use crate::session::store::{DEVICE, Lifetime, Listed, USERNAME, Visited};
+use crate::session::store::{DEVICE, Lifetime, SessionInfo, USERNAME, LiveVisit};
 
 pub(crate) struct Entry {
     pub(crate) key: Key,
@@ -21,9 +21,9 @@ pub(crate) struct Entry {
     /// Last of all.
     pub(crate) used: Millis,
     /// When the client was last told its id.
-    told: Millis,
+    id_sent_at: Millis,
     /// From where it was last visited.
-    place: IpAddr,
+    ip: IpAddr,
     /// Its page in the calendar.
     pub(crate) look_at: Page,
     /// Its place among its user's, if it is somebody's.
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(key: Key, lifetime: Lifetime, place: IpAddr, now: Millis) -> Entry {
+    pub(crate) fn new(key: Key, lifetime: Lifetime, ip: IpAddr, now: Millis) -> Entry {
         let mut entry = Entry {
             key,
             values: Values::default(),
@@ -39,8 +39,8 @@ impl Entry {
             idle: 0,
             end: 0,
             used: now,
-            told: now,
-            place,
+            id_sent_at: now,
+            ip,
             look_at: 0,
             login: 0,
         };
@@ -77,21 +77,21 @@ impl Entry {
         }
     }
 
-    pub(crate) fn visit(&mut self, place: IpAddr, name: &str, now: Millis) -> Visited {
-        self.place = place;
+    pub(crate) fn visit(&mut self, ip: IpAddr, name: &str, now: Millis) -> LiveVisit {
+        self.ip = ip;
         let left = Duration::from_millis(self.end.saturating_sub(now));
         let lifetime = Lifetime { idle: Duration::from_millis(self.idle), absolute: left };
-        let renew = now.saturating_sub(self.told) >= millis(lifetime.renewal());
+        let renew = now.saturating_sub(self.id_sent_at) >= millis(lifetime.renew_interval());
         if renew {
-            self.told = now;
+            self.id_sent_at = now;
         }
         let value = self.values.get(name).map(str::to_owned);
-        Visited { value, renew, keep: lifetime.keep(left) }
+        LiveVisit { value, renew, max_age: lifetime.max_age(left) }
     }
 
     /// Goes by another key from now on, of which the client is told; perhaps for another lifetime.
     pub(crate) fn rotate(&mut self, new: Key, lifetime: Option<Lifetime>, now: Millis) {
-        (self.key, self.told) = (new, now);
+        (self.key, self.id_sent_at) = (new, now);
         if let Some(lifetime) = lifetime {
             self.begin(lifetime, now);
         }
@@ -103,13 +103,13 @@ impl Entry {
         self.end = now.saturating_add(millis(lifetime.absolute));
     }
 
-    pub(crate) fn listed(&self, now: Millis) -> Listed {
+    pub(crate) fn listed(&self, now: Millis) -> SessionInfo {
         let ago = |time: Millis| Duration::from_millis(now.saturating_sub(time));
-        Listed {
+        SessionInfo {
             key: self.key,
             age: ago(self.began),
-            unused: ago(self.used),
-            place: self.place,
+            idle: ago(self.used),
+            last_ip: self.ip,
             device: self.values.get(DEVICE).map(str::to_owned),
         }
     }

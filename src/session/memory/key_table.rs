@@ -90,5 +90,5 @@ impl Index {
 }
 
 fn tag(key: Key) -> Tag {
-    Tag::from_ne_bytes(key.octets().first_chunk().copied().unwrap_or_default())
+    Tag::from_ne_bytes(key.as_bytes().first_chunk().copied().unwrap_or_default())
 }

@@ -10,8 +10,8 @@ use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Room, Shard};
 use crate::session::memory::user_index::{Beyond, Users, Writer};
 use crate::session::memory::values::Values;
-use crate::session::store::Answer;
-use crate::session::store::{Counters, Lifetime, Listed, Store, Visit};
+use crate::session::store::StoreFuture;
+use crate::session::store::{Counters, Lifetime, SessionInfo, Store, Visit};
 
 /// How much a [`MemoryStore`] holds.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ impl MemoryStore {
 
     fn index(&self, key: Key) -> usize {
         // A shard's index goes by the first octets of a key; this goes by the last.
-        usize::from(key.octets()[15]) % self.shards.len()
+        usize::from(key.as_bytes()[15]) % self.shards.len()
     }
 
     fn shard(&self, key: Key) -> Guard<'_, Shard> {
@@ -148,7 +148,7 @@ impl MemoryStore {
 
     /// Looks at a session of a user, by the key that it had when it was looked for, or by the one
     /// that it has moved to since.
-    fn look_at(&self, mut key: Key, user: &str, now: Millis) -> Option<Listed> {
+    fn look_at(&self, mut key: Key, user: &str, now: Millis) -> Option<SessionInfo> {
         loop {
             let mut shard = self.shard(key);
             if let Some(entry) = shard.users_entry(key, user, now) {
@@ -179,23 +179,23 @@ impl Store for MemoryStore {
         &'a self,
         key: Key,
         lifetime: Lifetime,
-        place: IpAddr,
+        ip: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         let mut shard = self.shard(key);
         let now = self.clock.now();
-        let entry = Entry::new(key, lifetime, place, now);
-        Answer::at_once(shard.create(entry, name, value, now))
+        let entry = Entry::new(key, lifetime, ip, now);
+        StoreFuture::ready(shard.create(entry, name, value, now))
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        Answer::at_once(Ok(self.shard(key).visit(key, place, name, self.clock.now())))
+    fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+        StoreFuture::ready(Ok(self.shard(key).visit(key, ip, name, self.clock.now())))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         let get = |values: &Values| values.get(name).map(str::to_owned);
-        Answer::at_once(Ok(self.shard(key).read(key, self.clock.now(), get)))
+        StoreFuture::ready(Ok(self.shard(key).read(key, self.clock.now(), get)))
     }
 
     fn set<'a>(
@@ -203,17 +203,17 @@ impl Store for MemoryStore {
         key: Key,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, Option<()>> {
+    ) -> StoreFuture<'a, Option<()>> {
         let set = |values: &Values| (Some(values.with(name, value)), ());
-        Answer::at_once(self.shard(key).change(key, self.clock.now(), set))
+        StoreFuture::ready(self.shard(key).change(key, self.clock.now(), set))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         let remove = |values: &Values| match values.get(name) {
             Some(value) => (Some(values.without(name)), Some(value.to_owned())),
             None => (None, None),
         };
-        Answer::at_once(self.shard(key).change(key, self.clock.now(), remove))
+        StoreFuture::ready(self.shard(key).change(key, self.clock.now(), remove))
     }
 
     fn compare_and_set<'a>(
@@ -222,55 +222,55 @@ impl Store for MemoryStore {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<bool>> {
         let expected = expected.map(str::as_bytes);
         let swap = |values: &Values| match values.octets_of(name) == expected {
             true => (Some(values.with(name, value)), true),
             false => (None, false),
         };
-        Answer::at_once(self.shard(key).change(key, self.clock.now(), swap))
+        StoreFuture::ready(self.shard(key).change(key, self.clock.now(), swap))
     }
 
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
         let names = |values: &Values| values.names().map(str::to_owned).collect();
-        Answer::at_once(Ok(self.shard(key).read(key, self.clock.now(), names)))
+        StoreFuture::ready(Ok(self.shard(key).read(key, self.clock.now(), names)))
     }
 
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
         let clear = |_: &Values| (Some(Values::default()), ());
-        Answer::at_once(self.shard(key).change(key, self.clock.now(), clear))
+        StoreFuture::ready(self.shard(key).change(key, self.clock.now(), clear))
     }
 
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Answer::at_once(Ok(self.destroy_now(key)))
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
+        StoreFuture::ready(Ok(self.destroy_now(key)))
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        Answer::at_once(Ok(self.rotate_now(key, new, lifetime)))
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+        StoreFuture::ready(Ok(self.rotate_now(key, new, lifetime)))
     }
 
-    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        Answer::at_once(Ok(self.moves_now(key)))
+    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
+        StoreFuture::ready(Ok(self.moves_now(key)))
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
         // All are looked at as they are now: there may be many, and one look at the clock will do.
         let now = self.clock.now();
         let keys = self.users.of(user).into_iter();
-        Answer::at_once(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
+        StoreFuture::ready(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
     }
 
-    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        Answer::at_once(Ok(self.beyond_now(user, most)))
+    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+        StoreFuture::ready(Ok(self.beyond_now(user, most)))
     }
 
-    fn counters(&self) -> Answer<'_, Counters> {
+    fn counters(&self) -> StoreFuture<'_, Counters> {
         let shards = self.shards.iter().map(|shard| shard.lock().counters());
-        Answer::at_once(Ok(shards.fold(Counters::default(), Counters::plus)))
+        StoreFuture::ready(Ok(shards.fold(Counters::default(), Counters::plus)))
     }
 
-    fn sweep(&self) -> Answer<'_, ()> {
-        Answer::later(async {
+    fn sweep(&self) -> StoreFuture<'_, ()> {
+        StoreFuture::boxed(async {
             let mut is_more = true;
             while is_more {
                 is_more = false;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::identity_hasher::BuildIdentityHasher;
 use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
-use crate::session::store::MOVED;
+use crate::session::store::ROTATION_GRACE;
 
 #[derive(Default)]
 pub(crate) struct Moved {
@@ -33,7 +33,7 @@ impl Moved {
 
     /// Forgets what is long ago.
     pub(crate) fn forget(&mut self, now: Millis) {
-        while self.moves.front().is_some_and(|(when, _)| when + millis(MOVED) <= now) {
+        while self.moves.front().is_some_and(|(when, _)| when + millis(ROTATION_GRACE) <= now) {
             self.forget_first();
         }
     }

@@ -89,14 +89,14 @@ impl Shard {
     pub(crate) fn visit(
         &mut self,
         key: Key,
-        place: IpAddr,
+        ip: IpAddr,
         name: &str,
         now: Millis,
     ) -> Visit {
         if let Some(slot) = self.live(key, now) {
-            return Visit::Live(self.entries[slot].visit(place, name, now));
+            return Visit::Live(self.entries[slot].visit(ip, name, now));
         }
-        self.counters.refused += 1;
+        self.counters.rejected_ids += 1;
         match self.moved.whereto(key, now) {
             Some(_) => Visit::Moved,
             None => Visit::Gone,

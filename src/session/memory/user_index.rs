@@ -67,7 +67,7 @@ impl Users {
     /// The sessions of a user, the latest login first.
     pub(crate) fn of(&self, user: &str) -> Vec<Key> {
         let (user, shard) = self.find(user);
-        shard.lock().of(user).rev().map(|place| place.key).collect()
+        shard.lock().of(user).rev().map(|ip| ip.key).collect()
     }
 
     /// The live sessions of a user but for the latest so many, the latest login first.
@@ -77,7 +77,7 @@ impl Users {
         match logins.crowds.get(&user) {
             Some(crowd) if crowd.until > now => {
                 let first = logins.of(user).take(crowd.count.saturating_sub(most));
-                let mut keys: Vec<Key> = first.map(|place| place.key).collect();
+                let mut keys: Vec<Key> = first.map(|ip| ip.key).collect();
                 keys.reverse();
                 Beyond::These(keys)
             }
@@ -135,8 +135,8 @@ impl Writer {
     /// A session goes by this key from now on, or has been seen to live longer.
     pub(crate) fn update(&mut self, user: &str, login: Login, key: Key, until: Millis) {
         let (user, shard) = self.users.find(user);
-        if let Some(place) = shard.lock().sorted.get_mut(&(user, login)) {
-            *place = Place { key, until };
+        if let Some(ip) = shard.lock().sorted.get_mut(&(user, login)) {
+            *ip = Place { key, until };
         }
     }
 }
@@ -145,20 +145,20 @@ impl Logins {
     /// The sessions of a user, the latest login last.
     fn of(&self, user: User) -> impl DoubleEndedIterator<Item = &Place> {
         let logins = self.sorted.range((user, Login::MIN)..=(user, Login::MAX));
-        logins.map(|(_, place)| place)
+        logins.map(|(_, ip)| ip)
     }
 
     fn look_through(&mut self, user: User, most: usize, now: Millis) -> Beyond {
         let mut all = Crowd { count: 0, until: Millis::MAX };
         let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
-        for place in self.of(user).rev() {
-            if place.until <= now {
-                in_doubt.push(place.key);
+        for ip in self.of(user).rev() {
+            if ip.until <= now {
+                in_doubt.push(ip.key);
             }
             if all.count >= most {
-                beyond.push(place.key);
+                beyond.push(ip.key);
             }
-            all = Crowd { count: all.count + 1, until: all.until.min(place.until) };
+            all = Crowd { count: all.count + 1, until: all.until.min(ip.until) };
         }
         if all.count >= MANY {
             self.crowds.insert(user, all);

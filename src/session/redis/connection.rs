@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::session::error::Error;
-use crate::session::redis::node::{client, is_out_of_order, moved_to, place, reason};
+use crate::session::redis::node::{client, is_out_of_order, moved_to, ip, reason};
 
 /// For how long nobody tries again when Redis was out of reach. Whoever asks meanwhile has the
 /// answer at once.
@@ -42,7 +42,7 @@ pub(super) struct Line {
     /// Which of the nodes is tried first when a connection is made: each in its turn.
     turn: AtomicUsize,
     /// Where they are, for messages.
-    place: String,
+    ip: String,
     time: Duration,
     /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
     current: Mutex<Option<Attempt>>,
@@ -78,12 +78,12 @@ impl Line {
         if nodes.is_empty() {
             return Err(Error::Config(String::from("no Redis was named")));
         }
-        let place = nodes.iter().map(place).collect::<Vec<_>>().join(", ");
+        let ip = nodes.iter().map(ip).collect::<Vec<_>>().join(", ");
         let time = time.min(LONGEST);
         Ok(Line {
             nodes,
             turn: AtomicUsize::new(0),
-            place,
+            ip,
             time,
             current: Mutex::new(None),
         })
@@ -177,7 +177,7 @@ impl Line {
     }
 
     fn unavailable(&self, reason: &str) -> Error {
-        Error::Unavailable(format!("Redis at {}: {reason}", self.place))
+        Error::Unavailable(format!("Redis at {}: {reason}", self.ip))
     }
 }
 

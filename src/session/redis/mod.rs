@@ -20,8 +20,8 @@ use crate::crypto;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis::connection::Line;
-use crate::session::store::Answer;
-use crate::session::store::{Counters, Lifetime, Listed, MOVED, Store, Visit, Visited};
+use crate::session::store::StoreFuture;
+use crate::session::store::{Counters, Lifetime, SessionInfo, ROTATION_GRACE, Store, Visit, LiveVisit};
 
 const SCRIPT: &str = include_str!("script.lua");
 
@@ -173,16 +173,16 @@ impl Store for RedisStore {
         &'a self,
         key: Key,
         lifetime: Lifetime,
-        place: IpAddr,
+        ip: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool> {
-        Answer::later(async move {
+    ) -> StoreFuture<'a, bool> {
+        StoreFuture::boxed(async move {
             let operation = self
                 .on(key, "create")
                 .with(millis(lifetime.idle))
                 .with(millis(lifetime.absolute))
-                .with(place.to_string())
+                .with(ip.to_string())
                 .with(name)
                 .with(value)
                 .with(self.max_session_bytes);
@@ -190,9 +190,9 @@ impl Store for RedisStore {
         })
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        Answer::later(async move {
-            let operation = self.on(key, "visit").with(place.to_string()).with(name);
+    fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+        StoreFuture::boxed(async move {
+            let operation = self.on(key, "visit").with(ip.to_string()).with(name);
             Ok(match operation.run().await? {
                 Found::Not(0) => Visit::Gone,
                 Found::Not(_) => Visit::Moved,
@@ -200,14 +200,14 @@ impl Store for RedisStore {
                     let left = Duration::from_millis(left);
                     let lifetime =
                         Lifetime { idle: Duration::from_millis(idle), absolute: left };
-                    Visit::Live(Visited { value, renew, keep: lifetime.keep(left) })
+                    Visit::Live(LiveVisit { value, renew, max_age: lifetime.max_age(left) })
                 }
             })
         })
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        Answer::later(async move {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+        StoreFuture::boxed(async move {
             let found: Option<(Option<String>,)> =
                 self.on(key, "get").with(name).run().await?;
             Ok(found.map(|(value,)| value))
@@ -219,8 +219,8 @@ impl Store for RedisStore {
         key: Key,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, Option<()>> {
-        Answer::later(async move {
+    ) -> StoreFuture<'a, Option<()>> {
+        StoreFuture::boxed(async move {
             let operation =
                 self.on(key, "set").with(name).with(value).with(self.max_session_bytes);
             let done: Option<i64> = operation.run().await?;
@@ -228,8 +228,8 @@ impl Store for RedisStore {
         })
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
-        Answer::later(async move {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+        StoreFuture::boxed(async move {
             let taken: Option<(Option<String>,)> =
                 self.on(key, "remove").with(name).run().await?;
             Ok(taken.map(|(value,)| value))
@@ -242,8 +242,8 @@ impl Store for RedisStore {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
-        Answer::later(async move {
+    ) -> StoreFuture<'a, Option<bool>> {
+        StoreFuture::boxed(async move {
             // An `expected` that is none adds no argument.
             let operation = self
                 .on(key, "compare_and_set")
@@ -256,24 +256,24 @@ impl Store for RedisStore {
         })
     }
 
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
-        Answer::later(self.on(key, "keys").run())
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
+        StoreFuture::boxed(self.on(key, "keys").run())
     }
 
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        Answer::later(async move {
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
+        StoreFuture::boxed(async move {
             let done: Option<i64> = self.on(key, "clear").run().await?;
             Ok(done.map(drop))
         })
     }
 
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Answer::later(self.on(key, "destroy").run())
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
+        StoreFuture::boxed(self.on(key, "destroy").run())
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        let operation = self.on(key, "rotate").with(new.to_string()).with(millis(MOVED));
-        Answer::later(match lifetime {
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+        let operation = self.on(key, "rotate").with(new.to_string()).with(millis(ROTATION_GRACE));
+        StoreFuture::boxed(match lifetime {
             Some(lifetime) => {
                 operation.with(millis(lifetime.idle)).with(millis(lifetime.absolute)).run()
             }
@@ -281,41 +281,41 @@ impl Store for RedisStore {
         })
     }
 
-    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        Answer::later(async move {
-            let keys: Vec<String> = self.on(key, "moves_from").run().await?;
+    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
+        StoreFuture::boxed(async move {
+            let keys: Vec<String> = self.on(key, "successors").run().await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
         })
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        Answer::later(async move {
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
+        StoreFuture::boxed(async move {
             let rows: Vec<Row> = self.operation("sessions_of").with(user).run().await?;
             Ok(rows.into_iter().filter_map(listed).collect())
         })
     }
 
-    fn sessions_beyond<'a>(&'a self, user: &'a str, most: usize) -> Answer<'a, Vec<Key>> {
-        Answer::later(async move {
+    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+        StoreFuture::boxed(async move {
             let keys: Vec<String> =
-                self.operation("sessions_beyond").with(user).with(most).run().await?;
+                self.operation("sessions_over_limit").with(user).with(most).run().await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
         })
     }
 
-    fn counters(&self) -> Answer<'_, Counters> {
-        Answer::later(async move {
+    fn counters(&self) -> StoreFuture<'_, Counters> {
+        StoreFuture::boxed(async move {
             let counted: [Option<u64>; 6] = self.operation("counters").run().await?;
-            let [live, created, ended, expired, rotated, refused] =
+            let [live, created, ended, expired, rotated, rejected_ids] =
                 counted.map(Option::unwrap_or_default);
-            Ok(Counters { live, created, ended, expired, evicted: 0, rotated, refused })
+            Ok(Counters { live, created, ended, expired, evicted: 0, rotated, rejected_ids })
         })
     }
 
     /// It is what notices a connection that has died, too: a server sweeps every second, whether
     /// anybody comes or not.
-    fn sweep(&self) -> Answer<'_, ()> {
-        Answer::later(async move {
+    fn sweep(&self) -> StoreFuture<'_, ()> {
+        StoreFuture::boxed(async move {
             while self.operation("sweep").with(BITE).run::<usize>().await? == BITE {}
             Ok(())
         })
@@ -349,12 +349,12 @@ impl FromRedisValue for Found {
 type Row = (String, u64, u64, String, Option<String>);
 
 /// None for a row that nobody here wrote.
-fn listed((key, age, unused, place, device): Row) -> Option<Listed> {
-    Some(Listed {
+fn listed((key, age, unused, ip, device): Row) -> Option<SessionInfo> {
+    Some(SessionInfo {
         key: Key::parse(&key)?,
         age: Duration::from_millis(age),
-        unused: Duration::from_millis(unused),
-        place: place.parse().ok()?,
+        idle: Duration::from_millis(unused),
+        last_ip: ip.parse().ok()?,
         device,
     })
 }

@@ -58,12 +58,12 @@ fn setup(message: impl Into<String>) -> Error {
 }
 
 /// Where a Redis is, for messages: a host and a port, and no password.
-pub(super) fn place(client: &Client) -> String {
+pub(super) fn ip(client: &Client) -> String {
     client.get_connection_info().addr().to_string()
 }
 
 /// The node of the cluster that has our keys, if that is what a node says when it is asked for them:
-/// `MOVED 219 10.0.0.7:6379`. It has done nothing then.
+/// `ROTATION_GRACE 219 10.0.0.7:6379`. It has done nothing then.
 pub(super) fn moved_to(asked: &Client, error: &RedisError) -> Option<Client> {
     if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
         return None;

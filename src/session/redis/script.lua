@@ -236,7 +236,7 @@ function operations.rotate(key, new, remember, idle, absolute)
   return DONE
 end
 
-function operations.moves_from(key)
+function operations.successors(key)
   local moves = {}
   key = redis.call('GET', moved_from(key))
   while key do
@@ -262,7 +262,7 @@ function operations.sessions_of(user)
   return listed
 end
 
-function operations.sessions_beyond(user, most)
+function operations.sessions_over_limit(user, most)
   local beyond, live = {}, 0
   -- A login asks this, and seldom is there anything to look for.
   if redis.call('ZCARD', list_of(user)) <= tonumber(most) then return beyond end

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use dustdevil::session::id::Key;
-use dustdevil::session::store::Answer;
-use dustdevil::session::store::{Counters, Listed, USERNAME, Visit, Visited};
+use dustdevil::session::store::StoreFuture;
+use dustdevil::session::store::{Counters, SessionInfo, USERNAME, Visit, LiveVisit};
 use dustdevil::{Lifetime, Store};
 
 use crate::support::PLACE;
@@ -78,7 +78,7 @@ impl Store for Broken {
         place: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         if self.has(Flaw::BeginsOverWhatLives) && self.peek(key) {
             self.shelf.inside().books.remove(&key);
             self.shelf.inside().counters.ended += 1;
@@ -86,28 +86,28 @@ impl Store for Broken {
         self.shelf.create(key, lifetime, place, name, value)
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
-        Answer::later(async move {
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+        StoreFuture::boxed(async move {
             if self.has(Flaw::VisitingMakesYoung)
                 && let Some(book) = self.shelf.inside().live(key)
             {
                 book.began = book.used;
             }
             let place = if self.has(Flaw::RemembersTheFirstPlace) { PLACE } else { place };
-            let refused = self.shelf.inside().counters.refused;
+            let refused = self.shelf.inside().counters.rejected_ids;
             let visit = match self.shelf.visit(key, place, name).await? {
                 Visit::Moved if self.has(Flaw::ForgetsWhereItMoved) => Visit::Gone,
                 Visit::Live(visited) => Visit::Live(self.spoil(visited)),
                 visit => visit,
             };
             if self.has(Flaw::CountsNoRefusal) {
-                self.shelf.inside().counters.refused = refused;
+                self.shelf.inside().counters.rejected_ids = refused;
             }
             Ok(visit)
         })
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         let used = self.shelf.inside().books.get(&key).map(|book| book.used);
         let answer = self.shelf.get(key, name);
         if self.has(Flaw::GettingIsNoUse)
@@ -123,13 +123,13 @@ impl Store for Broken {
         key: Key,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, Option<()>> {
+    ) -> StoreFuture<'a, Option<()>> {
         let value = match self.flaw {
             Flaw::TrimsValues => value.trim(),
             Flaw::CutsLongValues => value.get(..8 * 1024).unwrap_or(value),
             _ => value,
         };
-        Answer::later(async move {
+        StoreFuture::boxed(async move {
             let answer = self.shelf.set(key, name, value).await?;
             if answer.is_none() && self.has(Flaw::SetsInWhatHasEnded) {
                 let lifetime = Lifetime::default();
@@ -140,7 +140,7 @@ impl Store for Broken {
         })
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         self.shelf.remove(key, name)
     }
 
@@ -150,8 +150,8 @@ impl Store for Broken {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
-        Answer::later(async move {
+    ) -> StoreFuture<'a, Option<bool>> {
+        StoreFuture::boxed(async move {
             let there = self.shelf.get(key, name).await?.flatten();
             let expected = match self.flaw {
                 Flaw::SwapsWhateverIsThere => there.as_deref(),
@@ -164,12 +164,12 @@ impl Store for Broken {
         })
     }
 
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
         self.shelf.keys(key)
     }
 
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
-        Answer::later(async move {
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
+        StoreFuture::boxed(async move {
             let answer = self.shelf.clear(key).await?;
             if self.has(Flaw::EndsWhatItClears) {
                 self.shelf.destroy(key).await?;
@@ -178,8 +178,8 @@ impl Store for Broken {
         })
     }
 
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Answer::later(async move {
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
+        StoreFuture::boxed(async move {
             if !self.peek(key) && self.has(Flaw::ForgetsWhomToEnd) {
                 return Ok(false);
             }
@@ -200,8 +200,8 @@ impl Store for Broken {
         })
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
-        Answer::later(async move {
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+        StoreFuture::boxed(async move {
             if self.has(Flaw::MovesWhatIsNotThere)
                 && self.shelf.inside().live(key).is_none()
             {
@@ -217,9 +217,9 @@ impl Store for Broken {
         })
     }
 
-    fn moves_from(&self, key: Key) -> Answer<'_, Vec<Key>> {
-        Answer::later(async move {
-            let mut moves = self.shelf.moves_from(key).await?;
+    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
+        StoreFuture::boxed(async move {
+            let mut moves = self.shelf.successors(key).await?;
             if self.has(Flaw::TellsOneMove) {
                 moves.truncate(1);
             }
@@ -227,8 +227,8 @@ impl Store for Broken {
         })
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
-        Answer::later(async move {
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
+        StoreFuture::boxed(async move {
             if self.has(Flaw::ListsWhatHasExpired) {
                 for book in self.shelf.inside().books.values_mut() {
                     book.lifetime = Lifetime::default();
@@ -252,13 +252,13 @@ impl Store for Broken {
         })
     }
 
-    fn counters(&self) -> Answer<'_, Counters> {
+    fn counters(&self) -> StoreFuture<'_, Counters> {
         self.shelf.counters()
     }
 
-    fn sweep(&self) -> Answer<'_, ()> {
+    fn sweep(&self) -> StoreFuture<'_, ()> {
         match self.flaw {
-            Flaw::SweepsNothing => Answer::at_once(Ok(())),
+            Flaw::SweepsNothing => StoreFuture::ready(Ok(())),
             Flaw::SweepsEverything => {
                 self.shelf.inside().moves.clear();
                 self.shelf.sweep()
@@ -270,11 +270,11 @@ impl Store for Broken {
 
 impl Broken {
     /// Tells a visitor something that is wrong.
-    fn spoil(&self, visited: Visited) -> Visited {
+    fn spoil(&self, visited: LiveVisit) -> LiveVisit {
         match self.flaw {
-            Flaw::AsksEveryVisitorToTell => Visited { renew: true, ..visited },
-            Flaw::AsksNobodyToTell => Visited { renew: false, ..visited },
-            Flaw::KeepsForever => Visited { keep: visited.keep * 2, ..visited },
+            Flaw::AsksEveryVisitorToTell => LiveVisit { renew: true, ..visited },
+            Flaw::AsksNobodyToTell => LiveVisit { renew: false, ..visited },
+            Flaw::KeepsForever => LiveVisit { max_age: visited.max_age * 2, ..visited },
             _ => visited,
         }
     }

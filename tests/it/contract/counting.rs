@@ -35,7 +35,7 @@ pub async fn each_event_is_counted_once(subject: Subject) {
 
     subject.visit(first).await;
     subject.visit(key()).await;
-    expected.refused = 2;
+    expected.rejected_ids = 2;
     assert_eq!(subject.counters().await, expected);
 
     assert!(subject.destroy(first).await);
@@ -63,7 +63,7 @@ pub async fn reading_and_writing_are_not_counted(subject: Subject) {
     subject.visited(key).await;
     subject.keys(key).await;
     subject.sessions_of("somebody").await;
-    store.sessions_beyond("somebody", 0).await.unwrap();
+    store.sessions_over_limit("somebody", 0).await.unwrap();
     store.clear(key).await.unwrap();
     store.sweep().await.unwrap();
     for name in ["a", "b"] {

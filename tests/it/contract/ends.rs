@@ -99,7 +99,7 @@ pub async fn to_look_from_outside_is_no_use(subject: Subject) {
     let key = subject.begin_for(subject.lifetime(2, 100), USERNAME, "somebody").await;
     for _ in 0..2 {
         subject.sessions_of("somebody").await;
-        subject.store.sessions_beyond("somebody", 0).await.unwrap();
+        subject.store.sessions_over_limit("somebody", 0).await.unwrap();
         subject.counters().await;
         subject.store.sweep().await.unwrap();
         subject.pass(1).await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dustdevil::session::store::{MOVED, Visit};
+use dustdevil::session::store::{ROTATION_GRACE, Visit};
 use tokio::time::advance;
 
 use super::subject::Subject;
@@ -14,7 +14,7 @@ const ACCEPT_ERROR_BACKOFF: Duration = Duration::from_millis(1);
 pub async fn for_a_minute_a_visitor_is_told_that_the_session_moved(subject: Subject) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
-    advance(MOVED.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance(ROTATION_GRACE.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(old).await, Visit::Moved, "sweeping does not change that");
@@ -27,7 +27,7 @@ pub async fn for_a_minute_who_ends_a_key_ends_the_session_that_moved(subject: Su
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
     let (one_now, other_now) =
         (subject.rotate(one, None).await, subject.rotate(other, None).await);
-    advance(MOVED.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance(ROTATION_GRACE.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     subject.store.sweep().await.unwrap();
     assert!(subject.destroy(one).await);
     subject.assert_accepts_nothing(one_now).await;
@@ -39,9 +39,9 @@ pub async fn for_a_minute_who_ends_a_key_ends_the_session_that_moved(subject: Su
 pub async fn each_move_has_a_minute_of_its_own(subject: Subject) {
     let first = subject.begin("a", "1").await;
     let second = subject.rotate(first, None).await;
-    advance(MOVED / 2).await;
+    advance(ROTATION_GRACE / 2).await;
     let third = subject.rotate(second, None).await;
-    advance((MOVED / 2).saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance((ROTATION_GRACE / 2).saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
     assert_eq!(subject.visit(first).await, Visit::Moved);
     advance(ACCEPT_ERROR_BACKOFF).await;
     subject.store.sweep().await.unwrap();
@@ -55,7 +55,7 @@ pub async fn within_the_minute_a_session_is_found_wherever_it_went_since(subject
     let first = subject.begin("a", "1").await;
     let mut last = subject.rotate(first, None).await;
     for _ in 0..5 {
-        advance(MOVED / 6).await;
+        advance(ROTATION_GRACE / 6).await;
         last = subject.rotate(last, None).await;
         subject.store.sweep().await.unwrap();
     }

@@ -152,7 +152,7 @@ pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: 
 
 pub async fn a_store_tells_where_a_session_has_moved(subject: Subject) {
     let first = subject.begin("a", "1").await;
-    let moves = async |key| subject.store.moves_from(key).await.unwrap();
+    let moves = async |key| subject.store.successors(key).await.unwrap();
     assert_eq!(moves(first).await, []);
     let second = subject.rotate(first, None).await;
     let third = subject.rotate(second, Some(subject.long_lifetime())).await;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use dustdevil::session::error::Error;
 use dustdevil::session::id::Key;
-use dustdevil::session::store::Answer;
+use dustdevil::session::store::StoreFuture;
 use dustdevil::session::store::{
-    Counters, DEVICE, Listed, MOVED, USERNAME, Visit, Visited,
+    Counters, DEVICE, SessionInfo, ROTATION_GRACE, USERNAME, Visit, LiveVisit,
 };
 use dustdevil::{Lifetime, Store};
 use tokio::time::Instant;
@@ -53,9 +53,9 @@ impl Shelf {
         &self,
         key: Key,
         act: impl FnOnce(&mut Book) -> T,
-    ) -> Answer<'a, Option<T>> {
+    ) -> StoreFuture<'a, Option<T>> {
         let answer = self.inside().live(key).map(act);
-        Answer::at_once(Ok(answer))
+        StoreFuture::ready(Ok(answer))
     }
 
     /// The same, for what may be too large.
@@ -63,12 +63,12 @@ impl Shelf {
         &self,
         key: Key,
         act: impl FnOnce(&mut Book, u64) -> Result<T, Error>,
-    ) -> Answer<'a, Option<T>> {
+    ) -> StoreFuture<'a, Option<T>> {
         let mut inside = self.inside();
         inside.logins += 1;
         let login = inside.logins;
         let answer = inside.live(key).map(|book| act(book, login)).transpose();
-        Answer::at_once(answer)
+        StoreFuture::ready(answer)
     }
 }
 
@@ -87,7 +87,7 @@ impl Inside {
     /// Where a session moved from this key, less than a minute ago.
     fn moved_to(&self, key: Key) -> Option<Key> {
         let (new, when) = self.moves.get(&key)?;
-        (when.elapsed() < MOVED).then_some(*new)
+        (when.elapsed() < ROTATION_GRACE).then_some(*new)
     }
 
     fn destroy(&mut self, mut key: Key) -> bool {
@@ -129,7 +129,7 @@ impl Store for Shelf {
         place: IpAddr,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, bool> {
+    ) -> StoreFuture<'a, bool> {
         let (values, now) = (BTreeMap::new(), Instant::now());
         let mut book =
             Book { values, lifetime, place, began: now, used: now, told: now, login: 0 };
@@ -141,29 +141,29 @@ impl Store for Shelf {
             inside.counters.created += 1;
             inside.books.insert(key, book);
         }
-        Answer::at_once(answer)
+        StoreFuture::ready(answer)
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> Answer<'a, Visit> {
+    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
         let mut inside = self.inside();
         let moved = inside.moved_to(key).is_some();
         let visit = match inside.live(key) {
             Some(book) => {
-                let renew = book.told.elapsed() >= book.lifetime.renewal();
+                let renew = book.told.elapsed() >= book.lifetime.renew_interval();
                 (book.place, book.told) =
                     (place, if renew { Instant::now() } else { book.told });
                 let left = book.lifetime.absolute.saturating_sub(book.began.elapsed());
                 let value = book.values.get(name).cloned();
-                Visit::Live(Visited { value, renew, keep: book.lifetime.keep(left) })
+                Visit::Live(LiveVisit { value, renew, max_age: book.lifetime.max_age(left) })
             }
             None if moved => Visit::Moved,
             None => Visit::Gone,
         };
-        inside.counters.refused += u64::from(!matches!(visit, Visit::Live(_)));
-        Answer::at_once(Ok(visit))
+        inside.counters.rejected_ids += u64::from(!matches!(visit, Visit::Live(_)));
+        StoreFuture::ready(Ok(visit))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         self.with(key, |book| book.values.get(name).cloned())
     }
 
@@ -172,11 +172,11 @@ impl Store for Shelf {
         key: Key,
         name: &'a str,
         value: &'a str,
-    ) -> Answer<'a, Option<()>> {
+    ) -> StoreFuture<'a, Option<()>> {
         self.try_with(key, |book, login| book.put(name, value, login))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> Answer<'a, Option<Option<String>>> {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
         self.with(key, |book| book.values.remove(name))
     }
 
@@ -186,7 +186,7 @@ impl Store for Shelf {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> Answer<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<bool>> {
         self.try_with(key, |book, login| {
             match book.values.get(name).map(String::as_str) == expected {
                 true => book.put(name, value, login).map(|()| true),
@@ -195,22 +195,22 @@ impl Store for Shelf {
         })
     }
 
-    fn keys(&self, key: Key) -> Answer<'_, Option<Vec<String>>> {
+    fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
         self.with(key, |book| book.values.keys().cloned().collect())
     }
 
-    fn clear(&self, key: Key) -> Answer<'_, Option<()>> {
+    fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
         self.with(key, |book| book.values.clear())
     }
 
-    fn destroy(&self, key: Key) -> Answer<'_, bool> {
-        Answer::at_once(Ok(self.inside().destroy(key)))
+    fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
+        StoreFuture::ready(Ok(self.inside().destroy(key)))
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> Answer<'_, bool> {
+    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
         let (mut inside, now) = (self.inside(), Instant::now());
         let Some(mut book) = inside.live(key).cloned() else {
-            return Answer::at_once(Ok(false));
+            return StoreFuture::ready(Ok(false));
         };
         book.told = now;
         if let Some(lifetime) = lifetime {
@@ -223,19 +223,19 @@ impl Store for Shelf {
         inside.counters.rotated += 1;
         let lost = inside.books.insert(new, book).is_some();
         inside.counters.ended += u64::from(lost);
-        Answer::at_once(Ok(true))
+        StoreFuture::ready(Ok(true))
     }
 
-    fn moves_from(&self, mut key: Key) -> Answer<'_, Vec<Key>> {
+    fn successors(&self, mut key: Key) -> StoreFuture<'_, Vec<Key>> {
         let (inside, mut moves) = (self.inside(), Vec::new());
         while let Some(new) = inside.moved_to(key) {
             moves.push(new);
             key = new;
         }
-        Answer::at_once(Ok(moves))
+        StoreFuture::ready(Ok(moves))
     }
 
-    fn sessions_of<'a>(&'a self, user: &'a str) -> Answer<'a, Vec<Listed>> {
+    fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
         let inside = self.inside();
         let is_users =
             |book: &Book| book.values.get(USERNAME).is_some_and(|name| name == user);
@@ -245,29 +245,29 @@ impl Store for Shelf {
             .filter(|(_, book)| book.lives() && is_users(book))
             .collect();
         books.sort_by_key(|(_, book)| std::cmp::Reverse(book.login));
-        let listed = |(key, book): (&Key, &Book)| Listed {
+        let listed = |(key, book): (&Key, &Book)| SessionInfo {
             key: *key,
             age: book.began.elapsed(),
-            unused: book.used.elapsed(),
-            place: book.place,
+            idle: book.used.elapsed(),
+            last_ip: book.place,
             device: book.values.get(DEVICE).cloned(),
         };
-        Answer::at_once(Ok(books.into_iter().map(listed).collect()))
+        StoreFuture::ready(Ok(books.into_iter().map(listed).collect()))
     }
 
-    fn counters(&self) -> Answer<'_, Counters> {
+    fn counters(&self) -> StoreFuture<'_, Counters> {
         let inside = self.inside();
         let live = u64::try_from(inside.books.len()).unwrap_or(u64::MAX);
-        Answer::at_once(Ok(Counters { live, ..inside.counters }))
+        StoreFuture::ready(Ok(Counters { live, ..inside.counters }))
     }
 
-    fn sweep(&self) -> Answer<'_, ()> {
+    fn sweep(&self) -> StoreFuture<'_, ()> {
         let mut inside = self.inside();
         let before = inside.books.len();
         inside.books.retain(|_, book| book.lives());
         let expired = before - inside.books.len();
         inside.counters.expired += u64::try_from(expired).unwrap_or(u64::MAX);
-        inside.moves.retain(|_, (_, when)| when.elapsed() < MOVED);
-        Answer::at_once(Ok(()))
+        inside.moves.retain(|_, (_, when)| when.elapsed() < ROTATION_GRACE);
+        StoreFuture::ready(Ok(()))
     }
 }

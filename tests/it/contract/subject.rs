@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dustdevil::session::id::{Id, Key};
-use dustdevil::session::store::{Counters, Listed, USERNAME, Visit, Visited};
+use dustdevil::session::store::{Counters, SessionInfo, USERNAME, Visit, LiveVisit};
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::{Instant, advance, sleep};
 
@@ -168,7 +168,7 @@ impl Subject {
     }
 
     /// What a visit finds in a session that lives.
-    pub async fn visited(&self, key: Key) -> Visited {
+    pub async fn visited(&self, key: Key) -> LiveVisit {
         match self.visit(key).await {
             Visit::Live(visited) => visited,
             other => panic!("{key} is {other:?}"),
@@ -181,7 +181,7 @@ impl Subject {
         key: Key,
         since: Instant,
         units: u32,
-    ) -> Result<Visited, Stalled> {
+    ) -> Result<LiveVisit, Stalled> {
         let visit = self.visit(key).await;
         self.lazy_timeout(since, units)?;
         match visit {
@@ -206,7 +206,7 @@ impl Subject {
         self.store.destroy(key).await.unwrap()
     }
 
-    pub async fn sessions_of(&self, user: &str) -> Vec<Listed> {
+    pub async fn sessions_of(&self, user: &str) -> Vec<SessionInfo> {
         self.store.sessions_of(user).await.unwrap()
     }
 

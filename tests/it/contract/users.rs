@@ -152,7 +152,7 @@ pub async fn any_text_is_a_user(subject: Subject) {
 
 pub async fn the_list_says_from_where_a_session_was_last_visited(subject: Subject) {
     let key = subject.begin_as("somebody").await;
-    let place = async || subject.sessions_of("somebody").await[0].place;
+    let place = async || subject.sessions_of("somebody").await[0].last_ip;
     assert_eq!(place().await, PLACE);
     for elsewhere in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "255.255.255.255"] {
         let elsewhere: IpAddr = elsewhere.parse().unwrap();
@@ -192,21 +192,21 @@ pub async fn the_list_says_how_old_a_session_is_and_how_long_unused(subject: Sub
     let listed = async || subject.sessions_of("somebody").await.remove(0);
     subject.pass(1).await;
     for _ in 0..2 {
-        let (age, unused) = (listed().await.age, listed().await.unused);
+        let (age, unused) = (listed().await.age, listed().await.idle);
         subject.assert_passed(age, 1, begun);
         subject.assert_passed(unused, 1, begun);
     }
     let used = Instant::now();
     subject.get(key, "a").await;
-    subject.assert_passed(listed().await.unused, 0, used);
+    subject.assert_passed(listed().await.idle, 0, used);
     subject.pass(1).await;
     subject.assert_passed(listed().await.age, 2, begun);
-    subject.assert_passed(listed().await.unused, 1, used);
+    subject.assert_passed(listed().await.idle, 1, used);
 
     let moved = Instant::now();
     let key = subject.rotate(key, None).await;
     subject.assert_passed(listed().await.age, 2, begun);
-    subject.assert_passed(listed().await.unused, 0, moved);
+    subject.assert_passed(listed().await.idle, 0, moved);
     let anew = Instant::now();
     subject.rotate(key, Some(subject.long_lifetime())).await;
     subject.assert_passed(listed().await.age, 0, anew);
@@ -219,10 +219,10 @@ pub async fn beyond_a_number_are_those_who_came_first(subject: Subject) {
         subject.begin_as("somebody else").await;
     }
     for most in [0, 1, 4, 5, 6, usize::MAX] {
-        let beyond = subject.store.sessions_beyond("somebody", most).await.unwrap();
+        let beyond = subject.store.sessions_over_limit("somebody", most).await.unwrap();
         assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
     }
-    assert!(subject.store.sessions_beyond("nobody", 0).await.unwrap().is_empty());
+    assert!(subject.store.sessions_over_limit("nobody", 0).await.unwrap().is_empty());
 }
 
 pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timely {
@@ -232,7 +232,7 @@ pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timel
     let moved = subject.begin_for(idle, USERNAME, "somebody").await;
     let anew = subject.begin_as("somebody").await;
     let beyond =
-        async |most| subject.store.sessions_beyond("somebody", most).await.unwrap();
+        async |most| subject.store.sessions_over_limit("somebody", most).await.unwrap();
     assert_eq!(beyond(4).await, []);
     subject.pass(1).await;
     subject.get(used, "a").await;

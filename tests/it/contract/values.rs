@@ -166,7 +166,7 @@ pub async fn any_text_is_a_name_and_any_is_a_value(subject: Subject) {
     for text in &texts {
         let value = format!("{text} is what it says");
         subject.set(key, text, &value).await;
-        assert_eq!(subject.visited(key).await.keep, subject.units(1_100));
+        assert_eq!(subject.visited(key).await.max_age, subject.units(1_100));
     }
     for text in &texts {
         let value = format!("{text} is what it says");
@@ -231,7 +231,7 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(subject: Sub
     for name in names {
         let taken = subject.store.remove(key, name).await.unwrap();
         assert_eq!(taken, Some(Some(String::from("0"))), "{name}");
-        assert_eq!(subject.visited(key).await.keep, subject.units(1_100));
+        assert_eq!(subject.visited(key).await.max_age, subject.units(1_100));
     }
     let moved = subject.rotate(key, None).await;
     subject.set(moved, "end", "0").await;

@@ -27,7 +27,7 @@ pub async fn a_visit_to_nobody_finds_nobody_and_leaves_nothing(subject: Subject)
         assert_eq!(subject.visit(nobody).await, Visit::Gone);
     }
     let counters = subject.counters().await;
-    assert_eq!((counters.live, counters.created, counters.refused), (0, 0, 2));
+    assert_eq!((counters.live, counters.created, counters.rejected_ids), (0, 0, 2));
     assert!(subject.keys(nobody).await.is_none());
 }
 
@@ -105,37 +105,37 @@ pub async fn who_moves_a_session_tells_the_client(subject: Subject) -> Timely {
 
 pub async fn an_id_is_kept_a_little_longer_than_the_idle_limit(subject: Subject) {
     let key = subject.begin_for(subject.lifetime(200, 10_000), "a", "1").await;
-    assert_eq!(subject.visited(key).await.keep, subject.units(220));
+    assert_eq!(subject.visited(key).await.max_age, subject.units(220));
     subject.pass(2).await;
-    assert_eq!(subject.visited(key).await.keep, subject.units(220));
+    assert_eq!(subject.visited(key).await.max_age, subject.units(220));
     let moved = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
-    assert_eq!(subject.visited(moved).await.keep, subject.units(330));
+    assert_eq!(subject.visited(moved).await.max_age, subject.units(330));
 }
 
 pub async fn an_id_is_kept_no_longer_than_the_session_can_last(subject: Subject) {
     let begun = Instant::now();
     let key = subject.begin_for(subject.lifetime(900, 200), "a", "1").await;
     subject.assert_passed(
-        subject.units(200).abs_diff(subject.visited(key).await.keep),
+        subject.units(200).abs_diff(subject.visited(key).await.max_age),
         0,
         begun,
     );
     subject.pass(2).await;
     subject.assert_passed(
-        subject.units(200).abs_diff(subject.visited(key).await.keep),
+        subject.units(200).abs_diff(subject.visited(key).await.max_age),
         2,
         begun,
     );
     let moved = subject.rotate(key, None).await;
     subject.assert_passed(
-        subject.units(200).abs_diff(subject.visited(moved).await.keep),
+        subject.units(200).abs_diff(subject.visited(moved).await.max_age),
         2,
         begun,
     );
     let begun = Instant::now();
     let anew = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
     subject.assert_passed(
-        subject.units(300).abs_diff(subject.visited(anew).await.keep),
+        subject.units(300).abs_diff(subject.visited(anew).await.max_age),
         0,
         begun,
     );

@@ -34,7 +34,7 @@ const NAMES: [&str; 16] = [
 
 /// A response.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoreFuture {
     pub status: u16,
     /// Every field but Date, which is another in each answer.
     pub fields: Vec<(String, String)>,
@@ -43,7 +43,7 @@ pub struct Answer {
     pub is_broken_off: bool,
 }
 
-impl Answer {
+impl StoreFuture {
     /// The value of a field that may stand there once.
     pub fn value(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values =
@@ -69,8 +69,8 @@ impl Answer {
     }
 
     /// Takes one response from the front of `input`.
-    pub fn take(input: &mut &[u8], asked: Asked) -> Result<Answer, String> {
-        let mut answer = Answer { status: status(line(input)?)?, ..Answer::default() };
+    pub fn take(input: &mut &[u8], asked: Asked) -> Result<StoreFuture, String> {
+        let mut answer = StoreFuture { status: status(line(input)?)?, ..StoreFuture::default() };
         loop {
             let line = line(input)?;
             if line.is_empty() {

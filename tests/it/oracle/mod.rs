@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use answers::{Answer, Asked};
+use answers::{StoreFuture, Asked};
 use application::{BREAKS_OFF, WITNESS, limits, testimony};
 use model::{Request, Rest};
 
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// What comes back, checked; the ends of the connection hold as many octets as `room` says.
-    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<Answer>, String> {
+    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<StoreFuture>, String> {
         let octets = self.converse(sending, room)?;
         check(sending.octets, &octets).map_err(|what| {
             let (sent, came) = (sending.octets.escape_ascii(), octets.escape_ascii());
@@ -157,7 +157,7 @@ fn pieces<'o>(
 }
 
 /// Reads answers, and holds each against the request that it answers.
-fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Answer>, String> {
+fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<StoreFuture>, String> {
     let (mut requests, rest) = model::read(sent);
     let mut answers = Vec::new();
     loop {
@@ -182,12 +182,12 @@ fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Answer>, String> {
 }
 
 /// The answer to octets that are no request: they are refused, and it is the last.
-fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Answer, String> {
+fn refusal(rest: Rest, came: &mut &[u8]) -> Result<StoreFuture, String> {
     if rest == Rest::Nothing {
         return Err("an answer to nothing".into());
     }
     let asked = Asked { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
-    let answer = Answer::take(came, asked)?;
+    let answer = StoreFuture::take(came, asked)?;
     if !is_refusal(&answer)? {
         return Err(format!("{} for what is no request", answer.status));
     }
@@ -195,17 +195,17 @@ fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Answer, String> {
 }
 
 /// The answer to a request.
-fn answer_to(request: &Request, came: &mut &[u8]) -> Result<Answer, String> {
+fn answer_to(request: &Request, came: &mut &[u8]) -> Result<StoreFuture, String> {
     let asked = Asked { is_head: request.is_head(), is_1_0: request.is_1_0 };
-    let mut answer = Answer::take(came, asked)?;
+    let mut answer = StoreFuture::take(came, asked)?;
     if answer.status == 100 && request.may_be_continued() {
-        answer = Answer::take(came, asked)?;
+        answer = StoreFuture::take(came, asked)?;
     }
     check_answer(request, &answer).map_err(|what| format!("{what}: {answer:?}"))?;
     Ok(answer)
 }
 
-fn check_answer(request: &Request, answer: &Answer) -> Result<(), String> {
+fn check_answer(request: &Request, answer: &StoreFuture) -> Result<(), String> {
     let closes = answer.closes()?;
     if answer.status < 200 || (answer.status >= 500 && !REFUSALS.contains(&answer.status)) {
         return Err("a status that nothing here can have".into());
@@ -233,7 +233,7 @@ fn check_answer(request: &Request, answer: &Answer) -> Result<(), String> {
 }
 
 /// A witness saw the request that was sent, and the request is within all limits.
-fn check_witness(request: &Request, answer: &Answer, witness: &str) -> Result<(), String> {
+fn check_witness(request: &Request, answer: &StoreFuture, witness: &str) -> Result<(), String> {
     let content = request.content.as_ref().ok_or("a witness to no request")?;
     let fields = request.fields.iter().copied();
     let target = request.path_and_query();
@@ -262,7 +262,7 @@ fn check_witness(request: &Request, answer: &Answer, witness: &str) -> Result<()
 
 /// The connection of a request that was answered well ends only when the client wants it to, or
 /// when nothing else says where the answer ends.
-fn has_right_ending(request: &Request, answer: &Answer) -> Result<bool, String> {
+fn has_right_ending(request: &Request, answer: &StoreFuture) -> Result<bool, String> {
     let is_framed = answer.value("Content-Length")?.is_some()
         || answer.value("Transfer-Encoding")?.is_some()
         || request.is_head();
@@ -304,7 +304,7 @@ fn is_plain(request: &Request) -> bool {
 }
 
 /// RFC 9110 sections 14.4 and 15.3.7: a part is as long as it says, and was asked for.
-fn check_range(request: &Request, answer: &Answer) -> Result<(), String> {
+fn check_range(request: &Request, answer: &StoreFuture) -> Result<(), String> {
     if answer.status != 206 {
         return Ok(());
     }
@@ -325,8 +325,8 @@ fn check_range(request: &Request, answer: &Answer) -> Result<(), String> {
 /// large, is noticed first depends on how much has arrived when the server looks.
 fn check_same(
     sending: &Sending,
-    all: &[Answer],
-    in_pieces: &[Answer],
+    all: &[StoreFuture],
+    in_pieces: &[StoreFuture],
 ) -> Result<(), String> {
     if all.len() != in_pieces.len() {
         return Err("how octets arrive changes how many answers there are".into());
@@ -342,6 +342,6 @@ fn check_same(
     Ok(())
 }
 
-fn is_refusal(answer: &Answer) -> Result<bool, String> {
+fn is_refusal(answer: &StoreFuture) -> Result<bool, String> {
     Ok(REFUSALS.contains(&answer.status) && answer.closes()?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dustdevil::Lifetime;
-use dustdevil::session::Rules;
+use dustdevil::session::SessionConfig;
 use dustdevil::session::id::Id;
 use tokio::time::{Instant, sleep};
 
@@ -163,7 +163,7 @@ pub async fn an_expired_session_is_dead_for_all_from_one_moment_on(site: Site) {
     let (absolute, lanes) = site.short_life();
     // An idle limit that is long, so that no answer has a reason to tell the id again.
     let lifetime = Lifetime { absolute, ..Lifetime::default() };
-    let ground = site.prepare(Rules { lifetime, ..Rules::default() }).await;
+    let ground = site.prepare(SessionConfig { lifetime, ..SessionConfig::default() }).await;
     let lost = ground.run_in(lanes, expire).await;
     ground.finish("expiries", lost).await;
 }

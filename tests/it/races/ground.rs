@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::Visit;
-use dustdevil::session::{Announcement, Rules};
+use dustdevil::session::{ClientUpdate, SessionConfig};
 use dustdevil::{MemoryLimits, MemoryStore, Session, Settings, Store};
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +20,7 @@ use crate::doing;
 use crate::processes;
 #[cfg(feature = "redis")]
 use crate::redis_server::RedisServer;
-use crate::support::{Client, FarStore, PLACE, serve};
+use crate::support::{Client, SlowStore, PLACE, serve};
 #[cfg(feature = "redis")]
 use crate::webdriver::find_program;
 use crate::webdriver::tell;
@@ -54,7 +54,7 @@ pub struct Ground {
     pub site: Site,
     /// What everybody races for. To look at it from here is not counted.
     pub store: Arc<dyn Store>,
-    rules: Rules,
+    rules: SessionConfig,
     /// Where the servers listen; nowhere, where sessions are asked directly.
     addresses: Vec<SocketAddr>,
     /// Connections that nobody uses right now.
@@ -92,16 +92,16 @@ impl Site {
         }
     }
 
-    pub async fn prepare(self, rules: Rules) -> Arc<Ground> {
+    pub async fn prepare(self, rules: SessionConfig) -> Arc<Ground> {
         self.prepare_with(rules, MemoryLimits::default()).await
     }
 
     /// The same, with so much room where it is memory.
-    pub async fn prepare_with(self, rules: Rules, limits: MemoryLimits) -> Arc<Ground> {
+    pub async fn prepare_with(self, rules: SessionConfig, limits: MemoryLimits) -> Arc<Ground> {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
         let mut ground = match self {
             Site::MemoryDirectly | Site::MemoryOverSockets => Ground::new(self, memory),
-            Site::FarDirectly => Ground::new(self, Arc::new(FarStore(memory))),
+            Site::FarDirectly => Ground::new(self, Arc::new(SlowStore(memory))),
             #[cfg(feature = "redis")]
             Site::RedisDirectly | Site::RedisOverSockets => Ground::on_redis(self, rules),
         };
@@ -164,7 +164,7 @@ impl Ground {
         Ground {
             site,
             store,
-            rules: Rules::default(),
+            rules: SessionConfig::default(),
             addresses: Vec::new(),
             idle: Mutex::default(),
             connections: AtomicUsize::default(),
@@ -190,7 +190,7 @@ impl Ground {
     }
 
     #[cfg(feature = "redis")]
-    fn on_redis(site: Site, rules: Rules) -> Ground {
+    fn on_redis(site: Site, rules: SessionConfig) -> Ground {
         let redis = RedisServer::start().expect("a Redis, which is installed");
         let mut ground = Ground::new(site, Arc::new(redis.store()));
         if site == Site::RedisOverSockets {
@@ -250,10 +250,10 @@ impl Ground {
         let (store, claims) = (Arc::clone(&self.store), id.cloned().into_iter());
         let session = Session::new(store, self.rules, PLACE, claims);
         let text = doing::act(&session, &*self.store, what, name, value).await;
-        let told = match session.announcement().await.expect("the store is there") {
-            Announcement::Unused | Announcement::Nothing => Told::Nothing,
-            Announcement::Issue { id, .. } => Told::Issued(id),
-            Announcement::Withdraw => Told::Withdrawn,
+        let told = match session.client_update().await.expect("the store is there") {
+            ClientUpdate::Unused | ClientUpdate::None => Told::Nothing,
+            ClientUpdate::SendId { id, .. } => Told::Issued(id),
+            ClientUpdate::ForgetId => Told::Withdrawn,
         };
         Heard { text: text.expect("the store is there"), told }
     }

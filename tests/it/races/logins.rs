@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dustdevil::session::Rules;
+use dustdevil::session::SessionConfig;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::USERNAME;
 
@@ -50,11 +50,11 @@ async fn log_in_twice(ground: Arc<Ground>, number: u64) -> u64 {
 
 pub async fn who_ends_all_sessions_of_a_user_misses_none(site: Site) {
     let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(end_all).await;
+    let lost = ground.run(revoke_all).await;
     ground.finish("ends of all sessions", lost).await;
 }
 
-async fn end_all(ground: Arc<Ground>, number: u64) -> u64 {
+async fn revoke_all(ground: Arc<Ground>, number: u64) -> u64 {
     let user = format!("user{number}");
     let there = [
         ground.log_in(&user).await,
@@ -86,11 +86,11 @@ async fn end_all(ground: Arc<Ground>, number: u64) -> u64 {
 
 pub async fn who_ends_all_other_sessions_misses_none_and_keeps_this(site: Site) {
     let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(end_others).await;
+    let lost = ground.run(revoke_others).await;
     ground.finish("ends of all other sessions", lost).await;
 }
 
-async fn end_others(ground: Arc<Ground>, number: u64) -> u64 {
+async fn revoke_others(ground: Arc<Ground>, number: u64) -> u64 {
     let user = format!("user{number}");
     let mine = ground.log_in(&user).await;
     let others = [ground.log_in(&user).await, ground.log_in(&user).await];
@@ -123,7 +123,7 @@ async fn end_others(ground: Arc<Ground>, number: u64) -> u64 {
 const MOST: usize = 3;
 
 pub async fn nobody_has_more_sessions_than_the_limit_once_it_is_quiet(site: Site) {
-    let rules = Rules { max_sessions_per_user: MOST, ..Rules::default() };
+    let rules = SessionConfig { max_sessions_per_user: MOST, ..SessionConfig::default() };
     let ground = site.prepare(rules).await;
     let lost = ground.run(log_in_too_often).await;
     ground.finish("logins past the limit", lost).await;
