@@ -5,18 +5,18 @@ use std::cell::RefCell;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// `N` octets from the operating system's random generator.
+/// `N` bytes from the operating system's random generator.
 ///
 /// # Panics
 /// If the operating system has none to give. A server that went on without would hand out
 /// session ids that can be guessed.
 pub fn random<const N: usize>() -> [u8; N] {
-    let mut octets = [0; N];
-    getrandom::fill(&mut octets).expect("the operating system has random octets to give");
-    octets
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes to give");
+    bytes
 }
 
-/// 16 random octets for what hides a secret on its way, and travels beside it. A token needs one
+/// 16 random bytes for what hides a secret on its way, and travels beside it. A token needs one
 /// each time it is shown, and to ask the system for so few costs more than all else about it. So 32
 /// of them are asked for at once; each is given out once. Whoever could read the rest in this
 /// process's memory could read the secret itself.

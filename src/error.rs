@@ -81,19 +81,19 @@ impl Error {
         match self {
             Error::Http(error) => HttpError::clone(error),
             Error::Session(session::error::Error::Unavailable(_)) => {
-                service_unavailable("Sessions are out of reach just now.")
+                service_unavailable("The session store is unavailable. Please try again later.")
             }
             Error::HandlerTimeout => {
-                let message = "The answer took too long to make.";
+                let message = "The request took too long to process.";
                 HttpError::new(Status::SERVICE_UNAVAILABLE, message)
             }
             Error::Other(error)
                 if error.downcast_ref::<io::Error>().is_some_and(is_out_of_fds) =>
             {
-                service_unavailable("Too many people are here just now.")
+                service_unavailable("The server is overloaded. Please try again later.")
             }
             _ => {
-                let message = "Something went wrong here. It was not your fault.";
+                let message = "Internal error. It was not your fault.";
                 HttpError::new(Status::INTERNAL_SERVER_ERROR, message)
             }
         }

@@ -18,15 +18,15 @@ pub fn html(text: &str) -> String {
 /// Appends `text` to `page`, escaped as [`html`] does it.
 pub fn push_html(page: &mut String, text: &str) {
     // Most text has none of the five. Not to stop at the first lets the processor look at many
-    // octets at once.
-    if !text.bytes().fold(false, |found, octet| found | is_special(octet)) {
+    // bytes at once.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
         page.push_str(text);
         return;
     }
     let mut plain = 0;
-    for (at, octet) in text.bytes().enumerate().filter(|(_, octet)| is_special(*octet)) {
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| is_special(*byte)) {
         page.push_str(&text[plain..at]);
-        page.push_str(match octet {
+        page.push_str(match byte {
             b'&' => "&amp;",
             b'<' => "&lt;",
             b'>' => "&gt;",
@@ -38,8 +38,8 @@ pub fn push_html(page: &mut String, text: &str) {
     page.push_str(&text[plain..]);
 }
 
-fn is_special(octet: u8) -> bool {
-    matches!(octet, b'&' | b'<' | b'>' | b'"' | b'\'')
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
 }
 
 /// Percent-encodes `text` for one segment of a path, or one name or value of a query.
@@ -104,6 +104,6 @@ fn is_control(character: char) -> bool {
 /// Whether `url` is nothing but visible ASCII, without the backslash that browsers take for a
 /// slash, and does not begin with `//`, which would make its first segment a host.
 pub fn is_plain_url(url: &str) -> bool {
-    let is_plain = url.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'\\');
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     is_plain && !url.is_empty() && !url.starts_with("//")
 }

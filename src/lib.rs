@@ -35,7 +35,7 @@
 //! declared in the order to read them.
 //!
 //! - [`http`]: HTTP/1.1 as RFC 9110 and RFC 9112 have it. A socket becomes requests, responses
-//!   become octets. It names nothing of `web` or `session`.
+//!   become bytes. It names nothing of `web` or `session`.
 //! - [`session`]: what a server remembers of a visitor. It names nothing of HTTP.
 //! - [`web`]: Tornado's side: applications, handlers, templates, static files.
 //! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up; with
@@ -47,7 +47,7 @@
 //!
 //! # How a request passes through
 //!
-//! [`server`] accepts a socket and hands it to [`http::connection`], which reads octets until
+//! [`server`] accepts a socket and hands it to [`http::connection`], which reads bytes until
 //! [`http::request`] finds a head in them. [`web::application`] finds the route, and
 //! [`web::handler`] has the handler live its one request: the hook, the checks, the method. What
 //! the method does, it does with the [`web::exchange`]. Then [`http::response`] writes the answer,

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::web::settings::Settings;
 
-/// Octets that wait in the system for a client to take them. Where they are few, it is seen that
+/// Bytes that wait in the system for a client to take them. Where they are few, it is seen that
 /// a slow client takes some; of the megabytes that Linux would have waiting, it says so only
 /// when a third has gone. Connections inherit it from their listener.
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! What a request may cost: how often memory is asked for on its way, and for how many octets; and
+//! What a request may cost: how often memory is asked for on its way, and for how many bytes; and
 //! what a connection may hold while nobody asks anything.
 //!
 //! Allocations, and not time. A clock tells of the machine, too, and is believed only after many
@@ -8,7 +8,7 @@
 //! A test that fails here says that something is allocated which was not before. Where that is
 //! worth it, the budget changes, in the same commit; so it does where something has gone.
 //! `--nocapture` shows what there is to write. How large a future is, the compiler decides: a new
-//! one may change octets, and no more than that.
+//! one may change bytes, and no more than that.
 //!
 //! The server runs on the thread of its test, and allocation-counter counts on that one alone. The
 //! client is on another, at the far end of a real socket. While it is at work, tokio's clock stands
@@ -36,13 +36,13 @@ use tokio::runtime::{self, Runtime};
 #[derive(Debug)]
 struct Cost {
     allocations: u64,
-    octets: u64,
+    bytes: u64,
 }
 
 /// - The head, and a list of its fields.
 /// - The exchange, and the future of its handler.
 /// - What the handler writes.
-const PAGE: Cost = Cost { allocations: 5, octets: 1035 };
+const PAGE: Cost = Cost { allocations: 5, bytes: 1035 };
 
 #[test]
 fn a_page_keeps_to_its_budget() {
@@ -51,13 +51,13 @@ fn a_page_keeps_to_its_budget() {
 
 #[test]
 fn requests_that_come_together_cost_no_more_than_one_by_one() {
-    let budget = Cost { allocations: 16 * PAGE.allocations, octets: 16 * PAGE.octets };
+    let budget = Cost { allocations: 16 * PAGE.allocations, bytes: 16 * PAGE.bytes };
     Counted::start().assert_costs(&budget, &request("GET /hello", "").repeat(16), "200 OK");
 }
 
 /// - What a page takes.
 /// - The session, and the name in it.
-const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 7, octets: 1748 };
+const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 7, bytes: 1748 };
 
 #[test]
 fn a_page_behind_the_login_keeps_to_its_budget() {
@@ -72,7 +72,7 @@ fn a_page_behind_the_login_keeps_to_its_budget() {
 /// - The session, the values for the template, and what is written shared with the connection.
 /// - The visitor's mark: a cookie's name and value, a list of cookies, and the cookie's line.
 /// - The token.
-const FORM_FOR_A_NEW_VISITOR: Cost = Cost { allocations: 14, octets: 3433 };
+const FORM_FOR_A_NEW_VISITOR: Cost = Cost { allocations: 14, bytes: 3433 };
 
 #[test]
 fn a_form_for_a_new_visitor_keeps_to_its_budget() {
@@ -83,7 +83,7 @@ fn a_form_for_a_new_visitor_keeps_to_its_budget() {
 /// - What a page takes, but for what a handler writes: the file is in memory already.
 /// - A list of path arguments, and the name and the value of one.
 /// - A list of header fields, a longer one, and the entity tag, the date and the content type in it.
-const FILE: Cost = Cost { allocations: 12, octets: 1916 };
+const FILE: Cost = Cost { allocations: 12, bytes: 1916 };
 
 #[test]
 fn a_file_keeps_to_its_budget() {
@@ -91,7 +91,7 @@ fn a_file_keeps_to_its_budget() {
 }
 
 /// - What a file takes, but for its content type, and room for that.
-const FILE_THAT_HAS_NOT_CHANGED: Cost = Cost { allocations: 10, octets: 1574 };
+const FILE_THAT_HAS_NOT_CHANGED: Cost = Cost { allocations: 10, bytes: 1574 };
 
 #[test]
 fn a_file_that_has_not_changed_keeps_to_its_budget() {
@@ -104,7 +104,7 @@ fn a_file_that_has_not_changed_keeps_to_its_budget() {
 
 /// - The task of the connection, 1152, whose size is a multiple of 128.
 /// - What tokio keeps beside it: 256 of the socket, 112 of the timer, 56 of the task.
-const OCTETS_OF_AN_IDLE_CONNECTION: i64 = 1576;
+const BYTES_OF_AN_IDLE_CONNECTION: i64 = 1576;
 
 #[test]
 fn an_idle_connection_keeps_to_its_budget() {
@@ -117,10 +117,10 @@ fn an_idle_connection_keeps_to_its_budget() {
     let first = server.count(move || ask(0)).1;
     let (counted, others) =
         server.count(move || (0..CONNECTIONS).map(ask).collect::<Vec<_>>());
-    let octets = counted.bytes_current;
-    println!("an idle connection: {} octets", octets / CONNECTIONS);
-    let budget = CONNECTIONS * OCTETS_OF_AN_IDLE_CONNECTION;
-    assert!(octets <= budget, "all of them hold {octets} octets, and may hold {budget}");
+    let bytes = counted.bytes_current;
+    println!("an idle connection: {} bytes", bytes / CONNECTIONS);
+    let budget = CONNECTIONS * BYTES_OF_AN_IDLE_CONNECTION;
+    assert!(bytes <= budget, "all of them hold {bytes} bytes, and may hold {budget}");
     drop((first, others));
 }
 
@@ -222,7 +222,7 @@ impl Counted {
         let cost = self.cost(client);
         println!("{}: {cost:?}", request.lines().next().unwrap_or_default());
         assert!(
-            cost.allocations <= budget.allocations && cost.octets <= budget.octets,
+            cost.allocations <= budget.allocations && cost.bytes <= budget.bytes,
             "this costs {cost:?}, and may cost {budget:?}:\n{request}"
         );
     }
@@ -233,7 +233,7 @@ impl Counted {
         let (counted, _) = self.count(move || client.ask(TIMES));
         Cost {
             allocations: counted.count_total.div_ceil(TIMES),
-            octets: counted.bytes_total.div_ceil(TIMES),
+            bytes: counted.bytes_total.div_ceil(TIMES),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::credentials;
 const DEVICE_LETTERS: usize = 200;
 
 /// What keeps its name to itself.
-const UNKNOWN: &str = "Something unknown";
+const UNKNOWN: &str = "Unknown device";
 
 /// Shows the sessions of whoever is logged in, and ends those that they no longer want.
 pub(crate) struct SessionsHandler {
@@ -39,7 +39,7 @@ impl RequestHandler for SessionsHandler {
         let mut page = exchange.render_string("sessions-begin.html", &values).await?;
         let this = session.store_key().await?;
         for listed in session.sessions().await? {
-            let which = if this == Some(listed.key) { "This one" } else { "" };
+            let which = if this == Some(listed.key) { "This session" } else { "" };
             page += &row(exchange, &listed, which).await?;
         }
         page += &exchange.render_string("sessions-end.html", &[]).await?;
@@ -57,13 +57,13 @@ impl RequestHandler for SessionsHandler {
         }
         if exchange.get_body_argument("others").is_ok() {
             let ended = session.revoke_others().await?;
-            session.flash(&format!("Others that were ended: {ended}.")).await?;
+            session.flash(&format!("Signed out {ended} other sessions.")).await?;
         } else {
             let key = Key::parse(&exchange.get_body_argument("key")?);
             let no_key =
-                || Error::http(Status::BAD_REQUEST, "The key is none of a session.");
+                || Error::http(Status::BAD_REQUEST, "Invalid session key.");
             session.revoke(key.ok_or_else(no_key)?).await?;
-            session.flash("It has ended.").await?;
+            session.flash("Session ended.").await?;
         }
         exchange.redirect("/sessions")
     }

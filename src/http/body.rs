@@ -29,7 +29,7 @@ impl fmt::Debug for Body {
 }
 
 impl Body {
-    /// Whether it is there, and has no octet.
+    /// Whether it is there, and has no byte.
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Bytes(bytes) if bytes.is_empty())
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1a;note=any CRLF      size in hex, and maybe extensions
-//! (26 octets) CRLF      data
+//! (26 bytes) CRLF      data
 //! 0 CRLF                the last chunk has none
 //! Digest: ... CRLF      maybe trailer fields
 //! CRLF
@@ -23,7 +23,7 @@ use crate::http::status::Status;
 /// Chunks of one byte would take a thousand times as long as their data.
 const OVERHEAD: usize = 16 * 1024;
 
-/// Octets of a trailer section.
+/// Bytes of a trailer section.
 const TRAILERS: usize = 8 * 1024;
 
 /// Fields of a trailer section.
@@ -41,7 +41,7 @@ enum State {
     /// Before the line with a chunk's size.
     #[default]
     Size,
-    /// Within a chunk's data, with so many octets to come.
+    /// Within a chunk's data, with so many bytes to come.
     Data(u64),
     /// Behind the data, where a CRLF must be.
     DataEnd,
@@ -50,7 +50,7 @@ enum State {
 }
 
 impl Decoder {
-    /// Octets of the chunk at hand that have been announced and have not arrived.
+    /// Bytes of the chunk at hand that have been announced and have not arrived.
     pub fn announced(&self) -> u64 {
         match self.state {
             State::Data(left) => left,
@@ -134,7 +134,7 @@ impl Decoder {
 
     /// A line with extensions, and what comes behind it; `None` if its end has not arrived.
     fn line_with_more<'o>(&self, rest: &'o [u8]) -> Result<Option<Parts<'o>>, Refusal> {
-        let end = rest.iter().position(|&octet| octet == b'\n');
+        let end = rest.iter().position(|&byte| byte == b'\n');
         if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
             return Err(too_much_overhead());
         }
@@ -173,7 +173,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
 
 /// The digits that a line begins with, and what stands behind them.
 fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
-    let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     line.split_at(digits)
 }
 
@@ -201,14 +201,14 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 fn may_become_size(line: &[u8]) -> bool {
     let line = strip_cr(line);
     let (size, extensions) = split_size(line);
-    let may_begin = skip_ows(extensions).first().is_none_or(|&octet| octet == b';');
+    let may_begin = skip_ows(extensions).first().is_none_or(|&byte| byte == b';');
     (!size.is_empty() || line.is_empty())
         && may_begin
         && line.iter().copied().all(is_field_value_byte)
 }
 
 fn not_a_size() -> Refusal {
-    Refusal::bad("A chunk's line is not a hexadecimal number, extensions and CRLF.")
+    Refusal::bad("Invalid chunk-size line.")
 }
 
 /// Takes the trailer section away; `false` if its end has not arrived.
@@ -223,7 +223,7 @@ fn trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     Ok(end.is_some())
 }
 
-/// Writes the line before a chunk of `length` octets. CRLF follows the data.
+/// Writes the line before a chunk of `length` bytes. CRLF follows the data.
 pub fn push_size(output: &mut BytesMut, length: usize) {
     output.extend_from_slice(format!("{length:x}\r\n").as_bytes());
 }

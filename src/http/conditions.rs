@@ -66,7 +66,7 @@ pub fn evaluate(request: &Request, current: &Validators) -> Outcome {
 }
 
 /// Whether a Range field counts: there is no If-Range (RFC 9110 section 13.1.5), or it names the
-/// current state. A part may only be joined to parts that are the same octet for octet, so a
+/// current state. A part may only be joined to parts that are the same byte for byte, so a
 /// weak tag never does, and a date only if it is exactly the one that was given out, and was given
 /// out for one state alone.
 pub fn if_range_matches(request: &Request, current: &Validators) -> bool {
@@ -113,12 +113,12 @@ fn matches_any(
 fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
-        let between = rest.iter().take_while(|octet| b" \t,".contains(octet)).count();
+        let between = rest.iter().take_while(|byte| b" \t,".contains(byte)).count();
         rest = &rest[between..];
         let opaque = opaque_tag(rest);
         let length = match opaque.first()? {
             b'*' => 1,
-            b'"' => opaque[1..].iter().position(|&octet| octet == b'"')? + 2,
+            b'"' => opaque[1..].iter().position(|&byte| byte == b'"')? + 2,
             _ => return None,
         };
         let (tag, after) = rest.split_at(rest.len() - opaque.len() + length);

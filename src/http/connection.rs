@@ -1,9 +1,9 @@
-//! One connection, from its first octet to its last: requests in, responses out.
+//! One connection, from its first byte to its last: requests in, responses out.
 //!
 //! ```text
 //!            +--------------------------------- keep-alive ----+
 //!            v                                                 |
-//!   octets -> next_request -> answer (Service::respond) -> send -> linger, closed
+//!   bytes -> next_request -> answer (Service::respond) -> send -> linger, closed
 //!                 |  |                                               ^
 //!                 |  +- refused: a sentence, Connection: close ------+
 //!                 +---- idle for too long, or asked to leave: closed without a word

@@ -371,5 +371,5 @@ fn too_slow() -> Refusal {
 }
 
 fn too_large() -> Refusal {
-    Refusal::new(Status::CONTENT_TOO_LARGE, "The content is larger than is taken here.")
+    Refusal::new(Status::CONTENT_TOO_LARGE, "The content is too large.")
 }

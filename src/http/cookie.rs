@@ -24,11 +24,11 @@ pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a st
 
 /// To a browser, any white space but these is a part of the name. `__Host-` behind it is no prefix
 /// there, so it must be none here.
-fn trim_ows(mut octets: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = octets {
-        octets = rest;
+fn trim_ows(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
     }
-    octets
+    bytes
 }
 
 fn unquote(value: &str) -> &str {
@@ -82,7 +82,7 @@ impl fmt::Debug for SetCookie {
 /// A cookie that may not be sent: its name is no token, its value, path or domain is not what
 /// RFC 6265bis section 4.1.1 lets it be, or no browser would keep it. Browsers keep no cookie
 /// that is `SameSite=None` and not `Secure`, none whose name begins with `__Secure-` or `__Host-`
-/// and that does not keep the promise in it, and none of more than 4,096 octets.
+/// and that does not keep the promise in it, and none of more than 4,096 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidCookie {
     name: String,
@@ -179,7 +179,7 @@ impl SetCookie {
     pub(crate) fn check(&self) -> Result<(), InvalidCookie> {
         // Not to stop at the first that is wrong lets the processor look at many at once.
         let is_value =
-            self.value.bytes().fold(true, |all, octet| all & is_cookie_octet(octet));
+            self.value.bytes().fold(true, |all, byte| all & is_cookie_octet(byte));
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_tchar);
         let are_attributes =
             is_path(&self.path) && self.domain.as_deref().is_none_or(is_domain);
@@ -250,27 +250,27 @@ impl SetCookie {
 /// cookie-octet = %x21 / %x23-2B / %x2D-3A / %x3C-5B / %x5D-7E
 ///              ; no controls, white space, DQUOTE, comma, semicolon or backslash
 /// ```
-fn is_cookie_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'\\')
+fn is_cookie_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
 
-/// Octets of a name and its value.
+/// Bytes of a name and its value.
 const MAX_PAIR_BYTES: usize = 4096;
 
-/// Octets of a path or a domain.
+/// Bytes of a path or a domain.
 const MAX_ATTRIBUTE_BYTES: usize = 1024;
 
 /// A browser replaces a path that does not begin with a slash by one of its own choice.
 fn is_path(path: &str) -> bool {
     path.starts_with('/')
         && path.len() <= MAX_ATTRIBUTE_BYTES
-        && path.bytes().all(|octet| (b' '..0x7f).contains(&octet) && octet != b';')
+        && path.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b';')
 }
 
 /// Labels of letters, digits and hyphens (RFC 1034 section 3.5).
 fn is_domain(domain: &str) -> bool {
     let is_label = |label: &str| {
-        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         !label.is_empty()
             && label.bytes().all(is_name)
             && !label.starts_with('-')

@@ -37,7 +37,7 @@ impl FileBody {
         FileBody { file: Arc::new(file), state, range, piece: Vec::new() }
     }
 
-    /// How many octets are left.
+    /// How many bytes are left.
     pub fn length(&self) -> u64 {
         self.range.end - self.range.start
     }
@@ -146,15 +146,15 @@ pub(crate) fn is_still(file: &File, state: State) -> io::Result<()> {
     }
 }
 
-/// Reads octets of a file from `place` on, as many as can be had without waiting for a disk, and
+/// Reads bytes of a file from `place` on, as many as can be had without waiting for a disk, and
 /// says how many. Where the file system cannot tell, there are none.
 #[cfg(target_os = "linux")]
-fn read_from_page_cache(file: &File, place: u64, octets: &mut [u8]) -> usize {
+fn read_from_page_cache(file: &File, place: u64, bytes: &mut [u8]) -> usize {
     use rustix::io::{ReadWriteFlags, preadv2};
     use std::io::IoSliceMut;
 
-    let mut octets = [IoSliceMut::new(octets)];
-    preadv2(file, &mut octets, place, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    let mut bytes = [IoSliceMut::new(bytes)];
+    preadv2(file, &mut bytes, place, ReadWriteFlags::NOWAIT).unwrap_or(0)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -14,7 +14,7 @@ use crate::http::status::Status;
 pub enum Framing {
     /// There is no content.
     Empty,
-    /// It is so many octets.
+    /// It is so many bytes.
     Length(u64),
     /// It comes in chunks, the last of which is empty.
     Chunked,
@@ -47,9 +47,9 @@ impl FramingFields {
     pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let digits = std::str::from_utf8(value).unwrap_or_default();
         // `parse` alone would take a sign.
-        let is_digits = digits.bytes().all(|octet| octet.is_ascii_digit());
+        let is_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
         let length = digits.parse().ok().filter(|_| is_digits);
-        let length = length.ok_or(Refusal::bad("The Content-Length is not one number."))?;
+        let length = length.ok_or(Refusal::bad("Invalid Content-Length."))?;
         match self.content_length.replace(length) {
             None => Ok(()),
             Some(_) => Err(Refusal::bad("There is more than one Content-Length.")),
@@ -61,7 +61,7 @@ impl FramingFields {
     /// transfer-coding   = token *( OWS ";" OWS transfer-parameter )
     /// ```
     pub(crate) fn transfer_encoding(&mut self, value: &[u8]) {
-        for coding in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+        for coding in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             self.codings = match self.codings {
                 Codings::None | Codings::Others if is_chunked(coding) => {
                     Codings::Chunked { alone: self.codings == Codings::None }
@@ -78,18 +78,18 @@ impl FramingFields {
             (Codings::None, None | Some(0)) => Ok(Framing::Empty),
             (Codings::None, Some(length)) => Ok(Framing::Length(length)),
             (_, Some(_)) => {
-                Err(Refusal::bad("Both Content-Length and Transfer-Encoding are there."))
+                Err(Refusal::bad("Content-Length and Transfer-Encoding must not be combined."))
             }
             _ if version == Version::Http10 => {
                 Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding."))
             }
             (Codings::Chunked { alone: true }, None) => Ok(Framing::Chunked),
             (Codings::Chunked { alone: false }, None) => {
-                let message = "The only transfer coding known here is chunked.";
+                let message = "Unsupported transfer coding; only chunked is supported.";
                 Err(Refusal::new(Status::NOT_IMPLEMENTED, message))
             }
             (Codings::Others | Codings::Malformed, None) => Err(Refusal::bad(
-                "The last transfer coding of a request must be chunked, and only it.",
+                "The final transfer coding must be chunked, and chunked must not be repeated.",
             )),
         }
     }
@@ -101,7 +101,7 @@ fn is_chunked(coding: &[u8]) -> bool {
 
 /// Whether it is a coding at all; chunked has no parameters.
 fn is_other(coding: &[u8]) -> bool {
-    let end = coding.iter().position(|&octet| octet == b';');
+    let end = coding.iter().position(|&byte| byte == b';');
     let name = coding[..end.unwrap_or(coding.len())].trim_ascii_end();
     !name.is_empty() && name.iter().copied().all(is_tchar) && !is_chunked(name)
 }

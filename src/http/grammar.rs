@@ -1,16 +1,16 @@
-//! Octets: which may stand where (RFC 9110 section 5), and where one stands.
+//! Bytes: which may stand where (RFC 9110 section 5), and where one stands.
 
-/// A set of octets, as a table: a head has hundreds to ask about.
+/// A set of bytes, as a table: a head has hundreds to ask about.
 pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
     /// Letters, digits, and these.
     pub(crate) const fn alphanumeric_and(others: &[u8]) -> ByteSet {
         let mut is_in = [false; 256];
-        let mut octet = u8::MAX;
-        while octet > 0 {
-            is_in[octet as usize] = octet.is_ascii_alphanumeric();
-            octet -= 1;
+        let mut byte = u8::MAX;
+        while byte > 0 {
+            is_in[byte as usize] = byte.is_ascii_alphanumeric();
+            byte -= 1;
         }
         let mut at = 0;
         while at < others.len() {
@@ -20,8 +20,8 @@ impl ByteSet {
         ByteSet(is_in)
     }
 
-    pub(crate) fn has(&self, octet: u8) -> bool {
-        self.0[usize::from(octet)]
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
     }
 }
 
@@ -31,14 +31,14 @@ impl ByteSet {
 /// ```
 static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// Whether an octet may stand in a token.
-pub(crate) fn is_tchar(octet: u8) -> bool {
-    TOKEN.has(octet)
+/// Whether an byte may stand in a token.
+pub(crate) fn is_tchar(byte: u8) -> bool {
+    TOKEN.has(byte)
 }
 
-/// Whether an octet may stand in a value: no control character but HTAB.
-pub(crate) fn is_field_value_byte(octet: u8) -> bool {
-    octet == b'\t' || (octet >= b' ' && octet != 0x7f)
+/// Whether an byte may stand in a value: no control character but HTAB.
+pub(crate) fn is_field_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 /// A line that may have a CR, but no LF, at its end, without it.
@@ -47,47 +47,47 @@ pub(crate) fn strip_cr(line: &[u8]) -> &[u8] {
 }
 
 /// What stands behind blanks that may be there.
-pub(crate) fn skip_ows(octets: &[u8]) -> &[u8] {
-    let blanks = octets.iter().take_while(|octet| b" \t".contains(octet)).count();
-    &octets[blanks..]
+pub(crate) fn skip_ows(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|byte| b" \t".contains(byte)).count();
+    &bytes[blanks..]
 }
 
-/// What stands behind the token that `octets` begin with.
-pub(crate) fn skip_token(octets: &[u8]) -> Option<&[u8]> {
-    let length = octets.iter().take_while(|&&octet| is_tchar(octet)).count();
-    octets.get(length..).filter(|_| length > 0)
+/// What stands behind the token that `bytes` begin with.
+pub(crate) fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
+    let length = bytes.iter().take_while(|&&byte| is_tchar(byte)).count();
+    bytes.get(length..).filter(|_| length > 0)
 }
 
-/// What stands behind the quoted string that `octets` begin with.
-pub(crate) fn skip_quoted_string(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = octets.strip_prefix(b"\"")?;
+/// What stands behind the quoted string that `bytes` begin with.
+pub(crate) fn skip_quoted_string(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(b"\"")?;
     loop {
         rest = match rest {
             [b'"', behind @ ..] => return Some(behind),
             [b'\\', escaped, behind @ ..] if is_field_value_byte(*escaped) => behind,
-            [octet, behind @ ..] if is_field_value_byte(*octet) => behind,
+            [byte, behind @ ..] if is_field_value_byte(*byte) => behind,
             _ => return None,
         };
     }
 }
 
-/// Where an octet stands first.
-pub(crate) fn position(octets: &[u8], octet: u8) -> Option<usize> {
+/// Where an byte stands first.
+pub(crate) fn position(bytes: &[u8], byte: u8) -> Option<usize> {
     // To ask sixteen at once whether it is among them costs about as much as to ask one.
-    let found = |any, &one: &u8| any | u8::from(one == octet);
+    let found = |any, &one: &u8| any | u8::from(one == byte);
     let is_without = |chunk: &&[u8; 16]| chunk.iter().fold(0, found) == 0;
-    let without = octets.as_chunks().0.iter().take_while(is_without).count();
-    let (_, rest) = octets.split_at(without * 16);
-    rest.iter().position(|&one| one == octet).map(|at| without * 16 + at)
+    let without = bytes.as_chunks().0.iter().take_while(is_without).count();
+    let (_, rest) = bytes.split_at(without * 16);
+    rest.iter().position(|&one| one == byte).map(|at| without * 16 + at)
 }
 
-/// What stands between octets of one kind.
-pub(crate) fn split(octets: &[u8], between: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(octets);
+/// What stands between bytes of one kind.
+pub(crate) fn split(bytes: &[u8], between: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
     std::iter::from_fn(move || {
-        let octets = rest?;
-        let end = position(octets, between);
-        rest = end.map(|end| &octets[end + 1..]);
-        Some(&octets[..end.unwrap_or(octets.len())])
+        let bytes = rest?;
+        let end = position(bytes, between);
+        rest = end.map(|end| &bytes[end + 1..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
     })
 }

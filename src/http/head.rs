@@ -14,7 +14,7 @@ use crate::http::target::{self, Target};
 /// ready faster than room for many.
 const USUAL_FIELDS: usize = 20;
 
-/// Some octets of the head.
+/// Some bytes of the head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     pub(crate) start: u32,
@@ -36,7 +36,7 @@ impl Span {
     }
 
     /// What stands there.
-    pub(crate) fn octets(self, input: &[u8]) -> &[u8] {
+    pub(crate) fn bytes(self, input: &[u8]) -> &[u8] {
         &input[self.start as usize..self.end as usize]
     }
 
@@ -59,40 +59,40 @@ pub(crate) struct ParsedFields {
 }
 
 impl ParsedFields {
-    /// Reads the field lines at the front of `octets`, which begin at `offset` of the input.
+    /// Reads the field lines at the front of `bytes`, which begin at `offset` of the input.
     /// Gives them with their length, the empty line at their end included; `None` if that has
     /// not arrived.
     pub(crate) fn read(
-        octets: &[u8],
+        bytes: &[u8],
         offset: usize,
         limits: &Limits,
     ) -> Result<Option<(ParsedFields, usize)>, Refusal> {
         let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
-        match parse_fields(octets, &mut few[..limits.max_fields.min(USUAL_FIELDS)]) {
+        match parse_fields(bytes, &mut few[..limits.max_fields.min(USUAL_FIELDS)]) {
             Err(refusal)
                 if refusal.status == Status::REQUEST_HEADER_FIELDS_TOO_LARGE
                     && limits.max_fields > USUAL_FIELDS =>
             {
-                // The shortest field line has four octets, so there can be no more than this.
-                let most = limits.max_fields.min(octets.len() / 4 + 1);
+                // The shortest field line has four bytes, so there can be no more than this.
+                let most = limits.max_fields.min(bytes.len() / 4 + 1);
                 let mut many = vec![httparse::EMPTY_HEADER; most];
-                ParsedFields::record_all(parse_fields(octets, &mut many)?, octets, offset)
+                ParsedFields::record_all(parse_fields(bytes, &mut many)?, bytes, offset)
             }
-            parsed => ParsedFields::record_all(parsed?, octets, offset),
+            parsed => ParsedFields::record_all(parsed?, bytes, offset),
         }
     }
 
     fn record_all(
         parsed: Option<(usize, &[httparse::Header<'_>])>,
-        octets: &[u8],
+        bytes: &[u8],
         offset: usize,
     ) -> Result<Option<(ParsedFields, usize)>, Refusal> {
         let Some((length, headers)) = parsed else { return Ok(None) };
         let fields = Vec::with_capacity(headers.len());
         let mut parsed = ParsedFields { fields, ..ParsedFields::default() };
         for header in headers {
-            let name = Span::of(header.name.as_bytes(), octets, offset);
-            let value = Span::of(header.value, octets, offset);
+            let name = Span::of(header.name.as_bytes(), bytes, offset);
+            let value = Span::of(header.value, bytes, offset);
             parsed.fields.push(Field { name, value });
             parsed.record(header.name, header.value, value)?;
         }
@@ -125,16 +125,16 @@ impl ParsedFields {
             return Err(Refusal::bad("There is more than one Host field."));
         }
         if !target::is_authority(value) {
-            return Err(Refusal::bad("The Host field names no valid host."));
+            return Err(Refusal::bad("Invalid Host field."));
         }
         Ok(())
     }
 
     fn record_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        let members = value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
+        let members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         for expectation in members.filter(|member| !member.is_empty()) {
             if !expectation.eq_ignore_ascii_case(b"100-continue") {
-                let message = "The only expectation met here is 100-continue.";
+                let message = "Unsupported expectation; only 100-continue is supported.";
                 return Err(Refusal::new(Status::EXPECTATION_FAILED, message));
             }
             self.expects_continue = true;
@@ -143,7 +143,7 @@ impl ParsedFields {
     }
 
     fn record_connection(&mut self, value: &[u8]) {
-        for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
@@ -176,7 +176,7 @@ impl ParsedFields {
 /// request-line = method SP request-target SP HTTP-version
 /// ```
 pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Refusal> {
-    let mut parts = line.splitn(3, |&octet| octet == b' ');
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
     let (Some(method), Some(target), Some(version)) =
         (parts.next(), parts.next(), parts.next())
     else {
@@ -191,11 +191,11 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         b"HTTP/1.0" => Version::Http10,
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            let message = "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
+            let message = "Unsupported HTTP version; use HTTP/1.1 or HTTP/1.0.";
             return Err(Refusal::new(Status::HTTP_VERSION_NOT_SUPPORTED, message));
         }
         more if more.contains(&b' ') => return Err(not_three_parts()),
-        _ => return Err(Refusal::bad("The request line has no valid version.")),
+        _ => return Err(Refusal::bad("Invalid HTTP version.")),
     };
     let method = known.ok_or_else(unknown_method)?;
     Ok((method, Target::parse(target, method == Method::Options)?, version))
@@ -208,18 +208,18 @@ fn not_three_parts() -> Refusal {
 }
 
 pub(crate) fn unknown_method() -> Refusal {
-    let message = "The method is not one that is known here.";
+    let message = "Unknown method.";
     Refusal::new(Status::NOT_IMPLEMENTED, message)
 }
 
 /// What is wrong with a request line as far as it has come, and cannot become right. Somebody who
 /// speaks another protocol is told at once, and not when it is too late for a line to end.
-pub(crate) fn check_line_octets(line: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_line_bytes(line: &[u8]) -> Result<(), Refusal> {
     if !line.first().copied().is_none_or(is_tchar) {
         return Err(Refusal::bad("The request line does not begin with a method."));
     }
-    if !line.iter().all(|&octet| octet.is_ascii_graphic() || octet == b' ') {
-        return Err(Refusal::bad("The request line has an octet that it may not have."));
+    if !line.iter().all(|&byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(Refusal::bad("Invalid character in the request line."));
     }
     Ok(())
 }
@@ -228,42 +228,42 @@ pub(crate) fn check_line_octets(line: &[u8]) -> Result<(), Refusal> {
 /// names that are no tokens. It would let a line end in LF alone; this does not, for a line
 /// that two servers end in two places is how requests are smuggled.
 pub(crate) fn parse_fields<'h, 'o>(
-    octets: &'o [u8],
+    bytes: &'o [u8],
     room: &'h mut [httparse::Header<'o>],
 ) -> Result<Option<(usize, &'h [httparse::Header<'o>])>, Refusal> {
     let most_fields = room.len();
-    let refusal = match httparse::parse_headers(octets, room) {
+    let refusal = match httparse::parse_headers(bytes, room) {
         Ok(httparse::Status::Complete((length, headers)))
-            if all_end_in_crlf(headers, &octets[..length]) =>
+            if all_end_in_crlf(headers, &bytes[..length]) =>
         {
             return Ok(Some((length, headers)));
         }
-        Ok(httparse::Status::Partial) if !has_bare_lf(octets) => return Ok(None),
+        Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
             let message = "There are too many fields.";
             Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
         }
         Err(httparse::Error::HeaderName) => Refusal::bad("A field name is not a token."),
         Err(httparse::Error::HeaderValue) => {
-            Refusal::bad("A field value has an octet that it may not have.")
+            Refusal::bad("Invalid character in a field value.")
         }
         Ok(_) | Err(_) => not_crlf(),
     };
-    Err(first_error(octets, most_fields).unwrap_or(refusal))
+    Err(first_error(bytes, most_fields).unwrap_or(refusal))
 }
 
 /// What httparse passes over or does not tell apart, if nothing else is wrong before it: however a
 /// head arrives, it is refused for the first thing that is wrong with it, unless it grows past a
 /// limit before that has come.
-fn first_error(octets: &[u8], most_fields: usize) -> Option<Refusal> {
-    let before = |at: usize| at.checked_sub(1).map(|before| octets[before]);
-    let is_bare_lf = |at: usize| octets[at] == b'\n' && before(at) != Some(b'\r');
-    let is_fold = |at: usize| b" \t".contains(&octets[at]) && before(at) == Some(b'\n');
-    let at = (0..octets.len()).find(|&at| is_bare_lf(at) || is_fold(at))?;
+fn first_error(bytes: &[u8], most_fields: usize) -> Option<Refusal> {
+    let before = |at: usize| at.checked_sub(1).map(|before| bytes[before]);
+    let is_bare_lf = |at: usize| bytes[at] == b'\n' && before(at) != Some(b'\r');
+    let is_fold = |at: usize| b" \t".contains(&bytes[at]) && before(at) == Some(b'\n');
+    let at = (0..bytes.len()).find(|&at| is_bare_lf(at) || is_fold(at))?;
     let mut room = vec![httparse::EMPTY_HEADER; most_fields];
-    httparse::parse_headers(&octets[..at], &mut room).ok()?;
+    httparse::parse_headers(&bytes[..at], &mut room).ok()?;
     let is_fold = is_fold(at);
-    Some(if is_fold { Refusal::bad("A field line is folded.") } else { not_crlf() })
+    Some(if is_fold { Refusal::bad("Folded field lines (obs-fold) are not allowed.") } else { not_crlf() })
 }
 
 fn not_crlf() -> Refusal {
@@ -272,16 +272,16 @@ fn not_crlf() -> Refusal {
 
 /// Whether all lines of a head end in CRLF, and not in LF alone. httparse lets no LF into a name or
 /// a value, so it will do to look before each name, and at the end.
-fn all_end_in_crlf(headers: &[httparse::Header<'_>], octets: &[u8]) -> bool {
+fn all_end_in_crlf(headers: &[httparse::Header<'_>], bytes: &[u8]) -> bool {
     let start =
-        |header: &httparse::Header<'_>| Span::of(header.name.as_bytes(), octets, 0).start;
-    let ends = |at: usize| octets[..at].ends_with(b"\r\n");
+        |header: &httparse::Header<'_>| Span::of(header.name.as_bytes(), bytes, 0).start;
+    let ends = |at: usize| bytes[..at].ends_with(b"\r\n");
     let names_follow = headers.iter().skip(1).all(|header| ends(start(header) as usize));
     let end: &[u8] = if headers.is_empty() { b"\r\n" } else { b"\r\n\r\n" };
-    names_follow && octets.ends_with(end)
+    names_follow && bytes.ends_with(end)
 }
 
-fn has_bare_lf(octets: &[u8]) -> bool {
+fn has_bare_lf(bytes: &[u8]) -> bool {
     let is_bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
-    octets.first() == Some(&b'\n') || octets.windows(2).any(is_bare)
+    bytes.first() == Some(&b'\n') || bytes.windows(2).any(is_bare)
 }

@@ -1,4 +1,4 @@
-//! What a client may take of the server: octets, and time.
+//! What a client may take of the server: bytes, and time.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use std::time::Duration;
 /// last five the connection just ends.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Octets of a request line, without its end. Past it: 414. Default: 8 KiB.
+    /// Bytes of a request line, without its end. Past it: 414. Default: 8 KiB.
     pub max_request_line: usize,
-    /// Octets of a whole head. Past it: 431. Default: 32 KiB.
+    /// Bytes of a whole head. Past it: 431. Default: 32 KiB.
     pub max_head: usize,
     /// Fields of a head. Past it: 431. Default: 100.
     pub max_fields: usize,
-    /// Octets of content. Past it: 413, before it is read where its length was announced.
+    /// Bytes of content. Past it: 413, before it is read where its length was announced.
     /// Default: 1 MiB.
     pub max_content: usize,
-    /// From the first octet of a head to its end. Past it: 408. Default: 10 s.
+    /// From the first byte of a head to its end. Past it: 408. Default: 10 s.
     pub head_timeout: Duration,
     /// From when content is asked for, once the handler is made, to its end: a generous cap, for the
     /// `min_content_rate` decides much earlier about a client that is slow. Past it: 408. Default: an
     /// hour.
     pub content_timeout: Duration,
-    /// Octets of content a second, counted once the first 15 seconds are over. A client that
+    /// Bytes of content a second, counted once the first 15 seconds are over. A client that
     /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
     pub min_content_rate: u32,
     /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.

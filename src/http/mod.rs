@@ -1,10 +1,10 @@
 //! HTTP/1.1 as RFC 9110 (what messages mean) and RFC 9112 (how they look on the wire) have it.
 //!
-//! This wing turns a socket into requests and responses into octets. It knows nothing of
+//! This wing turns a socket into requests and responses into bytes. It knows nothing of
 //! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
 //!
 //! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
-//! [`refusal`], `octets`); the way in ([`target`], [`framing`], [`head`], [`request`]); what all
+//! [`refusal`], `bytes`); the way in ([`target`], [`framing`], [`head`], [`request`]); what all
 //! connections share ([`shutdown`], `buffer_budget`, `eviction`, [`server_state`]); the socket and
 //! its buffers ([`buffered`]), and reading content from it ([`chunked`], `content_buffer`, [`content`]);
 //! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`body`], [`response`], `send`); the

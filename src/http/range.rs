@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-/// What a Range field asks for, of content that is so many octets long.
+/// What a Range field asks for, of content that is so many bytes long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// Everything: there is no range that is understood here, or there are several, and not all
     /// of them unsatisfiable. A server may always answer with the whole.
     Whole,
-    /// These octets.
+    /// These bytes.
     Part(Range<u64>),
-    /// Octets that are not there: 416.
+    /// Bytes that are not there: 416.
     Unsatisfiable,
 }
 
@@ -66,6 +66,6 @@ fn part(first: u64, end: u64, length: u64) -> Selection {
 /// A number of digits alone. One that is too large for any file is the largest there is.
 fn position(digits: &str) -> Option<u64> {
     let is_number =
-        !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }

@@ -1,11 +1,11 @@
-//! A request's head: from octets to a [`Request`].
+//! A request's head: from bytes to a [`Request`].
 //!
 //! ```text
 //! GET /main?page=2 HTTP/1.1 CRLF     request line
 //! Host: example.com CRLF             fields
 //! CRLF                               end of the head
 //! ```
-//! The request keeps the octets of its head, and everything it knows is a place in them:
+//! The request keeps the bytes of its head, and everything it knows is a place in them:
 //! no name and no value is copied.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 use crate::http::framing::Framing;
 use crate::http::grammar::{self, is_field_value_byte, strip_cr};
 use crate::http::head::{
-    Field, ParsedFields, Span, check_line_octets, request_line, unknown_method,
+    Field, ParsedFields, Span, check_line_bytes, request_line, unknown_method,
 };
 use crate::http::limits::Limits;
 use crate::http::method::Method;
@@ -71,9 +71,9 @@ impl fmt::Debug for Request {
 impl Request {
     /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
     /// and leaves `input` as it is. `seen` remembers how much was there the last time, and is 0
-    /// for a new head: a head that trickles in is not read again for every octet, but for every
+    /// for a new head: a head that trickles in is not read again for every byte, but for every
     /// line, so that a line which is wrong is refused as soon as it is there, or as soon as an
-    /// octet is that no line has.
+    /// byte is that no line has.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
@@ -115,7 +115,7 @@ impl Request {
         if let (Some(scheme), Some(authority), Some(host)) =
             (target.scheme, authority, parsed.host)
         {
-            check_agreement(authority.octets(input), host.octets(input), scheme)?;
+            check_agreement(authority.bytes(input), host.bytes(input), scheme)?;
         }
         let request = Request {
             method,
@@ -168,8 +168,8 @@ impl Request {
         self.authority.map(|span| self.text(span))
     }
 
-    pub(crate) fn authority_octets(&self) -> Option<&[u8]> {
-        self.authority.map(|span| self.octets(span))
+    pub(crate) fn authority_bytes(&self) -> Option<&[u8]> {
+        self.authority.map(|span| self.bytes(span))
     }
 
     /// How its content is framed.
@@ -194,7 +194,7 @@ impl Request {
 
     /// Every field line in order, names as they were sent.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (self.octets(field.name), self.octets(field.value)))
+        self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
     }
 
     /// The values of every line of one field; names know no case.
@@ -219,13 +219,13 @@ impl Request {
         self.head.len()
     }
 
-    fn octets(&self, span: Span) -> &[u8] {
-        span.octets(&self.head)
+    fn bytes(&self, span: Span) -> &[u8] {
+        span.bytes(&self.head)
     }
 
     /// For what was found to be ASCII when it was read: targets and hosts.
     fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(self.octets(span)).unwrap_or_default()
+        std::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
 }
 
@@ -234,14 +234,14 @@ impl Request {
 fn check_agreement(target: &[u8], host: &[u8], scheme: Scheme) -> Result<(), Refusal> {
     match is_same_authority(target, host, scheme) {
         true => Ok(()),
-        false => Err(Refusal::bad("The Host field and the request target name two hosts.")),
+        false => Err(Refusal::bad("The Host field and the request target disagree.")),
     }
 }
 
 /// The method that a refused request begins with, if it has come that far.
 pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
     let line = &input[empty_lines(input)..];
-    let end = line.iter().position(|&octet| octet == b' ')?;
+    let end = line.iter().position(|&byte| byte == b' ')?;
     Method::from_token(&line[..end])
 }
 
@@ -285,7 +285,7 @@ fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
 /// whether it is within its limit.
 fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let within = &line[..line.len().min(limits.max_request_line)];
-    check_line_octets(within)?;
+    check_line_bytes(within)?;
     if within.len() == line.len() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Responses: from a [`Response`] to octets.
+//! Responses: from a [`Response`] to bytes.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -50,7 +50,7 @@ impl StreamSender {
 }
 
 impl Stream {
-    /// Content of the given length in octets, or of one that nobody knows yet. The work must
+    /// Content of the given length in bytes, or of one that nobody knows yet. The work must
     /// send exactly what was announced; if it fails, or sends less or more, the client is
     /// made to notice.
     pub fn new<W, E>(length: Option<u64>, work: impl FnOnce(StreamSender) -> W) -> Stream
@@ -73,7 +73,7 @@ impl Stream {
         Stream { length, pieces, work: Mutex::new(Some(Box::pin(work))) }
     }
 
-    /// Its length in octets, where it is known before.
+    /// Its length in bytes, where it is known before.
     pub fn length(&self) -> Option<u64> {
         self.length
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::http::grammar::ByteSet;
 use crate::http::refusal::Refusal;
 
-/// Where the parts of a target lie within its octets.
+/// Where the parts of a target lie within its bytes.
 ///
 /// ```text
 /// /main?page=2                       origin-form:   path, and maybe a query
@@ -54,55 +54,55 @@ impl Scheme {
 
 impl Target {
     /// Takes a target apart. `asterisk` says whether `*` may stand for the server.
-    pub fn parse(octets: &[u8], asterisk: bool) -> Result<Target, Refusal> {
+    pub fn parse(bytes: &[u8], asterisk: bool) -> Result<Target, Refusal> {
         let (mut question_mark, mut has_escapes) = (None, false);
-        for (at, &octet) in octets.iter().enumerate() {
-            match octet {
+        for (at, &byte) in bytes.iter().enumerate() {
+            match byte {
                 b'?' if question_mark.is_none() => question_mark = Some(at),
                 b'%' => has_escapes = true,
-                octet if TARGET.has(octet) => {}
+                byte if TARGET.has(byte) => {}
                 _ => {
-                    let message = "The request target has an octet that no URI has.";
+                    let message = "Invalid character in the request target.";
                     return Err(Refusal::bad(message));
                 }
             }
         }
-        if octets == b"*" {
+        if bytes == b"*" {
             return if asterisk {
                 Ok(Target { scheme: None, authority: None, path: 0..1, query: None })
             } else {
-                Err(Refusal::bad("The target * goes with OPTIONS only."))
+                Err(Refusal::bad("The target * is only valid with OPTIONS."))
             };
         }
-        let is_absolute = octets.first() != Some(&b'/');
-        let authority = if is_absolute { authority(octets)? } else { None };
+        let is_absolute = bytes.first() != Some(&b'/');
+        let authority = if is_absolute { authority(bytes)? } else { None };
         let (scheme, authority) = authority.unzip();
         let start = authority.as_ref().map_or(0, |authority| authority.end);
         // An authority has no question mark, so the first one is where the path ends.
-        let path = start..question_mark.unwrap_or(octets.len());
+        let path = start..question_mark.unwrap_or(bytes.len());
         if is_absolute && authority.is_none() {
             return Err(Refusal::bad("The request target does not begin with a slash."));
         }
-        if has_escapes && !percent_escapes_are_whole(&octets[path.clone()]) {
+        if has_escapes && !percent_escapes_are_whole(&bytes[path.clone()]) {
             return Err(Refusal::bad("The path has a % without two hex digits after it."));
         }
-        let query = question_mark.map(|at| at + 1..octets.len());
+        let query = question_mark.map(|at| at + 1..bytes.len());
         Ok(Target { scheme, authority, path, query })
     }
 }
 
 /// The authority of an absolute target behind its scheme; none if it is not absolute.
-fn authority(octets: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
+fn authority(bytes: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
     let scheme = [Scheme::Http, Scheme::Https].into_iter().find(|scheme| {
-        let start = octets.get(..scheme.prefix().len());
+        let start = bytes.get(..scheme.prefix().len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.prefix().as_bytes()))
     });
     let Some(scheme) = scheme else { return Ok(None) };
     let start = scheme.prefix().len();
-    let length = octets[start..].iter().position(|&octet| matches!(octet, b'/' | b'?'));
-    let end = length.map_or(octets.len(), |length| start + length);
-    if !is_authority(&octets[start..end]) {
-        return Err(Refusal::bad("The request target names no valid host."));
+    let length = bytes[start..].iter().position(|&byte| matches!(byte, b'/' | b'?'));
+    let end = length.map_or(bytes.len(), |length| start + length);
+    if !is_authority(&bytes[start..end]) {
+        return Err(Refusal::bad("Invalid host in the request target."));
     }
     Ok(Some((scheme, start..end)))
 }
@@ -118,7 +118,7 @@ static TARGET: ByteSet = ByteSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|
 static HOST: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
 
 fn percent_escapes_are_whole(path: &[u8]) -> bool {
-    path.iter().enumerate().filter(|&(_, &octet)| octet == b'%').all(|(at, _)| {
+    path.iter().enumerate().filter(|&(_, &byte)| byte == b'%').all(|(at, _)| {
         path[at + 1..].first_chunk().is_some_and(|digits| are_hex_digits(*digits))
     })
 }
@@ -127,23 +127,23 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
 /// ```text
 /// pct-encoded = "%" HEXDIG HEXDIG
 /// ```
-fn are_hex_digits(octets: [u8; 2]) -> bool {
-    octets.iter().all(u8::is_ascii_hexdigit)
+fn are_hex_digits(bytes: [u8; 2]) -> bool {
+    bytes.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `octets` are what a Host field may hold (RFC 9110 section 7.2):
+/// Whether `bytes` are what a Host field may hold (RFC 9110 section 7.2):
 /// ```text
 /// Host = uri-host [ ":" port ]
 /// ```
 /// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
 /// nobody logs in here, so there is no `user@`.
-pub fn is_authority(octets: &[u8]) -> bool {
-    let (host_is_valid, port) = if octets.starts_with(b"[") {
-        let (host, port) = split_port(octets);
+pub fn is_authority(bytes: &[u8]) -> bool {
+    let (host_is_valid, port) = if bytes.starts_with(b"[") {
+        let (host, port) = split_port(bytes);
         (is_address_in_brackets(host), port)
     } else {
-        let port = skip_reg_name(octets);
-        (port.len() < octets.len(), port)
+        let port = skip_reg_name(bytes);
+        (port.len() < bytes.len(), port)
     };
     let port_is_valid = match port {
         [] => true,
@@ -153,11 +153,11 @@ pub fn is_authority(octets: &[u8]) -> bool {
     host_is_valid && port_is_valid
 }
 
-/// What stands behind the name that `octets` begin with.
-fn skip_reg_name(mut octets: &[u8]) -> &[u8] {
+/// What stands behind the name that `bytes` begin with.
+fn skip_reg_name(mut bytes: &[u8]) -> &[u8] {
     loop {
-        let end = octets.iter().position(|&octet| !HOST.has(octet));
-        octets = match &octets[end.unwrap_or(octets.len())..] {
+        let end = bytes.iter().position(|&byte| !HOST.has(byte));
+        bytes = match &bytes[end.unwrap_or(bytes.len())..] {
             [b'%', one, other, behind @ ..] if are_hex_digits([*one, *other]) => behind,
             behind => return behind,
         };
@@ -183,8 +183,8 @@ fn is_port(digits: &[u8]) -> bool {
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     // The colons of an address of version 6 stand in brackets.
     let end = match authority.first() {
-        Some(b'[') => authority.iter().position(|&octet| octet == b']').map(|at| at + 1),
-        _ => authority.iter().rposition(|&octet| octet == b':'),
+        Some(b'[') => authority.iter().position(|&byte| byte == b']').map(|at| at + 1),
+        _ => authority.iter().rposition(|&byte| byte == b':'),
     };
     authority.split_at(end.unwrap_or(authority.len()))
 }

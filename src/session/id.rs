@@ -38,7 +38,7 @@ impl Id {
         let digits: [u8; 32] = text.as_bytes().try_into().ok()?;
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         // No early exit, so that the compiler can vectorise the loop.
-        let are_digits = digits.iter().fold(true, |all, octet| all & is_digit(octet));
+        let are_digits = digits.iter().fold(true, |all, byte| all & is_digit(byte));
         are_digits.then(|| Id::from_digits(digits))
     }
 

@@ -10,13 +10,13 @@ use crate::http::content_buffer::out_of_memory;
 use crate::http::grammar;
 use crate::http::status::Status;
 
-/// Names and values in the order in which they were sent. Values are octets until somebody asks
+/// Names and values in the order in which they were sent. Values are bytes until somebody asks
 /// for one as text.
 #[derive(Default)]
 pub struct Arguments {
     pairs: Vec<Pair>,
     /// All names and values, one behind the other: a form has many, and most are short.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// Where a name and its value are.
@@ -29,7 +29,7 @@ struct Pair {
 /// Shows names, and no value: there may be a password among them.
 impl fmt::Debug for Arguments {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |pair: &Pair| &self.octets[pair.name.clone()];
+        let name = |pair: &Pair| &self.bytes[pair.name.clone()];
         let names = self.pairs.iter().map(|pair| String::from_utf8_lossy(name(pair)));
         formatter.debug_list().entries(names).finish()
     }
@@ -52,7 +52,7 @@ impl Arguments {
             let append = if is_encoded { Arguments::decode } else { Arguments::append };
             let (name, value) =
                 (append(&mut arguments, name), append(&mut arguments, value));
-            to_text(&arguments.octets[name.clone()])?;
+            to_text(&arguments.bytes[name.clone()])?;
             arguments.pairs.push(Pair { name, value });
         }
         Ok(arguments)
@@ -81,25 +81,25 @@ impl Arguments {
     }
 
     /// Makes room for what a client has sent, and may be large.
-    fn reserve(&mut self, octets: usize) -> Result {
-        self.octets.try_reserve(octets).map_err(|_| out_of_memory().into())
+    fn reserve(&mut self, bytes: usize) -> Result {
+        self.bytes.try_reserve(bytes).map_err(|_| out_of_memory().into())
     }
 
-    fn append(&mut self, octets: &[u8]) -> Range<usize> {
-        let start = self.octets.len();
-        self.octets.extend_from_slice(octets);
-        start..self.octets.len()
+    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
     }
 
-    fn decode(&mut self, octets: &[u8]) -> Range<usize> {
-        let start = self.octets.len();
-        for (number, between) in octets.split(|&octet| octet == b'+').enumerate() {
+    fn decode(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        for (number, between) in bytes.split(|&byte| byte == b'+').enumerate() {
             if number > 0 {
-                self.octets.push(b' ');
+                self.bytes.push(b' ');
             }
-            self.octets.extend(percent_decode(between));
+            self.bytes.extend(percent_decode(between));
         }
-        start..self.octets.len()
+        start..self.bytes.len()
     }
 
     /// How many there are.
@@ -107,14 +107,14 @@ impl Arguments {
         self.pairs.len()
     }
 
-    /// Every value of one name, as octets.
+    /// Every value of one name, as bytes.
     pub fn values<'a>(
         &'a self,
         name: &'a str,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let is_it = move |pair: &&Pair| self.octets[pair.name.clone()] == *name.as_bytes();
+        let is_it = move |pair: &&Pair| self.bytes[pair.name.clone()] == *name.as_bytes();
         let pairs = self.pairs.iter().filter(is_it);
-        pairs.map(|pair| &self.octets[pair.value.clone()])
+        pairs.map(|pair| &self.bytes[pair.value.clone()])
     }
 
     /// The last value of one name as text, as it was sent.

@@ -42,7 +42,7 @@ impl Exchange {
             https: self.is_https(),
         };
         if provenance.is_foreign(&self.shared.settings.trusted_origins) {
-            return Err(Error::http(Status::FORBIDDEN, "Another site sent this request."));
+            return Err(Error::http(Status::FORBIDDEN, "Cross-site request rejected."));
         }
         Ok(())
     }

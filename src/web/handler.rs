@@ -264,7 +264,7 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
 fn check_whole(exchange: &Exchange) -> Result {
     let request = &exchange.request;
     if request.method() == Method::Put && request.field("Content-Range").is_some() {
-        let message = "PUT takes a whole here, and no part of one.";
+        let message = "PUT with Content-Range is not supported.";
         return Err(Error::http(Status::BAD_REQUEST, message));
     }
     Ok(())

@@ -10,7 +10,7 @@ pub(crate) fn is_allowed(request: &Request, allowed: &[String]) -> bool {
     if allowed.is_empty() {
         return true;
     }
-    let (host, _) = split_port(request.authority_octets().unwrap_or_default());
+    let (host, _) = split_port(request.authority_bytes().unwrap_or_default());
     // A name may be written with its root: `example.com.`
     let host = host.strip_suffix(b".").unwrap_or(host);
     allowed.iter().any(|pattern| matches(pattern.as_bytes(), host))

@@ -32,7 +32,7 @@ pub struct HttpFile {
     pub filename: String,
     /// What the client takes it for.
     pub content_type: String,
-    /// Its octets.
+    /// Its bytes.
     pub body: Bytes,
 }
 
@@ -62,7 +62,7 @@ pub struct Form {
 /// arguments and files together.
 pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> {
     let boundary = parameter(content_type, "boundary")?.filter(|boundary| {
-        (1..=70).contains(&boundary.len()) && boundary.bytes().all(|octet| octet >= b' ')
+        (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte >= b' ')
     });
     let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
     let delimiter = format!("--{boundary}").into_bytes();
@@ -95,7 +95,7 @@ impl Form {
         let parsed = parse_fields(part, &mut headers);
         let parsed = parsed.map_err(|refusal| malformed(refusal.message))?;
         let Some((length, fields)) = parsed else {
-            return Err(malformed("A part of the form has no end to its head."));
+            return Err(malformed("A part of the form has incomplete headers."));
         };
         let field = |name: &str| {
             let found = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
@@ -154,8 +154,8 @@ fn unquoted(quoted: &str) -> Result<(String, &str)> {
     Ok((quoted[..closing].replace("\\\"", "\""), &quoted[closing + 1..]))
 }
 
-fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
-    octets.windows(wanted.len()).position(|window| window == wanted)
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
 fn malformed(message: &'static str) -> Error {

@@ -47,7 +47,7 @@ pub struct Settings {
     /// Default: none.
     pub trusted_origins: Vec<String>,
     /// The key that tokens are signed with. Several processes that serve the same site need the
-    /// same one, of 32 octets or more. Default: empty, which is a random one for each start.
+    /// same one, of 32 bytes or more. Default: empty, which is a random one for each start.
     pub cookie_secret: Vec<u8>,
     /// Where `authenticated` sends a visitor who is not logged in. Default: `/login`.
     pub login_url: String,
@@ -59,7 +59,7 @@ pub struct Settings {
     /// empty, which is any.
     pub allowed_hosts: Vec<String>,
     /// `X-Content-Type-Options` of every response, unless its handler sets another: nothing is
-    /// taken for what it does not say it is. The refusal of octets that are no request does
+    /// taken for what it does not say it is. The refusal of bytes that are no request does
     /// without: it is plain text from the connection itself. Empty: none. Default: `nosniff`.
     pub content_type_options: &'static str,
     /// `Referrer-Policy`, likewise: other sites do not learn which page a link was on. Default:

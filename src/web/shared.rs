@@ -93,7 +93,7 @@ fn check(settings: &Settings) -> Result {
     }
     if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
     {
-        let message = format!("the cookie_secret is shorter than {SHORTEST_SECRET} octets");
+        let message = format!("the cookie_secret is shorter than {SHORTEST_SECRET} bytes");
         return Err(Error::Config(message));
     }
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))

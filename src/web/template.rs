@@ -94,7 +94,7 @@ const ROOM_FOR_VALUES: usize = 256;
 /// ```
 pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// All the templates of a folder.

@@ -78,7 +78,7 @@ impl Secret {
         crypto::constant_time_eq(mark.text, text).then_some(mark)
     }
 
-    /// A token as it stands on a page. It is masked with random octets afresh each time, for a
+    /// A token as it stands on a page. It is masked with random bytes afresh each time, for a
     /// page that is compressed tells by its length what in it repeats (BREACH).
     pub fn issue(&self, bearer: Bearer<'_>) -> String {
         let mask = crypto::mask();
@@ -87,9 +87,9 @@ impl Secret {
 
     /// Whether `text` is a token of this bearer.
     pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
-        let mut octets = [Token::default(); 2];
-        hex::decode_to_slice(text, octets.as_flattened_mut()).is_ok()
-            && crypto::constant_time_eq(xor(octets[0], octets[1]), self.token(bearer))
+        let mut bytes = [Token::default(); 2];
+        hex::decode_to_slice(text, bytes.as_flattened_mut()).is_ok()
+            && crypto::constant_time_eq(xor(bytes[0], bytes[1]), self.token(bearer))
     }
 
     fn token(&self, bearer: Bearer<'_>) -> Token {
@@ -122,8 +122,8 @@ impl Secret {
     }
 }
 
-fn write_hex(octets: Token, digits: &mut [u8]) {
-    hex::encode_to_slice(octets, digits).expect("16 octets are 32 hex digits");
+fn write_hex(bytes: Token, digits: &mut [u8]) {
+    hex::encode_to_slice(bytes, digits).expect("16 bytes are 32 hex digits");
 }
 
 fn xor(left: Token, right: Token) -> Token {

@@ -22,5 +22,5 @@ answer=$(
         'Transfer-Encoding: chunked' '' 0 '' 'GET /hello HTTP/1.1' 'Host: here' '' | send
 )
 printf '%s\n' "$answer" | expect 'HTTP/1.1 400 Bad Request' 'Connection: close' \
-    'Both Content-Length and Transfer-Encoding are there.'
+    'Content-Length and Transfer-Encoding must not be combined.'
 printf '%s\n' "$answer" | expect_no 'Hello, world!'

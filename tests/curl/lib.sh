@@ -33,7 +33,7 @@ browse() {
     fetch "$@" --cookie "$jar" --cookie-jar "$jar"
 }
 
-# Sends octets as they are, where curl would be too polite, and shows what comes back until
+# Sends bytes as they are, where curl would be too polite, and shows what comes back until
 # the server closes the connection. If nothing does, `expect` will say so.
 send() {
     authority=${address#http://}

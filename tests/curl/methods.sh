@@ -15,7 +15,7 @@ fetch /main --request OPTIONS |
 fetch /hello --request DELETE |
     expect 'HTTP/1.1 405 Method Not Allowed' 'Allow: GET, HEAD, OPTIONS'
 fetch /hello --request BREW |
-    expect 'HTTP/1.1 501 Not Implemented' 'The method is not one that is known here.'
+    expect 'HTTP/1.1 501 Not Implemented' 'Unknown method.'
 
 # And a page that is not there is still answered with a page.
 fetch /nothing | expect 'HTTP/1.1 404 Not Found' 'Content-Type: text/html' \

@@ -17,7 +17,7 @@ fetch $file --header 'If-None-Match: "another"' | expect 'HTTP/1.1 200 OK' "ETag
 length=$(curl --silent "$address$file" | wc -c | tr -d ' ')
 fetch $file --head | expect 'HTTP/1.1 200 OK' "Content-Length: $length" "ETag: $tag"
 
-# A part: the first five octets, the last one, and some that are not there.
+# A part: the first five bytes, the last one, and some that are not there.
 last=$((length - 1))
 fetch $file --range 0-4 | expect 'HTTP/1.1 206 Partial Content' \
     "Content-Range: bytes 0-4/$length" 'Content-Length: 5'

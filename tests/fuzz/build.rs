@@ -9,7 +9,7 @@ use steps::{Step, paths, steps};
 #[allow(dead_code)]
 mod steps;
 
-/// The octets in front, by which the target knows how the others are to be sent: in pieces of
+/// The bytes in front, by which the target knows how the others are to be sent: in pieces of
 /// these lengths, by a client that says when it is done.
 const SENDING: [u8; 4] = [0, 7, 1, 40];
 
@@ -29,8 +29,8 @@ fn seed(path: &Path) -> Vec<u8> {
     let text = fs::read_to_string(path).expect("a transcript is text");
     let mut seed = SENDING.to_vec();
     for (_, step) in steps(&text).expect("a transcript is well-formed") {
-        if let Step::Send(octets) = step {
-            seed.extend(octets);
+        if let Step::Send(bytes) = step {
+            seed.extend(bytes);
         }
     }
     seed

@@ -1,6 +1,6 @@
 //! Sends anything to a connection, and has the oracle of the tests look at what comes back.
 //!
-//! The first octet says whether the client waits at the end, the next three are the lengths of
+//! The first byte says whether the client waits at the end, the next three are the lengths of
 //! the pieces in which everything behind them is sent.
 #![no_main]
 
@@ -16,11 +16,11 @@ thread_local! {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&[ending, first, second, third], octets)) = input.split_first_chunk() else {
+    let Some((&[ending, first, second, third], bytes)) = input.split_first_chunk() else {
         return;
     };
     let lengths = [first, second, third].map(usize::from);
-    let sending = Sending { octets, lengths: &lengths, waits: ending % 2 == 1 };
+    let sending = Sending { bytes, lengths: &lengths, waits: ending % 2 == 1 };
     ORACLE.with(|oracle| {
         if let Err(what) = oracle.examine(&sending) {
             panic!("{what}");

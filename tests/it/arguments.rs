@@ -124,7 +124,7 @@ async fn content_past_its_limit_is_413() {
     let limits = Limits { max_content: 10, ..Limits::default() };
     let server = serve(teller(Settings { limits, ..settings() })).await;
     let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
-    assert_eq!(reply.status, 200, "ten octets");
+    assert_eq!(reply.status, 200, "ten bytes");
     let reply = server.visitor().post("/?verb=argument", &[("name", "012345")]).await;
     assert_eq!((reply.status, reply.field("Connection")), (413, Some("close")));
 }

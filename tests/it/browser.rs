@@ -166,7 +166,7 @@ async fn a_form_on_somebody_elses_page_logs_nobody_out() {
         browser.go(&format!("http://{host}:{}/", trap.address.port()));
         browser.press("button");
         assert_eq!(browser.text("h1"), "403 Forbidden");
-        assert_eq!(browser.text("p"), "Another site sent this request.");
+        assert_eq!(browser.text("p"), "Cross-site request rejected.");
         browser.visit("/main");
         assert_eq!(browser.text("h1"), "this is main page");
     }

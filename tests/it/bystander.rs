@@ -48,7 +48,7 @@ impl Bystander {
         let figures = self.task.await.expect("the bystander comes back");
         let Figures { answers, lost, slowest } = figures;
         let memory = match memory(process, "VmHWM") {
-            Some(octets) => format!("{} MiB", octets.div_ceil(1024 * 1024)),
+            Some(bytes) => format!("{} MiB", bytes.div_ceil(1024 * 1024)),
             None => String::from("unknown"),
         };
         let whose =
@@ -104,7 +104,7 @@ pub async fn ask(socket: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// A process's memory in octets: `VmRSS` is what it has, `VmHWM` the most that it ever had. Only
+/// A process's memory in bytes: `VmRSS` is what it has, `VmHWM` the most that it ever had. Only
 /// Linux tells.
 pub fn memory(process: u32, which: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

@@ -12,35 +12,35 @@ use dustdevil::{
 use crate::resources::VisitsHandler;
 use crate::support::{Reply, serve, settings};
 
-/// The octets that RFC 6265bis section 4.1.1 has in a value.
-fn is_cookie_octet(octet: u8) -> bool {
-    matches!(octet, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
+/// The bytes that RFC 6265bis section 4.1.1 has in a value.
+fn is_cookie_octet(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
 }
 
-/// The octets that RFC 9110 section 5.6.2 has in a token.
-fn is_tchar(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+/// The bytes that RFC 9110 section 5.6.2 has in a token.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The octets that RFC 6265bis section 4.1.1 has in an attribute.
-fn is_attribute_octet(octet: u8) -> bool {
-    matches!(octet, 0x20..=0x3a | 0x3c..=0x7e)
+/// The bytes that RFC 6265bis section 4.1.1 has in an attribute.
+fn is_attribute_byte(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x3a | 0x3c..=0x7e)
 }
 
 #[test]
 fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
-    for octet in 0..=0x7f_u8 {
-        let text = format!("a{}b", char::from(octet));
+    for byte in 0..=0x7f_u8 {
+        let text = format!("a{}b", char::from(byte));
         let name = SetCookie::new(text.clone(), "value").to_field_value();
-        assert_eq!(name.is_ok(), is_tchar(octet), "a name with {octet:#x}");
+        assert_eq!(name.is_ok(), is_tchar(byte), "a name with {byte:#x}");
         let value = SetCookie::new("name", text.clone()).to_field_value();
-        assert_eq!(value.is_ok(), is_cookie_octet(octet), "a value with {octet:#x}");
+        assert_eq!(value.is_ok(), is_cookie_octet(byte), "a value with {byte:#x}");
         let path =
             SetCookie::new("name", "value").path(format!("/{text}")).to_field_value();
-        assert_eq!(path.is_ok(), is_attribute_octet(octet), "a path with {octet:#x}");
-        if !is_attribute_octet(octet) {
+        assert_eq!(path.is_ok(), is_attribute_byte(byte), "a path with {byte:#x}");
+        if !is_attribute_byte(byte) {
             let domain = SetCookie::new("name", "value").domain(text).to_field_value();
-            assert!(domain.is_err(), "a domain with {octet:#x}");
+            assert!(domain.is_err(), "a domain with {byte:#x}");
         }
     }
     for name in ["", "n\u{e4}me"] {
@@ -130,7 +130,7 @@ fn no_attribute_comes_twice_and_each_is_as_the_grammar_has_it() {
             let is_valid = match name {
                 "Path" => value == "/",
                 "Domain" => value == "example.com",
-                "Max-Age" => value.bytes().all(|octet| octet.is_ascii_digit()),
+                "Max-Age" => value.bytes().all(|byte| byte.is_ascii_digit()),
                 "Expires" => date::parse(value).map(date::format).as_deref() == Some(value),
                 "SameSite" => ["Strict", "Lax", "None"].contains(&value),
                 "Secure" | "HttpOnly" => part == name,

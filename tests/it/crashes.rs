@@ -211,12 +211,12 @@ async fn ask(
 }
 
 async fn receive(socket: &mut TcpStream) -> io::Result<Brief> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     loop {
-        if socket.read_buf(&mut octets).await? == 0 {
+        if socket.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let text = String::from_utf8_lossy(&octets).into_owned();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, content)) = text.split_once("\r\n\r\n") else { continue };
         let head = head.to_ascii_lowercase();
         let length = head.split_once("\r\ncontent-length: ").expect("a length").1;

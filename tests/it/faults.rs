@@ -39,10 +39,10 @@ fn start_with_files(files: usize) -> Process {
     Process::start(command_with_files(files).env("RUST_LOG", "off"))
 }
 
-/// Sends octets one by one, and takes its time.
-async fn trickle(client: &mut Client, octets: &[u8]) {
-    for octet in octets {
-        client.send([*octet]).await;
+/// Sends bytes one by one, and takes its time.
+async fn trickle(client: &mut Client, bytes: &[u8]) {
+    for byte in bytes {
+        client.send([*byte]).await;
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -74,7 +74,7 @@ async fn slow_heads_cost_nobody_an_answer() {
     .await;
     assert_eq!(answered, [200; 500]);
     bystander
-        .end("500 clients send a head octet by octet, and have their answer", demo.id())
+        .end("500 clients send a head byte by byte, and have their answer", demo.id())
         .await;
 }
 
@@ -94,7 +94,7 @@ async fn slow_content_costs_nobody_an_answer() {
     })
     .await;
     assert_eq!(answered, [403; 500], "a form without its token");
-    let what = "500 clients send content octet by octet, and have their answer";
+    let what = "500 clients send content byte by byte, and have their answer";
     bystander.end(what, demo.id()).await;
 }
 
@@ -151,10 +151,10 @@ async fn readers_that_stop_reading_cost_nobody_an_answer() {
     // What waits to be taken is a piece or two for each of them, and not the file.
     let memory = memory(demo.id(), "VmHWM");
     if let (Some(before), Some(memory)) = (before, memory) {
-        assert!(memory - before < 200 * 1024 * 1024, "{memory} octets");
+        assert!(memory - before < 200 * 1024 * 1024, "{memory} bytes");
     }
     for reader in &mut readers[..20] {
-        assert_eq!(reader.octets(LARGE).await, vec![b'a'; LARGE], "it reads on");
+        assert_eq!(reader.bytes(LARGE).await, vec![b'a'; LARGE], "it reads on");
     }
     let what = "200 clients ask for 4 MiB each and stop reading; 20 go on and have it all";
     bystander.end(what, demo.id()).await;
@@ -177,7 +177,7 @@ async fn an_idle_crowd_costs_nobody_an_answer() {
         memory(demo.id(), "VmRSS").map(|now| now.saturating_sub(before) / count as u64);
     let bystander = Bystander::begin(demo.address());
     sleep(Duration::from_millis(500)).await;
-    let each = each.map_or(String::from("unknown"), |octets| format!("{octets} octets"));
+    let each = each.map_or(String::from("unknown"), |bytes| format!("{bytes} bytes"));
     let what = format!("{count} connections idle after an answer, each {each}");
     bystander.end(&what, demo.id()).await;
     for socket in &mut idle {
@@ -291,7 +291,7 @@ async fn resets_at_every_point_cost_nobody_an_answer() {
     ]
     .concat();
     let length = conversation.len();
-    // Behind each octet that is sent, and behind each piece of the answers that comes.
+    // Behind each byte that is sent, and behind each piece of the answers that comes.
     let resets = crowd(length + 100, move |number| {
         let conversation = conversation.clone();
         async move {
@@ -305,7 +305,7 @@ async fn resets_at_every_point_cost_nobody_an_answer() {
     })
     .await;
     assert!(resets.iter().all(Result::is_ok));
-    let what = format!("{} connections reset, one behind each octet", resets.len());
+    let what = format!("{} connections reset, one behind each byte", resets.len());
     bystander.end(&what, demo.id()).await;
     // Nothing is left of them.
     let all_gone = async {
@@ -600,7 +600,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     let padding =
         "a".repeat(limits.max_head - line.len() - end.len() - "Field: \r\n".len());
     let head = format!("{line}Field: {padding}\r\n{end}");
-    // All but the last octet, so that all of them are there at once.
+    // All but the last byte, so that all of them are there at once.
     let mut clients = crowd(count, move |_| {
         let head = head.clone();
         async move {
@@ -619,7 +619,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
         let each = (most - before) / count as u64;
         tell(&format!("fault: each of {count} largest requests takes {} KiB", each / 1024));
         let bound = 2 * limits.max_head + limits.max_content + 64 * 1024;
-        assert!(each < bound as u64, "{each} octets");
+        assert!(each < bound as u64, "{each} bytes");
     }
     let what = format!("{count} clients with the largest head and content at once");
     bystander.end(&what, demo.id()).await;

@@ -149,7 +149,7 @@ fn test_names() -> Vec<String> {
 fn listed_names(module: &str) -> Vec<String> {
     let text = fs::read_to_string(project("tests/it").join(module).join("mod.rs")).unwrap();
     let is_name = |line: &&str| {
-        line.contains('_') && line.bytes().all(|octet| matches!(octet, b'a'..=b'z' | b'_'))
+        line.contains('_') && line.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
     };
     let lines = text.lines().map(|line| line.trim().trim_end_matches(';'));
     lines.filter(is_name).map(|name| format!("{module}::{name}")).collect()

@@ -9,7 +9,7 @@ async fn an_id_is_128_random_bits_in_32_hex_digits() {
     assert_eq!(ids.len(), 1000);
     for id in &ids {
         assert!(
-            id.len() == 32 && id.bytes().all(|octet| b"0123456789abcdef".contains(&octet))
+            id.len() == 32 && id.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
         );
     }
     let mut set_bits = [0u32; 128];

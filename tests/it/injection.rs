@@ -75,9 +75,9 @@ fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
         let peer = "127.0.0.1:50000".parse().expect("an address");
         let state = server_state(application);
         connection::serve(socket, Arc::clone(application), state.admit(peer)).await;
-        let mut octets = Vec::new();
-        client.read_to_end(&mut octets).await.expect("an answer");
-        String::from_utf8(octets).expect("an answer of text")
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.expect("an answer");
+        String::from_utf8(bytes).expect("an answer of text")
     })
 }
 
@@ -118,7 +118,7 @@ fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String
             return Err(format!("{name}: {value:?}"));
         }
         if name == "Content-Length" && value != content.len().to_string() {
-            return Err(format!("{value} octets are announced, of {}", content.len()));
+            return Err(format!("{value} bytes are announced, of {}", content.len()));
         }
         names.push(name);
     }

@@ -287,7 +287,7 @@ async fn on_loopback_the_demo_answers_for_loopback_names_only() {
 }
 
 #[tokio::test]
-async fn hello_is_thirteen_octets_and_no_session() {
+async fn hello_is_thirteen_bytes_and_no_session() {
     let server = serve(demo()).await;
     let reply = server.visitor().get("/hello").await;
     assert_eq!((reply.status, reply.text().as_str()), (200, "Hello, world!"));

@@ -97,7 +97,7 @@ async fn a_large_store_keeps_to_its_limit() {
 }
 
 #[tokio::test]
-async fn a_session_is_bounded_in_octets() {
+async fn a_session_is_bounded_in_bytes() {
     let limits = MemoryLimits { max_session_bytes: 74, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     let key = begun(&store, "a", &"1".repeat(41)).await;

@@ -22,7 +22,7 @@ proptest! {
     #![proptest_config(cases(4096))]
 
     #[test]
-    fn how_octets_arrive_changes_no_answer(
+    fn how_bytes_arrive_changes_no_answer(
         fragments in prop::collection::vec(fragment(), 1..12),
         lengths in prop_oneof![
             3 => prop::collection::vec(1..40usize, 1..12),
@@ -30,10 +30,10 @@ proptest! {
         ],
         waits in any::<bool>(),
     ) {
-        let mut octets = fragments.concat();
+        let mut bytes = fragments.concat();
         // So that the last line is one, most often.
-        octets.extend(b"\r\n\r\n");
-        let sending = Sending { octets: &octets, lengths: &lengths, waits };
+        bytes.extend(b"\r\n\r\n");
+        let sending = Sending { bytes: &bytes, lengths: &lengths, waits };
         let oracle = Oracle::new(project("static"));
         prop_assert_eq!(oracle.examine(&sending), Ok(()));
     }
@@ -53,18 +53,18 @@ proptest! {
         behind in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let target = query.iter().fold(path.clone(), |path, query| format!("{path}?{query}"));
-        let mut octets =
+        let mut bytes =
             BytesMut::from(&*format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n"));
         for (name, value) in &fields {
-            octets.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+            bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         if let Some(length) = length {
-            octets.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+            bytes.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
-        octets.extend_from_slice(b"\r\n");
-        octets.extend_from_slice(&behind);
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&behind);
 
-        let parsed = Request::parse(&mut octets, &mut 0, &Limits::default());
+        let parsed = Request::parse(&mut bytes, &mut 0, &Limits::default());
         let request = parsed.expect("a request").expect("a whole head");
         prop_assert_eq!(request.method(), method);
         prop_assert_eq!(request.path(), path);
@@ -76,7 +76,7 @@ proptest! {
             .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
             .collect();
         prop_assert_eq!(own, fields);
-        prop_assert_eq!(&octets[..], behind);
+        prop_assert_eq!(&bytes[..], behind);
     }
 
     #[test]
@@ -85,17 +85,17 @@ proptest! {
         lengths in prop::collection::vec(1..40usize, 1..12),
         behind in prop::collection::vec(any::<u8>(), 0..20),
     ) {
-        let mut octets = BytesMut::new();
+        let mut bytes = BytesMut::new();
         for chunk in &chunks {
-            push_size(&mut octets, chunk.len());
-            octets.extend_from_slice(chunk);
-            octets.extend_from_slice(b"\r\n");
+            push_size(&mut bytes, chunk.len());
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(b"\r\n");
         }
-        octets.extend_from_slice(LAST_CHUNK);
-        octets.extend_from_slice(&behind);
+        bytes.extend_from_slice(LAST_CHUNK);
+        bytes.extend_from_slice(&behind);
         let (mut input, mut content) = (BytesMut::new(), Vec::new());
         let (mut decoder, mut is_whole) = (Decoder::default(), false);
-        for piece in split(&octets, &lengths) {
+        for piece in split(&bytes, &lengths) {
             input.extend_from_slice(piece);
             is_whole = is_whole || decoder.decode(&mut input, &mut content).expect("chunks");
         }
@@ -153,7 +153,7 @@ proptest! {
 
 /// A piece of a conversation: most often something that belongs in one.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
-    let octet = select(vec![
+    let byte = select(vec![
         "\r",
         "\n",
         "\0",
@@ -170,7 +170,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         2 => request_line().prop_map(Vec::from),
         2 => field().prop_map(Vec::from),
         2 => content().prop_map(Vec::from),
-        1 => octet.prop_map(Vec::from),
+        1 => byte.prop_map(Vec::from),
         1 => prop::collection::vec(any::<u8>(), 0..20),
     ]
 }
@@ -197,7 +197,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// One octet more than the oracle's application takes.
+/// One byte more than the oracle's application takes.
 const ONE_TOO_MANY: &str = "0123456789012345678901234567890123456789012345678901234567890123456789\
     0123456789012345678901234567890";
 
@@ -339,8 +339,8 @@ fn text() -> impl Strategy<Value = String> {
 
 /// The value of a field, with no white space at its ends.
 fn value() -> impl Strategy<Value = Vec<u8>> {
-    let octet = prop_oneof![Just(b' '), Just(b'\t'), b'!'..=b'~', 0x80..=0xffu8];
-    prop::collection::vec(octet, 0..20).prop_map(|value| value.trim_ascii().to_vec())
+    let byte = prop_oneof![Just(b' '), Just(b'\t'), b'!'..=b'~', 0x80..=0xffu8];
+    prop::collection::vec(byte, 0..20).prop_map(|value| value.trim_ascii().to_vec())
 }
 
 fn breaks_a_line(text: &str) -> bool {
@@ -348,13 +348,13 @@ fn breaks_a_line(text: &str) -> bool {
 }
 
 /// Pieces of these lengths, again and again, until nothing is left.
-fn split<'o>(mut octets: &'o [u8], lengths: &[usize]) -> Vec<&'o [u8]> {
+fn split<'o>(mut bytes: &'o [u8], lengths: &[usize]) -> Vec<&'o [u8]> {
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {
-        let (piece, rest) = octets.split_at((*length).min(octets.len()));
+        let (piece, rest) = bytes.split_at((*length).min(bytes.len()));
         pieces.push(piece);
-        octets = rest;
-        if octets.is_empty() {
+        bytes = rest;
+        if bytes.is_empty() {
             break;
         }
     }

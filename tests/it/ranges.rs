@@ -13,7 +13,7 @@ use crate::support::{Client, Reply, Running, serve};
 const DIGITS: &str = "0123456789";
 
 #[test]
-fn every_range_of_ten_octets_is_what_it_says() {
+fn every_range_of_ten_bytes_is_what_it_says() {
     let part = |range: &str| match select(range, 10) {
         Selection::Part(part) => {
             let at = |position: u64| usize::try_from(position).unwrap();
@@ -58,7 +58,7 @@ fn of_nothing_there_is_no_part() {
     assert_eq!(
         select("bytes=-1", 0),
         Selection::Whole,
-        "the last octets of nothing are it"
+        "the last bytes of nothing are it"
     );
 }
 
@@ -158,9 +158,9 @@ fn open(path: &Path) -> fs::File {
     fs::File::options().write(true).open(path).unwrap()
 }
 
-fn append(path: &Path, octets: &[u8]) {
+fn append(path: &Path, bytes: &[u8]) {
     use std::io::Write;
-    fs::File::options().append(true).open(path).unwrap().write_all(octets).unwrap();
+    fs::File::options().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
 #[tokio::test]
@@ -174,8 +174,8 @@ async fn whatever_becomes_of_a_file_while_it_is_sent_no_mixture_looks_whole() {
             assert_eq!(head.field("Content-Length"), Some(length.to_string().as_str()));
             change(&path);
             let content = client.rest().await;
-            let is_one_state = content.iter().all(|&octet| octet == b'a');
-            assert!(is_one_state, "{what}: octets of two states");
+            let is_one_state = content.iter().all(|&byte| byte == b'a');
+            assert!(is_one_state, "{what}: bytes of two states");
             assert!(content.len() < length, "{what}: it looks whole");
             let _ = fs::remove_file(&path);
         }
@@ -189,8 +189,8 @@ async fn a_file_that_is_removed_while_it_is_sent_arrives_whole() {
         let mut client = server.connect().await;
         begin(&mut client, "").await;
         remove(&path);
-        let content = client.octets(LARGE).await;
-        assert!(content.iter().all(|&octet| octet == b'a'), "{what}");
+        let content = client.bytes(LARGE).await;
+        assert!(content.iter().all(|&byte| byte == b'a'), "{what}");
         let _ = fs::remove_file(&path);
     }
 }

@@ -109,7 +109,7 @@ async fn without_redis_the_answer_is_503_until_it_is_back() {
             (503, Some("1")),
             "{reply:?}"
         );
-        assert!(reply.text().contains("Sessions are out of reach just now."), "{reply:?}");
+        assert!(reply.text().contains("The session store is unavailable. Please try again later."), "{reply:?}");
     }
     assert_eq!(visitor.get("/hello").await.status, 200, "who needs no session is served");
     redis.restart();

@@ -70,7 +70,7 @@ fn lay_traps(folder: &Path, name: &str) {
     }
     let pipe = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status();
     assert!(pipe.unwrap().success());
-    // The path of a socket may have a hundred octets or so, and this folder's may have more.
+    // The path of a socket may have a hundred bytes or so, and this folder's may have more.
     let name = format!("dustdevil-{}-{name}", std::process::id());
     let short = std::env::temp_dir().join(name);
     let _ = fs::remove_file(&short);

@@ -475,9 +475,9 @@ async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_
     let (server, folder) = serving("twins").await;
     let mut client = server.connect().await;
     for (name, length) in [("small.bin", 10), ("large.bin", LARGE)] {
-        let put = |octet: u8| {
+        let put = |byte: u8| {
             let path = folder.join(name);
-            fs::write(&path, vec![octet; length]).unwrap();
+            fs::write(&path, vec![byte; length]).unwrap();
             let file = fs::File::options().write(true).open(path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))
                 .unwrap();

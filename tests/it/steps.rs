@@ -17,11 +17,11 @@ pub fn paths(folder: &Path) -> Vec<PathBuf> {
 /// A step of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `> text`: these octets are sent.
+    /// `> text`: these bytes are sent.
     Send(Vec<u8>),
     /// `>|`: the client says that it will send no more.
     HalfClose,
-    /// `< text`: these octets come back, with anything in the gaps between them. Behind `< ...`,
+    /// `< text`: these bytes come back, with anything in the gaps between them. Behind `< ...`,
     /// whole lines may come in front of them.
     Receive { parts: Vec<Vec<u8>>, skip_lines: bool },
     /// `<|`: the server closes, and nothing else comes before.
@@ -34,7 +34,7 @@ pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     let mut steps: Vec<(usize, Step)> = Vec::new();
     let mut skip_lines = false;
     for (number, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line)) {
-        let octets = |line: &str| {
+        let bytes = |line: &str| {
             let text = line[1..].strip_prefix(' ').unwrap_or(&line[1..]);
             unescape_line(text).map_err(|what| (number, what))
         };
@@ -45,9 +45,9 @@ pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
             }
             ">|" => Step::HalfClose,
             "<|" => Step::Closed,
-            sent if sent.starts_with('>') => Step::Send(octets(sent)?.join(&b'*')),
+            sent if sent.starts_with('>') => Step::Send(bytes(sent)?.join(&b'*')),
             expected if expected.starts_with('<') => Step::Receive {
-                parts: octets(expected)?,
+                parts: bytes(expected)?,
                 skip_lines: std::mem::take(&mut skip_lines),
             },
             _prose => continue,
@@ -60,7 +60,7 @@ pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     Ok(steps)
 }
 
-/// The octets of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
+/// The bytes of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
 /// end in CRLF.
 fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
     let without_backslashes = line.trim_end_matches('\\');
@@ -73,29 +73,29 @@ fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
 }
 
 fn unescape(text: &str) -> Result<Vec<Vec<u8>>, String> {
-    let (mut parts, mut octets, mut rest) = (Vec::new(), Vec::new(), text);
+    let (mut parts, mut bytes, mut rest) = (Vec::new(), Vec::new(), text);
     while let Some(at) = rest.find(['\\', '*']) {
-        octets.extend(rest[..at].bytes());
+        bytes.extend(rest[..at].bytes());
         let special = &rest[at..];
         if let Some(after) = special.strip_prefix('*') {
-            parts.push(std::mem::take(&mut octets));
+            parts.push(std::mem::take(&mut bytes));
             rest = after;
         } else {
             let (escaped, after) = escape(&special[1..])
                 .ok_or_else(|| format!("there is no escape {special:.4}"))?;
-            octets.extend(escaped);
+            bytes.extend(escaped);
             rest = after;
         }
     }
-    octets.extend(rest.bytes());
-    parts.push(octets);
+    bytes.extend(rest.bytes());
+    parts.push(bytes);
     Ok(parts)
 }
 
-/// The octets that an escape stands for, and what comes behind it.
+/// The bytes that an escape stands for, and what comes behind it.
 fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
     let (kind, rest) = text.split_at_checked(1)?;
-    let octet = match kind {
+    let byte = match kind {
         "n" => b'\n',
         "r" => b'\r',
         "t" => b'\t',
@@ -109,10 +109,10 @@ fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
         "{" => {
             let (inner, rest) = rest.split_once('}')?;
             let (count, repeated) = inner.split_once(' ')?;
-            let octets = unescape(repeated).ok()?.join(&b'*');
-            return Some((octets.repeat(count.parse().ok()?), rest));
+            let bytes = unescape(repeated).ok()?.join(&b'*');
+            return Some((bytes.repeat(count.parse().ok()?), rest));
         }
         _ => return None,
     };
-    Some((vec![octet], rest))
+    Some((vec![byte], rest))
 }

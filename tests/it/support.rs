@@ -1,4 +1,4 @@
-//! What the tests stand on: servers on free ports, a client that sees every octet, and a visitor
+//! What the tests stand on: servers on free ports, a client that sees every byte, and a visitor
 //! who keeps cookies as a browser does.
 
 use std::collections::BTreeMap;
@@ -174,8 +174,8 @@ pub fn exchange(application: &Application, head: &str) -> Exchange {
 
 /// A request from its lines, with the Host field that it must have.
 pub fn request(lines: &str) -> Request {
-    let mut octets = BytesMut::from(&*head(lines));
-    let parsed = Request::parse(&mut octets, &mut 0, &Limits::default());
+    let mut bytes = BytesMut::from(&*head(lines));
+    let parsed = Request::parse(&mut bytes, &mut 0, &Limits::default());
     parsed.expect("a request").expect("a whole head")
 }
 
@@ -232,7 +232,7 @@ impl Running {
     }
 }
 
-/// One connection, octet by octet.
+/// One connection, byte by byte.
 pub struct Client {
     socket: TcpStream,
     input: Vec<u8>,
@@ -299,9 +299,9 @@ impl Client {
         Client { socket, input: Vec::new() }
     }
 
-    /// Sends octets as they are.
-    pub async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.socket.write_all(octets.as_ref()).await.expect("octets sent");
+    /// Sends bytes as they are.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).await.expect("octets sent");
     }
 
     /// One response to anything but HEAD.
@@ -334,7 +334,7 @@ impl Client {
             loop {
                 let line = self.line().await;
                 let size = usize::from_str_radix(&line, 16).expect("a chunk size");
-                let data = self.octets(size).await;
+                let data = self.bytes(size).await;
                 reply.content.extend_from_slice(&data);
                 assert_eq!(self.line().await, "", "the end of a chunk");
                 if size == 0 {
@@ -344,7 +344,7 @@ impl Client {
         }
         match reply.field("Content-Length").map(str::to_owned) {
             Some(length) => {
-                reply.content = self.octets(length.parse().expect("a length")).await;
+                reply.content = self.bytes(length.parse().expect("a length")).await;
             }
             None => reply.content = self.rest().await,
         }
@@ -361,8 +361,8 @@ impl Client {
         }
     }
 
-    /// So many octets.
-    pub async fn octets(&mut self, count: usize) -> Vec<u8> {
+    /// So many bytes.
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.input.len() < count {
             assert!(self.more().await, "the connection ended within content");
         }
@@ -399,7 +399,7 @@ impl Client {
         self.rest().await.is_empty()
     }
 
-    /// Waits for more octets. A reset is an end like any other.
+    /// Waits for more bytes. A reset is an end like any other.
     async fn more(&mut self) -> bool {
         self.input.reserve(16 * 1024);
         self.socket.read_buf(&mut self.input).await.is_ok_and(|read| read > 0)

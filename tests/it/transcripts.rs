@@ -109,19 +109,19 @@ impl RequestHandler for EchoHandler {
 
 fn echo(exchange: &mut Exchange) -> Result {
     let request = exchange.request();
-    let mut octets = format!("{} {}\r\n", request.method(), request.path()).into_bytes();
+    let mut bytes = format!("{} {}\r\n", request.method(), request.path()).into_bytes();
     for segment in exchange.path_arguments() {
-        octets.extend(format!("segment {segment}\r\n").bytes());
+        bytes.extend(format!("segment {segment}\r\n").bytes());
     }
     for value in exchange.get_arguments("name")? {
-        octets.extend(format!("name {value}\r\n").bytes());
+        bytes.extend(format!("name {value}\r\n").bytes());
     }
     for value in request.field_values("Field") {
-        octets.extend([b"field ", value, b"\r\n"].concat());
+        bytes.extend([b"field ", value, b"\r\n"].concat());
     }
-    octets.extend_from_slice(exchange.content());
+    bytes.extend_from_slice(exchange.content());
     exchange.set_header("Content-Type", "application/octet-stream")?;
-    exchange.write(octets)
+    exchange.write(bytes)
 }
 
 /// Tells a story in three pieces.
@@ -267,8 +267,8 @@ fn find(parts: &[Vec<u8>], input: &[u8]) -> Found {
     Found::UpTo(end)
 }
 
-fn position(octets: &[u8], part: &[u8]) -> Option<usize> {
-    (0..=octets.len()).find(|&at| octets[at..].starts_with(part))
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    (0..=bytes.len()).find(|&at| bytes[at..].starts_with(part))
 }
 
 /// The client's side. Where something else comes than was expected, the error is what came.
@@ -285,8 +285,8 @@ impl Conversation {
 
     async fn take(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Send(octets) => {
-                self.socket.write_all(octets).await.map_err(|error| error.to_string())
+            Step::Send(bytes) => {
+                self.socket.write_all(bytes).await.map_err(|error| error.to_string())
             }
             Step::HalfClose => {
                 self.socket.shutdown().await.map_err(|error| error.to_string())
@@ -366,8 +366,8 @@ impl Conversation {
 
     /// What has come since the last line that was expected, and what came then.
     fn came(&self, then: &str) -> String {
-        let octets = &self.input[..self.input.len().min(500)];
-        format!("{}{then}", octets.escape_ascii())
+        let bytes = &self.input[..self.input.len().min(500)];
+        format!("{}{then}", bytes.escape_ascii())
     }
 }
 

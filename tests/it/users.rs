@@ -205,7 +205,7 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
         assert!(page.contains(device), "{page}");
     }
     assert_eq!(page.matches("at 127.0.0.1, last used just now").count(), 3, "{page}");
-    assert_eq!(page.matches("This one").count(), 1);
+    assert_eq!(page.matches("This session").count(), 1);
 
     let key = Id::parse(&phone.cookies["session_id"]).unwrap().key().to_string();
     let wrong = [("key", &*key), ("password", "guess")];
@@ -219,7 +219,7 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
 
     let others = [("others", "yes"), ("password", "123")];
     here.fill("/sessions", "/sessions", &others).await;
-    assert!(here.get("/sessions").await.text().contains("Others that were ended: 1."));
+    assert!(here.get("/sessions").await.text().contains("Signed out 1 other sessions."));
     assert_eq!(library.get("/main").await.status, 302);
     assert_eq!(here.get("/main").await.status, 200);
 }

@@ -287,17 +287,17 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// RFC 4648 section 4: four letters of six bits each are three octets; fewer, at the end, are
-/// one octet fewer than letters.
+/// RFC 4648 section 4: four letters of six bits each are three bytes; fewer, at the end, are
+/// one byte fewer than letters.
 fn decode_base64(text: &str) -> Vec<u8> {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |letter| u32::try_from(alphabet.find(letter)?).ok();
     let digits: Vec<u32> = text.chars().filter_map(digit).collect();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for digits in digits.chunks(4) {
         let bits = digits.iter().fold(0, |bits, digit| bits << 6 | digit);
         let bits = bits << (6 * (4 - digits.len()));
-        octets.extend(&bits.to_be_bytes()[1..digits.len()]);
+        bytes.extend(&bits.to_be_bytes()[1..digits.len()]);
     }
-    octets
+    bytes
 }

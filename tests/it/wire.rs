@@ -120,7 +120,7 @@ fn is_about(seconds: u64, since: Instant) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_has_ten_seconds_from_its_first_octet() {
+async fn a_head_has_ten_seconds_from_its_first_byte() {
     let server = server().await;
     let mut client = server.connect().await;
     sleep(Duration::from_secs(30)).await;
@@ -192,7 +192,7 @@ async fn content_may_not_trickle() {
     let begun = Instant::now();
     client.send(LARGE_ECHO).await;
     client.send([b'a'; 512]).await;
-    // 15 seconds of grace, and one for each 256 octets.
+    // 15 seconds of grace, and one for each 256 bytes.
     assert_eq!(client.receive().await.status, 408);
     assert!(is_about(17, begun), "{:?}", begun.elapsed());
 }
@@ -263,7 +263,7 @@ async fn a_reader_that_stops_reading_is_dropped() {
     client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(40)).await;
     let came = client.rest().await.len();
-    assert!(came > 0 && came < LARGE, "{came} octets");
+    assert!(came > 0 && came < LARGE, "{came} bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -467,7 +467,7 @@ async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
 }
 
 #[tokio::test]
-async fn a_large_last_answer_arrives_even_if_octets_come_behind_its_request() {
+async fn a_large_last_answer_arrives_even_if_bytes_come_behind_its_request() {
     let server = server().await;
     for version in ["1.0\r\n", "1.1\r\nHost: localhost\r\nConnection: close\r\n"] {
         let mut client = Client::connect_with_little_room(server.address).await;
@@ -559,11 +559,11 @@ async fn a_piece_of_a_stream_is_whole_before_the_next_is_made() {
 }
 
 #[tokio::test]
-async fn a_head_may_come_octet_by_octet() {
+async fn a_head_may_come_byte_by_byte() {
     let server = server().await;
     let mut client = server.connect().await;
-    for octet in HELLO.bytes() {
-        client.send([octet]).await;
+    for byte in HELLO.bytes() {
+        client.send([byte]).await;
         tokio::task::yield_now().await;
     }
     assert_eq!(client.receive().await.text(), "Hello, world!");
@@ -627,10 +627,10 @@ async fn a_reader_who_is_slow_but_steady_has_it_all() {
     let mut came = 0;
     // Much less than the system would have waiting for it, and for several limits' time.
     for _ in 0..50 {
-        came += client.octets(30 * 1024).await.len();
+        came += client.bytes(30 * 1024).await.len();
         sleep(Duration::from_millis(100)).await;
     }
-    came += client.octets(LARGE - came).await.len();
+    came += client.bytes(LARGE - came).await.len();
     assert_eq!(came, LARGE);
 }
 
@@ -707,7 +707,7 @@ async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
 struct Counting {
     socket: DuplexStream,
     writes: Arc<AtomicUsize>,
-    /// Octets that one read gives.
+    /// Bytes that one read gives.
     most_read: usize,
 }
 
@@ -717,12 +717,12 @@ impl AsyncRead for Counting {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &mut ReadBuf<'_>,
+        bytes: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut read = vec![0; self.most_read.min(octets.remaining())];
+        let mut read = vec![0; self.most_read.min(bytes.remaining())];
         let mut read = ReadBuf::new(&mut read);
         ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
-        octets.put_slice(read.filled());
+        bytes.put_slice(read.filled());
         Poll::Ready(Ok(()))
     }
 }
@@ -731,10 +731,10 @@ impl AsyncWrite for Counting {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.socket).poll_write(context, octets)
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_flush(

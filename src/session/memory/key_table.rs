@@ -1,13 +1,13 @@
 //! Where the session of a key is: a hash table of slots.
 //!
 //! A map of the standard library would have each key a second time, for a session knows its own.
-//! This has a part of it, its tag, and so a bucket has eight octets, and eight buckets lie in one
+//! This has a part of it, its tag, and so a bucket has eight bytes, and eight buckets lie in one
 //! line of the processor's cache: to look one up among millions is to wait for memory once.
 
 use crate::session::id::Key;
 use crate::session::memory::slab::Slot;
 
-/// The first octets of a key. Its session lies in the bucket of that number, counted around, or
+/// The first bytes of a key. Its session lies in the bucket of that number, counted around, or
 /// behind it where others were there first: in the first bucket that was free.
 type Tag = u32;
 

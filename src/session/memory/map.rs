@@ -21,10 +21,10 @@ pub struct MemoryLimits {
     /// this and the next limit are kept shard by shard: a session may end a little before them,
     /// and is the oldest of its shard. Default: 100,000.
     pub max_sessions: usize,
-    /// Octets of names and values in all sessions, and 32 for each value. Past it sessions end
+    /// Bytes of names and values in all sessions, and 32 for each value. Past it sessions end
     /// likewise, but never the one that was just written to. Default: 256 MiB.
     pub max_bytes: usize,
-    /// Octets of names and values in one session, and 32 for each value. Past it a write
+    /// Bytes of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
     pub max_session_bytes: usize,
 }
@@ -67,7 +67,7 @@ impl MemoryStore {
     pub(crate) fn in_shards(limits: MemoryLimits, count: usize) -> MemoryStore {
         let room = Room {
             sessions: (limits.max_sessions / count).max(1),
-            octets: limits.max_bytes / count,
+            bytes: limits.max_bytes / count,
             max_session_bytes: limits.max_session_bytes,
         };
         let users = Arc::new(Users::new(count));
@@ -86,7 +86,7 @@ impl MemoryStore {
     }
 
     fn index(&self, key: Key) -> usize {
-        // A shard's index goes by the first octets of a key; this goes by the last.
+        // A shard's index goes by the first bytes of a key; this goes by the last.
         usize::from(key.as_bytes()[15]) % self.shards.len()
     }
 
@@ -224,7 +224,7 @@ impl Store for MemoryStore {
         value: &'a str,
     ) -> StoreFuture<'a, Option<bool>> {
         let expected = expected.map(str::as_bytes);
-        let swap = |values: &Values| match values.octets_of(name) == expected {
+        let swap = |values: &Values| match values.bytes_of(name) == expected {
             true => (Some(values.with(name, value)), true),
             false => (None, false),
         };

@@ -1,9 +1,9 @@
 //! The static map: sessions in the memory of this process, and gone with it.
 //!
-//! It is bounded, in sessions and in octets. It is cut into shards, each behind a lock of its
+//! It is bounded, in sessions and in bytes. It is cut into shards, each behind a lock of its
 //! own, so that requests seldom wait for each other. No operation ever looks through all
 //! sessions. In reading order: the clock; a lock; slots, and lists through them (`slab`); where the
-//! session of a key is (`index`); where octets lie (`octets`); the values of a session; the
+//! session of a key is (`index`); where bytes lie (`bytes`); the values of a session; the
 //! calendar by which sessions expire; whose they are (`users`); where they have moved; a session
 //! (`entry`); a shard, which holds all of it together; and the map, which is many of them.
 

@@ -24,7 +24,7 @@ const BITE: usize = 128;
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
     pub(crate) sessions: usize,
-    pub(crate) octets: usize,
+    pub(crate) bytes: usize,
     pub(crate) max_session_bytes: usize,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Shard {
     users: Writer,
     room: Room,
     /// What the values of all sessions take.
-    octets: usize,
+    bytes: usize,
     counters: Counters,
 }
 
@@ -56,7 +56,7 @@ impl Shard {
             moved: Moved::default(),
             users,
             room,
-            octets: 0,
+            bytes: 0,
             counters: Counters::default(),
         }
     }
@@ -258,11 +258,11 @@ impl Shard {
 
     /// Gives a session other values. It may be somebody else's with them.
     fn replace(&mut self, slot: Slot, values: Values) {
-        self.octets += values.cost();
+        self.bytes += values.cost();
         let entry = &mut self.entries[slot];
         let old = std::mem::replace(&mut entry.values, values);
-        self.octets -= old.cost();
-        if old.octets_of(USERNAME) != entry.values.octets_of(USERNAME) {
+        self.bytes -= old.cost();
+        if old.bytes_of(USERNAME) != entry.values.bytes_of(USERNAME) {
             self.change_user(slot, old.get(USERNAME));
         }
         self.make_room(slot);
@@ -287,7 +287,7 @@ impl Shard {
         self.slots.insert(key, slot);
         self.entries[slot].look_at = self.calendar.enter(&mut self.entries, slot, expiry);
         self.append(slot, is_somebodys);
-        self.octets += cost;
+        self.bytes += cost;
         self.make_room(slot);
     }
 
@@ -304,13 +304,13 @@ impl Shard {
         self.unlink(slot, is_somebodys);
         let entry = self.entries.take(slot);
         self.slots.remove(entry.key, slot);
-        self.octets -= entry.values.cost();
+        self.bytes -= entry.values.cost();
         entry
     }
 
     /// Ends the oldest, but for one, until all others have room.
     fn make_room(&mut self, but: Slot) {
-        while self.len() > self.room.sessions || self.octets > self.room.octets {
+        while self.len() > self.room.sessions || self.bytes > self.room.bytes {
             let Some(slot) = self.oldest_but(but) else { return };
             self.counters.evicted += 1;
             self.drop(slot);

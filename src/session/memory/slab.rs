@@ -1,7 +1,7 @@
 //! Things that stay where they were put, and lists that run through them.
 //!
 //! A list is a first and a last slot, and each thing knows its neighbors. So one is taken out of
-//! the middle at the same cost however many there are, and a place in a list costs eight octets.
+//! the middle at the same cost however many there are, and a place in a list costs eight bytes.
 
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};

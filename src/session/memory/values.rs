@@ -2,12 +2,12 @@
 //! sessions have few and small ones, so that looking through them is faster than any map, and
 //! two allocations for each would be most of what a session takes.
 
-use crate::session::memory::small_bytes::Octets;
+use crate::session::memory::small_bytes::Bytes;
 
-/// What a value takes of its session's room besides the octets of its name and its own.
+/// What a value takes of its session's room besides the bytes of its name and its own.
 const OVERHEAD: usize = 32;
 
-/// What is as long as this or longer has this first, and then its length in four octets. What is
+/// What is as long as this or longer has this first, and then its length in four bytes. What is
 /// shorter has its length in one.
 const LONG: u8 = u8::MAX;
 
@@ -16,7 +16,7 @@ const LONG: u8 = u8::MAX;
 /// Each is its name and the value, and both have their length before them.
 #[derive(Default)]
 pub(crate) struct Values {
-    octets: Octets,
+    bytes: Bytes,
 }
 
 impl Values {
@@ -26,26 +26,26 @@ impl Values {
         let (name, value) = (name.as_bytes(), value.as_bytes());
         // No more room than they take, for it would have to be given back.
         let room = before.len() + behind.len() + taken(name) + taken(value);
-        let mut octets = Vec::with_capacity(room);
-        octets.extend_from_slice(before);
-        octets.extend_from_slice(behind);
-        append(&mut octets, name);
-        append(&mut octets, value);
-        Values { octets: octets.into() }
+        let mut bytes = Vec::with_capacity(room);
+        bytes.extend_from_slice(before);
+        bytes.extend_from_slice(behind);
+        append(&mut bytes, name);
+        append(&mut bytes, value);
+        Values { bytes: bytes.into() }
     }
 
     /// These values, but for the one of a name.
     pub(crate) fn without(&self, name: &str) -> Values {
         let (before, behind) = self.around(name);
-        Values { octets: [before, behind].concat().into() }
+        Values { bytes: [before, behind].concat().into() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.octets_of(name).map(text)
+        self.bytes_of(name).map(text)
     }
 
     /// A value for whoever only compares it, and need not be told again that it is text.
-    pub(crate) fn octets_of(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn bytes_of(&self, name: &str) -> Option<&[u8]> {
         let found = self.iter().find(|(found, _)| *found == name.as_bytes());
         found.map(|(_, value)| value)
     }
@@ -65,15 +65,15 @@ impl Values {
         for (found, value) in self.iter() {
             let end = start + taken(found) + taken(value);
             if found == name.as_bytes() {
-                return (&self.octets[..start], &self.octets[end..]);
+                return (&self.bytes[..start], &self.bytes[end..]);
             }
             start = end;
         }
-        (&self.octets, &[])
+        (&self.bytes, &[])
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut rest = &*self.octets;
+        let mut rest = &*self.bytes;
         std::iter::from_fn(move || {
             let (name, behind) = split(rest)?;
             let (value, behind) = split(behind)?;
@@ -83,16 +83,16 @@ impl Values {
     }
 }
 
-fn append(octets: &mut Vec<u8>, text: &[u8]) {
+fn append(bytes: &mut Vec<u8>, text: &[u8]) {
     match u8::try_from(text.len()) {
-        Ok(short) if short < LONG => octets.push(short),
+        Ok(short) if short < LONG => bytes.push(short),
         _ => {
             let long = u32::try_from(text.len()).expect("a session has less than 4 GiB");
-            octets.push(LONG);
-            octets.extend_from_slice(&long.to_ne_bytes());
+            bytes.push(LONG);
+            bytes.extend_from_slice(&long.to_ne_bytes());
         }
     }
-    octets.extend_from_slice(text);
+    bytes.extend_from_slice(text);
 }
 
 /// What a text takes when it is appended.
@@ -102,8 +102,8 @@ fn taken(text: &[u8]) -> usize {
 }
 
 /// What was appended first, and what is behind it.
-fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&first, behind) = octets.split_first()?;
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, behind) = bytes.split_first()?;
     if first < LONG {
         return behind.split_at_checked(usize::from(first));
     }
@@ -112,6 +112,6 @@ fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What was put in as text is text.
-fn text(octets: &[u8]) -> &str {
-    std::str::from_utf8(octets).unwrap_or_default()
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -42,7 +42,7 @@ pub struct RedisSettings {
     /// What all keys begin with. On a cluster, it must have a part in braces. Default:
     /// `{dustdevil}`.
     pub prefix: String,
-    /// Octets of names and values in one session, and 32 for each value. Past it a write
+    /// Bytes of names and values in one session, and 32 for each value. Past it a write
     /// fails. Default: 16 KiB.
     pub max_session_bytes: usize,
     /// How long an operation may take, and connecting. Past it, it is

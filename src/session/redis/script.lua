@@ -37,7 +37,7 @@ local function field_of(name) return 'value:' .. name end
 -- The names that src/session/store.rs gives a meaning.
 local USERNAME, DEVICE = 'username', 'device'
 
--- What a value takes of its session's room: its octets, its name's, and those that hold them.
+-- What a value takes of its session's room: its bytes, its name's, and those that hold them.
 local function cost(name, value) return #name + #value + 32 end
 
 local function count(what, by) redis.call('HINCRBY', counters, what, by or 1) end
@@ -84,10 +84,10 @@ end
 local function put(key, name, value, limit)
   local session = session_of(key)
   local old = value_of(key, name)
-  local octets = redis.call('HGET', session, 'octets') + cost(name, value)
-  if old then octets = octets - cost(name, old) end
-  if octets > tonumber(limit) then return TOO_LARGE end
-  redis.call('HSET', session, field_of(name), value, 'octets', octets)
+  local bytes = redis.call('HGET', session, 'bytes') + cost(name, value)
+  if old then bytes = bytes - cost(name, old) end
+  if bytes > tonumber(limit) then return TOO_LARGE end
+  redis.call('HSET', session, field_of(name), value, 'bytes', bytes)
   if name == USERNAME and value ~= old then
     if old then strike(key, old) end
     enlist(key, value)
@@ -99,7 +99,7 @@ local function take(key, name)
   local old = value_of(key, name)
   if old then
     redis.call('HDEL', session_of(key), field_of(name))
-    redis.call('HINCRBY', session_of(key), 'octets', -cost(name, old))
+    redis.call('HINCRBY', session_of(key), 'bytes', -cost(name, old))
     if name == USERNAME then strike(key, old) end
   end
   return old
@@ -131,7 +131,7 @@ function operations.create(key, idle, absolute, place, name, value, limit)
   if cost(name, value) > tonumber(limit) then return TOO_LARGE end
   make_room(key)
   redis.call('HSET', session_of(key), 'idle', idle, 'end', now + absolute, 'began', now,
-    'told', now, 'place', place, 'octets', 0)
+    'told', now, 'place', place, 'bytes', 0)
   put(key, name, value, limit)
   touch(key)
   schedule(key)

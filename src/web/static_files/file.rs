@@ -1,4 +1,4 @@
-//! One file: what it was when it was looked at, and its octets on their way out.
+//! One file: what it was when it was looked at, and its bytes on their way out.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -102,7 +102,7 @@ impl StaticFile {
         })
     }
 
-    /// Its length in octets.
+    /// Its length in bytes.
     pub fn length(&self) -> u64 {
         self.state.length
     }
@@ -112,8 +112,8 @@ impl StaticFile {
         self.content.is_some()
     }
 
-    /// How much of it is kept in memory, in octets.
-    pub fn octets_in_memory(&self) -> usize {
+    /// How much of it is kept in memory, in bytes.
+    pub fn bytes_in_memory(&self) -> usize {
         self.content.as_ref().map_or(0, Bytes::len)
     }
 

@@ -51,7 +51,7 @@ impl RequestHandler for StaticFileHandler {
                 exchange.finish_with(Body::Bytes(Bytes::new()))
             }
             Outcome::PreconditionFailed => {
-                let message = "The file is not the one that you know.";
+                let message = "The file has changed.";
                 Err(Error::http(Status::PRECONDITION_FAILED, message))
             }
         }
@@ -94,7 +94,7 @@ impl StaticFileHandler {
                 exchange.finish_with(self.found.body(part)?)
             }
             Selection::Unsatisfiable => {
-                let message = "The file has no such octets.";
+                let message = "The requested range is outside the file.";
                 let error = HttpError::new(Status::RANGE_NOT_SATISFIABLE, message);
                 Err(error.with_header("Content-Range", format!("bytes */{length}")).into())
             }

@@ -68,7 +68,7 @@ pub struct StaticFiles {
 struct Memory {
     entries: HashMap<String, Entry>,
     /// Bytes of them all.
-    octets: usize,
+    bytes: usize,
 }
 
 /// A file that is remembered.
@@ -171,17 +171,17 @@ impl StaticFiles {
 impl Memory {
     fn forget(&mut self, path: &str) {
         if let Some(entry) = self.entries.remove(path) {
-            self.octets -= entry.file.octets_in_memory();
+            self.bytes -= entry.file.bytes_in_memory();
         }
     }
 
     /// Keeps the file of a path that has none.
     fn keep(&mut self, path: &str, entry: Entry) {
-        let octets = entry.file.octets_in_memory();
-        if self.octets + octets > MEMORY || self.entries.len() >= MOST_FILES {
+        let bytes = entry.file.bytes_in_memory();
+        if self.bytes + bytes > MEMORY || self.entries.len() >= MOST_FILES {
             *self = Memory::default();
         }
-        self.octets += octets;
+        self.bytes += bytes;
         self.entries.insert(path.to_owned(), entry);
     }
 }

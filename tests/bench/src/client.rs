@@ -47,7 +47,7 @@ impl Client {
         Ok(String::from_utf8(answer.content)?)
     }
 
-    /// Sends the octets of a request, and waits for the answer.
+    /// Sends the bytes of a request, and waits for the answer.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<StoreFuture> {
         self.stream.get_mut().write_all(request)?;
         let mut head = String::new();
@@ -77,8 +77,8 @@ impl StoreFuture {
         fields.find(|field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1)
     }
 
-    /// All its octets.
-    pub(crate) fn octets(&self) -> Vec<u8> {
+    /// All its bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         [self.head.as_bytes(), &self.content].concat()
     }
 }

@@ -75,9 +75,9 @@ impl Contestant {
 /// Starts the limit: for requests of a length, so many at once, and with the answer to each. At a
 /// depth of 0, there is one request a connection.
 pub(crate) fn start_limit(length: usize, depth: usize, answer: &[u8]) -> Result<Server> {
-    let [length, octets, depth] =
+    let [length, bytes, depth] =
         [length, answer.len(), depth].map(|size| size.to_string());
-    Server::serve(&["limit", &length, &octets, &depth], answer)
+    Server::serve(&["limit", &length, &bytes, &depth], answer)
 }
 
 fn start_demo(folder: &Folder) -> Result<Server> {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// A session's only value is kept under this name, unless it is somebody's.
 const ANONYMOUS: &str = "basket";
 
-/// Who is logged in with the session of this number: always in as many octets.
+/// Who is logged in with the session of this number: always in as many bytes.
 pub(crate) fn user(number: u32) -> String {
     format!("user{number:08}")
 }
@@ -64,7 +64,7 @@ pub(crate) enum Plain {
 impl Plain {
     pub(crate) fn fill(&mut self, numbers: Range<u32>) {
         for number in numbers {
-            let (key, user) = (*key(number).octets(), user(number));
+            let (key, user) = (*key(number).bytes(), user(number));
             match self {
                 Plain::Names(names) => drop(names.insert(key, user.into())),
                 Plain::Maps(maps) => {

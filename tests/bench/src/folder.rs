@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 
-/// The static files, and their octets.
+/// The static files, and their bytes.
 const FILES: [(&str, usize); 3] =
     [("1KiB.txt", 1 << 10), ("100KiB.txt", 100 << 10), ("10MiB.txt", 10 << 20)];
 
@@ -19,10 +19,10 @@ impl Folder {
         let folder = Folder(std::env::temp_dir().join(name));
         fs::create_dir_all(folder.files())?;
         fs::write(folder.files().join("site.css"), "")?;
-        for (name, octets) in FILES {
+        for (name, bytes) in FILES {
             fs::write(
                 folder.files().join(name),
-                "Dustdevil.\n".repeat(octets).split_at(octets).0,
+                "Dustdevil.\n".repeat(bytes).split_at(bytes).0,
             )?;
         }
         Ok(folder)
@@ -38,9 +38,9 @@ impl Folder {
     }
 
     /// Writes a file; gives its path.
-    pub(crate) fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> Result<String> {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<String> {
         let path = self.0.join(name);
-        fs::write(&path, octets)?;
+        fs::write(&path, bytes)?;
         Ok(path.to_str().ok_or("the path is no text")?.to_owned())
     }
 }

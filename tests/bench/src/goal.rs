@@ -17,10 +17,10 @@ pub(crate) fn print(goals: &[Goal]) {
     if goals.is_empty() {
         return;
     }
-    // Octets are whole, and ratios are not.
+    // Bytes are whole, and ratios are not.
     let number = |number: f64| match number {
         ratio if ratio < 100.0 => format!("{ratio:.2}"),
-        octets => format!("{octets:.0}"),
+        bytes => format!("{bytes:.0}"),
     };
     let row = |goal: &Goal| {
         vec![

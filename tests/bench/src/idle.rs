@@ -44,10 +44,10 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
     let rounds = wish.rounds_of_memory();
     for round in 1..=rounds {
         eprintln!("idle: round {round} of {rounds}");
-        for (contestant, octets) in &mut subjects {
-            let growth = octets_a_connection(*contestant, &folder)
+        for (contestant, bytes) in &mut subjects {
+            let growth = bytes_a_connection(*contestant, &folder)
                 .map_err(|error| format!("{}: {error}", contestant.name()))?;
-            octets.push(growth);
+            bytes.push(growth);
         }
     }
     print(&subjects);
@@ -55,12 +55,12 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
 }
 
 /// By how much a server's memory grows for each connection that was answered once, and waits.
-fn octets_a_connection(contestant: Contestant, folder: &Folder) -> Result<f64> {
+fn bytes_a_connection(contestant: Contestant, folder: &Folder) -> Result<f64> {
     let server = match contestant {
         Contestant::Limit => {
             let model = Contestant::Dustdevil.start(folder)?;
             let answer = Client::new(model.address)?.send(HELLO.as_bytes())?;
-            start_limit(HELLO.len(), 1, &answer.octets())?
+            start_limit(HELLO.len(), 1, &answer.bytes())?
         }
         _ => contestant.start(folder)?,
     };
@@ -104,8 +104,8 @@ fn is_open(stream: &TcpStream) -> bool {
 }
 
 fn print(subjects: &[(Contestant, Series)]) {
-    let row = |(contestant, octets): &(Contestant, Series)| {
-        vec![contestant.name().to_owned(), format!("{:.0}", octets.median())]
+    let row = |(contestant, bytes): &(Contestant, Series)| {
+        vec![contestant.name().to_owned(), format!("{:.0}", bytes.median())]
     };
     let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
     let head = format!("{} idle connections, of", grouped(CONNECTIONS));

@@ -58,7 +58,7 @@ pub(crate) struct Wrk {
 /// What it tells; times are in microseconds.
 pub(crate) struct Figures {
     pub(crate) requests: f64,
-    pub(crate) octets: f64,
+    pub(crate) bytes: f64,
     pub(crate) duration: f64,
     pub(crate) median: f64,
     pub(crate) late: f64,
@@ -86,8 +86,8 @@ impl Wrk {
             [_, errors, ..] if errors > 0.0 => {
                 Err(format!("{errors} requests were not answered as they should be").into())
             }
-            [requests, _, octets, duration, median, late] => {
-                Ok(Figures { requests, octets, duration, median, late })
+            [requests, _, bytes, duration, median, late] => {
+                Ok(Figures { requests, bytes, duration, median, late })
             }
             _ => Err("wrk gives other figures".into()),
         }

@@ -16,7 +16,7 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What one session may take at most, while a map grows and the old one is still there. It is
 /// several times what is measured.
-const OCTETS_A_SESSION: f64 = 1024.0;
+const BYTES_A_SESSION: f64 = 1024.0;
 
 /// A server that runs.
 pub(crate) struct Server {
@@ -135,7 +135,7 @@ impl Server {
         Ok(Spent { user, system })
     }
 
-    /// The octets of memory that it has. `VmRSS` would be cheaper, and is only nearly right.
+    /// The bytes of memory that it has. `VmRSS` would be cheaper, and is only nearly right.
     pub(crate) fn memory(&self) -> Result<f64> {
         let mut sum = 0.0;
         for process in self.processes()? {
@@ -182,7 +182,7 @@ impl Drop for Server {
 
 /// Whether the machine has memory for so many sessions more; if not, says so.
 pub(crate) fn is_room_for(sessions: u32) -> Result<bool> {
-    let needed = f64::from(sessions) * OCTETS_A_SESSION;
+    let needed = f64::from(sessions) * BYTES_A_SESSION;
     let available = kibibytes("/proc/meminfo", "MemAvailable:")? * 1024.0;
     if needed > available {
         println!("Left out, because this machine has not the memory: {sessions} sessions.");

@@ -20,16 +20,16 @@ const SECONDS: u32 = 1;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 
-/// Answers longer than this are under way for so long that their octets are counted, and not they.
+/// Answers longer than this are under way for so long that their bytes are counted, and not they.
 const LONG: usize = 64 * 1024;
 
 /// A contestant in a scenario, with a server of its own.
 struct Subject {
     contestant: Contestant,
     server: Server,
-    /// A file of requests, and the octets of each.
+    /// A file of requests, and the bytes of each.
     requests: [String; 2],
-    /// The octets of an answer.
+    /// The bytes of an answer.
     answer: usize,
     measured: Measured,
 }
@@ -90,7 +90,7 @@ fn start(
     let requests = scenario.requests(Contestant::Dustdevil, &model)?;
     let request = requests.first().ok_or("there is nothing to ask")?;
     let length = request.len() / scenario.depth.max(1);
-    let answer = scenario.answer(&model, &request[..length])?.octets();
+    let answer = scenario.answer(&model, &request[..length])?.bytes();
     let begin = |contestant| {
         if contestant == Contestant::Limit {
             let limit = start_limit(length, scenario.depth, &answer)?;
@@ -113,7 +113,7 @@ impl Subject {
     ) -> Result<Subject> {
         let request = requests.first().ok_or("there is nothing to ask")?;
         let one = &request[..request.len() / scenario.depth.max(1)];
-        let answer = scenario.answer(&server, one)?.octets().len();
+        let answer = scenario.answer(&server, one)?.bytes().len();
         let file = format!("{}-{}.requests", scenario.name, contestant.name());
         let file = folder.write(&file, requests.concat())?;
         let requests = [file, request.len().to_string()];
@@ -132,7 +132,7 @@ impl Subject {
         }
         let requests = match self.answer {
             #[expect(clippy::cast_precision_loss, reason = "an answer has no petabytes")]
-            long if long > LONG => figures.octets / long as f64,
+            long if long > LONG => figures.bytes / long as f64,
             _ => figures.requests,
         };
         self.measured.rate.push(requests / figures.duration * 1e6);

@@ -34,19 +34,19 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
     if !is_room_for(SESSIONS)? {
         return Ok(Vec::new());
     }
-    let mut octets: [Series; KINDS.len()] = Default::default();
+    let mut bytes: [Series; KINDS.len()] = Default::default();
     let rounds = wish.rounds_of_memory();
     for round in 1..=rounds {
         eprintln!("room: round {round} of {rounds}");
-        for ((_, kind), octets) in KINDS.iter().zip(&mut octets) {
-            octets.push(octets_a_session(*kind)?);
+        for ((_, kind), bytes) in KINDS.iter().zip(&mut bytes) {
+            bytes.push(bytes_a_session(*kind)?);
         }
     }
     let rows: Vec<Vec<String>> = KINDS
         .iter()
-        .zip(&octets)
+        .zip(&bytes)
         .map(|((name, _), series)| {
-            let ratio = series.relative_to(&octets[0]).with_spread();
+            let ratio = series.relative_to(&bytes[0]).with_spread();
             vec![(*name).to_owned(), format!("{:.0}", series.median()), ratio]
         })
         .collect();
@@ -58,12 +58,12 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
         at_most: 300.0,
         measured: series.median(),
     };
-    let store = KINDS.iter().zip(&octets).filter(|((_, kind), _)| *kind == Kind::Store);
+    let store = KINDS.iter().zip(&bytes).filter(|((_, kind), _)| *kind == Kind::Store);
     Ok(store.map(goal).collect())
 }
 
 /// By how much a server's memory grows while it is filled, for each session.
-fn octets_a_session(kind: Kind) -> Result<f64> {
+fn bytes_a_session(kind: Kind) -> Result<f64> {
     let server = match kind {
         Kind::Peer(name) => Server::serve(&[name], &[])?,
         _ => Server::start(SESSIONS * 2)?,

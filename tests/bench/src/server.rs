@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// Serves until the driver lets go of the other end of standard input.
 #[tokio::main]
 pub(crate) async fn serve(limit: &str) -> crate::Result {
-    let (sessions, octets) = (limit.parse()?, usize::MAX);
-    let limits = MemoryLimits { sessions, octets, ..MemoryLimits::default() };
+    let (sessions, bytes) = (limit.parse()?, usize::MAX);
+    let limits = MemoryLimits { sessions, bytes, ..MemoryLimits::default() };
     let store = Arc::new(MemoryStore::new(limits));
     let server = application(&store)?.listen("127.0.0.1:0").await?;
     println!("{}", server.local_addr()?);
@@ -55,7 +55,7 @@ fn application(store: &Arc<MemoryStore>) -> StoreFuture<Application> {
     Ok(application.state(Arc::clone(store)).state(Mutex::new(Vec::<Plain>::new())))
 }
 
-/// The page that is asked for: some 300 octets.
+/// The page that is asked for: some 300 bytes.
 pub(crate) fn page(user: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>The main page</title></head>\n<body>\n\

@@ -15,7 +15,7 @@ use dustdevil::session::store::{
 use dustdevil::{Lifetime, Store};
 use tokio::time::Instant;
 
-/// Octets of names and values in a session.
+/// Bytes of names and values in a session.
 const LIMIT: usize = 12 * 1024;
 
 #[derive(Default)]
@@ -109,8 +109,8 @@ impl Book {
 
     pub fn put(&mut self, name: &str, value: &str, login: u64) -> Result<(), Error> {
         let others = self.values.iter().filter(|(other, _)| *other != name);
-        let octets: usize = others.map(|(name, value)| name.len() + value.len()).sum();
-        if octets + name.len() + value.len() > LIMIT {
+        let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+        if bytes + name.len() + value.len() > LIMIT {
             return Err(Error::TooLarge { limit: LIMIT });
         }
         let old = self.values.insert(name.to_owned(), value.to_owned());

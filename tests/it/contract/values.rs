@@ -258,7 +258,7 @@ async fn too_large(subject: &Subject) -> Option<String> {
         let value = "x".repeat(1 << exponent);
         match subject.store.set(key, "long", &value).await {
             Err(Error::TooLarge { limit }) => {
-                assert!(limit < value.len() + 1024, "{} octets are not", value.len());
+                assert!(limit < value.len() + 1024, "{} bytes are not", value.len());
                 return Some(value);
             }
             answer => assert_eq!(answer.unwrap(), Some(())),

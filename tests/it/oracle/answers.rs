@@ -1,9 +1,9 @@
-//! A reader of responses that lets nothing pass (RFC 9112): one octet too many or too few, and it
+//! A reader of responses that lets nothing pass (RFC 9112): one byte too many or too few, and it
 //! says what is wrong.
 
 use super::model::{is_text, is_token, number};
 
-/// What a response depends on beside its own octets.
+/// What a response depends on beside its own bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     /// The request was HEAD, so there is no content.
@@ -142,7 +142,7 @@ impl StoreFuture {
 
 /// The next line without its CRLF.
 fn line<'i>(input: &mut &'i [u8]) -> Result<&'i [u8], String> {
-    let end = input.iter().position(|octet| matches!(octet, b'\r' | b'\n'));
+    let end = input.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let (line, rest) = input.split_at(end.ok_or("a line without end")?);
     *input = rest.strip_prefix(b"\r\n").ok_or("a line that does not end in CRLF")?;
     Ok(line)
@@ -165,7 +165,7 @@ fn field(line: &[u8]) -> Result<(String, String), String> {
     let malformed = || format!("a field line {}", line.escape_ascii());
     let colon = line.windows(2).position(|pair| pair == b": ").ok_or_else(malformed)?;
     let (name, value) = (&line[..colon], &line[colon + 2..]);
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (name, is_valid) = (text(name), is_token(name) && is_text(value));
     let is_known = NAMES.contains(&name.as_str());
     (is_valid && is_known).then_some((name, text(value))).ok_or_else(malformed)

@@ -1,7 +1,7 @@
 //! An oracle for whole connections: holds a conversation with the server, and says what is wrong
 //! with what comes back, whatever was sent.
 //!
-//! It reads the octets that are sent by a [`model`] of its own, reads the [`answers`] by the
+//! It reads the bytes that are sent by a [`model`] of its own, reads the [`answers`] by the
 //! letter of the RFC, and holds the two against each other. It needs neither a test harness nor a
 //! socket, so that property tests and a fuzzer can both ask it.
 
@@ -29,11 +29,11 @@ use answers::{StoreFuture, Asked};
 use application::{BREAKS_OFF, WITNESS, limits, testimony};
 use model::{Request, Rest};
 
-/// How octets are sent.
+/// How bytes are sent.
 #[derive(Clone, Debug)]
 pub struct Sending<'o> {
     /// What is sent.
-    pub octets: &'o [u8],
+    pub bytes: &'o [u8],
     /// The lengths of the pieces in which it is sent, again and again.
     pub lengths: &'o [usize],
     /// Whether the client waits at the end for the server to close, instead of saying that it
@@ -49,7 +49,7 @@ pub struct Oracle {
     runtime: Runtime,
 }
 
-/// Statuses for octets that are no request.
+/// Statuses for bytes that are no request.
 const REFUSALS: [u16; 8] = [400, 408, 413, 414, 417, 431, 501, 505];
 
 /// Statuses for a request whose content was not read, or could not be.
@@ -73,7 +73,7 @@ impl Oracle {
         }
     }
 
-    /// Sends octets at once, and in pieces; says what was wrong with the answers.
+    /// Sends bytes at once, and in pieces; says what was wrong with the answers.
     pub fn examine(&self, sending: &Sending) -> Result<(), String> {
         let at_once = Sending { lengths: &[usize::MAX], ..sending.clone() };
         let all = self.answers(&at_once, 16 * 1024)?;
@@ -82,11 +82,11 @@ impl Oracle {
             .map_err(|what| format!("{what}\nat once: {all:#?}\nin pieces: {in_pieces:#?}"))
     }
 
-    /// What comes back, checked; the ends of the connection hold as many octets as `room` says.
+    /// What comes back, checked; the ends of the connection hold as many bytes as `room` says.
     fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<StoreFuture>, String> {
-        let octets = self.converse(sending, room)?;
-        check(sending.octets, &octets).map_err(|what| {
-            let (sent, came) = (sending.octets.escape_ascii(), octets.escape_ascii());
+        let bytes = self.converse(sending, room)?;
+        check(sending.bytes, &bytes).map_err(|what| {
+            let (sent, came) = (sending.bytes.escape_ascii(), bytes.escape_ascii());
             format!("{what}\nsent: {sent}\ncame: {came}\n")
         })
     }
@@ -96,7 +96,7 @@ impl Oracle {
             let (client, socket) = duplex(room);
             let (mut receiver, mut sender) = split(client);
             let send = async {
-                for piece in pieces(sending.octets, sending.lengths) {
+                for piece in pieces(sending.bytes, sending.lengths) {
                     // The server may have closed already.
                     let _ = sender.write_all(piece).await;
                     yield_now().await;
@@ -106,8 +106,8 @@ impl Oracle {
                 }
             };
             let receive = async {
-                let mut octets = Vec::new();
-                receiver.read_to_end(&mut octets).await.map(|_| octets)
+                let mut bytes = Vec::new();
+                receiver.read_to_end(&mut bytes).await.map(|_| bytes)
             };
             let peer = "127.0.0.1:50000".parse().expect("an address");
             let serve = connection::serve(
@@ -118,21 +118,21 @@ impl Oracle {
             // Who is told that no more will come has nothing to wait for.
             let patience = Duration::from_secs(if sending.waits { 600 } else { 1 });
             let conversation = async { tokio::join!(send, receive, serve).1 };
-            let conversation = unless_it_spins(conversation, sending.octets.len());
-            let octets = timeout(patience, conversation).await;
-            octets.unwrap_or_else(|_| Err("the connection hangs".into()))
+            let conversation = unless_it_spins(conversation, sending.bytes.len());
+            let bytes = timeout(patience, conversation).await;
+            bytes.unwrap_or_else(|_| Err("the connection hangs".into()))
         })
     }
 }
 
 /// What `work` comes to. Where somebody is always about to go on and never does, no time passes,
-/// and only the turns can be counted that it takes for so many octets.
+/// and only the turns can be counted that it takes for so many bytes.
 async fn unless_it_spins<T>(
     work: impl Future<Output = io::Result<T>>,
-    octets: usize,
+    bytes: usize,
 ) -> Result<T, String> {
     let mut work = pin!(work);
-    let mut turns = 10_000 + 10 * octets;
+    let mut turns = 10_000 + 10 * bytes;
     poll_fn(|context| {
         turns -= 1;
         match work.as_mut().poll(context) {
@@ -146,12 +146,12 @@ async fn unless_it_spins<T>(
 
 /// Pieces of these lengths, again and again, until nothing is left.
 fn pieces<'o>(
-    mut octets: &'o [u8],
+    mut bytes: &'o [u8],
     lengths: &'o [usize],
 ) -> impl Iterator<Item = &'o [u8]> {
     lengths.iter().cycle().map_while(move |&length| {
-        let (piece, rest) = octets.split_at(length.max(1).min(octets.len()));
-        octets = rest;
+        let (piece, rest) = bytes.split_at(length.max(1).min(bytes.len()));
+        bytes = rest;
         (!piece.is_empty()).then_some(piece)
     })
 }
@@ -181,7 +181,7 @@ fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<StoreFuture>, String> {
     }
 }
 
-/// The answer to octets that are no request: they are refused, and it is the last.
+/// The answer to bytes that are no request: they are refused, and it is the last.
 fn refusal(rest: Rest, came: &mut &[u8]) -> Result<StoreFuture, String> {
     if rest == Rest::Nothing {
         return Err("an answer to nothing".into());
@@ -320,7 +320,7 @@ fn check_range(request: &Request, answer: &StoreFuture) -> Result<(), String> {
     is_right.then_some(()).ok_or("not the part that was asked for".into())
 }
 
-/// How octets arrive changes no answer. Only a refusal at the end may be another one: a line that
+/// How bytes arrive changes no answer. Only a refusal at the end may be another one: a line that
 /// breaks off may have been wrong before it did, and whether that, or that something grows too
 /// large, is noticed first depends on how much has arrived when the server looks.
 fn check_same(
@@ -329,14 +329,14 @@ fn check_same(
     in_pieces: &[StoreFuture],
 ) -> Result<(), String> {
     if all.len() != in_pieces.len() {
-        return Err("how octets arrive changes how many answers there are".into());
+        return Err("how bytes arrive changes how many answers there are".into());
     }
-    let is_whole = sending.octets.ends_with(b"\n");
+    let is_whole = sending.bytes.ends_with(b"\n");
     for (one, other) in all.iter().zip(in_pieces).filter(|(one, other)| one != other) {
         let is_limit = LIMITS.contains(&one.status) || LIMITS.contains(&other.status);
         let are_refusals = is_refusal(one)? && is_refusal(other)?;
         if !are_refusals || (is_whole && !is_limit) {
-            return Err("how octets arrive changes an answer".into());
+            return Err("how bytes arrive changes an answer".into());
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! What a strict reader of RFC 9112 makes of the octets that a client sends.
+//! What a strict reader of RFC 9112 makes of the bytes that a client sends.
 //!
 //! This shares no line with the crate, so that the two can disagree. Where they do, there are
-//! octets in which one reader sees a request and another sees none, and that is how requests are
+//! bytes in which one reader sees a request and another sees none, and that is how requests are
 //! smuggled. The server may refuse more than this does, for it has its limits and its opinions;
-//! it may never see another request in the same octets.
+//! it may never see another request in the same bytes.
 
 use std::collections::VecDeque;
 
@@ -28,11 +28,11 @@ pub struct Request<'o> {
 /// How large a request is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
-    /// Octets of the request line, without its end.
+    /// Bytes of the request line, without its end.
     pub line: usize,
-    /// Octets of the head.
+    /// Bytes of the head.
     pub head: usize,
-    /// Octets of the content with its framing.
+    /// Bytes of the content with its framing.
     pub content: usize,
     /// Fields behind the content.
     pub trailers: usize,
@@ -43,7 +43,7 @@ pub struct Size {
 pub enum Rest {
     /// Nothing that asks for an answer.
     Nothing,
-    /// Octets that are no request.
+    /// Bytes that are no request.
     NoRequest,
     /// The same, but they begin as HEAD does.
     NoHeadRequest,
@@ -51,9 +51,9 @@ pub enum Rest {
 
 /// Everything that a client asks, and what comes behind it. Behind content whose end cannot be
 /// found, nothing can be.
-pub fn read(octets: &[u8]) -> (VecDeque<Request<'_>>, Rest) {
+pub fn read(bytes: &[u8]) -> (VecDeque<Request<'_>>, Rest) {
     let mut requests = VecDeque::new();
-    let mut reader = Reader { rest: octets };
+    let mut reader = Reader { rest: bytes };
     loop {
         reader.pass_over_empty_lines();
         if matches!(reader.rest, b"" | b"\r") {
@@ -85,7 +85,7 @@ impl<'o> Reader<'o> {
 
     /// The next line without its CRLF; none if there is no end to it, or another CR or LF in it.
     fn line(&mut self) -> Option<&'o [u8]> {
-        let end = self.rest.iter().position(|octet| matches!(octet, b'\r' | b'\n'))?;
+        let end = self.rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
         let (line, rest) = self.rest.split_at(end);
         self.rest = rest.strip_prefix(b"\r\n")?;
         Some(line)
@@ -100,7 +100,7 @@ impl<'o> Reader<'o> {
     fn head(&mut self) -> Option<Request<'o>> {
         let length = self.rest.len();
         let line = self.line()?;
-        let words: Vec<&[u8]> = line.split(|&octet| octet == b' ').collect();
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let [method, target, version] = words[..] else { return None };
         let minor = version.strip_prefix(b"HTTP/1.")?;
         let is_1_0 = minor == b"0";
@@ -120,7 +120,7 @@ impl<'o> Reader<'o> {
             if line.is_empty() {
                 return Some(fields);
             }
-            let colon = line.iter().position(|&octet| octet == b':')?;
+            let colon = line.iter().position(|&byte| byte == b':')?;
             let (name, value) = (&line[..colon], &line[colon + 1..]);
             if !is_token(name) || !is_text(value) {
                 return None;
@@ -148,7 +148,7 @@ impl<'o> Reader<'o> {
         let mut content = Vec::new();
         loop {
             let line = self.line()?;
-            let digits = line.iter().position(|octet| !octet.is_ascii_hexdigit());
+            let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit());
             let (size, extensions) = line.split_at(digits.unwrap_or(line.len()));
             let size = number(size, 16).filter(|_| are_extensions(extensions))?;
             if size == 0 {
@@ -184,7 +184,7 @@ impl Request<'_> {
         let has = |option: &[u8]| {
             let mut options = self
                 .values("Connection")
-                .flat_map(|value| value.split(|&octet| octet == b','));
+                .flat_map(|value| value.split(|&byte| byte == b','));
             options.any(|found| found.trim_ascii().eq_ignore_ascii_case(option))
         };
         !has(b"close") && (!self.is_1_0 || has(b"keep-alive"))
@@ -205,7 +205,7 @@ impl Request<'_> {
                 .is_some_and(|digits| number(digits, 10) != Some(0));
         let values = self.values("Expect");
         let mut members = values
-            .flat_map(|value| value.split(|&octet| octet == b','))
+            .flat_map(|value| value.split(|&byte| byte == b','))
             .map(<[u8]>::trim_ascii);
         let expects = members.any(|member| member.eq_ignore_ascii_case(b"100-continue"));
         expects && has_content && !self.is_1_0
@@ -230,7 +230,7 @@ impl Request<'_> {
     fn has_one_host(&self) -> bool {
         let hosts: Vec<&[u8]> = self.values("Host").collect();
         let is_host = |host: &[u8]| {
-            !host.is_empty() && !host.iter().any(|octet| b" \t/?#@\\".contains(octet))
+            !host.is_empty() && !host.iter().any(|byte| b" \t/?#@\\".contains(byte))
         };
         let authority = self.authority();
         let is_target = authority.is_some_and(is_host)
@@ -277,7 +277,7 @@ impl Request<'_> {
             return self.target;
         };
         let behind = &self.target[scheme.len()..];
-        let end = behind.iter().position(|octet| b"/?".contains(octet));
+        let end = behind.iter().position(|byte| b"/?".contains(byte));
         &behind[end.unwrap_or(behind.len())..]
     }
 }
@@ -287,18 +287,18 @@ impl Request<'_> {
 /// ```
 /// Neither blanks nor semicolons stand in a token, so only quoted strings must be taken out
 /// before the rest can be split at semicolons.
-fn are_extensions(octets: &[u8]) -> bool {
-    let Some(unquoted) = without_quotes(octets) else { return false };
-    let mut extensions = unquoted.split(|&octet| octet == b';');
+fn are_extensions(bytes: &[u8]) -> bool {
+    let Some(unquoted) = without_quotes(bytes) else { return false };
+    let mut extensions = unquoted.split(|&byte| byte == b';');
     let before_the_first = extensions.next().unwrap_or_default();
     let ends_in_blank = unquoted.ends_with(b" ") || unquoted.ends_with(b"\t");
     let is_extension = |extension: &[u8]| {
-        let mut sides = extension.splitn(2, |&octet| octet == b'=').map(trim);
+        let mut sides = extension.splitn(2, |&byte| byte == b'=').map(trim);
         let is_named = sides.next().is_some_and(is_token);
         is_named && sides.next().is_none_or(|value| value == QUOTED || is_token(value))
     };
     trim(before_the_first).is_empty()
-        && (octets.is_empty() || unquoted.contains(&b';'))
+        && (bytes.is_empty() || unquoted.contains(&b';'))
         && !ends_in_blank
         && extensions.all(is_extension)
 }
@@ -306,21 +306,21 @@ fn are_extensions(octets: &[u8]) -> bool {
 /// What stands for a quoted string once it is taken out: it can be neither token nor blank.
 const QUOTED: &[u8] = b"\"";
 
-/// The octets with each quoted string made one octet; none if one of them does not end, or holds
+/// The bytes with each quoted string made one byte; none if one of them does not end, or holds
 /// what is no text.
-fn without_quotes(octets: &[u8]) -> Option<Vec<u8>> {
-    let (mut unquoted, mut octets) = (Vec::new(), octets.iter());
-    while let Some(&octet) = octets.next() {
-        unquoted.push(octet);
-        if octet != b'"' {
+fn without_quotes(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut unquoted, mut bytes) = (Vec::new(), bytes.iter());
+    while let Some(&byte) = bytes.next() {
+        unquoted.push(byte);
+        if byte != b'"' {
             continue;
         }
         loop {
-            match *octets.next()? {
+            match *bytes.next()? {
                 b'"' => break,
-                b'\\' if is_text(&[*octets.next()?]) => {}
+                b'\\' if is_text(&[*bytes.next()?]) => {}
                 b'\\' => return None,
-                octet if is_text(&[octet]) => {}
+                byte if is_text(&[byte]) => {}
                 _ => return None,
             }
         }
@@ -329,17 +329,17 @@ fn without_quotes(octets: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Without the blanks around it; other white space than these two is none in HTTP.
-fn trim(octets: &[u8]) -> &[u8] {
-    let is_text = |octet: &u8| !b" \t".contains(octet);
-    let Some(start) = octets.iter().position(is_text) else { return b"" };
-    let end = octets.iter().rposition(is_text).map_or(start, |last| last + 1);
-    &octets[start..end]
+fn trim(bytes: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| !b" \t".contains(byte);
+    let Some(start) = bytes.iter().position(is_text) else { return b"" };
+    let end = bytes.iter().rposition(is_text).map_or(start, |last| last + 1);
+    &bytes[start..end]
 }
 
 /// The host in small letters and the port, which may be left out. A colon within brackets is the
 /// address's own.
 fn host_and_port(authority: &[u8], default_port: usize) -> (Vec<u8>, Option<usize>) {
-    let colon = authority.iter().rposition(|octet| matches!(octet, b':' | b']'));
+    let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
     let colon = colon.filter(|&at| authority[at] == b':').unwrap_or(authority.len());
     let port = match &authority[colon..] {
         b"" | b":" => Some(default_port),
@@ -352,15 +352,15 @@ fn host_and_port(authority: &[u8], default_port: usize) -> (Vec<u8>, Option<usiz
 /// tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." /
 ///         "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
 /// ```
-pub fn is_token(octets: &[u8]) -> bool {
-    let is_separator = |octet: &u8| b"\"(),/:;<=>?@[\\]{}".contains(octet);
-    !octets.is_empty()
-        && octets.iter().all(|octet| octet.is_ascii_graphic() && !is_separator(octet))
+pub fn is_token(bytes: &[u8]) -> bool {
+    let is_separator = |byte: &u8| b"\"(),/:;<=>?@[\\]{}".contains(byte);
+    !bytes.is_empty()
+        && bytes.iter().all(|byte| byte.is_ascii_graphic() && !is_separator(byte))
 }
 
-/// Whether a field's value may hold these octets: no control character but HTAB.
-pub fn is_text(octets: &[u8]) -> bool {
-    octets.iter().all(|&octet| octet == b'\t' || !octet.is_ascii_control())
+/// Whether a field's value may hold these bytes: no control character but HTAB.
+pub fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// A number of digits alone; none if it is larger than anything here could be.

@@ -14,7 +14,7 @@ use crate::contract::counting::Dice;
 use crate::support::PLACE;
 
 /// There is room for all who are logged in, and for few others: sometimes there are too many
-/// sessions, and sometimes too many octets.
+/// sessions, and sometimes too many bytes.
 const LIMITS: MemoryLimits =
     MemoryLimits { max_sessions: 12, max_bytes: 3 * 1024, max_session_bytes: 1024 };
 

@@ -11,9 +11,9 @@ use crate::Result;
 /// How all connections are served.
 #[derive(Clone, Copy)]
 struct Manner {
-    /// The octets of a request.
+    /// The bytes of a request.
     length: usize,
-    /// The octets of an answer.
+    /// The bytes of an answer.
     answer: usize,
     /// So many answers as there may be requests at once.
     answers: &'static [u8],
@@ -21,13 +21,13 @@ struct Manner {
     closes: bool,
 }
 
-/// Serves requests of a length; the answer's octets come through standard input. At a depth of 0,
+/// Serves requests of a length; the answer's bytes come through standard input. At a depth of 0,
 /// there is one request a connection.
 #[tokio::main]
 pub(crate) async fn serve(length: usize, answer: usize, depth: usize) -> Result {
-    let mut octets = vec![0; answer];
-    std::io::stdin().read_exact(&mut octets)?;
-    let answers = octets.repeat(depth.max(1)).leak();
+    let mut bytes = vec![0; answer];
+    std::io::stdin().read_exact(&mut bytes)?;
+    let answers = bytes.repeat(depth.max(1)).leak();
     let manner = Manner { length, answer, answers, closes: depth == 0 };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     super::is_ready(listener.local_addr()?);
