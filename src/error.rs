@@ -80,9 +80,9 @@ impl Error {
     pub(crate) fn to_http_error(&self) -> HttpError {
         match self {
             Error::Http(error) => HttpError::clone(error),
-            Error::Session(session::error::Error::Unavailable(_)) => {
-                service_unavailable("The session store is unavailable. Please try again later.")
-            }
+            Error::Session(session::error::Error::Unavailable(_)) => service_unavailable(
+                "The session store is unavailable. Please try again later.",
+            ),
             Error::HandlerTimeout => {
                 let message = "The request took too long to process.";
                 HttpError::new(Status::SERVICE_UNAVAILABLE, message)

@@ -266,19 +266,18 @@ const REMEMBERED: Lifetime = Lifetime {
 
 /// Every name that a page asks for.
 const TEMPLATE_NAMES: &[&str] = &[
-    "begun",
+    "current",
     "device",
+    "ip",
     "key",
+    "last_used",
     "message",
     "next",
-    "place",
-    "message",
+    "started",
     "status",
     "stylesheet",
-    "used",
     "username",
     "visits",
-    "which",
 ];
 
 /// Nobody else opens the pages in a window that they hold on to, or shows what is on them.

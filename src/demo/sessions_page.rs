@@ -60,8 +60,7 @@ impl RequestHandler for SessionsHandler {
             session.flash(&format!("Signed out {ended} other sessions.")).await?;
         } else {
             let key = Key::parse(&exchange.get_body_argument("key")?);
-            let no_key =
-                || Error::http(Status::BAD_REQUEST, "Invalid session key.");
+            let no_key = || Error::http(Status::BAD_REQUEST, "Invalid session key.");
             session.revoke(key.ok_or_else(no_key)?).await?;
             session.flash("Session ended.").await?;
         }
@@ -69,15 +68,15 @@ impl RequestHandler for SessionsHandler {
     }
 }
 
-async fn row(exchange: &mut Exchange, listed: &SessionInfo, which: &str) -> Result<String> {
-    let (key, place) = (listed.key.to_string(), listed.last_ip.to_string());
-    let (used, begun) = (ago(listed.idle), ago(listed.age));
+async fn row(exchange: &mut Exchange, info: &SessionInfo, current: &str) -> Result<String> {
+    let (key, ip) = (info.key.to_string(), info.last_ip.to_string());
+    let (last_used, started) = (ago(info.idle), ago(info.age));
     let values = [
-        ("which", which),
-        ("device", listed.device.as_deref().unwrap_or(UNKNOWN)),
-        ("place", &place),
-        ("used", &used),
-        ("begun", &begun),
+        ("current", current),
+        ("device", info.device.as_deref().unwrap_or(UNKNOWN)),
+        ("ip", &ip),
+        ("last_used", &last_used),
+        ("started", &started),
         ("key", &key),
     ];
     exchange.render_string("sessions-row.html", &values).await

@@ -5,8 +5,8 @@
 //! requests are smuggled past a proxy that was to stop them.
 
 use crate::http::grammar::is_tchar;
+use crate::http::method::Version;
 use crate::http::refusal::Refusal;
-use crate::http::request::Version;
 use crate::http::status::Status;
 
 /// How the end of a request's content is told.
@@ -77,9 +77,9 @@ impl FramingFields {
         match (self.codings, self.content_length) {
             (Codings::None, None | Some(0)) => Ok(Framing::Empty),
             (Codings::None, Some(length)) => Ok(Framing::Length(length)),
-            (_, Some(_)) => {
-                Err(Refusal::bad("Content-Length and Transfer-Encoding must not be combined."))
-            }
+            (_, Some(_)) => Err(Refusal::bad(
+                "Content-Length and Transfer-Encoding must not be combined.",
+            )),
             _ if version == Version::Http10 => {
                 Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding."))
             }

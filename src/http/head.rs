@@ -5,8 +5,8 @@ use crate::http::framing::{Framing, FramingFields};
 use crate::http::grammar::is_tchar;
 use crate::http::limits::Limits;
 use crate::http::method::Method;
+use crate::http::method::Version;
 use crate::http::refusal::Refusal;
-use crate::http::request::Version;
 use crate::http::status::Status;
 use crate::http::target::{self, Target};
 
@@ -263,7 +263,11 @@ fn first_error(bytes: &[u8], most_fields: usize) -> Option<Refusal> {
     let mut room = vec![httparse::EMPTY_HEADER; most_fields];
     httparse::parse_headers(&bytes[..at], &mut room).ok()?;
     let is_fold = is_fold(at);
-    Some(if is_fold { Refusal::bad("Folded field lines (obs-fold) are not allowed.") } else { not_crlf() })
+    Some(if is_fold {
+        Refusal::bad("Folded field lines (obs-fold) are not allowed.")
+    } else {
+        not_crlf()
+    })
 }
 
 fn not_crlf() -> Refusal {

@@ -55,3 +55,12 @@ impl fmt::Display for Method {
         formatter.write_str(self.as_str())
     }
 }
+
+/// The version of a request, as far as it changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// No chunked content; connections end unless `keep-alive` is asked for.
+    Http10,
+    /// And any higher minor version.
+    Http11,
+}

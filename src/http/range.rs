@@ -65,7 +65,6 @@ fn part(first: u64, end: u64, length: u64) -> Selection {
 
 /// A number of digits alone. One that is too large for any file is the largest there is.
 fn position(digits: &str) -> Option<u64> {
-    let is_number =
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }

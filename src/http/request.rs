@@ -19,23 +19,13 @@ use crate::http::head::{
     Field, ParsedFields, Span, check_line_bytes, request_line, unknown_method,
 };
 use crate::http::limits::Limits;
-use crate::http::method::Method;
+use crate::http::method::{Method, Version};
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
 
 /// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
 const EMPTY_LINES: usize = 4;
-
-/// The version of a request, as far as it changes anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// No chunked content; connections end unless `keep-alive` is asked for.
-    Http10,
-    /// And any higher minor version.
-    Http11,
-}
-
 /// A request whose head has arrived. Its content has not: see
 /// [`Incoming`](crate::http::content::Incoming).
 pub struct Request {

@@ -10,8 +10,8 @@ use crate::http::body::Body;
 use crate::http::date;
 use crate::http::grammar::{is_field_value_byte, is_tchar};
 use crate::http::method::Method;
+use crate::http::method::Version;
 use crate::http::refusal::Refusal;
-use crate::http::request::Version;
 use crate::http::request::{self, Request};
 use crate::http::status::Status;
 

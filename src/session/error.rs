@@ -28,7 +28,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Unavailable(why) => write!(formatter, "session store unavailable: {why}"),
+            Error::Unavailable(why) => {
+                write!(formatter, "session store unavailable: {why}")
+            }
             Error::Config(message) => formatter.write_str(message),
             Error::TooLarge { limit } => {
                 write!(formatter, "the session would be larger than {limit} bytes")

@@ -90,7 +90,8 @@ impl Session {
         };
         let state = Mutex::new(RequestState::new(session));
         let transition_lock = TransitionLock::default();
-        let inner = Inner { store, config, client_ip, presented_ids, transition_lock, state };
+        let inner =
+            Inner { store, config, client_ip, presented_ids, transition_lock, state };
         Session { inner: Arc::new(inner) }
     }
 
@@ -122,7 +123,9 @@ impl Session {
         self.resolve(USERNAME).await?;
         Ok(match &self.state().session {
             SessionState::Live(id) | SessionState::Ended(id) => Some(id.key()),
-            SessionState::Unresolved | SessionState::Absent | SessionState::Ambiguous(_) => None,
+            SessionState::Unresolved
+            | SessionState::Absent
+            | SessionState::Ambiguous(_) => None,
         })
     }
 
@@ -197,7 +200,10 @@ impl Session {
             return Ok(false);
         }
         let guard = self.lock_transition().await;
-        if !matches!(self.state().session, SessionState::Absent | SessionState::Ambiguous(_)) {
+        if !matches!(
+            self.state().session,
+            SessionState::Absent | SessionState::Ambiguous(_)
+        ) {
             return Ok(false);
         }
         self.create_new(&guard, lifetime, name, value).await?;

@@ -49,7 +49,9 @@ impl Session {
         }
         if let Some(key) = self.live_key() {
             let session = key.fingerprint();
-            self.report(format_args!("authn_login_success user={username:?} session={session}"));
+            self.report(format_args!(
+                "authn_login_success user={username:?} session={session}"
+            ));
         }
         self.enforce_session_limit(username).await
     }

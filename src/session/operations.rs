@@ -157,7 +157,9 @@ impl Session {
         for id in ids {
             if self.inner.store.destroy(id.key()).await? {
                 let session = id.key().fingerprint();
-                self.report(format_args!("session_expired reason=logout session={session}"));
+                self.report(format_args!(
+                    "session_expired reason=logout session={session}"
+                ));
             }
         }
         let mut state = self.state();

@@ -163,15 +163,27 @@ pub trait Store: Send + Sync + 'static {
     fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit>;
 
     /// Returns a value; the inner `None` if the name has no value.
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>>;
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>>;
 
     /// Sets a value. Like every operation that sets one, it fails with [`Error::TooLarge`] if the
     /// session would exceed the store's limit.
-    fn set<'a>(&'a self, key: Key, name: &'a str, value: &'a str)
-    -> StoreFuture<'a, Option<()>>;
+    fn set<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+        value: &'a str,
+    ) -> StoreFuture<'a, Option<()>>;
 
     /// Removes a value and returns it; the inner `None` if the name had no value.
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>>;
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>>;
 
     /// Sets a value if the current one equals `expected` (`None`: if there is none). Returns
     /// `Some(false)` if it does not; nothing is changed then.
@@ -197,7 +209,12 @@ pub trait Store: Send + Sync + 'static {
     /// restarts if `lifetime` is given (as at a login). Returns `false` if there is no such
     /// session; nothing is created then. A session that already has the new key is overwritten;
     /// keys are random, so this does not happen.
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool>;
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool>;
 
     /// Returns the keys to which a session was rotated from this one, each less than
     /// [`ROTATION_GRACE`] ago, the current key last; an empty list if it was not rotated.
@@ -209,7 +226,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the keys of the user's sessions that come after the first `max` of
     /// [`sessions_of`](Store::sessions_of).
-    fn sessions_over_limit<'a>(&'a self, user: &'a str, max: usize) -> StoreFuture<'a, Vec<Key>> {
+    fn sessions_over_limit<'a>(
+        &'a self,
+        user: &'a str,
+        max: usize,
+    ) -> StoreFuture<'a, Vec<Key>> {
         StoreFuture::boxed(async move {
             let sessions = self.sessions_of(user).await?;
             Ok(sessions.into_iter().skip(max).map(|info| info.key).collect())

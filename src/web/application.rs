@@ -195,7 +195,10 @@ impl RequestHandler for MisdirectedHandler {
     const SUPPORTED_METHODS: &'static [Method] = ALL;
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Err(Error::http(Status::MISDIRECTED_REQUEST, "This server does not serve the requested host."))
+        Err(Error::http(
+            Status::MISDIRECTED_REQUEST,
+            "This server does not serve the requested host.",
+        ))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::http::status::Status;
 use crate::http::stream::{Stream, StreamError, StreamSender};
 use crate::session::id::Id;
 use crate::session::store::Store;
-use crate::session::{ClientUpdate, SessionConfig, Session};
+use crate::session::{ClientUpdate, Session, SessionConfig};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::whence;

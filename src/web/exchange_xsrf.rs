@@ -67,8 +67,7 @@ impl Exchange {
         // A form that was fetched before a session began is good as long as there is nothing in
         // that which it could do harm to.
         let accepted = session.xsrf_key().await?.is_some_and(is_sessions)
-            || (self.cookie_values(&name).any(is_visitors)
-                && session.is_empty().await?);
+            || (self.cookie_values(&name).any(is_visitors) && session.is_empty().await?);
         if !accepted {
             let message =
                 "This form is out of date. Load its page again, and send it from there.";

@@ -55,11 +55,7 @@ fn of_nothing_there_is_no_part() {
     for range in ["bytes=0-", "bytes=0-0", "bytes=1-", "bytes=-0"] {
         assert_eq!(select(range, 0), Selection::Unsatisfiable, "{range}");
     }
-    assert_eq!(
-        select("bytes=-1", 0),
-        Selection::Whole,
-        "the last bytes of nothing are it"
-    );
+    assert_eq!(select("bytes=-1", 0), Selection::Whole, "the last bytes of nothing are it");
 }
 
 /// Fields without the one that says when, and without those that say which part.

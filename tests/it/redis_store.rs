@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dustdevil::session::error::Error;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::{Counters, Visit};
-use dustdevil::session::{SessionConfig, Session, USERNAME};
+use dustdevil::session::{Session, SessionConfig, USERNAME};
 use dustdevil::{Application, Lifetime, RedisSettings, RedisStore, Store};
 use tokio::time::sleep;
 
@@ -109,7 +109,12 @@ async fn without_redis_the_answer_is_503_until_it_is_back() {
             (503, Some("1")),
             "{reply:?}"
         );
-        assert!(reply.text().contains("The session store is unavailable. Please try again later."), "{reply:?}");
+        assert!(
+            reply
+                .text()
+                .contains("The session store is unavailable. Please try again later."),
+            "{reply:?}"
+        );
     }
     assert_eq!(visitor.get("/hello").await.status, 200, "who needs no session is served");
     redis.restart();

@@ -12,7 +12,7 @@ use dustdevil::{
 use tokio::time::advance;
 
 use crate::doing;
-use crate::support::{SlowStore, PLACE, Running, Visitor, serve, store, turns};
+use crate::support::{PLACE, Running, SlowStore, Visitor, serve, store, turns};
 
 async fn doing(store: Arc<MemoryStore>) -> Running {
     doing_with(store, Settings::default()).await
@@ -252,15 +252,22 @@ async fn an_answer_that_used_the_session_is_not_cached_and_another_may_be() {
 
 /// Two requests of one client, held at the point where both have found their session.
 async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
-    let first = Session::new(store.clone(), SessionConfig::default(), PLACE, std::iter::empty());
+    let first =
+        Session::new(store.clone(), SessionConfig::default(), PLACE, std::iter::empty());
     first.set("username", "admin").await.unwrap();
     let dustdevil::session::ClientUpdate::SendId { id, .. } =
         first.client_update().await.unwrap()
     else {
         panic!("a new session is announced")
     };
-    let again =
-        || Session::new(store.clone(), SessionConfig::default(), PLACE, [id.clone()].into_iter());
+    let again = || {
+        Session::new(
+            store.clone(),
+            SessionConfig::default(),
+            PLACE,
+            [id.clone()].into_iter(),
+        )
+    };
     let (one, other) = (again(), again());
     assert!(one.contains("username").await.unwrap());
     assert!(other.contains("username").await.unwrap());

@@ -78,11 +78,20 @@ impl Store for SlowStore {
         far(2, move || self.0.create(key, lifetime, place, name, value))
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+    fn visit<'a>(
+        &'a self,
+        key: Key,
+        place: IpAddr,
+        name: &'a str,
+    ) -> StoreFuture<'a, Visit> {
         far(2, move || self.0.visit(key, place, name))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         far(2, move || self.0.get(key, name))
     }
 
@@ -95,7 +104,11 @@ impl Store for SlowStore {
         far(2, move || self.0.set(key, name, value))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         far(2, move || self.0.remove(key, name))
     }
 
@@ -122,7 +135,12 @@ impl Store for SlowStore {
     }
 
     /// Its answer takes longest, so that others come to know of it before it does.
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool> {
         far(20, move || self.0.rotate(key, new, lifetime))
     }
 
@@ -134,7 +152,11 @@ impl Store for SlowStore {
         far(2, move || self.0.sessions_of(user))
     }
 
-    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+    fn sessions_over_limit<'a>(
+        &'a self,
+        user: &'a str,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<Key>> {
         far(2, move || self.0.sessions_over_limit(user, most))
     }
 

@@ -204,7 +204,7 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
     for device in ["Firefox &lt;1&gt;", "Telephone", "Library"] {
         assert!(page.contains(device), "{page}");
     }
-    assert_eq!(page.matches("at 127.0.0.1, last used just now").count(), 3, "{page}");
+    assert_eq!(page.matches("from 127.0.0.1, last used just now").count(), 3, "{page}");
     assert_eq!(page.matches("This session").count(), 1);
 
     let key = Id::parse(&phone.cookies["session_id"]).unwrap().key().to_string();
@@ -334,11 +334,11 @@ async fn the_security_log_tells_what_became_of_a_session_and_never_its_id() {
     let fingerprint = |id: &str| Id::parse(id).unwrap().key().fingerprint();
     let (before, after) = (fingerprint(&anonymous), fingerprint(&known));
     for line in [
-        format!("session {before} begins (127.0.0.1)"),
-        format!("session {before} goes on as {after} (127.0.0.1)"),
-        format!("session {after} is \"admin\"'s (127.0.0.1)"),
-        format!("session {after} was ended (127.0.0.1)"),
-        format!("session {after} is claimed, and is none (127.0.0.1)"),
+        format!("session_created session={before} ip=127.0.0.1"),
+        format!("session_rotated from={before} to={after} ip=127.0.0.1"),
+        format!("authn_login_success user=\"admin\" session={after} ip=127.0.0.1"),
+        format!("session_expired reason=logout session={after} ip=127.0.0.1"),
+        format!("session_unknown session={after} count=1 ip=127.0.0.1"),
     ] {
         assert!(log.contains(&line), "no {line:?} in\n{log}");
     }

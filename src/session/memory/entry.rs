@@ -8,7 +8,7 @@ use crate::session::memory::clock::{Millis, millis};
 use crate::session::memory::timer_wheel::Page;
 use crate::session::memory::user_index::{Login, Writer};
 use crate::session::memory::values::Values;
-use crate::session::store::{DEVICE, Lifetime, SessionInfo, USERNAME, LiveVisit};
+use crate::session::store::{DEVICE, Lifetime, LiveVisit, SessionInfo, USERNAME};
 
 pub(crate) struct Entry {
     pub(crate) key: Key,
@@ -81,7 +81,8 @@ impl Entry {
         self.ip = ip;
         let left = Duration::from_millis(self.end.saturating_sub(now));
         let lifetime = Lifetime { idle: Duration::from_millis(self.idle), absolute: left };
-        let renew = now.saturating_sub(self.id_sent_at) >= millis(lifetime.renew_interval());
+        let renew =
+            now.saturating_sub(self.id_sent_at) >= millis(lifetime.renew_interval());
         if renew {
             self.id_sent_at = now;
         }

@@ -193,7 +193,11 @@ impl Store for MemoryStore {
         StoreFuture::ready(Ok(self.shard(key).visit(key, ip, name, self.clock.now())))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         let get = |values: &Values| values.get(name).map(str::to_owned);
         StoreFuture::ready(Ok(self.shard(key).read(key, self.clock.now(), get)))
     }
@@ -208,7 +212,11 @@ impl Store for MemoryStore {
         StoreFuture::ready(self.shard(key).change(key, self.clock.now(), set))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         let remove = |values: &Values| match values.get(name) {
             Some(value) => (Some(values.without(name)), Some(value.to_owned())),
             None => (None, None),
@@ -245,7 +253,12 @@ impl Store for MemoryStore {
         StoreFuture::ready(Ok(self.destroy_now(key)))
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool> {
         StoreFuture::ready(Ok(self.rotate_now(key, new, lifetime)))
     }
 
@@ -257,10 +270,16 @@ impl Store for MemoryStore {
         // All are looked at as they are now: there may be many, and one look at the clock will do.
         let now = self.clock.now();
         let keys = self.users.of(user).into_iter();
-        StoreFuture::ready(Ok(keys.filter_map(|key| self.look_at(key, user, now)).collect()))
+        StoreFuture::ready(Ok(keys
+            .filter_map(|key| self.look_at(key, user, now))
+            .collect()))
     }
 
-    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+    fn sessions_over_limit<'a>(
+        &'a self,
+        user: &'a str,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<Key>> {
         StoreFuture::ready(Ok(self.beyond_now(user, most)))
     }
 

@@ -33,7 +33,11 @@ impl Moved {
 
     /// Forgets what is long ago.
     pub(crate) fn forget(&mut self, now: Millis) {
-        while self.moves.front().is_some_and(|(when, _)| when + millis(ROTATION_GRACE) <= now) {
+        while self
+            .moves
+            .front()
+            .is_some_and(|(when, _)| when + millis(ROTATION_GRACE) <= now)
+        {
             self.forget_first();
         }
     }

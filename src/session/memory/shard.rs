@@ -86,13 +86,7 @@ impl Shard {
         Ok(true)
     }
 
-    pub(crate) fn visit(
-        &mut self,
-        key: Key,
-        ip: IpAddr,
-        name: &str,
-        now: Millis,
-    ) -> Visit {
+    pub(crate) fn visit(&mut self, key: Key, ip: IpAddr, name: &str, now: Millis) -> Visit {
         if let Some(slot) = self.live(key, now) {
             return Visit::Live(self.entries[slot].visit(ip, name, now));
         }

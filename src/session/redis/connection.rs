@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::session::error::Error;
-use crate::session::redis::node::{client, is_out_of_order, moved_to, ip, reason};
+use crate::session::redis::node::{client, ip, is_out_of_order, moved_to, reason};
 
 /// For how long nobody tries again when Redis was out of reach. Whoever asks meanwhile has the
 /// answer at once.
@@ -80,13 +80,7 @@ impl Line {
         }
         let ip = nodes.iter().map(ip).collect::<Vec<_>>().join(", ");
         let time = time.min(LONGEST);
-        Ok(Line {
-            nodes,
-            turn: AtomicUsize::new(0),
-            ip,
-            time,
-            current: Mutex::new(None),
-        })
+        Ok(Line { nodes, turn: AtomicUsize::new(0), ip, time, current: Mutex::new(None) })
     }
 
     /// Has a script run, within the time limit.

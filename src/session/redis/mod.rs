@@ -21,7 +21,9 @@ use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis::connection::Line;
 use crate::session::store::StoreFuture;
-use crate::session::store::{Counters, Lifetime, SessionInfo, ROTATION_GRACE, Store, Visit, LiveVisit};
+use crate::session::store::{
+    Counters, Lifetime, LiveVisit, ROTATION_GRACE, SessionInfo, Store, Visit,
+};
 
 const SCRIPT: &str = include_str!("script.lua");
 
@@ -206,7 +208,11 @@ impl Store for RedisStore {
         })
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
             let found: Option<(Option<String>,)> =
                 self.on(key, "get").with(name).run().await?;
@@ -228,7 +234,11 @@ impl Store for RedisStore {
         })
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
             let taken: Option<(Option<String>,)> =
                 self.on(key, "remove").with(name).run().await?;
@@ -271,8 +281,14 @@ impl Store for RedisStore {
         StoreFuture::boxed(self.on(key, "destroy").run())
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
-        let operation = self.on(key, "rotate").with(new.to_string()).with(millis(ROTATION_GRACE));
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool> {
+        let operation =
+            self.on(key, "rotate").with(new.to_string()).with(millis(ROTATION_GRACE));
         StoreFuture::boxed(match lifetime {
             Some(lifetime) => {
                 operation.with(millis(lifetime.idle)).with(millis(lifetime.absolute)).run()
@@ -295,7 +311,11 @@ impl Store for RedisStore {
         })
     }
 
-    fn sessions_over_limit<'a>(&'a self, user: &'a str, most: usize) -> StoreFuture<'a, Vec<Key>> {
+    fn sessions_over_limit<'a>(
+        &'a self,
+        user: &'a str,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<Key>> {
         StoreFuture::boxed(async move {
             let keys: Vec<String> =
                 self.operation("sessions_over_limit").with(user).with(most).run().await?;
@@ -308,7 +328,15 @@ impl Store for RedisStore {
             let counted: [Option<u64>; 6] = self.operation("counters").run().await?;
             let [live, created, ended, expired, rotated, rejected_ids] =
                 counted.map(Option::unwrap_or_default);
-            Ok(Counters { live, created, ended, expired, evicted: 0, rotated, rejected_ids })
+            Ok(Counters {
+                live,
+                created,
+                ended,
+                expired,
+                evicted: 0,
+                rotated,
+                rejected_ids,
+            })
         })
     }
 

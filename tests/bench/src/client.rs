@@ -10,7 +10,7 @@ pub(crate) struct Client {
 }
 
 /// What a server answered.
-pub(crate) struct StoreFuture {
+pub(crate) struct Response {
     pub(crate) status: u16,
     head: String,
     pub(crate) content: Vec<u8>,
@@ -48,7 +48,7 @@ impl Client {
     }
 
     /// Sends the bytes of a request, and waits for the answer.
-    pub(crate) fn send(&mut self, request: &[u8]) -> Result<StoreFuture> {
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<Response> {
         self.stream.get_mut().write_all(request)?;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -57,7 +57,7 @@ impl Client {
             }
         }
         let status = head.split(' ').nth(1).unwrap_or_default().parse()?;
-        let mut answer = StoreFuture { status, head, content: Vec::new() };
+        let mut answer = Response { status, head, content: Vec::new() };
         let length = answer.header("Content-Length").unwrap_or("0").parse()?;
         answer.content.resize(length, 0);
         self.stream.read_exact(&mut answer.content)?;
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-impl StoreFuture {
+impl Response {
     /// The value of the first header field of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));

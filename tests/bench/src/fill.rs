@@ -64,7 +64,7 @@ pub(crate) enum Plain {
 impl Plain {
     pub(crate) fn fill(&mut self, numbers: Range<u32>) {
         for number in numbers {
-            let (key, user) = (*key(number).bytes(), user(number));
+            let (key, user) = (*key(number).as_bytes(), user(number));
             match self {
                 Plain::Names(names) => drop(names.insert(key, user.into())),
                 Plain::Maps(maps) => {

@@ -1,7 +1,7 @@
 //! What is asked of all contestants, one thing after the other.
 
 use crate::Result;
-use crate::client::{StoreFuture, Client};
+use crate::client::{Response, Client};
 use crate::contestant::Contestant::{self, Actix, Axum, Dustdevil, Hyper, Limit, Nginx};
 use crate::folder::Folder;
 use crate::process::Server;
@@ -169,7 +169,7 @@ impl Scenario {
     }
 
     /// What a server answers to one request, which must be the right thing.
-    pub(crate) fn answer(&self, server: &Server, request: &str) -> Result<StoreFuture> {
+    pub(crate) fn answer(&self, server: &Server, request: &str) -> Result<Response> {
         let mut client = Client::new(server.address)?;
         let answer = client.send(request.as_bytes())?;
         let content = String::from_utf8_lossy(&answer.content);
@@ -227,7 +227,7 @@ fn login(server: &Server) -> Result<String> {
 }
 
 /// The cookie that an answer sets, as it is sent back.
-fn cookie_of(answer: &StoreFuture) -> Result<String> {
+fn cookie_of(answer: &Response) -> Result<String> {
     let cookie = answer.header("Set-Cookie").ok_or("the answer sets no cookie")?;
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }

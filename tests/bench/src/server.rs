@@ -14,7 +14,7 @@ use dustdevil::{
 
 use crate::fill::{Filling, Plain, compute, user};
 
-type StoreFuture<T = ()> = dustdevil::Result<T>;
+type Outcome<T = ()> = dustdevil::Result<T>;
 
 /// Work takes as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 #[tokio::main]
 pub(crate) async fn serve(limit: &str) -> crate::Result {
     let (sessions, bytes) = (limit.parse()?, usize::MAX);
-    let limits = MemoryLimits { sessions, bytes, ..MemoryLimits::default() };
+    let limits = MemoryLimits { max_sessions: sessions, max_bytes: bytes, ..MemoryLimits::default() };
     let store = Arc::new(MemoryStore::new(limits));
     let server = application(&store)?.listen("127.0.0.1:0").await?;
     println!("{}", server.local_addr()?);
@@ -35,7 +35,7 @@ pub(crate) async fn serve(limit: &str) -> crate::Result {
     Ok(server.run().await?)
 }
 
-fn application(store: &Arc<MemoryStore>) -> StoreFuture<Application> {
+fn application(store: &Arc<MemoryStore>) -> Outcome<Application> {
     let settings = Settings {
         session_store: Some(Arc::clone(store) as Arc<dyn Store>),
         handler_timeout: PATIENCE,
@@ -73,11 +73,11 @@ struct PageHandler {
 impl RequestHandler for PageHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(exchange: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(exchange: &mut Exchange) -> Outcome<Self> {
         Ok(Self { base: SessionHandler::initialize(exchange).await? })
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
         let user = self.base.authenticated(exchange).await?;
         exchange.write(page(&user))
     }
@@ -89,11 +89,11 @@ struct OpenHandler;
 impl RequestHandler for OpenHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(_: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
         Ok(Self)
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
         exchange.write(page(&user(0)))
     }
 }
@@ -104,11 +104,11 @@ struct CountersHandler;
 impl RequestHandler for CountersHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(_: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
         Ok(Self)
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
         let counters = exchange.state::<Arc<MemoryStore>>()?.counters().await?;
         exchange
             .write(format!("{} {} {}", counters.live, counters.evicted, counters.rejected_ids))
@@ -121,11 +121,11 @@ struct FillHandler;
 impl RequestHandler for FillHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
         let from: u32 = number(exchange, "from")?;
         let filling = Filling {
             numbers: from..from + number::<u32>(exchange, "count")?,
@@ -144,11 +144,11 @@ struct PlainHandler;
 impl RequestHandler for PlainHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
         let mut plain = match &*exchange.get_argument("of")? {
             "maps" => Plain::Maps(std::collections::HashMap::new()),
             _ => Plain::Names(std::collections::HashMap::new()),
@@ -170,11 +170,11 @@ struct ComputeHandler;
 impl RequestHandler for ComputeHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> StoreFuture<Self> {
+    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> StoreFuture {
+    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
         let time = Duration::from_millis(number(exchange, "time")?);
         let work = move || {
             compute(time);
@@ -188,14 +188,14 @@ impl RequestHandler for ComputeHandler {
 /// many seconds it took.
 async fn aside(
     exchange: &mut Exchange,
-    work: impl FnOnce() -> StoreFuture + Send + 'static,
-) -> StoreFuture {
+    work: impl FnOnce() -> Outcome + Send + 'static,
+) -> Outcome {
     let began = Instant::now();
     tokio::task::spawn_blocking(work).await.map_err(Error::other)??;
     exchange.write(began.elapsed().as_secs_f64().to_string())
 }
 
-fn number<T: std::str::FromStr>(exchange: &Exchange, name: &str) -> StoreFuture<T> {
+fn number<T: std::str::FromStr>(exchange: &Exchange, name: &str) -> Outcome<T> {
     let text = exchange.get_argument(name)?;
     text.parse().map_err(|_| Error::other(format!("{name} cannot be {text:?}")))
 }

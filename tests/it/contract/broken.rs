@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dustdevil::session::id::Key;
 use dustdevil::session::store::StoreFuture;
-use dustdevil::session::store::{Counters, SessionInfo, USERNAME, Visit, LiveVisit};
+use dustdevil::session::store::{Counters, LiveVisit, SessionInfo, USERNAME, Visit};
 use dustdevil::{Lifetime, Store};
 
 use crate::support::PLACE;
@@ -86,7 +86,12 @@ impl Store for Broken {
         self.shelf.create(key, lifetime, place, name, value)
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+    fn visit<'a>(
+        &'a self,
+        key: Key,
+        place: IpAddr,
+        name: &'a str,
+    ) -> StoreFuture<'a, Visit> {
         StoreFuture::boxed(async move {
             if self.has(Flaw::VisitingMakesYoung)
                 && let Some(book) = self.shelf.inside().live(key)
@@ -107,7 +112,11 @@ impl Store for Broken {
         })
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         let used = self.shelf.inside().books.get(&key).map(|book| book.used);
         let answer = self.shelf.get(key, name);
         if self.has(Flaw::GettingIsNoUse)
@@ -140,7 +149,11 @@ impl Store for Broken {
         })
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         self.shelf.remove(key, name)
     }
 
@@ -200,7 +213,12 @@ impl Store for Broken {
         })
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool> {
         StoreFuture::boxed(async move {
             if self.has(Flaw::MovesWhatIsNotThere)
                 && self.shelf.inside().live(key).is_none()

@@ -10,7 +10,7 @@ use dustdevil::session::error::Error;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::StoreFuture;
 use dustdevil::session::store::{
-    Counters, DEVICE, SessionInfo, ROTATION_GRACE, USERNAME, Visit, LiveVisit,
+    Counters, DEVICE, LiveVisit, ROTATION_GRACE, SessionInfo, USERNAME, Visit,
 };
 use dustdevil::{Lifetime, Store};
 use tokio::time::Instant;
@@ -144,7 +144,12 @@ impl Store for Shelf {
         StoreFuture::ready(answer)
     }
 
-    fn visit<'a>(&'a self, key: Key, place: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+    fn visit<'a>(
+        &'a self,
+        key: Key,
+        place: IpAddr,
+        name: &'a str,
+    ) -> StoreFuture<'a, Visit> {
         let mut inside = self.inside();
         let moved = inside.moved_to(key).is_some();
         let visit = match inside.live(key) {
@@ -154,7 +159,11 @@ impl Store for Shelf {
                     (place, if renew { Instant::now() } else { book.told });
                 let left = book.lifetime.absolute.saturating_sub(book.began.elapsed());
                 let value = book.values.get(name).cloned();
-                Visit::Live(LiveVisit { value, renew, max_age: book.lifetime.max_age(left) })
+                Visit::Live(LiveVisit {
+                    value,
+                    renew,
+                    max_age: book.lifetime.max_age(left),
+                })
             }
             None if moved => Visit::Moved,
             None => Visit::Gone,
@@ -163,7 +172,11 @@ impl Store for Shelf {
         StoreFuture::ready(Ok(visit))
     }
 
-    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         self.with(key, |book| book.values.get(name).cloned())
     }
 
@@ -176,7 +189,11 @@ impl Store for Shelf {
         self.try_with(key, |book, login| book.put(name, value, login))
     }
 
-    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+    ) -> StoreFuture<'a, Option<Option<String>>> {
         self.with(key, |book| book.values.remove(name))
     }
 
@@ -207,7 +224,12 @@ impl Store for Shelf {
         StoreFuture::ready(Ok(self.inside().destroy(key)))
     }
 
-    fn rotate(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> StoreFuture<'_, bool> {
+    fn rotate(
+        &self,
+        key: Key,
+        new: Key,
+        lifetime: Option<Lifetime>,
+    ) -> StoreFuture<'_, bool> {
         let (mut inside, now) = (self.inside(), Instant::now());
         let Some(mut book) = inside.live(key).cloned() else {
             return StoreFuture::ready(Ok(false));

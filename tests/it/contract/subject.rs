@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dustdevil::session::id::{Id, Key};
-use dustdevil::session::store::{Counters, SessionInfo, USERNAME, Visit, LiveVisit};
+use dustdevil::session::store::{Counters, LiveVisit, SessionInfo, USERNAME, Visit};
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::{Instant, advance, sleep};
 

@@ -34,7 +34,7 @@ const NAMES: [&str; 16] = [
 
 /// A response.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct StoreFuture {
+pub struct Response {
     pub status: u16,
     /// Every field but Date, which is another in each answer.
     pub fields: Vec<(String, String)>,
@@ -43,7 +43,7 @@ pub struct StoreFuture {
     pub is_broken_off: bool,
 }
 
-impl StoreFuture {
+impl Response {
     /// The value of a field that may stand there once.
     pub fn value(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values =
@@ -69,8 +69,8 @@ impl StoreFuture {
     }
 
     /// Takes one response from the front of `input`.
-    pub fn take(input: &mut &[u8], asked: Asked) -> Result<StoreFuture, String> {
-        let mut answer = StoreFuture { status: status(line(input)?)?, ..StoreFuture::default() };
+    pub fn take(input: &mut &[u8], asked: Asked) -> Result<Response, String> {
+        let mut answer = Response { status: status(line(input)?)?, ..Response::default() };
         loop {
             let line = line(input)?;
             if line.is_empty() {

@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use answers::{StoreFuture, Asked};
+use answers::{Asked, Response};
 use application::{BREAKS_OFF, WITNESS, limits, testimony};
 use model::{Request, Rest};
 
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// What comes back, checked; the ends of the connection hold as many bytes as `room` says.
-    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<StoreFuture>, String> {
+    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<Response>, String> {
         let bytes = self.converse(sending, room)?;
         check(sending.bytes, &bytes).map_err(|what| {
             let (sent, came) = (sending.bytes.escape_ascii(), bytes.escape_ascii());
@@ -145,10 +145,7 @@ async fn unless_it_spins<T>(
 }
 
 /// Pieces of these lengths, again and again, until nothing is left.
-fn pieces<'o>(
-    mut bytes: &'o [u8],
-    lengths: &'o [usize],
-) -> impl Iterator<Item = &'o [u8]> {
+fn pieces<'o>(mut bytes: &'o [u8], lengths: &'o [usize]) -> impl Iterator<Item = &'o [u8]> {
     lengths.iter().cycle().map_while(move |&length| {
         let (piece, rest) = bytes.split_at(length.max(1).min(bytes.len()));
         bytes = rest;
@@ -157,17 +154,21 @@ fn pieces<'o>(
 }
 
 /// Reads answers, and holds each against the request that it answers.
-fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<StoreFuture>, String> {
+fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Response>, String> {
     let (mut requests, rest) = model::read(sent);
     let mut answers = Vec::new();
+    // Unread content above the limits ends the connection, after the response to its request.
+    let mut may_end = false;
     loop {
         let request = requests.pop_front();
         if came.is_empty() {
             return match (request, rest) {
                 (None, Rest::Nothing) => Ok(answers),
+                _ if may_end => Ok(answers),
                 (request, _) => Err(format!("no answer to {request:?}")),
             };
         }
+        may_end = request.as_ref().is_some_and(|request| !has_small_chunks(request));
         let answer = match request {
             Some(request) => answer_to(&request, &mut came)?,
             None => refusal(rest, &mut came)?,
@@ -182,12 +183,12 @@ fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<StoreFuture>, String> {
 }
 
 /// The answer to bytes that are no request: they are refused, and it is the last.
-fn refusal(rest: Rest, came: &mut &[u8]) -> Result<StoreFuture, String> {
+fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Response, String> {
     if rest == Rest::Nothing {
         return Err("an answer to nothing".into());
     }
     let asked = Asked { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
-    let answer = StoreFuture::take(came, asked)?;
+    let answer = Response::take(came, asked)?;
     if !is_refusal(&answer)? {
         return Err(format!("{} for what is no request", answer.status));
     }
@@ -195,17 +196,17 @@ fn refusal(rest: Rest, came: &mut &[u8]) -> Result<StoreFuture, String> {
 }
 
 /// The answer to a request.
-fn answer_to(request: &Request, came: &mut &[u8]) -> Result<StoreFuture, String> {
+fn answer_to(request: &Request, came: &mut &[u8]) -> Result<Response, String> {
     let asked = Asked { is_head: request.is_head(), is_1_0: request.is_1_0 };
-    let mut answer = StoreFuture::take(came, asked)?;
+    let mut answer = Response::take(came, asked)?;
     if answer.status == 100 && request.may_be_continued() {
-        answer = StoreFuture::take(came, asked)?;
+        answer = Response::take(came, asked)?;
     }
     check_answer(request, &answer).map_err(|what| format!("{what}: {answer:?}"))?;
     Ok(answer)
 }
 
-fn check_answer(request: &Request, answer: &StoreFuture) -> Result<(), String> {
+fn check_answer(request: &Request, answer: &Response) -> Result<(), String> {
     let closes = answer.closes()?;
     if answer.status < 200 || (answer.status >= 500 && !REFUSALS.contains(&answer.status)) {
         return Err("a status that nothing here can have".into());
@@ -233,7 +234,11 @@ fn check_answer(request: &Request, answer: &StoreFuture) -> Result<(), String> {
 }
 
 /// A witness saw the request that was sent, and the request is within all limits.
-fn check_witness(request: &Request, answer: &StoreFuture, witness: &str) -> Result<(), String> {
+fn check_witness(
+    request: &Request,
+    answer: &Response,
+    witness: &str,
+) -> Result<(), String> {
     let content = request.content.as_ref().ok_or("a witness to no request")?;
     let fields = request.fields.iter().copied();
     let target = request.path_and_query();
@@ -262,7 +267,7 @@ fn check_witness(request: &Request, answer: &StoreFuture, witness: &str) -> Resu
 
 /// The connection of a request that was answered well ends only when the client wants it to, or
 /// when nothing else says where the answer ends.
-fn has_right_ending(request: &Request, answer: &StoreFuture) -> Result<bool, String> {
+fn has_right_ending(request: &Request, answer: &Response) -> Result<bool, String> {
     let is_framed = answer.value("Content-Length")?.is_some()
         || answer.value("Transfer-Encoding")?.is_some()
         || request.is_head();
@@ -297,14 +302,17 @@ fn is_plain(request: &Request) -> bool {
     path_fits
         && request.content.is_some()
         && is_within_limits(request)
-        // What chunks may cost beyond their data is limited, too.
-        && request.size.trailers <= 32
-        && request.size.content <= 8 * 1024
+        && has_small_chunks(request)
         && request.fields.iter().all(field_fits)
 }
 
+/// Returns `true` if chunk extensions and trailers are within the limits of the server.
+fn has_small_chunks(request: &Request) -> bool {
+    request.size.trailers <= 32 && request.size.content <= 8 * 1024
+}
+
 /// RFC 9110 sections 14.4 and 15.3.7: a part is as long as it says, and was asked for.
-fn check_range(request: &Request, answer: &StoreFuture) -> Result<(), String> {
+fn check_range(request: &Request, answer: &Response) -> Result<(), String> {
     if answer.status != 206 {
         return Ok(());
     }
@@ -325,8 +333,8 @@ fn check_range(request: &Request, answer: &StoreFuture) -> Result<(), String> {
 /// large, is noticed first depends on how much has arrived when the server looks.
 fn check_same(
     sending: &Sending,
-    all: &[StoreFuture],
-    in_pieces: &[StoreFuture],
+    all: &[Response],
+    in_pieces: &[Response],
 ) -> Result<(), String> {
     if all.len() != in_pieces.len() {
         return Err("how bytes arrive changes how many answers there are".into());
@@ -342,6 +350,6 @@ fn check_same(
     Ok(())
 }
 
-fn is_refusal(answer: &StoreFuture) -> Result<bool, String> {
+fn is_refusal(answer: &Response) -> Result<bool, String> {
     Ok(REFUSALS.contains(&answer.status) && answer.closes()?)
 }

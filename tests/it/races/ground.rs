@@ -20,7 +20,7 @@ use crate::doing;
 use crate::processes;
 #[cfg(feature = "redis")]
 use crate::redis_server::RedisServer;
-use crate::support::{Client, SlowStore, PLACE, serve};
+use crate::support::{Client, PLACE, SlowStore, serve};
 #[cfg(feature = "redis")]
 use crate::webdriver::find_program;
 use crate::webdriver::tell;
@@ -97,7 +97,11 @@ impl Site {
     }
 
     /// The same, with so much room where it is memory.
-    pub async fn prepare_with(self, rules: SessionConfig, limits: MemoryLimits) -> Arc<Ground> {
+    pub async fn prepare_with(
+        self,
+        rules: SessionConfig,
+        limits: MemoryLimits,
+    ) -> Arc<Ground> {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
         let mut ground = match self {
             Site::MemoryDirectly | Site::MemoryOverSockets => Ground::new(self, memory),

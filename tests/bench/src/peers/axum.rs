@@ -23,7 +23,7 @@ use crate::Result;
 use crate::fill::user;
 use crate::server::page;
 
-type StoreFuture = std::result::Result<Response, StatusCode>;
+type Reply = std::result::Result<Response, StatusCode>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -54,14 +54,14 @@ async fn hello() -> Response {
     html(&pages::OPEN, pages::HELLO)
 }
 
-async fn show_page(session: Session) -> StoreFuture {
+async fn show_page(session: Session) -> Reply {
     match session.get::<String>("username").await.map_err(failed)? {
         Some(username) => Ok(html(&pages::PAGE, page(&username))),
         None => Ok(redirect("/login")),
     }
 }
 
-async fn show_main(session: Session) -> StoreFuture {
+async fn show_main(session: Session) -> Reply {
     let Some(username) = session.get::<String>("username").await.map_err(failed)? else {
         return Ok(redirect("/login"));
     };
@@ -79,7 +79,7 @@ async fn show_login(cookies: Cookies) -> Response {
     html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN))
 }
 
-async fn log_in(cookies: Cookies, session: Session, Form(login): Form<Login>) -> StoreFuture {
+async fn log_in(cookies: Cookies, session: Session, Form(login): Form<Login>) -> Reply {
     if !login.has_token(cookies.get("_xsrf").as_ref().map(Cookie::value)) {
         return Err(StatusCode::FORBIDDEN);
     }
@@ -91,7 +91,7 @@ async fn log_in(cookies: Cookies, session: Session, Form(login): Form<Login>) ->
     Ok(redirect("/main"))
 }
 
-async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Filling>) -> StoreFuture {
+async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Filling>) -> Reply {
     let began = Instant::now();
     for number in filling.from..filling.from + filling.count {
         let data = HashMap::from([("username".to_owned(), user(number).into())]);

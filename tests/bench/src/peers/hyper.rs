@@ -18,7 +18,7 @@ use super::{Filling, Login, Sessions};
 use crate::Result;
 use crate::server::page;
 
-type StoreFuture = Response<Full<Bytes>>;
+type Reply = Response<Full<Bytes>>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -42,7 +42,7 @@ pub(super) async fn serve() -> Result {
     }
 }
 
-async fn respond(sessions: Arc<Sessions>, request: Request<Incoming>) -> Result<StoreFuture> {
+async fn respond(sessions: Arc<Sessions>, request: Request<Incoming>) -> Result<Reply> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/hello") => Ok(html(&pages::OPEN, pages::HELLO)),
         (&Method::GET, "/page") => Ok(show_page(&sessions, &request)),
@@ -54,14 +54,14 @@ async fn respond(sessions: Arc<Sessions>, request: Request<Incoming>) -> Result<
     }
 }
 
-fn show_page(sessions: &Sessions, request: &Request<Incoming>) -> StoreFuture {
+fn show_page(sessions: &Sessions, request: &Request<Incoming>) -> Reply {
     match cookie(request, "session_id").and_then(|id| sessions.username(id)) {
         Some(username) => html(&pages::PAGE, page(&username)),
         None => redirect("/login"),
     }
 }
 
-fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> StoreFuture {
+fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> Reply {
     match cookie(request, "session_id").and_then(|id| sessions.visit(id)) {
         Some((username, visits)) => {
             html(&pages::NO_STORE_FIELDS, pages::main(&username, visits, pages::TOKEN))
@@ -70,7 +70,7 @@ fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> StoreFuture {
     }
 }
 
-fn show_login(request: &Request<Incoming>) -> Result<StoreFuture> {
+fn show_login(request: &Request<Incoming>) -> Result<Reply> {
     let Some(mark) = cookie(request, "_xsrf") else {
         let mut answer = html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN));
         set_cookie(&mut answer, "_xsrf", pages::TOKEN, pages::MARK_ATTRIBUTES)?;
@@ -79,7 +79,7 @@ fn show_login(request: &Request<Incoming>) -> Result<StoreFuture> {
     Ok(html(&pages::NO_STORE_FIELDS, pages::login(mark)))
 }
 
-async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<StoreFuture> {
+async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<Reply> {
     let mark = cookie(&request, "_xsrf").map(str::to_owned);
     let content = request.collect().await?.to_bytes();
     let mut form: HashMap<String, String> =
@@ -102,7 +102,7 @@ async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<Store
     Ok(answer)
 }
 
-fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<StoreFuture> {
+fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<Reply> {
     let query = request.uri().query().unwrap_or_default();
     let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let number = |name: &str| query.get(name).ok_or("an argument is missing");
@@ -119,26 +119,26 @@ fn cookie<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     pairs.find(|pair| pair.0 == name).map(|pair| pair.1)
 }
 
-fn set_cookie(answer: &mut StoreFuture, name: &str, value: &str, attributes: &str) -> Result {
+fn set_cookie(answer: &mut Reply, name: &str, value: &str, attributes: &str) -> Result {
     let cookie = HeaderValue::from_str(&format!("{name}={value}; {attributes}"))?;
     answer.headers_mut().insert(SET_COOKIE, cookie);
     Ok(())
 }
 
-fn html(fields: &[Field], content: impl Into<Bytes>) -> StoreFuture {
+fn html(fields: &[Field], content: impl Into<Bytes>) -> Reply {
     let mut answer = Response::new(Full::new(content.into()));
     answer.headers_mut().extend(fields.iter().cloned());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(pages::HTML));
     answer
 }
 
-fn redirect(location: &'static str) -> StoreFuture {
+fn redirect(location: &'static str) -> Reply {
     let mut answer = refuse(StatusCode::FOUND);
     answer.headers_mut().insert(LOCATION, HeaderValue::from_static(location));
     answer
 }
 
-fn refuse(status: StatusCode) -> StoreFuture {
+fn refuse(status: StatusCode) -> Reply {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer.headers_mut().extend(pages::NO_STORE_FIELDS.iter().cloned());
