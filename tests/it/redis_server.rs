@@ -63,8 +63,8 @@ impl RedisServer {
 
     /// Settings that lead here, and patience that no machine is too slow for.
     pub fn settings(&self) -> RedisSettings {
-        let time = Duration::from_secs(30);
-        RedisSettings { urls: vec![self.url()], time, ..RedisSettings::default() }
+        let timeout = Duration::from_secs(30);
+        RedisSettings { urls: vec![self.url()], timeout, ..RedisSettings::default() }
     }
 
     /// A store that lives here.

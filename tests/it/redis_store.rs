@@ -70,7 +70,8 @@ fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 
 /// The demo with its sessions on this Redis, and a time limit for each call.
 fn demo_on(redis: &RedisServer, time: Duration) -> Application {
-    let store = RedisStore::new(RedisSettings { time, ..redis.settings() }).unwrap();
+    let store =
+        RedisStore::new(RedisSettings { timeout: time, ..redis.settings() }).unwrap();
     let session_store: Option<Arc<dyn Store>> = Some(Arc::new(store));
     crate::demo::make_app(Options { session_store, ..Options::default() }).unwrap()
 }
@@ -160,7 +161,7 @@ async fn a_redis_that_stands_still_costs_no_request_more_than_the_time_limit() {
 #[tokio::test]
 async fn a_connection_that_died_is_replaced_by_the_sweep() {
     let Some(redis) = RedisServer::start() else { return };
-    let settings = RedisSettings { time: SHORT, ..redis.settings() };
+    let settings = RedisSettings { timeout: SHORT, ..redis.settings() };
     let store = RedisStore::new(settings).unwrap();
     eventually("it connects", async || store.sweep().await.is_ok()).await;
     let connections = || redis.info("stats", "total_connections_received").unwrap();
@@ -747,18 +748,21 @@ async fn tls_is_spoken_with_whom_a_certificate_vouches_for() {
     };
 
     let certificates = certificate.clone();
-    let store =
-        RedisStore::new(RedisSettings { certificates, ..settings.clone() }).unwrap();
+    let store = RedisStore::new(RedisSettings {
+        ca_certificates: certificates,
+        ..settings.clone()
+    })
+    .unwrap();
     let key = begun(&store, "a", "1").await;
     assert_eq!(get(&redis.store(), key, "a").await.as_deref(), Some("1"), "it is the same");
 
     let why = message(RedisStore::new(settings.clone()).unwrap().counters().await);
     assert!(why.contains("certificate"), "nobody vouches for it: {why}");
     let urls = vec![format!("rediss://127.0.0.1:{port}/")];
-    let other = RedisSettings { urls, certificates: certificate, ..settings.clone() };
+    let other = RedisSettings { urls, ca_certificates: certificate, ..settings.clone() };
     let why = message(RedisStore::new(other).unwrap().counters().await);
     assert!(why.contains("certificate"), "it is for another name: {why}");
     let certificates = b"nonsense".to_vec();
-    let none = RedisSettings { certificates, ..settings };
+    let none = RedisSettings { ca_certificates: certificates, ..settings };
     assert!(RedisStore::new(none).is_err(), "a certificate that is none");
 }
