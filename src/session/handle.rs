@@ -58,7 +58,7 @@ pub(super) struct Inner {
     pub(super) config: SessionConfig,
     client_ip: IpAddr,
     /// The ids that the client has sent, each once.
-    presented_ids: Vec<Id>,
+    pub(super) presented_ids: Vec<Id>,
     transition_lock: TransitionLock,
     state: Mutex<RequestState>,
 }
@@ -145,12 +145,19 @@ impl Session {
         }
         let (mut live, mut others) = (None, Vec::new());
         let (mut moved, mut unknown) = (None, Vec::new());
-        for id in &self.inner.presented_ids {
-            match self.inner.store.visit(id.key(), self.inner.client_ip, name).await? {
-                Visit::Live(visited) if live.is_none() => live = Some((id, visited)),
-                Visit::Live(_) => others.push(id),
-                Visit::Moved => moved = Some(id),
-                Visit::Gone => unknown.push(id.key()),
+        let mut sort = |id, visit| match visit {
+            Visit::Live(visited) if live.is_none() => live = Some((id, visited)),
+            Visit::Live(_) => others.push(id),
+            Visit::Moved => moved = Some(id),
+            Visit::Gone => unknown.push(Id::key(id)),
+        };
+        let Inner { store, client_ip, presented_ids, .. } = &*self.inner;
+        match &presented_ids[..] {
+            [id] => sort(id, store.visit(id.key(), *client_ip, name).await?),
+            ids => {
+                let keys: Vec<Key> = ids.iter().map(Id::key).collect();
+                let visits = store.visit_all(&keys, *client_ip, name).await?;
+                ids.iter().zip(visits).for_each(|(id, visit)| sort(id, visit));
             }
         }
         if let [first, ..] = &unknown[..] {

@@ -100,12 +100,12 @@ impl Session {
     pub async fn revoke_others(&self) -> Result<usize> {
         let sessions = self.sessions().await?;
         let Some(this) = self.live_key() else { return Ok(0) };
-        // If another request has rotated this session, the list has it under one of these keys.
-        let successors = self.inner.store.successors(this).await?;
-        let others = sessions.iter().map(|info| info.key);
+        // Another request may rotate this session at any time, so its key may be another one in
+        // the list than here. The origin stays the same.
+        let origin = self.inner.store.origin(this).await?;
         let mut revoked = 0;
-        for key in others.filter(|key| *key != this && !successors.contains(key)) {
-            revoked += usize::from(self.revoke_one(key, "revoked").await?);
+        for other in sessions.iter().filter(|info| Some(info.origin) != origin) {
+            revoked += usize::from(self.revoke_one(other.key, "revoked").await?);
         }
         Ok(revoked)
     }

@@ -93,11 +93,22 @@ pub struct LiveVisit {
     pub max_age: Duration,
 }
 
+/// The result of [`Store::compare_and_set`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompareAndSet {
+    /// The value was as expected and is set.
+    Set,
+    /// The value is another, this one, and was not changed.
+    Differs(Option<String>),
+}
+
 /// A session in the list of its user's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// Its key. It gives no access, because it is not the secret id.
     pub key: Key,
+    /// Its [`origin`](Store::origin), which stays the same when it is rotated.
+    pub origin: Key,
     /// Time since its creation.
     pub age: Duration,
     /// Time since its last use.
@@ -162,6 +173,23 @@ pub trait Store: Send + Sync + 'static {
     /// trip.
     fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit>;
 
+    /// [Visits](Store::visit) the sessions of a request that presents several ids. A store with
+    /// a network between should do it in one round trip.
+    fn visit_all<'a>(
+        &'a self,
+        keys: &'a [Key],
+        ip: IpAddr,
+        name: &'a str,
+    ) -> StoreFuture<'a, Vec<Visit>> {
+        StoreFuture::boxed(async move {
+            let mut visits = Vec::with_capacity(keys.len());
+            for key in keys {
+                visits.push(self.visit(*key, ip, name).await?);
+            }
+            Ok(visits)
+        })
+    }
+
     /// Returns a value; the inner `None` if the name has no value.
     fn get<'a>(
         &'a self,
@@ -185,15 +213,40 @@ pub trait Store: Send + Sync + 'static {
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>>;
 
-    /// Sets a value if the current one equals `expected` (`None`: if there is none). Returns
-    /// `Some(false)` if it does not; nothing is changed then.
+    /// Sets a value if the current one equals `expected` (`None`: if there is none). Otherwise
+    /// nothing is changed, and the current value is returned.
     fn compare_and_set<'a>(
         &'a self,
         key: Key,
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> StoreFuture<'a, Option<bool>>;
+    ) -> StoreFuture<'a, Option<CompareAndSet>>;
+
+    /// Adds to a value that is a decimal integer of at most 15 digits, and returns the sum. No
+    /// value counts as 0; another value, and an `amount` of more digits, is
+    /// [`Error::WrongType`]. A store can do this without a loop, so that clients which count in
+    /// one session at the same time do not delay each other.
+    fn add<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+        amount: i64,
+    ) -> StoreFuture<'a, Option<i64>> {
+        StoreFuture::boxed(async move {
+            let Some(mut old) = self.get(key, name).await? else { return Ok(None) };
+            loop {
+                let sum = add_to_text(name, old.as_deref(), amount)?;
+                let text = sum.to_string();
+                let set = self.compare_and_set(key, name, old.as_deref(), &text);
+                match set.await? {
+                    None => return Ok(None),
+                    Some(CompareAndSet::Set) => return Ok(Some(sum)),
+                    Some(CompareAndSet::Differs(current)) => old = current,
+                }
+            }
+        })
+    }
 
     /// Returns the names that have a value, in no particular order.
     fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>>;
@@ -216,9 +269,9 @@ pub trait Store: Send + Sync + 'static {
         lifetime: Option<Lifetime>,
     ) -> StoreFuture<'_, bool>;
 
-    /// Returns the keys to which a session was rotated from this one, each less than
-    /// [`ROTATION_GRACE`] ago, the current key last; an empty list if it was not rotated.
-    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>>;
+    /// Returns the key with which a session was created. `key` is its current key, or one from
+    /// which it was rotated less than [`ROTATION_GRACE`] ago; `None` if it is neither.
+    fn origin(&self, key: Key) -> StoreFuture<'_, Option<Key>>;
 
     /// Returns the live sessions whose [`USERNAME`] this is, the latest login first. This is not
     /// use.
@@ -244,6 +297,20 @@ pub trait Store: Send + Sync + 'static {
     /// not depend on it: an operation on an expired session returns `None` before and after.
     fn sweep(&self) -> StoreFuture<'_, ()> {
         StoreFuture::ready(Ok(()))
+    }
+}
+
+/// The upper bound of integers that [`Store::add`] takes: 15 digits, which Redis's scripts can
+/// add without rounding.
+const MAX_INTEGER: u64 = 999_999_999_999_999;
+
+/// Adds to an integer as [`Store::add`] does.
+pub(crate) fn add_to_text(name: &str, old: Option<&str>, amount: i64) -> Result<i64, Error> {
+    let old = old.map_or(Ok(0), str::parse::<i64>).ok();
+    let is_small = |number: &i64| number.unsigned_abs() <= MAX_INTEGER;
+    match old.filter(is_small).filter(|_| is_small(&amount)) {
+        Some(old) => Ok(old + amount),
+        None => Err(Error::WrongType { name: name.to_owned() }),
     }
 }
 

@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, RedisError, RedisResult,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult,
     ScriptInvocation,
 };
 use tokio::sync::watch;
@@ -132,7 +132,7 @@ impl SharedConnection {
         })
     }
 
-    /// Runs a script and returns its reply. Fails with [`Error::Unavailable`] if there is
+    /// Sends a script call or a command and returns the reply. Fails with [`Error::Unavailable`] if there is
     /// no reply within the timeout, which covers connecting and redirections, too.
     ///
     /// Cancellation safety: dropping the future harms neither the connection nor other
@@ -141,25 +141,29 @@ impl SharedConnection {
     /// are matched correctly.
     pub(super) async fn call<T: FromRedisValue>(
         &self,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<T, Error> {
+        request: &impl Request,
+    ) -> Result<T, CallError> {
         let deadline = Instant::now() + self.timeout;
         let mut redirects = 0;
         loop {
             let attempt = self.attempt();
             let mut connection = match timeout_at(deadline, attempt.connection()).await {
                 Ok(connection) => connection.map_err(|reason| self.unavailable(&reason))?,
-                Err(_) => return Err(self.unavailable(&self.timeout_message())),
+                Err(_) => return Err(self.unavailable(&self.timeout_message()).into()),
             };
             let sent_at = Instant::now();
-            let reply = script.invoke_async(&mut connection.handle);
+            let reply = request.send(&mut connection.handle);
             match timeout_at(deadline, reply).await {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => {
                     let moved_to = moved_to(&connection.node, &error);
                     self.discard(&attempt, moved_to.as_ref(), &error);
                     if moved_to.is_none() || redirects == MAX_REDIRECTS {
-                        return Err(self.unavailable(&reason(&error)));
+                        let unavailable = self.unavailable(&reason(&error));
+                        return Err(match error.code() {
+                            Some("OOM") => CallError::OutOfMemory(unavailable),
+                            _ => CallError::Other(unavailable),
+                        });
                     }
                     redirects += 1;
                 }
@@ -171,7 +175,7 @@ impl SharedConnection {
                         let failed = || Some(Attempt::failed(self.timeout_message()));
                         self.replace(&attempt, failed);
                     }
-                    return Err(self.unavailable(&self.timeout_message()));
+                    return Err(self.unavailable(&self.timeout_message()).into());
                 }
             }
         }
@@ -231,6 +235,54 @@ impl SharedConnection {
 
     fn unavailable(&self, reason: &str) -> Error {
         Error::Unavailable(format!("Redis at {}: {reason}", self.address))
+    }
+}
+
+/// A request to Redis.
+pub(super) trait Request: Sync {
+    /// Sends it and waits for the reply.
+    fn send<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<T>> + Send;
+}
+
+impl Request for ScriptInvocation<'_> {
+    async fn send<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<T> {
+        self.invoke_async(connection).await
+    }
+}
+
+impl Request for Cmd {
+    async fn send<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<T> {
+        self.query_async(connection).await
+    }
+}
+
+/// Why a call failed.
+pub(super) enum CallError {
+    /// Redis has reached its `maxmemory` and did nothing.
+    OutOfMemory(Error),
+    Other(Error),
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> CallError {
+        CallError::Other(error)
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Error {
+        match error {
+            CallError::OutOfMemory(error) | CallError::Other(error) => error,
+        }
     }
 }
 

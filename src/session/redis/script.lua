@@ -2,15 +2,18 @@
 -- other command until the script ends. A call names one of the operations at the bottom of
 -- this file and passes its arguments; `false` and `nil` become a nil reply:
 --
---   EVALSHA <SHA-1 of this file> 1 {dustdevil} get <session key> <value name>
+--   EVALSHA <SHA-1 of this file> 1 {dustdevil} get 0 <session key> <value name>
 --
 -- All Redis keys begin with the prefix. The part in braces is a hash tag: a Redis Cluster
 -- hashes only this part, so all keys are in one slot, and a script may use them together.
 --
 --   {dustdevil}:session:<key>    hash: a session. Redis deletes it when it expires.
---   {dustdevil}:successor:<key>  string: the key to which the session was rotated. Redis
---                                deletes it after the grace period of the rotation.
+--   {dustdevil}:rotated:<key>    string: the origin of the session that had this key until it
+--                                was rotated. Redis deletes it after the grace period.
+--   {dustdevil}:current:<origin> string: the key that the session has now. Redis deletes it
+--                                one grace period after the last rotation.
 --   {dustdevil}:user:<name>      sorted set: the sessions of a user, by login number
+--   {dustdevil}:anonymous        sorted set: the sessions without a user, by creation time
 --   {dustdevil}:expiry           sorted set: all sessions, by time of the next expiry check
 --   {dustdevil}:counters         hash: counts of events, and the last login number
 --   {dustdevil}:secret           string: the secret that all servers share
@@ -20,6 +23,7 @@
 --   idle                 the idle timeout, in milliseconds
 --   absolute_end         the time at which the absolute timeout ends
 --   created, last_used   times of the creation or last login, and of the last use
+--   origin               the key with which it was created, if it was rotated since
 --   id_sent_at           the time at which the client's cookie was last sent
 --   last_ip              the client address of the last visit
 --   bytes                the size of all values, see `cost`
@@ -32,13 +36,15 @@
 -- in its user's index. The first write of each operation therefore decides whether the
 -- operation works when memory is full:
 --
---   - Operations that set a value begin with an HSET. It fails before anything is changed.
+--   - Operations that set a value begin with an HSET. It fails before anything is changed,
+--     and the caller repeats the call with a number of anonymous sessions to evict first.
 --   - Operations that read, rotate or destroy a session begin with a write that needs no
 --     memory (PERSIST, ZREM, RENAME, DEL). They work, and so do the writes that follow in
 --     the same script.
 
 local prefix = KEYS[1]
 local expiry = prefix .. ':expiry'
+local anonymous = prefix .. ':anonymous'
 local counters = prefix .. ':counters'
 
 -- The time in milliseconds. The servers' clocks differ, so only that of Redis is used.
@@ -46,10 +52,11 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The replies of operations that write.
-local DONE, NOT_DONE, TOO_LARGE = 1, 0, -1
+local DONE, NOT_DONE, TOO_LARGE, NOT_INTEGER = 1, 0, -1, -2
 
 local function session_of(key) return prefix .. ':session:' .. key end
-local function successor_of(key) return prefix .. ':successor:' .. key end
+local function rotated_from(key) return prefix .. ':rotated:' .. key end
+local function current_of(origin) return prefix .. ':current:' .. origin end
 local function index_of(user) return prefix .. ':user:' .. user end
 local function field_of(name) return 'value:' .. name end
 
@@ -117,7 +124,7 @@ local function set_value(key, name, value, max_bytes)
   if bytes > tonumber(max_bytes) then return TOO_LARGE end
   redis.call('HSET', session, field_of(name), value, 'bytes', bytes)
   if name == USERNAME and value ~= old then
-    if old then unindex_user(key, old) end
+    if old then unindex_user(key, old) else redis.call('ZREM', anonymous, key) end
     index_user(key, value)
   end
   return DONE
@@ -128,16 +135,29 @@ local function remove_value(key, name)
   if old then
     redis.call('HDEL', session_of(key), field_of(name))
     redis.call('HINCRBY', session_of(key), 'bytes', -cost(name, old))
-    if name == USERNAME then unindex_user(key, old) end
+    if name == USERNAME then
+      unindex_user(key, old)
+      redis.call('ZADD', anonymous, redis.call('HGET', session_of(key), 'created'), key)
+    end
   end
   return old
 end
 
 local function delete_session(key)
   local user = value_of(key, USERNAME)
-  if user then unindex_user(key, user) end
+  if user then unindex_user(key, user) else redis.call('ZREM', anonymous, key) end
   redis.call('DEL', session_of(key))
   redis.call('ZREM', expiry, key)
+end
+
+-- Deletes the oldest anonymous sessions: all sessions share the memory, and anyone can create
+-- anonymous ones.
+local function evict_anonymous(number)
+  for _, key in ipairs(redis.call('ZRANGE', anonymous, 0, number - 1)) do
+    local was_live = is_live(key)
+    delete_session(key)
+    count(was_live and 'evicted' or 'expired')
+  end
 end
 
 -- Deletes all traces of an earlier session with this key, and counts its end. Keys are
@@ -155,35 +175,41 @@ end
 local operations = {}
 
 -- The first write is the HSET, or the deletion of a stale session, which frees memory.
-function operations.create(key, idle, absolute, ip, name, value, max_bytes)
+-- Above `max_anonymous` each anonymous session evicts two, so the number also falls if the
+-- limit was lowered.
+function operations.create(key, idle, absolute, ip, name, value, max_bytes, max_anonymous)
   if is_live(key) then return NOT_DONE end
   if cost(name, value) > tonumber(max_bytes) then return TOO_LARGE end
   delete_stale(key)
   redis.call('HSET', session_of(key), 'idle', idle, 'absolute_end', now + absolute,
     'created', now, 'id_sent_at', now, 'last_ip', ip, 'bytes', 0)
   set_value(key, name, value, max_bytes)
+  if name ~= USERNAME then
+    redis.call('ZADD', anonymous, now, key)
+    if redis.call('ZCARD', anonymous) > tonumber(max_anonymous) then evict_anonymous(2) end
+  end
   touch(key)
   schedule_check(key)
-  count('created')
   return DONE
 end
 
--- Returns the value, whether to renew the client's cookie (1 or 0), the idle timeout and
--- the rest of the absolute timeout. If the session is not live: 1 if it was rotated,
--- otherwise 0.
+-- Returns the value, whether to renew the client's cookie (1 or 0), the idle timeout, the
+-- rest of the absolute timeout, and the time. If the session is not live: 1 if it was
+-- rotated, otherwise 0; this writes nothing, because clients can send any number of ids.
 function operations.visit(key, ip, name)
-  if not is_live(key) then
-    -- `pcall`, because the counter is a first write that fails if memory is full. The reply
-    -- is the same without the count.
-    redis.pcall('HINCRBY', counters, 'rejected_ids', 1)
-    return redis.call('EXISTS', successor_of(key))
-  end
+  if not is_live(key) then return redis.call('EXISTS', rotated_from(key)) end
   local found = redis.call('HMGET', session_of(key), field_of(name), 'idle', 'absolute_end',
     'id_sent_at')
   local value, idle, left = found[1], tonumber(found[2]), found[3] - now
   local renew = now - found[4] >= idle / 10
   touch(key, 'last_ip', ip, 'id_sent_at', renew and now or found[4])
-  return { value, renew and 1 or 0, idle, math.max(left, 0) }
+  return { value, renew and 1 or 0, idle, math.max(left, 0), now }
+end
+
+function operations.visit_all(ip, name, ...)
+  local replies = {}
+  for _, key in ipairs({ ... }) do table.insert(replies, operations.visit(key, ip, name)) end
+  return replies
 end
 
 -- Returns a list of one element, because nil alone means that the session is not live.
@@ -208,11 +234,28 @@ function operations.remove(key, name)
   return { old }
 end
 
--- If `expected` is nil, the name must have no value.
+-- If `expected` is nil, the name must have no value. If the value is another, returns it in a
+-- list, so that the caller can try again without reading it first.
 function operations.compare_and_set(key, name, value, max_bytes, expected)
   if not is_live(key) then return end
-  local result, old = NOT_DONE, value_of(key, name)
+  local old = value_of(key, name)
+  local result = { old }
   if old == (expected or false) then result = set_value(key, name, value, max_bytes) end
+  touch(key)
+  return result
+end
+
+-- Adds to a decimal integer and returns the sum in a list. Lua has only floating-point numbers,
+-- which are exact up to 2^53, so more than 15 digits are refused.
+function operations.add(key, name, amount, max_bytes)
+  if not is_live(key) then return end
+  local old = value_of(key, name) or '0'
+  local result = NOT_INTEGER
+  if string.match(old, '^%-?%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
+    local sum = string.format('%.0f', old + amount)
+    result = set_value(key, name, sum, max_bytes)
+    if result == DONE then result = { sum } end
+  end
   touch(key)
   return result
 end
@@ -232,20 +275,34 @@ function operations.keys(key)
   return names_in(key)
 end
 
+-- Deletes the hash and writes the store's own fields again, so that the work does not depend on
+-- the number of values.
 function operations.clear(key)
   if not is_live(key) then return end
-  for _, name in ipairs(names_in(key)) do remove_value(key, name) end
+  remove_value(key, USERNAME)
+  local own = { 'idle', 'absolute_end', 'created', 'id_sent_at', 'last_ip', 'origin' }
+  local kept = redis.call('HMGET', session_of(key), unpack(own))
+  redis.call('DEL', session_of(key))
+  redis.call('HSET', session_of(key), 'bytes', 0)
+  for index, field in ipairs(own) do
+    if kept[index] then redis.call('HSET', session_of(key), field, kept[index]) end
+  end
   touch(key)
   return DONE
 end
 
--- Follows the successors if the session was rotated. The loop ends, because a rotation
--- deletes the successor of its new key, so the chain has no cycle.
+-- Returns the key that the session has now, if it had `key` until a rotation. Two steps,
+-- however often it was rotated: a chain from each key to the next would cost one per rotation.
+local function successor_of(key)
+  local origin = redis.call('GET', rotated_from(key))
+  return origin and redis.call('GET', current_of(origin))
+end
+
+-- Follows a rotation: a logout that was sent with the old id must not be lost.
 function operations.destroy(key)
-  while key and not is_live(key) do key = redis.call('GET', successor_of(key)) end
-  if not key then return NOT_DONE end
+  if not is_live(key) then key = successor_of(key) end
+  if not key or not is_live(key) then return NOT_DONE end
   delete_session(key)
-  count('ended')
   return DONE
 end
 
@@ -254,47 +311,45 @@ end
 function operations.rotate(key, new, grace, idle, absolute)
   if not is_live(key) then return NOT_DONE end
   local user = value_of(key, USERNAME)
+  local origin = redis.call('HGET', session_of(key), 'origin') or key
   local login = user and not idle and redis.call('ZSCORE', index_of(user), key)
-  if user then unindex_user(key, user) end
+  local since = redis.call('ZSCORE', anonymous, key)
+  if user then unindex_user(key, user) else redis.call('ZREM', anonymous, key) end
   delete_stale(new)
   redis.call('RENAME', session_of(key), session_of(new))
   redis.call('ZREM', expiry, key)
-  redis.call('SET', successor_of(key), new, 'PX', grace)
-  redis.call('DEL', successor_of(new))
+  redis.call('SET', rotated_from(key), origin, 'PX', grace)
+  redis.call('SET', current_of(origin), new, 'PX', grace)
+  redis.call('DEL', rotated_from(new))
+  redis.call('HSET', session_of(new), 'origin', origin)
   if idle then
     redis.call('HSET', session_of(new), 'idle', idle, 'absolute_end', now + absolute,
       'created', now)
   end
-  if user then index_user(new, user, login) end
+  if user then index_user(new, user, login) else redis.call('ZADD', anonymous, since or now, new) end
   -- If the absolute timeout ends in this millisecond, `touch` deletes the session, because
   -- PEXPIREAT with a time in the past does. So everything that reads the session comes
   -- before.
   touch(new, 'id_sent_at', now)
   schedule_check(new)
-  count('rotated')
   return DONE
 end
 
-function operations.successors(key)
-  local keys = {}
-  key = redis.call('GET', successor_of(key))
-  while key do
-    table.insert(keys, key)
-    key = redis.call('GET', successor_of(key))
-  end
-  return keys
+function operations.origin(key)
+  return redis.call('HGET', session_of(key), 'origin') or redis.call('GET', rotated_from(key))
+    or (is_live(key) and key)
 end
 
 -- Returns a row per session: its key, its age, the time since its last use, its last client
--- address and its device. Removes expired sessions from the index.
+-- address, its origin and its device. Removes expired sessions from the index.
 function operations.sessions_of(user)
   local rows = {}
   for _, key in ipairs(redis.call('ZREVRANGE', index_of(user), 0, -1)) do
     local found = redis.call('HMGET', session_of(key), 'created', 'last_used', 'last_ip',
-      field_of(DEVICE))
+      'origin', field_of(DEVICE))
     if found[1] then
       local age, idle = math.max(now - found[1], 0), math.max(now - found[2], 0)
-      table.insert(rows, { key, age, idle, found[3], found[4] })
+      table.insert(rows, { key, age, idle, found[3], found[4] or key, found[5] })
     else
       unindex_user(key, user)
     end
@@ -317,29 +372,43 @@ function operations.sessions_over_limit(user, max)
   return over
 end
 
-function operations.counters()
-  local counts =
-    redis.call('HMGET', counters, 'created', 'ended', 'expired', 'rotated', 'rejected_ids')
+-- Adds what a server has counted since its last call. PERSIST is only there as a first write
+-- that cannot fail when memory is full.
+local function add_counts(created, ended, expired, rotated, rejected_ids)
+  redis.call('PERSIST', counters)
+  for event, number in pairs({ created = created, ended = ended, expired = expired,
+    rotated = rotated, rejected_ids = rejected_ids }) do
+    if number ~= '0' then redis.call('HINCRBY', counters, event, number) end
+  end
+end
+
+function operations.counters(...)
+  add_counts(...)
+  local counts = redis.call('HMGET', counters, 'created', 'ended', 'expired', 'evicted',
+    'rotated', 'rejected_ids')
   table.insert(counts, 1, redis.call('ZCARD', expiry))
   return counts
 end
 
--- Runs up to `max` expiry checks that are due and returns their number. A session that
--- Redis has deleted (PTTL returns -2) is counted as expired; a live one is scheduled for
--- the millisecond after its current end. ZREM comes first, because it works if memory is
--- full; ZADD alone would not.
-function operations.sweep(max)
+-- Runs up to `max` expiry checks that are due. Returns their number, how many sessions have
+-- expired (PTTL returns -2: Redis has deleted the session), and the time. A live session is
+-- scheduled for the millisecond after its current end. ZREM comes first, because it works if
+-- memory is full; ZADD alone would not.
+function operations.sweep(max, ...)
+  add_counts(...)
   local due = redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, max)
+  local expired = 0
   for _, key in ipairs(due) do
     local left = redis.call('PTTL', session_of(key))
     redis.call('ZREM', expiry, key)
     if left == -2 then
-      count('expired')
+      redis.call('ZREM', anonymous, key)
+      expired = expired + 1
     else
       redis.call('ZADD', expiry, now + math.max(left, 0) + 1, key)
     end
   end
-  return #due
+  return { #due, expired, now }
 end
 
 -- Returns the stored secret; stores the offered one if there is none. A server can start
@@ -351,4 +420,5 @@ function operations.shared_secret(offered)
   return offered
 end
 
-return operations[ARGV[1]](unpack(ARGV, 2))
+if ARGV[2] ~= '0' then evict_anonymous(tonumber(ARGV[2])) end
+return operations[ARGV[1]](unpack(ARGV, 3))
