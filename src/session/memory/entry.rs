@@ -1,10 +1,12 @@
 //! A session as the memory store has it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
+use crate::session::memory::rotated::Lineage;
 use crate::session::memory::timer_wheel::Bucket;
 use crate::session::memory::user_index::{LoginSeq, Writer};
 use crate::session::memory::values::Values;
@@ -12,6 +14,8 @@ use crate::session::store::{DEVICE, Lifetime, LiveVisit, SessionInfo, USERNAME};
 
 pub(crate) struct Entry {
     pub(crate) key: Key,
+    /// `None` until the session is rotated for the first time.
+    lineage: Option<Arc<Lineage>>,
     pub(crate) values: Values,
     /// Time of the creation or of the last login.
     started_at: Millis,
@@ -36,6 +40,7 @@ impl Entry {
     pub(crate) fn new(key: Key, lifetime: Lifetime, ip: IpAddr, now: Millis) -> Entry {
         let mut entry = Entry {
             key,
+            lineage: None,
             values: Values::default(),
             started_at: 0,
             idle_timeout: 0,
@@ -97,13 +102,27 @@ impl Entry {
         LiveVisit { value, renew, max_age: lifetime.max_age(left) }
     }
 
+    /// Returns the key with which the session was created.
+    pub(crate) fn origin(&self) -> Key {
+        self.lineage.as_ref().map_or(self.key, |lineage| lineage.origin)
+    }
+
     /// Changes the key, which the caller sends to the client, and restarts the lifetime if one
     /// is given.
-    pub(crate) fn rotate(&mut self, new: Key, lifetime: Option<Lifetime>, now: Millis) {
+    pub(crate) fn rotate(
+        &mut self,
+        new: Key,
+        lifetime: Option<Lifetime>,
+        now: Millis,
+    ) -> Arc<Lineage> {
+        let lineage = || Arc::new(Lineage::new(self.key));
+        let lineage = Arc::clone(self.lineage.get_or_insert_with(lineage));
+        lineage.set_current(new);
         (self.key, self.id_sent_at) = (new, now);
         if let Some(lifetime) = lifetime {
             self.start(lifetime, now);
         }
+        lineage
     }
 
     fn start(&mut self, lifetime: Lifetime, now: Millis) {
@@ -116,6 +135,7 @@ impl Entry {
         let since = |time: Millis| Duration::from_millis(now.saturating_sub(time));
         SessionInfo {
             key: self.key,
+            origin: self.origin(),
             age: since(self.started_at),
             idle: since(self.last_used),
             last_ip: self.last_ip,

@@ -3,9 +3,9 @@
 //! An operation locks the shard of its key, and computes its result while it holds the lock. So
 //! the operations on a session are linearizable, and every future is ready when it is returned.
 //!
-//! Lock order: shards by index, and then at most one shard of the user index. Code that holds a
-//! lock takes only locks after it in this order, so no two threads can wait for each other
-//! (deadlock).
+//! Lock order: shards by index, then at most one shard of the user index or one lineage. Code
+//! that holds a lock takes only locks after it in this order, so no two threads can wait for
+//! each other (deadlock).
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -18,8 +18,9 @@ use crate::session::memory::lock::{Guard, Lock};
 use crate::session::memory::shard::{Capacity, Shard};
 use crate::session::memory::user_index::{Excess, UserIndex, Writer};
 use crate::session::memory::values::Values;
-use crate::session::store::StoreFuture;
-use crate::session::store::{Counters, Lifetime, SessionInfo, Store, Visit};
+use crate::session::store::{
+    CompareAndSet, Counters, Lifetime, SessionInfo, Store, StoreFuture, Visit, add_to_text,
+};
 
 /// The limits of a [`MemoryStore`].
 ///
@@ -159,15 +160,6 @@ impl MemoryStore {
         true
     }
 
-    fn successors_now(&self, mut key: Key) -> Vec<Key> {
-        let mut successors = Vec::new();
-        while let Some(new) = self.shard(key).successor(key, self.clock.now()) {
-            successors.push(new);
-            key = new;
-        }
-        successors
-    }
-
     /// Returns the session that the user index has under this key. It may have been rotated
     /// since the index was read, so its successors are tried, too.
     fn session_info(&self, mut key: Key, user: &str, now: Millis) -> Option<SessionInfo> {
@@ -253,13 +245,28 @@ impl Store for MemoryStore {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> StoreFuture<'a, Option<bool>> {
-        let expected = expected.map(str::as_bytes);
-        let swap = |values: &Values| match values.bytes_of(name) == expected {
-            true => (Some(values.with(name, value)), true),
-            false => (None, false),
+    ) -> StoreFuture<'a, Option<CompareAndSet>> {
+        let swap = |values: &Values| match values.get(name) {
+            current if current == expected => {
+                (Some(values.with(name, value)), CompareAndSet::Set)
+            }
+            current => (None, CompareAndSet::Differs(current.map(str::to_owned))),
         };
         StoreFuture::ready(self.shard(key).change(key, self.clock.now(), swap))
+    }
+
+    fn add<'a>(
+        &'a self,
+        key: Key,
+        name: &'a str,
+        amount: i64,
+    ) -> StoreFuture<'a, Option<i64>> {
+        let add = |values: &Values| match add_to_text(name, values.get(name), amount) {
+            Ok(sum) => (Some(values.with(name, &sum.to_string())), Ok(sum)),
+            Err(error) => (None, Err(error)),
+        };
+        let added = self.shard(key).change(key, self.clock.now(), add);
+        StoreFuture::ready(added.and_then(Option::transpose))
     }
 
     fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
@@ -285,8 +292,8 @@ impl Store for MemoryStore {
         StoreFuture::ready(Ok(self.rotate_now(key, new, lifetime)))
     }
 
-    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
-        StoreFuture::ready(Ok(self.successors_now(key)))
+    fn origin(&self, key: Key) -> StoreFuture<'_, Option<Key>> {
+        StoreFuture::ready(Ok(self.shard(key).origin(key, self.clock.now())))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {

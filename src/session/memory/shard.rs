@@ -177,6 +177,16 @@ impl Shard {
         self.rotated.successor(key, now)
     }
 
+    /// Returns the origin of the session that has this key or was rotated from it. This is not
+    /// use.
+    pub(crate) fn origin(&mut self, key: Key, now: Millis) -> Option<Key> {
+        let live = self.find(key).filter(|&slot| self.entries[slot].expiry() > now);
+        match live {
+            Some(slot) => Some(self.entries[slot].origin()),
+            None => self.rotated.origin(key, now),
+        }
+    }
+
     /// The first half of a rotation: takes a live session out of this shard and gives it its
     /// new key. Its entry in the user index stays, so the caller must insert it under the same
     /// locks.
@@ -189,8 +199,8 @@ impl Shard {
     ) -> Option<Entry> {
         let slot = self.get_live(key, now)?;
         let mut entry = self.extract(slot);
-        entry.rotate(new, lifetime, now);
-        self.rotated.add(key, new, now, self.capacity.sessions);
+        let lineage = entry.rotate(new, lifetime, now);
+        self.rotated.add(key, lineage, now, self.capacity.sessions);
         self.counters.rotated += 1;
         Some(entry)
     }

@@ -139,7 +139,7 @@ impl SharedConnection {
     /// calls. A request that is not written yet is not sent. If it has been sent, Redis may
     /// execute it; the connection's task reads the reply and discards it, so later replies
     /// are matched correctly.
-    pub(super) async fn call<T: FromRedisValue>(
+    pub(super) async fn call<T: FromRedisValue + Send>(
         &self,
         request: &impl Request,
     ) -> Result<T, CallError> {
@@ -241,14 +241,14 @@ impl SharedConnection {
 /// A request to Redis.
 pub(super) trait Request: Sync {
     /// Sends it and waits for the reply.
-    fn send<T: FromRedisValue>(
+    fn send<T: FromRedisValue + Send>(
         &self,
         connection: &mut MultiplexedConnection,
     ) -> impl Future<Output = RedisResult<T>> + Send;
 }
 
 impl Request for ScriptInvocation<'_> {
-    async fn send<T: FromRedisValue>(
+    async fn send<T: FromRedisValue + Send>(
         &self,
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<T> {
@@ -257,7 +257,7 @@ impl Request for ScriptInvocation<'_> {
 }
 
 impl Request for Cmd {
-    async fn send<T: FromRedisValue>(
+    async fn send<T: FromRedisValue + Send>(
         &self,
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<T> {

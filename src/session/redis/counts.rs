@@ -38,8 +38,8 @@ pub(super) struct Batch<'c> {
 }
 
 impl Batch<'_> {
-    pub(super) fn counts(&self) -> [u64; EVENTS] {
-        self.counts
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.counts
     }
 
     pub(super) fn sent(mut self) {

@@ -208,7 +208,7 @@ impl RedisStore {
     /// the name of the operation, the number of sessions to evict first, and the arguments of the
     /// operation. If Redis is out of memory, the script has done nothing, and is called again
     /// with sessions to evict.
-    async fn call<T: FromRedisValue>(
+    async fn call<T: FromRedisValue + Send>(
         &self,
         operation: &str,
         arguments: impl ToRedisArgs,
