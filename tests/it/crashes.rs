@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::bystander::PATIENCE;
 use crate::contract::counting::Dice;
+use crate::control_client::PATIENCE;
 use crate::process::Process;
 use crate::processes;
 use crate::redis_server::{DURABLE, RedisServer};
@@ -28,7 +28,7 @@ const KILLS: usize = 24;
 const CUSTOMERS: usize = 6;
 
 /// Two servers, one Redis, and customers.
-struct Site {
+struct Setup {
     redis: RedisServer,
     store: RedisStore,
     processes: [Process; 2],
@@ -66,9 +66,9 @@ struct Ledger {
     wrong: u64,
 }
 
-impl Site {
+impl Setup {
     /// `None`, where there is no Redis to be had.
-    async fn open(options: &[&str]) -> Option<Site> {
+    async fn open(options: &[&str]) -> Option<Setup> {
         let redis = RedisServer::start_with(options)?;
         let store = redis.store();
         let processes = [processes::start(&redis, &[]), processes::start(&redis, &[])];
@@ -82,7 +82,7 @@ impl Site {
             let shared = Arc::clone(&shared);
             customers.push(tokio::spawn(be_a_customer(shared, own, number % 2)));
         }
-        Some(Site { redis, store, processes, shared, customers })
+        Some(Setup { redis, store, processes, shared, customers })
     }
 
     /// Puts another server in the place of one.
@@ -241,8 +241,8 @@ async fn carry_on(dice: &mut Dice) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_killed_takes_nothing_with_it_that_was_answered() {
-    let Some(mut site) = Site::open(&[]).await else { return };
+async fn killing_a_server_loses_no_acknowledged_write() {
+    let Some(mut site) = Setup::open(&[]).await else { return };
     let mut dice = Dice(7);
     for kill in 0..KILLS {
         carry_on(&mut dice).await;
@@ -253,8 +253,8 @@ async fn a_server_that_is_killed_takes_nothing_with_it_that_was_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_one_server_is_told_to_stop_the_other_takes_over() {
-    let Some(mut site) = Site::open(&[]).await else { return };
+async fn when_one_server_shuts_down_the_other_takes_over() {
+    let Some(mut site) = Setup::open(&[]).await else { return };
     let mut dice = Dice(8);
     for stop in 0..KILLS / 2 {
         carry_on(&mut dice).await;
@@ -270,8 +270,8 @@ async fn where_one_server_is_told_to_stop_the_other_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_killed_and_comes_back_has_all_that_was_answered() {
-    let Some(mut site) = Site::open(&DURABLE).await else { return };
+async fn a_restarted_redis_has_every_acknowledged_write() {
+    let Some(mut site) = Setup::open(&DURABLE).await else { return };
     let mut dice = Dice(9);
     for _ in 0..KILLS / 2 {
         carry_on(&mut dice).await;

@@ -1,5 +1,5 @@
 //! What clients do, or fail to do, that must not cost another client its answer. Each test has a
-//! bystander who asks all the while, and prints its figures.
+//! control who asks all the while, and prints its figures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -18,8 +18,8 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::bystander::{
-    Bystander, HELLO, PATIENCE, ask, file_limit, memory, open_files, processor_time,
+use crate::control_client::{
+    ControlClient, HELLO, PATIENCE, ask, file_limit, memory, open_files, processor_time,
 };
 use crate::process::{Process, command, command_with_files, command_with_memory};
 use crate::support::{Client, Visitor, project, serve, settings};
@@ -61,11 +61,11 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_cost_nobody_an_answer() {
+async fn slow_heads_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(500, move |_| async move {
         let mut client = Client::connect(address).await;
         trickle(&mut client, HELLO).await;
@@ -73,17 +73,17 @@ async fn slow_heads_cost_nobody_an_answer() {
     })
     .await;
     assert_eq!(answered, [200; 500]);
-    bystander
+    control
         .end("500 clients send a head byte by byte, and have their answer", demo.id())
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_content_costs_nobody_an_answer() {
+async fn slow_content_does_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(500, move |_| async move {
         let mut client = Client::connect(address).await;
         client
@@ -95,17 +95,17 @@ async fn slow_content_costs_nobody_an_answer() {
     .await;
     assert_eq!(answered, [403; 500], "a form without its token");
     let what = "500 clients send content byte by byte, and have their answer";
-    bystander.end(what, demo.id()).await;
+    control.end(what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
+async fn heads_and_content_that_never_end_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let soon = Duration::from_millis(500);
     let limits = Limits { head_timeout: soon, content_timeout: soon, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let address = server.address;
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(500, move |number| async move {
         let mut client = Client::connect(address).await;
         client
@@ -119,7 +119,7 @@ async fn heads_and_content_that_never_end_cost_nobody_an_answer() {
     .await;
     assert_eq!(answered, [408; 500]);
     let what = "500 clients stop within a head or content, and are told";
-    bystander.end(what, process::id()).await;
+    control.end(what, process::id()).await;
 }
 
 const LARGE: usize = 4 * 1024 * 1024;
@@ -135,12 +135,12 @@ fn static_folder(name: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_that_stop_reading_cost_nobody_an_answer() {
+async fn readers_that_stop_reading_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let folder = static_folder("readers");
     let demo = start_demo(&["--static-path", folder.to_str().unwrap()]);
     let before = memory(demo.id(), "VmRSS");
-    let bystander = Bystander::begin(demo.address());
+    let control = ControlClient::begin(demo.address());
     let mut readers = Vec::new();
     for _ in 0..200 {
         let mut client = Client::connect(demo.address()).await;
@@ -157,15 +157,15 @@ async fn readers_that_stop_reading_cost_nobody_an_answer() {
         assert_eq!(reader.bytes(LARGE).await, vec![b'a'; LARGE], "it reads on");
     }
     let what = "200 clients ask for 4 MiB each and stop reading; 20 go on and have it all";
-    bystander.end(what, demo.id()).await;
+    control.end(what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_crowd_costs_nobody_an_answer() {
+async fn ten_thousand_idle_connections_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let before = memory(demo.id(), "VmRSS").unwrap_or(0);
-    // With room for the bystander.
+    // With room for the control.
     let count = (file_limit().saturating_sub(1000)).min(9_990);
     let mut idle = Vec::new();
     for _ in 0..count {
@@ -175,22 +175,22 @@ async fn an_idle_crowd_costs_nobody_an_answer() {
     }
     let each =
         memory(demo.id(), "VmRSS").map(|now| now.saturating_sub(before) / count as u64);
-    let bystander = Bystander::begin(demo.address());
+    let control = ControlClient::begin(demo.address());
     sleep(Duration::from_millis(500)).await;
     let each = each.map_or(String::from("unknown"), |bytes| format!("{bytes} bytes"));
     let what = format!("{count} connections idle after an answer, each {each}");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
     for socket in &mut idle {
         ask(socket).await.expect("who was idle is still served");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_past_the_file_limit_are_all_answered() {
+async fn connections_above_the_descriptor_limit_are_all_answered() {
     let _alone = STAGE.lock().await;
     let demo = Process::start(command_with_files(100).env("RUST_LOG", "warn"));
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     // All at once, and nobody leaves: whoever was answered first makes room for the others.
     let answered = crowd(500, move |_| async move {
         let mut socket = TcpStream::connect(address).await.ok()?;
@@ -203,7 +203,7 @@ async fn connections_past_the_file_limit_are_all_answered() {
     let mut visitor = Visitor { address, cookies: BTreeMap::new() };
     assert_eq!(visitor.get("/static/site.css").await.status, 200);
     let what = "500 clients connect where there are files for 100, and have their answer";
-    bystander.end(what, demo.id()).await;
+    control.end(what, demo.id()).await;
     demo.signal("TERM");
     let ended = demo.wait();
     assert!(ended.status.success());
@@ -213,12 +213,12 @@ async fn connections_past_the_file_limit_are_all_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_connections_past_the_file_limit_cost_nobody_an_answer() {
+async fn silent_connections_above_the_descriptor_limit_do_not_disturb_other_clients() {
     more_than_there_are_files("silent clients", "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_heads_past_the_file_limit_cost_nobody_an_answer() {
+async fn unfinished_heads_above_the_descriptor_limit_do_not_disturb_other_clients() {
     more_than_there_are_files("half heads", "GET /hello HTTP/1.1\r\n").await;
 }
 
@@ -227,7 +227,7 @@ async fn more_than_there_are_files(who: &str, says: &'static str) {
     let _alone = STAGE.lock().await;
     let demo = start_with_files(100);
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let crowd = crowd(500, move |_| async move {
         let mut socket = TcpStream::connect(address).await.ok()?;
         socket.write_all(says.as_bytes()).await.ok()?;
@@ -240,11 +240,11 @@ async fn more_than_there_are_files(who: &str, says: &'static str) {
         closed += usize::from(read.is_ok());
     }
     let what = format!("500 {who} where there are files for 100, {closed} sent away");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_files_waits_and_does_not_spin() {
+async fn a_server_without_free_descriptors_waits_and_does_not_spin() {
     let _alone = STAGE.lock().await;
     let demo = start_with_files(100);
     let address = demo.address();
@@ -266,15 +266,15 @@ async fn a_server_without_files_waits_and_does_not_spin() {
         assert!(spent < begun.elapsed() / 2, "{spent:?}");
     }
     drop(busy);
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let spent = spent.map_or(String::from("unknown"), |spent| format!("{spent:?}"));
     let what =
         format!("200 half requests where there are files for 100, {spent} of CPU a second");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resets_at_every_point_cost_nobody_an_answer() {
+async fn resets_at_every_byte_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let folder = static_folder("resets");
     let demo = start_demo(&["--static-path", folder.to_str().unwrap()]);
@@ -282,7 +282,7 @@ async fn resets_at_every_point_cost_nobody_an_answer() {
     let mut socket = TcpStream::connect(address).await.unwrap();
     ask(&mut socket).await.unwrap();
     let files = open_files(demo.id());
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let conversation = [
         HELLO,
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
@@ -306,7 +306,7 @@ async fn resets_at_every_point_cost_nobody_an_answer() {
     .await;
     assert!(resets.iter().all(Result::is_ok));
     let what = format!("{} connections reset, one behind each byte", resets.len());
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
     // Nothing is left of them.
     let all_gone = async {
         while open_files(demo.id()) > files {
@@ -365,11 +365,11 @@ fn application(settings: Settings) -> Application {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_panics_is_one_requests_misfortune() {
+async fn a_handler_that_panics_fails_only_its_own_request() {
     let _alone = STAGE.lock().await;
     let server = serve(application(settings())).await;
     let address = server.address;
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(200, move |_| async move {
         let mut client = Client::connect(address).await;
         let status = client.ask("GET /panic").await.status;
@@ -378,17 +378,17 @@ async fn a_handler_that_panics_is_one_requests_misfortune() {
     .await;
     assert_eq!(answered, [(500, true); 200]);
     let what = "200 requests whose handler panics, each answered 500 and closed";
-    bystander.end(what, process::id()).await;
+    control.end(what, process::id()).await;
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_never_returns_is_given_up() {
+async fn a_handler_that_never_returns_times_out() {
     let _alone = STAGE.lock().await;
     let settings = Settings { handler_timeout: Duration::from_millis(300), ..settings() };
     let server = serve(application(settings)).await;
     let address = server.address;
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(200, move |_| async move {
         let mut client = Client::connect(address).await;
         let status = client.ask("GET /forever").await.status;
@@ -397,20 +397,20 @@ async fn a_handler_that_never_returns_is_given_up() {
     .await;
     assert_eq!(answered, [(503, 200); 200], "and the connection goes on");
     let what = "200 requests whose handler never returns, each answered 503";
-    bystander.end(what, process::id()).await;
+    control.end(what, process::id()).await;
     server.stop().await;
 }
 
 /// A handler whose client has reset the connection is dropped. One whose client has closed its side
 /// works to its end, and so does work that was spawned, whatever its client does.
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_leave_while_a_handler_works_cost_nobody_an_answer() {
+async fn clients_that_disconnect_during_a_handler_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     for (path, completed) in [("/work", 100), ("/spawned", 200)] {
         let done = Done::default();
         let server = serve(application(settings()).state(Arc::clone(&done))).await;
         let address = server.address;
-        let bystander = Bystander::begin(address);
+        let control = ControlClient::begin(address);
         let work = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let left = crowd(200, move |number| {
             let requests = [HELLO, work.as_bytes()].concat();
@@ -428,14 +428,14 @@ async fn clients_that_leave_while_a_handler_works_cost_nobody_an_answer() {
         .await;
         assert_eq!(left, [200; 200]);
         let what = format!("200 clients leave during {path}, half of them with a reset");
-        bystander.end(&what, process::id()).await;
+        control.end(&what, process::id()).await;
         server.stop().await;
         assert_eq!(done.load(Ordering::SeqCst), completed, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
+async fn a_shutdown_under_load_loses_no_response() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
@@ -474,7 +474,7 @@ async fn a_server_that_is_told_to_stop_under_load_owes_nobody_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_told_to_stop_without_files_owes_nobody_an_answer() {
+async fn a_shutdown_without_free_descriptors_loses_no_response() {
     let _alone = STAGE.lock().await;
     let demo = start_with_files(60);
     let address = demo.address();
@@ -505,7 +505,7 @@ async fn a_server_that_is_told_to_stop_without_files_owes_nobody_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_under_load_ends_it_at_once() {
+async fn a_second_signal_under_load_ends_the_server_immediately() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
@@ -531,12 +531,12 @@ async fn a_second_signal_under_load_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_vanish_cost_nobody_an_answer() {
+async fn files_that_vanish_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let folder = static_folder("vanishing");
     let demo = start_demo(&["--static-path", folder.to_str().unwrap()]);
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let clients = tokio::spawn(crowd(20, move |number| async move {
         let mut outcomes: HashMap<&str, u32> = HashMap::new();
         let (name, whole) = match number % 2 {
@@ -582,11 +582,11 @@ async fn files_that_vanish_cost_nobody_an_answer() {
         *outcomes.entry(outcome).or_default() += count;
     }
     let what = format!("files vanish and come back, 1000 times asked for: {outcomes:?}");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_largest_requests_at_once_take_what_the_limits_say() {
+async fn concurrent_requests_of_maximum_size_stay_within_the_limits() {
     let _alone = STAGE.lock().await;
     let limits = Limits::default();
     let demo = start_demo(&[]);
@@ -594,7 +594,7 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
     let before = memory(demo.id(), "VmRSS");
     // So many that all of their content is within the budget.
     let count = 200;
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
     let end = format!("Content-Length: {}\r\n\r\n", limits.max_content);
     let padding =
@@ -622,11 +622,11 @@ async fn the_largest_requests_at_once_take_what_the_limits_say() {
         assert!(each < bound as u64, "{each} bytes");
     }
     let what = format!("{count} clients with the largest head and content at once");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn content_takes_memory_as_it_arrives_and_not_as_it_is_announced() {
+async fn content_takes_memory_as_it_arrives_and_not_as_announced() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let before = memory(demo.id(), "VmRSS").unwrap_or_default();
@@ -648,14 +648,14 @@ async fn content_takes_memory_as_it_arrives_and_not_as_it_is_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_chunks_of_one_byte_cost_nobody_an_answer() {
+async fn a_million_chunks_of_one_byte_do_not_disturb_other_clients() {
     let _alone = STAGE.lock().await;
     let demo = start_demo(&[]);
     let address = demo.address();
     let head =
         "POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let before = processor_time(demo.id());
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let answered = crowd(50, move |_| async move {
         let mut socket = TcpStream::connect(address).await.expect("a connection");
         socket.write_all(head.as_bytes()).await.expect("a head");
@@ -675,7 +675,7 @@ async fn a_million_chunks_of_one_byte_cost_nobody_an_answer() {
     let spent = spent.map_or(String::from("unknown"), |spent| format!("{:?}", spent / 50));
     let what =
         format!("50 clients send a million chunks of one byte; each takes {spent} of CPU");
-    bystander.end(&what, demo.id()).await;
+    control.end(&what, demo.id()).await;
 }
 
 /// What the clients of the next test had as a response.
@@ -701,7 +701,7 @@ async fn the_largest_requests(kibibytes: Option<u64>) {
         ),
     };
     let address = demo.address();
-    let bystander = Bystander::begin(address);
+    let control = ControlClient::begin(address);
     let limits = Limits::default();
     let count = (file_limit().saturating_sub(1000)).min(9_990);
     let line = "POST /login HTTP/1.1\r\nHost: localhost\r\n";
@@ -742,7 +742,7 @@ async fn the_largest_requests(kibibytes: Option<u64>) {
         most.unwrap_or_default() / 1024 / 1024,
     ));
     drop(clients);
-    bystander.end("ten thousand of the largest requests at once", demo.id()).await;
+    control.end("ten thousand of the largest requests at once", demo.id()).await;
     if let Some(most) = most {
         assert!(most < 512 * 1024 * 1024, "{most} bytes");
     }
@@ -751,11 +751,11 @@ async fn the_largest_requests(kibibytes: Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_of_the_largest_requests_take_no_more_than_the_budget() {
+async fn ten_thousand_requests_of_maximum_size_stay_within_the_memory_budget() {
     the_largest_requests(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_system_has_no_more_memory_the_process_survives() {
+async fn the_process_survives_failed_allocations() {
     the_largest_requests(Some(500 * 1024)).await;
 }

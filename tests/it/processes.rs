@@ -21,17 +21,24 @@ fn program() -> PathBuf {
         ];
         let features = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name);
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--locked", "--example", "doing", "--features"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--example",
+            "session_app",
+            "--features",
+        ]);
         cargo.arg(features.collect::<Vec<_>>().join(","));
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
         let built = cargo.current_dir(project("")).status().expect("cargo runs");
-        assert!(built.success(), "the example doing is not built");
+        assert!(built.success(), "the example session_app is not built");
         // The tests are in the folder `deps`, and this is in the one beside it.
         let tests = env::current_exe().expect("a path of one's own");
         let folder = tests.parent().and_then(|deps| deps.parent()).expect("two folders");
-        folder.join("examples").join("doing")
+        folder.join("examples").join("session_app")
     };
     PROGRAM.get_or_init(build).clone()
 }

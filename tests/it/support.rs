@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use crate::webdriver::tell;
 
 /// Where clients are that come over no socket.
-pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A path of the project, from wherever the tests are started.
 pub fn project(path: &str) -> PathBuf {
@@ -314,7 +314,7 @@ impl Client {
     }
 
     /// One for whom the system keeps little that was not read yet: the rest waits with the server.
-    pub async fn connect_with_little_room(address: SocketAddr) -> Client {
+    pub async fn connect_with_small_receive_buffer(address: SocketAddr) -> Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a smaller buffer");
         let socket = socket.connect(address).await.expect("a connection");
@@ -524,7 +524,7 @@ impl Visitor {
 /// Runs a test in a network namespace, where it may add and take away addresses: starts the program
 /// of the tests once more, inside of one, for this test alone. Linux lets anybody do that, if the
 /// system is not told otherwise; where it cannot be done, the test says that it is left out.
-pub async fn in_a_network_of_its_own(name: &str, test: impl AsyncFnOnce()) {
+pub async fn in_network_namespace(name: &str, test: impl AsyncFnOnce()) {
     if std::env::var_os("DUSTDEVIL_NETWORK").is_some() {
         return test().await;
     }

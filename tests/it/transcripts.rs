@@ -32,7 +32,7 @@ async fn every_transcript_holds() {
 
 /// RFC 9112 section 9.6: where the server has said that it closes, it answers no further request.
 #[tokio::test]
-async fn what_follows_the_last_answer_is_never_read_as_a_request() {
+async fn bytes_after_the_last_response_are_never_read_as_a_request() {
     let server = serve(application(settings_with_files("behind"))).await;
     let mut failures = Vec::new();
     let mut held = 0;

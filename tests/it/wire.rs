@@ -136,7 +136,7 @@ async fn a_head_has_ten_seconds_from_its_first_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_moves_is_not_cut_off() {
+async fn content_above_the_minimum_rate_is_not_cut_off() {
     let server = server().await;
     let mut client = server.connect().await;
     client.send(POST_400_KB).await;
@@ -158,7 +158,7 @@ async fn content_that_moves_is_not_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_has_an_hour_in_all() {
+async fn content_has_an_hour_in_total() {
     let server = server().await;
     let mut client = server.connect().await;
     let begun = Instant::now();
@@ -173,7 +173,7 @@ async fn content_has_an_hour_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_which_content_arrives_is_not_the_handlers() {
+async fn the_handler_timeout_does_not_include_the_arrival_of_content() {
     let settings = Settings { handler_timeout: Duration::from_secs(5), ..settings() };
     let server = serve(application(settings)).await;
     let mut client = server.connect().await;
@@ -186,7 +186,7 @@ async fn the_time_in_which_content_arrives_is_not_the_handlers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_may_not_trickle() {
+async fn content_below_the_minimum_rate_is_refused() {
     let server = server().await;
     let mut client = server.connect().await;
     let begun = Instant::now();
@@ -198,7 +198,7 @@ async fn content_may_not_trickle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_without_a_word() {
+async fn an_idle_connection_is_closed_without_a_response() {
     let server = server().await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /hello").await.status, 200);
@@ -208,7 +208,7 @@ async fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_may_stay_for_as_long_as_it_likes_where_there_is_no_limit() {
+async fn an_idle_connection_stays_open_without_an_idle_timeout() {
     let limits = Limits { idle_timeout: Duration::MAX, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
@@ -239,7 +239,7 @@ async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
 /// In one turn, tokio gives a task so much, and no more; then even a timer that it sets is told to
 /// wait.
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_in_time_however_much_it_asked_at_once() {
+async fn an_idle_connection_is_closed_in_time_after_many_pipelined_requests() {
     let application = Arc::new(application(settings()));
     let state = server_state(&application);
     let peer = "127.0.0.1:50000".parse().unwrap();
@@ -267,7 +267,7 @@ async fn a_reader_that_stops_reading_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
+async fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -285,7 +285,7 @@ async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_busy_a_newcomer_has_the_time_to_ask() {
+async fn at_the_connection_limit_a_new_connection_has_time_to_send_a_request() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut busy = server.connect().await;
@@ -300,7 +300,7 @@ async fn where_all_are_busy_a_newcomer_has_the_time_to_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_room_after_all_nobody_has_to_leave() {
+async fn an_eviction_is_cancelled_when_another_connection_ends() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -321,7 +321,7 @@ async fn where_there_is_room_after_all_nobody_has_to_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
+async fn with_all_connections_busy_new_ones_wait_in_the_backlog() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let slow = "GET /slow?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -357,7 +357,7 @@ async fn a_server_that_stops_closes_idle_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
+async fn a_request_in_flight_at_shutdown_is_answered() {
     let mut server = server().await;
     let mut used = server.connect().await;
     let mut fresh = server.connect().await;
@@ -375,7 +375,7 @@ async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_begun_to_send_content_is_not_told_to_go_on() {
+async fn a_client_that_has_begun_to_send_content_gets_no_100_continue() {
     let server = server().await;
     let mut client = server.connect().await;
     let head =
@@ -388,7 +388,7 @@ async fn who_has_begun_to_send_content_is_not_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn who_has_connected_before_the_door_closes_is_answered() {
+async fn a_connection_in_the_backlog_at_shutdown_is_answered() {
     let (stop, stopped) = oneshot::channel::<()>();
     let listening = application(settings()).listen("127.0.0.1:0").await.unwrap();
     let address = listening.local_addr().unwrap();
@@ -454,7 +454,7 @@ async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
 }
 
 #[tokio::test]
-async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
+async fn the_last_response_arrives_even_if_more_requests_follow() {
     let server = server().await;
     let mut client = server.connect().await;
     let last = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -467,10 +467,10 @@ async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
 }
 
 #[tokio::test]
-async fn a_large_last_answer_arrives_even_if_bytes_come_behind_its_request() {
+async fn a_large_last_response_arrives_even_if_bytes_follow_its_request() {
     let server = server().await;
     for version in ["1.0\r\n", "1.1\r\nHost: localhost\r\nConnection: close\r\n"] {
-        let mut client = Client::connect_with_little_room(server.address).await;
+        let mut client = Client::connect_with_small_receive_buffer(server.address).await;
         client.send(format!("GET /large HTTP/{version}\r\n")).await;
         assert_eq!(client.receive_head().await.status, 200);
         // With these unread, a socket that is closed takes back what it has not delivered.
@@ -480,7 +480,7 @@ async fn a_large_last_answer_arrives_even_if_bytes_come_behind_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_half_closed_may_wait_for_its_answer() {
+async fn a_client_that_has_half_closed_may_wait_for_its_response() {
     let server = server().await;
     for (slow, answer) in [("/slow?seconds=8", "at last"), ("/slow-stream", "atlast")] {
         let mut client = server.connect().await;
@@ -492,7 +492,7 @@ async fn a_client_that_has_half_closed_may_wait_for_its_answer() {
 }
 
 #[tokio::test]
-async fn a_panic_harms_nobody_else() {
+async fn a_panic_affects_no_other_request() {
     let server = serve(transcripts::application(settings())).await;
     let mut before = server.connect().await;
     assert_eq!(before.ask("GET /hello").await.status, 200);
@@ -503,7 +503,7 @@ async fn a_panic_harms_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
+async fn a_slow_response_does_not_delay_the_response_before_it() {
     let server = server().await;
     for slow in ["/slow?seconds=8", "/slow-stream"] {
         let mut client = server.connect().await;
@@ -517,7 +517,7 @@ async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
 }
 
 #[tokio::test]
-async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
+async fn in_http_1_0_an_aborted_response_ends_in_a_reset() {
     let server = server().await;
     for target in ["/broken-stream", "/broken-stream?panic"] {
         let mut socket = TcpStream::connect(server.address).await.unwrap();
@@ -529,7 +529,7 @@ async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_takes_no_other_with_it() {
+async fn an_aborted_response_does_not_discard_earlier_responses() {
     let server = server().await;
     for target in ["/broken-stream", "/broken-stream?panic"] {
         let mut client = server.connect().await;
@@ -543,7 +543,7 @@ async fn an_answer_that_breaks_off_takes_no_other_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_of_a_stream_is_whole_before_the_next_is_made() {
+async fn a_chunk_of_a_stream_is_sent_before_the_next_is_produced() {
     let server = server().await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     let begun = Instant::now();
@@ -589,7 +589,7 @@ async fn a_wrong_line_is_refused_before_the_head_is_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
+async fn a_partly_sent_response_is_not_sent_again_after_a_handler_timeout() {
     let (mut client, socket) = duplex(100);
     let settings = Settings { handler_timeout: Duration::from_secs(1), ..settings() };
     let application = Arc::new(application(settings));
@@ -618,7 +618,7 @@ async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_reader_who_is_slow_but_steady_has_it_all() {
+async fn a_slow_but_steady_reader_receives_the_whole_response() {
     let limits = Limits { write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
@@ -635,7 +635,7 @@ async fn a_reader_who_is_slow_but_steady_has_it_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_heads_that_do_not_end_leave() {
+async fn at_the_connection_limit_connections_with_unfinished_heads_are_closed() {
     let settings = Settings { max_connections: 20, ..settings() };
     let server = serve(application(settings)).await;
     let mut half = Vec::new();
@@ -655,7 +655,7 @@ async fn where_there_is_no_room_heads_that_do_not_end_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_an_answer_is_the_last_of_its_connection() {
+async fn at_the_connection_limit_a_response_closes_its_connection() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -686,7 +686,7 @@ async fn a_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
+async fn responses_to_pipelined_requests_leave_in_one_write() {
     let (mut client, socket) = duplex(64 * 1024);
     client.write_all(HELLO.repeat(20).as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
@@ -797,7 +797,7 @@ async fn server_with_a_second_for_all() -> Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
+async fn no_timeout_starts_before_a_blocking_handler_returns() {
     let server = server_with_a_second_for_all().await;
     let mut client = server.connect().await;
     // Behind the handler there is half a head, whose other half comes soon after.
@@ -822,7 +822,7 @@ async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_of_a_handler_that_kept_its_thread_counts_from_its_head() {
+async fn the_timeout_of_a_blocking_handler_starts_at_its_head() {
     let server = server_with_a_second_for_all().await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /blocks-and-waits").await.status, 503);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use dustdevil::session::id::{Id, Key};
 use dustdevil::session::store::{Lifetime, Store, USERNAME};
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::ground::{Ground, Site};
+use super::fixture::{Backend, RaceFixture};
 
-pub async fn a_dead_key_stays_dead_under_every_operation_at_once(site: Site) {
-    let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(end_in_a_storm).await;
-    ground.finish("storms", lost).await;
+pub async fn an_ended_session_stays_ended_under_concurrent_operations(backend: Backend) {
+    let fixture = backend.prepare(<_>::default()).await;
+    let lost = fixture.run(end_in_a_storm).await;
+    fixture.finish("storms", lost).await;
 }
 
 fn key() -> Key {
@@ -20,16 +20,17 @@ fn key() -> Key {
 }
 
 /// One ends the session, and it stays ended, whatever all others do; and of two who end it, one
-/// is told that it was there.
-async fn end_in_a_storm(ground: Arc<Ground>, round: u64) -> u64 {
+/// is cookie that it was there.
+async fn end_in_a_storm(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     let (old, new, newer) = (key(), key(), key());
-    let begun = ground.store.create(old, Lifetime::default(), PLACE, USERNAME, "ann").await;
+    let begun =
+        fixture.store.create(old, Lifetime::default(), CLIENT_IP, USERNAME, "ann").await;
     assert!(begun.unwrap());
-    ground.note(11);
+    fixture.note(11);
     let tasks = (0..10).map(|number| {
-        let ground = Arc::clone(&ground);
+        let fixture = Arc::clone(&fixture);
         let keys = [old, new, newer];
-        tokio::spawn(async move { act(&*ground.store, (number + round) % 10, keys).await })
+        tokio::spawn(async move { act(&*fixture.store, (number + round) % 10, keys).await })
     });
     let mut ended = 0;
     for task in tasks.collect::<Vec<_>>() {
@@ -37,11 +38,11 @@ async fn end_in_a_storm(ground: Arc<Ground>, round: u64) -> u64 {
     }
     let mut lost = u64::from(ended != 1);
     for key in [old, new, newer] {
-        lost += u64::from(ground.lives(key).await);
-        lost += u64::from(ground.store.set(key, "a", "1").await.unwrap().is_some());
+        lost += u64::from(fixture.lives(key).await);
+        lost += u64::from(fixture.store.set(key, "a", "1").await.unwrap().is_some());
     }
     for user in ["ann", "bob"] {
-        let listed = ground.store.sessions_of(user).await.unwrap();
+        let listed = fixture.store.sessions_of(user).await.unwrap();
         lost += u64::from(listed.iter().any(|l| [old, new, newer].contains(&l.key)));
     }
     lost
@@ -56,7 +57,7 @@ async fn act(store: &dyn Store, number: u64, [old, new, newer]: [Key; 3]) -> boo
         3 => assert!(store.rotate(new, newer, lifetime).await.is_ok()),
         4 => drop(store.remove(old, USERNAME).await.unwrap()),
         5 => store.sweep().await.unwrap(),
-        6 => drop(store.visit(old, PLACE, "a").await.unwrap()),
+        6 => drop(store.visit(old, CLIENT_IP, "a").await.unwrap()),
         7 => drop(store.clear(new).await.unwrap()),
         8 => drop(store.compare_and_set(old, "a", None, "1").await.unwrap()),
         _ => drop(store.set(old, USERNAME, "bob").await.unwrap()),

@@ -13,14 +13,14 @@ use dustdevil::session::{ClientUpdate, SessionConfig};
 use dustdevil::{MemoryLimits, MemoryStore, Session, Settings, Store};
 use tokio::time::{Instant, sleep};
 
-use crate::bystander::PATIENCE;
 use crate::contract::counting::assert_add_up;
-use crate::doing;
+use crate::control_client::PATIENCE;
 #[cfg(feature = "redis")]
 use crate::processes;
 #[cfg(feature = "redis")]
 use crate::redis_server::RedisServer;
-use crate::support::{Client, PLACE, SlowStore, serve};
+use crate::session_app;
+use crate::support::{CLIENT_IP, Client, SlowStore, serve};
 #[cfg(feature = "redis")]
 use crate::webdriver::find_program;
 use crate::webdriver::tell;
@@ -33,12 +33,12 @@ const LANES: u64 = 4;
 
 /// A place that is still to be made ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Site {
+pub enum Backend {
     /// The memory store, by sessions as handlers hold them.
     MemoryDirectly,
     /// The same, where each answer takes a few turns of the runtime, and whatever can happen in
     /// between does.
-    FarDirectly,
+    SlowDirectly,
     /// The memory store, by requests to a server.
     MemoryOverSockets,
     /// A Redis, by sessions as handlers hold them.
@@ -50,8 +50,8 @@ pub enum Site {
 }
 
 /// A place to race in.
-pub struct Ground {
-    pub site: Site,
+pub struct RaceFixture {
+    pub backend: Backend,
     /// What everybody races for. To look at it from here is not counted.
     pub store: Arc<dyn Store>,
     rules: SessionConfig,
@@ -67,32 +67,34 @@ pub struct Ground {
 
 /// Somebody's answer.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct Reply {
     pub text: String,
-    pub told: Told,
+    pub cookie: CookieSeen,
 }
 
 /// What the answer has to say about the cookie.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum CookieSeen {
     Nothing,
     Issued(Id),
-    Withdrawn,
+    Deleted,
 }
 
-impl Site {
-    /// Whether there is all that it takes. What is missing is told.
+impl Backend {
+    /// Whether there is all that it takes. What is missing is cookie.
     pub fn is_there(self) -> bool {
         match self {
-            Site::MemoryDirectly | Site::FarDirectly | Site::MemoryOverSockets => true,
+            Backend::MemoryDirectly
+            | Backend::SlowDirectly
+            | Backend::MemoryOverSockets => true,
             #[cfg(feature = "redis")]
-            Site::RedisDirectly | Site::RedisOverSockets => {
+            Backend::RedisDirectly | Backend::RedisOverSockets => {
                 find_program("redis-server", "redis-server", "REDIS").is_some()
             }
         }
     }
 
-    pub async fn prepare(self, rules: SessionConfig) -> Arc<Ground> {
+    pub async fn prepare(self, rules: SessionConfig) -> Arc<RaceFixture> {
         self.prepare_with(rules, MemoryLimits::default()).await
     }
 
@@ -101,72 +103,78 @@ impl Site {
         self,
         rules: SessionConfig,
         limits: MemoryLimits,
-    ) -> Arc<Ground> {
+    ) -> Arc<RaceFixture> {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
-        let mut ground = match self {
-            Site::MemoryDirectly | Site::MemoryOverSockets => Ground::new(self, memory),
-            Site::FarDirectly => Ground::new(self, Arc::new(SlowStore(memory))),
+        let mut fixture = match self {
+            Backend::MemoryDirectly | Backend::MemoryOverSockets => {
+                RaceFixture::new(self, memory)
+            }
+            Backend::SlowDirectly => RaceFixture::new(self, Arc::new(SlowStore(memory))),
             #[cfg(feature = "redis")]
-            Site::RedisDirectly | Site::RedisOverSockets => Ground::on_redis(self, rules),
+            Backend::RedisDirectly | Backend::RedisOverSockets => {
+                RaceFixture::on_redis(self, rules)
+            }
         };
-        ground.rules = rules;
-        if self == Site::MemoryOverSockets {
-            ground.serve_here().await;
+        fixture.rules = rules;
+        if self == Backend::MemoryOverSockets {
+            fixture.serve_here().await;
         }
-        Arc::new(ground)
+        Arc::new(fixture)
     }
 
     /// How many ask for one thing at once. Where each answer is a way over a network, and who
     /// comes too late goes it again, they are fewer.
     pub fn crowd(self) -> usize {
         match self {
-            Site::MemoryDirectly | Site::FarDirectly | Site::MemoryOverSockets => 20,
+            Backend::MemoryDirectly
+            | Backend::SlowDirectly
+            | Backend::MemoryOverSockets => 20,
             #[cfg(feature = "redis")]
-            Site::RedisDirectly | Site::RedisOverSockets => 5,
+            Backend::RedisDirectly | Backend::RedisOverSockets => 5,
         }
     }
 
-    /// A lifetime in which somebody can be told an id and use it several times, and how many
+    /// A lifetime in which somebody can be cookie an id and use it several times, and how many
     /// sessions may live it at once for that.
     pub fn short_life(self) -> (Duration, u64) {
         let (millis, lanes) = match self {
-            Site::MemoryDirectly | Site::FarDirectly => (15, 20),
-            Site::MemoryOverSockets => (60, 20),
+            Backend::MemoryDirectly | Backend::SlowDirectly => (15, 20),
+            Backend::MemoryOverSockets => (60, 20),
             #[cfg(feature = "redis")]
-            Site::RedisDirectly => (60, 20),
+            Backend::RedisDirectly => (60, 20),
             #[cfg(feature = "redis")]
-            Site::RedisOverSockets => (120, 20),
+            Backend::RedisOverSockets => (120, 20),
         };
         (Duration::from_millis(millis), lanes)
     }
 
     fn name(self) -> &'static str {
         match self {
-            Site::MemoryDirectly => "directly",
-            Site::FarDirectly => "directly, far away",
-            Site::MemoryOverSockets => "over sockets",
+            Backend::MemoryDirectly => "directly",
+            Backend::SlowDirectly => "directly, far away",
+            Backend::MemoryOverSockets => "over sockets",
             #[cfg(feature = "redis")]
-            Site::RedisDirectly => "on Redis, directly",
+            Backend::RedisDirectly => "on Redis, directly",
             #[cfg(feature = "redis")]
-            Site::RedisOverSockets => "on Redis, over sockets to two processes",
+            Backend::RedisOverSockets => "on Redis, over sockets to two processes",
         }
     }
 }
 
-impl Heard {
+impl Reply {
     /// The id that was issued.
     pub fn issued(&self) -> Option<&Id> {
-        match &self.told {
-            Told::Issued(id) => Some(id),
-            Told::Nothing | Told::Withdrawn => None,
+        match &self.cookie {
+            CookieSeen::Issued(id) => Some(id),
+            CookieSeen::Nothing | CookieSeen::Deleted => None,
         }
     }
 }
 
-impl Ground {
-    fn new(site: Site, store: Arc<dyn Store>) -> Ground {
-        Ground {
-            site,
+impl RaceFixture {
+    fn new(backend: Backend, store: Arc<dyn Store>) -> RaceFixture {
+        RaceFixture {
+            backend,
             store,
             rules: SessionConfig::default(),
             addresses: Vec::new(),
@@ -188,16 +196,17 @@ impl Ground {
             max_sessions_per_user: self.rules.max_sessions_per_user,
             ..Settings::default()
         };
-        let server = serve(doing::application(Arc::clone(&self.store), settings)).await;
+        let server =
+            serve(session_app::application(Arc::clone(&self.store), settings)).await;
         self.addresses.push(server.address);
         self.keep(server);
     }
 
     #[cfg(feature = "redis")]
-    fn on_redis(site: Site, rules: SessionConfig) -> Ground {
+    fn on_redis(backend: Backend, rules: SessionConfig) -> RaceFixture {
         let redis = RedisServer::start().expect("a Redis, which is installed");
-        let mut ground = Ground::new(site, Arc::new(redis.store()));
-        if site == Site::RedisOverSockets {
+        let mut fixture = RaceFixture::new(backend, Arc::new(redis.store()));
+        if backend == Backend::RedisOverSockets {
             let arguments = [
                 String::from("--absolute"),
                 rules.lifetime.absolute.as_millis().to_string(),
@@ -206,13 +215,13 @@ impl Ground {
             ];
             for _ in 0..2 {
                 let process = processes::start(&redis, &arguments);
-                ground.addresses.push(process.address());
-                ground.keep(process);
+                fixture.addresses.push(process.address());
+                fixture.keep(process);
             }
         }
         // It is let go of after them.
-        ground.keep(redis);
-        ground
+        fixture.keep(redis);
+        fixture
     }
 
     /// A connection that nobody uses, or a new one, to each of the servers in turn.
@@ -232,16 +241,16 @@ impl Ground {
         self.asked.fetch_add(asked, Ordering::Relaxed);
     }
 
-    /// Has something done, as [`doing::act`] does it, by somebody who has this id or none.
-    pub async fn ask(&self, id: Option<&Id>, what: &str, name: &str, value: &str) -> Heard {
+    /// Has something done, as [`session_app::run_operation`] does it, by somebody who has this id or none.
+    pub async fn ask(&self, id: Option<&Id>, what: &str, name: &str, value: &str) -> Reply {
         self.note(1);
         if self.addresses.is_empty() {
             return self.ask_directly(id, what, name, value).await;
         }
         let mut client = self.connection().await;
-        let heard = ask_over(&mut client, id, what, name, value).await;
+        let reply = ask_over(&mut client, id, what, name, value).await;
         self.idle.lock().unwrap().push(client);
-        heard
+        reply
     }
 
     async fn ask_directly(
@@ -250,24 +259,25 @@ impl Ground {
         what: &str,
         name: &str,
         value: &str,
-    ) -> Heard {
+    ) -> Reply {
         let (store, claims) = (Arc::clone(&self.store), id.cloned().into_iter());
-        let session = Session::new(store, self.rules, PLACE, claims);
-        let text = doing::act(&session, &*self.store, what, name, value).await;
-        let told = match session.client_update().await.expect("the store is there") {
-            ClientUpdate::Unused | ClientUpdate::None => Told::Nothing,
-            ClientUpdate::SendId { id, .. } => Told::Issued(id),
-            ClientUpdate::ForgetId => Told::Withdrawn,
+        let session = Session::new(store, self.rules, CLIENT_IP, claims);
+        let text =
+            session_app::run_operation(&session, &*self.store, what, name, value).await;
+        let cookie = match session.client_update().await.expect("the store is there") {
+            ClientUpdate::Unused | ClientUpdate::None => CookieSeen::Nothing,
+            ClientUpdate::SendId { id, .. } => CookieSeen::Issued(id),
+            ClientUpdate::ForgetId => CookieSeen::Deleted,
         };
-        Heard { text: text.expect("the store is there"), told }
+        Reply { text: text.expect("the store is there"), cookie }
     }
 
     /// Has all of this done at once, with one id, and gives the answers in the same order.
     pub async fn ask_at_once(
-        self: &Arc<Ground>,
+        self: &Arc<RaceFixture>,
         id: &Id,
         wishes: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Vec<Heard> {
+    ) -> Vec<Reply> {
         let wishes = wishes.into_iter();
         let wishes = wishes.map(|(what, name)| (Some(id.clone()), what, name));
         self.ask_for_each(wishes.collect()).await
@@ -275,30 +285,30 @@ impl Ground {
 
     /// The same, each with an id of its own, or with none. Whoever logs in does so by the name.
     pub async fn ask_for_each(
-        self: &Arc<Ground>,
+        self: &Arc<RaceFixture>,
         wishes: Vec<(Option<Id>, &'static str, String)>,
-    ) -> Vec<Heard> {
+    ) -> Vec<Reply> {
         let tasks = wishes.into_iter().map(|(id, what, name)| {
-            let ground = Arc::clone(self);
-            tokio::spawn(async move { ground.ask(id.as_ref(), what, &name, &name).await })
+            let fixture = Arc::clone(self);
+            tokio::spawn(async move { fixture.ask(id.as_ref(), what, &name, &name).await })
         });
-        let mut heard = Vec::new();
+        let mut reply = Vec::new();
         for task in tasks.collect::<Vec<_>>() {
-            heard.push(task.await.expect("whoever asks is answered"));
+            reply.push(task.await.expect("whoever asks is answered"));
         }
-        heard
+        reply
     }
 
     /// A session of somebody who was not there before, with one value.
     pub async fn begin(&self, name: &str, value: &str) -> Id {
-        let heard = self.ask(None, "set", name, value).await;
-        heard.issued().cloned().expect("an id for a new session")
+        let reply = self.ask(None, "set", name, value).await;
+        reply.issued().cloned().expect("an id for a new session")
     }
 
     /// A session of a user.
     pub async fn log_in(&self, user: &str) -> Id {
-        let heard = self.ask(None, "login", "", user).await;
-        heard.issued().cloned().expect("an id for whoever logs in")
+        let reply = self.ask(None, "login", "", user).await;
+        reply.issued().cloned().expect("an id for whoever logs in")
     }
 
     /// What the store has under a name; none, too, if there is no session.
@@ -314,7 +324,7 @@ impl Ground {
     }
 
     pub async fn lives(&self, key: Key) -> bool {
-        let visit = self.store.visit(key, PLACE, "").await;
+        let visit = self.store.visit(key, CLIENT_IP, "").await;
         matches!(visit.expect("the store is there"), Visit::Live(_))
     }
 
@@ -333,25 +343,25 @@ impl Ground {
 
     /// Runs a race a thousand times, and gives the sum of what the rounds give: what was lost.
     pub async fn run<F: Future<Output = u64> + Send + 'static>(
-        self: &Arc<Ground>,
-        round: fn(Arc<Ground>, u64) -> F,
+        self: &Arc<RaceFixture>,
+        round: fn(Arc<RaceFixture>, u64) -> F,
     ) -> u64 {
         self.run_in(LANES, round).await
     }
 
     /// The same, with so many races at once.
     pub async fn run_in<F: Future<Output = u64> + Send + 'static>(
-        self: &Arc<Ground>,
+        self: &Arc<RaceFixture>,
         lanes: u64,
-        round: fn(Arc<Ground>, u64) -> F,
+        round: fn(Arc<RaceFixture>, u64) -> F,
     ) -> u64 {
         let lane = |first: u64| {
-            let ground = Arc::clone(self);
+            let fixture = Arc::clone(self);
             tokio::spawn(async move {
                 let mut lost = 0;
                 let rounds = (0..ROUNDS).filter(|number| number % lanes == first);
                 for number in rounds {
-                    lost += round(Arc::clone(&ground), number).await;
+                    lost += round(Arc::clone(&fixture), number).await;
                 }
                 lost
             })
@@ -386,9 +396,9 @@ impl Ground {
     pub fn tell(&self, race: &str, lost: u64) {
         let asked = self.asked.load(Ordering::Relaxed);
         let (rounds, asked) = (with_commas(ROUNDS), with_commas(asked));
-        let site = self.site.name();
+        let backend = self.backend.name();
         tell(&format!(
-            "races::{race} {site}: {rounds} rounds, {asked} requests, {lost} lost"
+            "races::{race} {backend}: {rounds} rounds, {asked} requests, {lost} lost"
         ));
     }
 }
@@ -399,17 +409,17 @@ async fn ask_over(
     what: &str,
     name: &str,
     value: &str,
-) -> Heard {
+) -> Reply {
     let cookie = id.map(|id| format!("\nCookie: session_id={}", id.reveal()));
     let cookie = cookie.unwrap_or_default();
     let reply = client.ask(&format!("GET /{what}?name={name}&value={value}{cookie}")).await;
     assert_eq!(reply.status, 200, "{what}: {}", reply.text());
-    let told = match reply.cookie("session_id") {
-        None => Told::Nothing,
-        Some("") => Told::Withdrawn,
-        Some(id) => Told::Issued(Id::parse(id).expect("an id in the cookie")),
+    let cookie = match reply.cookie("session_id") {
+        None => CookieSeen::Nothing,
+        Some("") => CookieSeen::Deleted,
+        Some(id) => CookieSeen::Issued(Id::parse(id).expect("an id in the cookie")),
     };
-    Heard { text: reply.text(), told }
+    Reply { text: reply.text(), cookie }
 }
 
 fn with_commas(number: u64) -> String {

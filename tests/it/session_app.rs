@@ -17,12 +17,12 @@ pub fn application(store: Arc<dyn Store>, settings: Settings) -> Application {
         template_path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pages"),
         ..settings
     };
-    let routes = [("/{what}", handler::<DoHandler> as dustdevil::Handler)];
+    let routes = [("/{what}", handler::<OperationHandler> as dustdevil::Handler)];
     Application::new(routes, settings).expect("nothing is wrong with it").state(store)
 }
 
 /// Does something to a session, and says what came of it.
-pub async fn act(
+pub async fn run_operation(
     session: &Session,
     store: &dyn Store,
     what: &str,
@@ -62,11 +62,11 @@ pub async fn act(
     })
 }
 
-struct DoHandler {
+struct OperationHandler {
     base: SessionHandler,
 }
 
-impl RequestHandler for DoHandler {
+impl RequestHandler for OperationHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
@@ -83,7 +83,8 @@ impl RequestHandler for DoHandler {
             return self.base.render(exchange, "page.html", values).await;
         }
         let store = exchange.state::<Arc<dyn Store>>()?;
-        let answer = act(&self.base.session, &**store, &what, &name, &value).await?;
+        let answer =
+            run_operation(&self.base.session, &**store, &what, &name, &value).await?;
         exchange.write(answer)
     }
 }

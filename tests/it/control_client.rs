@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody who asks for `/hello`, over and over, in turn on a connection that is kept and on a new
 /// one.
-pub struct Bystander {
+pub struct ControlClient {
     enough: Arc<AtomicBool>,
     task: JoinHandle<Figures>,
 }
@@ -34,18 +34,18 @@ pub struct Figures {
     pub slowest: Duration,
 }
 
-impl Bystander {
-    pub fn begin(address: SocketAddr) -> Bystander {
+impl ControlClient {
+    pub fn begin(address: SocketAddr) -> ControlClient {
         let enough = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(stand_by(address, Arc::clone(&enough)));
-        Bystander { enough, task }
+        ControlClient { enough, task }
     }
 
-    /// Has the bystander ask a few times more, now that whatever happened has happened; prints the
+    /// Has the control ask a few times more, now that whatever happened has happened; prints the
     /// figures, and insists that no answer was lost.
     pub async fn end(self, what: &str, process: u32) {
         self.enough.store(true, Ordering::SeqCst);
-        let figures = self.task.await.expect("the bystander comes back");
+        let figures = self.task.await.expect("the control comes back");
         let Figures { answers, lost, slowest } = figures;
         let memory = match memory(process, "VmHWM") {
             Some(bytes) => format!("{} MiB", bytes.div_ceil(1024 * 1024)),

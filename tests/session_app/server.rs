@@ -1,8 +1,8 @@
-//! The application of `tests/it/doing.rs` as a process of its own, for tests that take several, and
+//! The application of `tests/it/session_app.rs` as a process of its own, for tests that take several, and
 //! that kill them.
 //!
 //! ```sh
-//! cargo run --example doing --features redis -- --store redis://127.0.0.1/
+//! cargo run --example session_app --features redis -- --store redis://127.0.0.1/
 //! ```
 
 use std::env;
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Settings, Store};
 
-#[path = "../it/doing.rs"]
+#[path = "../it/session_app.rs"]
 #[allow(unreachable_pub)]
-mod doing;
+mod session_app;
 
 /// What it is told.
 struct Options {
@@ -88,7 +88,7 @@ fn open(store: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_arguments()?;
-    let application = doing::application(open(&options.store)?, options.settings());
+    let application = session_app::application(open(&options.store)?, options.settings());
     let server = application.listen(("127.0.0.1", options.port)).await?;
     let url = format!("http://{}", server.local_addr()?);
     let running = server.run();

@@ -9,16 +9,16 @@ use dustdevil::session::store::{Counters, LiveVisit, SessionInfo, USERNAME, Visi
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::{Instant, advance, sleep};
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::shelf::Shelf;
+use super::reference_store::ReferenceStore;
 
 /// Where most visits come from.
 /// A store that nobody else knows, and its clock. All times in the suite are whole units of that
 /// clock, so that the same requirement takes no time at all with one store, and a second or two
 /// with another.
 #[derive(Clone)]
-pub struct Subject {
+pub struct StoreUnderTest {
     pub store: Arc<dyn Store>,
     clock: Clock,
     /// What the store stands on, and what ends with it.
@@ -29,9 +29,9 @@ pub struct Subject {
 #[derive(Clone, Copy)]
 enum Clock {
     /// When it is told to. The store goes by tokio's clock, which stands still in between.
-    Told,
+    Paused,
     /// Of its own accord. A machine that is busy with something else may let more of it pass than
-    /// anybody wanted: see [`Subject::lazy_timeout`]. The larger the unit, the less often it does.
+    /// anybody wanted: see [`StoreUnderTest::check_in_time`]. The larger the unit, the less often it does.
     Wall { unit: Duration },
 }
 
@@ -43,42 +43,42 @@ pub struct Stalled;
 pub type Timely = Result<(), Stalled>;
 
 /// The memory store.
-pub async fn memory() -> Option<Subject> {
-    Some(told(Arc::new(MemoryStore::new(MemoryLimits::default()))))
+pub async fn memory() -> Option<StoreUnderTest> {
+    Some(on_paused_clock(Arc::new(MemoryStore::new(MemoryLimits::default()))))
 }
 
 /// The same, where time passes as it does when nobody tests.
-pub async fn memory_on_the_wall() -> Option<Subject> {
+pub async fn memory_on_wall_clock() -> Option<StoreUnderTest> {
     let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
     let clock = Clock::Wall { unit: Duration::from_millis(50) };
-    Some(Subject { store, clock, _kept: None })
+    Some(StoreUnderTest { store, clock, _kept: None })
 }
 
 /// A Redis of its own; none, where none is installed.
 #[cfg(feature = "redis")]
-pub async fn redis() -> Option<Subject> {
+pub async fn redis() -> Option<StoreUnderTest> {
     let server = crate::redis_server::RedisServer::start()?;
     let store = Arc::new(server.store());
     let clock = Clock::Wall { unit: Duration::from_millis(300) };
-    Some(Subject { store, clock, _kept: Some(Arc::new(server)) })
+    Some(StoreUnderTest { store, clock, _kept: Some(Arc::new(server)) })
 }
 
 /// As somebody else might write it who has read the contract and nothing more.
-pub async fn shelf() -> Option<Subject> {
-    Some(told(Arc::new(Shelf::default())))
+pub async fn reference() -> Option<StoreUnderTest> {
+    Some(on_paused_clock(Arc::new(ReferenceStore::default())))
 }
 
 /// A subject whose store goes by tokio's clock.
-pub fn told(store: Arc<dyn Store>) -> Subject {
+pub fn on_paused_clock(store: Arc<dyn Store>) -> StoreUnderTest {
     tokio::time::pause();
-    Subject { store, clock: Clock::Told, _kept: None }
+    StoreUnderTest { store, clock: Clock::Paused, _kept: None }
 }
 
-impl Subject {
+impl StoreUnderTest {
     /// So many units of time.
     pub fn units(&self, count: u32) -> Duration {
         let unit = match self.clock {
-            Clock::Told => Duration::from_secs(60),
+            Clock::Paused => Duration::from_secs(60),
             Clock::Wall { unit } => unit,
         };
         unit * count
@@ -87,7 +87,7 @@ impl Subject {
     /// Two clocks on the wall never agree in every millisecond.
     fn tolerance(&self) -> Duration {
         match self.clock {
-            Clock::Told => Duration::ZERO,
+            Clock::Paused => Duration::ZERO,
             Clock::Wall { .. } => Duration::from_millis(10),
         }
     }
@@ -95,7 +95,7 @@ impl Subject {
     /// Lets time pass.
     pub async fn pass(&self, units: u32) {
         match self.clock {
-            Clock::Told => advance(self.units(units)).await,
+            Clock::Paused => advance(self.units(units)).await,
             Clock::Wall { .. } => sleep(self.units(units) + self.tolerance()).await,
         }
     }
@@ -103,7 +103,7 @@ impl Subject {
     /// Whether fewer than so many units have passed since then. Whoever wants to see that
     /// something still lives asks the store first and this after it, and believes the store only
     /// if this holds.
-    pub fn lazy_timeout(&self, since: Instant, units: u32) -> Timely {
+    pub fn check_in_time(&self, since: Instant, units: u32) -> Timely {
         let is_in_time = since.elapsed() + self.tolerance() < self.units(units);
         is_in_time.then_some(()).ok_or(Stalled)
     }
@@ -137,7 +137,7 @@ impl Subject {
     /// The same, for a lifetime.
     pub async fn begin_for(&self, lifetime: Lifetime, name: &str, value: &str) -> Key {
         let key = key();
-        assert!(self.store.create(key, lifetime, PLACE, name, value).await.unwrap());
+        assert!(self.store.create(key, lifetime, CLIENT_IP, name, value).await.unwrap());
         key
     }
 
@@ -164,7 +164,7 @@ impl Subject {
     }
 
     pub async fn visit(&self, key: Key) -> Visit {
-        self.store.visit(key, PLACE, "a").await.unwrap()
+        self.store.visit(key, CLIENT_IP, "a").await.unwrap()
     }
 
     /// What a visit finds in a session that lives.
@@ -183,7 +183,7 @@ impl Subject {
         units: u32,
     ) -> Result<LiveVisit, Stalled> {
         let visit = self.visit(key).await;
-        self.lazy_timeout(since, units)?;
+        self.check_in_time(since, units)?;
         match visit {
             Visit::Live(visited) => Ok(visited),
             other => panic!("{key} is {other:?}"),
