@@ -1,4 +1,4 @@
-//! What a store counts.
+//! The counters of a store: each event is counted once, and the counters add up.
 
 use dustdevil::session::store::{Counters, USERNAME};
 
@@ -6,7 +6,7 @@ use crate::support::CLIENT_IP;
 
 use super::store_under_test::{StoreUnderTest, key};
 
-/// Asserts that what began and did not go is there.
+/// Asserts that the live sessions are those created minus those ended, expired and evicted.
 pub fn assert_add_up(counters: Counters) {
     let Counters { live, created, ended, expired, evicted, .. } = counters;
     assert_eq!(live + ended + expired + evicted, created, "{counters:?}");
@@ -82,7 +82,7 @@ pub async fn an_expiry_is_counted_once_whichever_operation_finds_it(
     }
     subject.pass(1).await;
     let store = &subject.store;
-    assert!(!subject.lives(keys[0]).await);
+    assert!(!subject.is_live(keys[0]).await);
     assert!(store.get(keys[1], "a").await.unwrap().is_none());
     assert!(!subject.destroy(keys[2]).await);
     assert!(!store.rotate(keys[3], key(), None).await.unwrap());
@@ -100,11 +100,11 @@ pub async fn an_expiry_is_counted_once_whichever_operation_finds_it(
     assert_eq!((live, ended, expired), (0, 0, 6));
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// A pseudorandom generator with a fixed seed, so that every run performs the same operations.
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below another.
+    /// Returns a number below `sides`.
     pub fn throw(&mut self, sides: usize) -> usize {
         // Marsaglia's xorshift, "Xorshift RNGs", Journal of Statistical Software 8(14).
         self.0 ^= self.0 << 13;

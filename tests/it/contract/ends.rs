@@ -1,4 +1,5 @@
-//! How a session ends: when it is ended, when nobody uses it, and when it is old. It stays ended.
+//! The end of a session: destroyed, or expired by its idle or its absolute timeout. A session
+//! that has ended stays ended.
 
 use dustdevil::session::id::Key;
 use dustdevil::session::store::USERNAME;
@@ -54,13 +55,13 @@ pub async fn an_unused_session_expires_at_its_idle_timeout(
     Ok(())
 }
 
-/// Uses one session in each way that there is, and gives their keys. Some of them find nothing to
-/// do, which is use all the same.
+/// Uses one session with each operation and returns their keys. Some operations have no effect
+/// (such as removing an unset name), which is use all the same.
 async fn use_each(subject: &StoreUnderTest, keys: &mut [Key]) -> [bool; 10] {
     let store = &subject.store;
     let new = key();
     let answers = [
-        subject.lives(keys[0]).await,
+        subject.is_live(keys[0]).await,
         store.get(keys[1], "a").await.unwrap().is_some(),
         store.get(keys[2], "nothing").await.unwrap().is_some(),
         store.set(keys[3], "a", "1").await.unwrap().is_some(),
@@ -115,7 +116,7 @@ pub async fn a_busy_session_expires_at_its_absolute_timeout(
     let key = subject.begin_for(subject.lifetime(2, 4), "a", "1").await;
     for _ in 0..3 {
         subject.pass(1).await;
-        let lives = subject.lives(key).await;
+        let lives = subject.is_live(key).await;
         subject.set(key, "a", "1").await;
         subject.check_in_time(begun, 4)?;
         assert!(lives);
@@ -133,12 +134,12 @@ pub async fn sessions_of_one_store_may_have_different_lifetimes(
     let long = subject.begin_for(subject.lifetime(3, 100), "a", "1").await;
     let old = subject.begin_for(subject.lifetime(100, 2), "a", "1").await;
     subject.pass(1).await;
-    let alive = (subject.lives(long).await, subject.lives(old).await);
+    let alive = (subject.is_live(long).await, subject.is_live(old).await);
     subject.check_in_time(begun, 2)?;
     assert_eq!(alive, (true, true));
     subject.assert_dead(short).await;
     subject.pass(1).await;
-    let alive = subject.lives(long).await;
+    let alive = subject.is_live(long).await;
     subject.check_in_time(begun, 3)?;
     assert!(alive);
     subject.assert_dead(old).await;
@@ -164,7 +165,7 @@ pub async fn a_sweep_removes_expired_sessions_and_no_others(
     assert_eq!((alive, listed, counters.live, counters.expired), (true, 300, 302, 0));
 
     subject.pass(2).await;
-    // A store may take a little longer to let go.
+    // Redis expires keys in the background, so its counters may lag a little.
     for _ in 0..20 {
         subject.store.sweep().await.unwrap();
         if subject.counters().await.expired >= 301 {
@@ -176,7 +177,7 @@ pub async fn a_sweep_removes_expired_sessions_and_no_others(
     assert_eq!((counters.live, counters.expired), (1, 301));
     assert_eq!(subject.get(busy, "a").await.as_deref(), Some("1"));
     for key in idle {
-        assert!(!subject.lives(key).await);
+        assert!(!subject.is_live(key).await);
     }
     assert_eq!(subject.counters().await.expired, 301, "each of them expired once");
     Ok(())

@@ -1,9 +1,10 @@
-//! What every store promises (`src/session/store.rs`), asked of each that there is through the
-//! `Store` trait alone. A store of your own is one line more at the end of this file.
+//! The contract suite: the requirements of `src/session/store.rs`, tested through the `Store`
+//! trait alone on every store. To test a store of your own, add one line at the end of this
+//! file.
 //!
-//! In reading order: what is examined (`subject`), what is asked of it (`values` to `counting`, and
-//! `minute`), a store as you might write it (`shelf`), and stores that are wrong in one thing each,
-//! which the suite has to find (`broken`).
+//! In reading order: the reference implementation (`reference_store`), the fixture
+//! (`store_under_test`), the requirements (`values` to `counting`, and `rotation_grace`), and
+//! mutation tests of the suite itself (`mutants`).
 
 use tokio::runtime::Builder;
 
@@ -19,7 +20,7 @@ mod visits;
 
 use store_under_test::{Stalled, StoreUnderTest};
 
-/// Gives another macro all requirements, by the files that they stand in.
+/// Calls another macro with the names of all requirements, grouped by file.
 macro_rules! requirements {
     ($with:ident $given:tt) => {
         $with! { $given
@@ -97,7 +98,9 @@ macro_rules! requirements {
     };
 }
 
-/// Those that take a whole minute, for stores whose clock can be moved.
+/// The requirements that wait for
+/// [`ROTATION_GRACE`](dustdevil::session::store::ROTATION_GRACE), a minute. They run only on
+/// stores with a paused clock.
 macro_rules! requirements_of_rotation_grace {
     ($with:ident $given:tt) => {
         $with! { $given
@@ -110,7 +113,7 @@ macro_rules! requirements_of_rotation_grace {
     };
 }
 
-/// A test for each requirement.
+/// Defines a test for each requirement.
 macro_rules! tests {
     (($subject:path) $($file:ident: $($requirement:ident)*;)*) => {
         $($(
@@ -122,7 +125,8 @@ macro_rules! tests {
     };
 }
 
-/// Holds a store against the contract: a name for it, and what makes a new one to examine.
+/// Runs the suite on a store: a module name, and the function that creates a new store under
+/// test.
 macro_rules! contract_of {
     ($store:ident, $subject:path) => {
         mod $store {
@@ -137,9 +141,9 @@ macro_rules! contract_of {
     };
 }
 
-/// How a requirement ends.
+/// The result of a requirement.
 trait Outcome {
-    /// Whether it means anything. What the machine was too slow for is asked again.
+    /// Returns `true` if the run is valid. A run in which the machine stalled is repeated.
     fn counts(&self) -> bool;
 }
 
@@ -155,11 +159,11 @@ impl Outcome for Result<(), Stalled> {
     }
 }
 
-/// How often a machine may stall before somebody should look after it.
+/// Maximum number of runs of a requirement on a machine that stalls.
 const ATTEMPTS: u32 = 50;
 
-/// Holds new stores against a requirement, until the answer means something. Each has a runtime of
-/// its own, and so a clock of its own.
+/// Runs a requirement on new stores until a run is valid. Each run has its own runtime, and so
+/// its own tokio clock.
 fn prove<S, R, O>(subject: impl Fn() -> S, requirement: impl Fn(StoreUnderTest) -> R)
 where
     S: Future<Output = Option<StoreUnderTest>>,
@@ -169,7 +173,7 @@ where
     for _ in 0..ATTEMPTS {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let outcome = runtime.block_on(async {
-            // Where a store is not to be had, it was said why.
+            // `None` if the store is not installed; `find_program` has printed why.
             let subject = subject().await?;
             Some(requirement(subject).await)
         });
@@ -186,5 +190,5 @@ contract_of!(memory_in_real_time, crate::contract::store_under_test::memory_on_w
 contract_of!(redis, crate::contract::store_under_test::redis);
 contract_of!(your_own, crate::contract::store_under_test::reference, with rotation grace);
 
-// It uses the macros above, so it stands below them.
+// A macro must be defined above its use, so this module is declared last.
 mod mutants;

@@ -1,5 +1,5 @@
-//! For how long a store remembers where a session has moved. It is a whole minute, so these are
-//! only asked where the clock can be moved.
+//! The grace period after a rotation, in which a store knows the successors of an old key. It
+//! is a whole minute, so these requirements run only on a paused clock.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use super::store_under_test::StoreUnderTest;
 
-/// The smallest time that every store tells from none.
+/// The smallest difference in time that every store can measure.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 pub async fn a_visit_returns_moved_during_the_grace_period(subject: StoreUnderTest) {
@@ -20,7 +20,7 @@ pub async fn a_visit_returns_moved_during_the_grace_period(subject: StoreUnderTe
     assert_eq!(subject.visit(old).await, Visit::Moved, "sweeping does not change that");
     advance(MILLISECOND).await;
     assert_eq!(subject.visit(old).await, Visit::Gone);
-    assert!(subject.lives(new).await);
+    assert!(subject.is_live(new).await);
 }
 
 pub async fn destroy_follows_a_rotation_during_the_grace_period(subject: StoreUnderTest) {
@@ -33,7 +33,7 @@ pub async fn destroy_follows_a_rotation_during_the_grace_period(subject: StoreUn
     subject.assert_accepts_nothing(one_now).await;
     advance(MILLISECOND).await;
     assert!(!subject.destroy(other).await, "nobody remembers");
-    assert!(subject.lives(other_now).await);
+    assert!(subject.is_live(other_now).await);
 }
 
 pub async fn each_rotation_has_its_own_grace_period(subject: StoreUnderTest) {
@@ -47,8 +47,8 @@ pub async fn each_rotation_has_its_own_grace_period(subject: StoreUnderTest) {
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(first).await, Visit::Gone);
     assert_eq!(subject.visit(second).await, Visit::Moved);
-    assert!(!subject.destroy(first).await && subject.lives(third).await);
-    assert!(subject.destroy(second).await && !subject.lives(third).await);
+    assert!(!subject.destroy(first).await && subject.is_live(third).await);
+    assert!(subject.destroy(second).await && !subject.is_live(third).await);
 }
 
 pub async fn destroy_follows_repeated_rotations_within_the_grace_period(

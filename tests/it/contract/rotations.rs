@@ -1,4 +1,5 @@
-//! What becomes of a session that moves to another key, and of those who come with the old one.
+//! Rotation: a session moves to a new key with its values, user and timeouts, and the old key
+//! is dead.
 
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ pub async fn a_visit_with_a_rotated_key_returns_moved(subject: StoreUnderTest) {
     let newer = subject.rotate(new, None).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     assert_eq!(subject.visit(new).await, Visit::Moved);
-    assert!(subject.lives(newer).await);
+    assert!(subject.is_live(newer).await);
 }
 
 pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) -> Timely {
@@ -46,7 +47,7 @@ pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) ->
     subject.pass(2).await;
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
-    let lives = subject.lives(new).await;
+    let lives = subject.is_live(new).await;
     subject.check_in_time(begun, 3)?;
     assert!(rotated && lives);
     subject.pass(1).await;
@@ -63,7 +64,7 @@ pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Time
     subject.check_in_time(begun, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
-    let lives = subject.lives(new).await;
+    let lives = subject.is_live(new).await;
     subject.check_in_time(anew, 3)?;
     assert!(lives, "its first lifetime would be over");
     subject.pass(2).await;
@@ -166,7 +167,7 @@ pub async fn a_rotation_does_not_affect_other_sessions(subject: StoreUnderTest) 
     let new = subject.rotate(old, None).await;
     subject.destroy(old).await;
     assert_eq!(subject.get(other, "a").await.as_deref(), Some("other"));
-    assert!(!subject.lives(new).await && subject.lives(other).await);
+    assert!(!subject.is_live(new).await && subject.is_live(other).await);
 }
 
 pub async fn a_rotation_keeps_the_user(subject: StoreUnderTest) {

@@ -1,4 +1,4 @@
-//! The sessions that somebody has.
+//! The list of a user's sessions: its order, its contents, and the sessions above a limit.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub async fn sessions_of_lists_a_users_sessions_the_latest_login_first(
     subject.begin("a", "ann").await;
     let mut keys: Vec<Key> = Vec::new();
     for number in 0..12 {
-        // All of this may happen in one millisecond, and has an order all the same.
+        // These logins may all happen within one millisecond; their order counts all the same.
         let key = match number % 3 {
             0 => subject.begin_as("ann").await,
             _ => subject.begin("a", "1").await,
@@ -45,7 +45,7 @@ pub async fn the_list_is_ordered_by_login_and_not_by_age(subject: StoreUnderTest
     assert_eq!(subject.keys_of("ann").await, [old, young]);
     subject.get(young, "a").await;
     subject.set(young, "a", "2").await;
-    assert!(subject.lives(young).await);
+    assert!(subject.is_live(young).await);
     assert_eq!(subject.keys_of("ann").await, [old, young], "use changes nothing");
     subject.set(young, USERNAME, "bob").await;
     subject.set(young, USERNAME, "ann").await;

@@ -1,4 +1,4 @@
-//! What a session keeps: values by name, any text by any other.
+//! The values of a session: names and values are any text, and one value changes atomically.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub async fn a_removed_value_is_returned_once(subject: StoreUnderTest) {
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(Some(String::from("1"))));
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(None));
     assert_eq!(store.get(key, "a").await.unwrap(), Some(None));
-    assert!(subject.lives(key).await, "without values it is still a session");
+    assert!(subject.is_live(key).await, "without values it is still a session");
 }
 
 pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUnderTest) {
@@ -128,7 +128,7 @@ pub async fn sessions_do_not_share_values(subject: StoreUnderTest) {
     assert_eq!(subject.get(one, "b").await.as_deref(), Some("3"));
 }
 
-/// Names and values that somebody might take for something else.
+/// Texts that a store might treat specially: separators, patterns, escapes, empty strings.
 fn texts() -> Vec<String> {
     let mut texts = [
         "",
@@ -189,7 +189,8 @@ pub async fn any_text_is_a_name_and_any_is_a_value(subject: StoreUnderTest) {
     }
 }
 
-/// A store may well keep what it knows of a session beside its values. No value gets in its way.
+/// A store may keep its own data about a session next to the values, as Redis does in the same
+/// hash. No name of a value may collide with it.
 pub async fn names_that_a_store_might_use_itself_are_like_any_other(
     subject: StoreUnderTest,
 ) {
@@ -238,7 +239,7 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(
     let moved = subject.rotate(key, None).await;
     subject.set(moved, "end", "0").await;
     subject.store.clear(moved).await.unwrap();
-    assert!(subject.lives(moved).await && subject.lives(other).await);
+    assert!(subject.is_live(moved).await && subject.is_live(other).await);
     assert_eq!(subject.keys(other).await.unwrap(), ["a"]);
 }
 
@@ -253,7 +254,8 @@ pub async fn ten_kibibytes_are_a_value(subject: StoreUnderTest) {
     assert_eq!(subject.get(moved, "a").await.as_ref(), Some(&long));
 }
 
-/// The shortest of some ever longer values that is too large for a session.
+/// Returns the shortest of a series of values, each twice as long, that exceeds the limit of a
+/// session.
 async fn too_large(subject: &StoreUnderTest) -> Option<String> {
     let key = subject.begin("a", "1").await;
     for exponent in 10..27 {
@@ -270,7 +272,7 @@ async fn too_large(subject: &StoreUnderTest) -> Option<String> {
 }
 
 pub async fn a_value_that_is_too_large_changes_nothing(subject: StoreUnderTest) {
-    // A store that has room for 64 MiB in each session may say that it has for all.
+    // A store that takes 64 MiB in each session is considered unlimited.
     let Some(large) = too_large(&subject).await else { return };
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
     subject.set(key, USERNAME, "ann").await;
@@ -296,7 +298,7 @@ pub async fn a_value_that_is_too_large_changes_nothing(subject: StoreUnderTest) 
 
 pub async fn removed_values_free_their_bytes(subject: StoreUnderTest) {
     let Some(large) = too_large(&subject).await else { return };
-    // Half as much was not too large, and a little less leaves room for the small values.
+    // Half as much was within the limit, and a little less leaves space for the small values.
     let most = &large[..large.len() / 2 - 512];
     let (store, mut key) = (&subject.store, subject.begin("small", "1").await);
     for round in 0..40 {
@@ -312,5 +314,5 @@ pub async fn removed_values_free_their_bytes(subject: StoreUnderTest) {
         }
     }
     let other = subject.begin("large", most).await;
-    assert!(subject.lives(key).await && subject.lives(other).await);
+    assert!(subject.is_live(key).await && subject.is_live(other).await);
 }

@@ -1,4 +1,4 @@
-//! What a request learns by its visit, and what its client is to be told.
+//! Visits: the value that a request reads, and the decision to renew the client's cookie.
 
 use std::sync::Arc;
 

@@ -202,7 +202,7 @@ fn response_to(request: &Request, came: &mut &[u8]) -> Result<Response, String> 
     let context = RequestContext { is_head: request.is_head(), is_1_0: request.is_1_0 };
     let mut response = Response::take(came, context)?;
     if response.status == 100 && request.may_be_continued() {
-        response = Response::take(came, asked)?;
+        response = Response::take(came, context)?;
     }
     check_response(request, &response).map_err(|what| format!("{what}: {response:?}"))?;
     Ok(response)

@@ -72,7 +72,7 @@ async fn come_late(fixture: &Arc<RaceFixture>, old: &Id) -> u64 {
         };
         lost += u64::from(!nothing);
     }
-    lost + fixture.count_living([old]).await
+    lost + fixture.count_live([old]).await
 }
 
 pub async fn a_request_after_a_logout_does_not_revive_the_session(backend: Backend) {
@@ -91,7 +91,7 @@ async fn log_out(fixture: Arc<RaceFixture>, number: u64) -> u64 {
         lost += u64::from(withdrawn != (*what == "destroy"));
     }
     lost += come_late(&fixture, &id).await;
-    lost + fixture.count_living([&id]).await
+    lost + fixture.count_live([&id]).await
 }
 
 pub async fn a_request_with_a_rotated_id_writes_nothing(backend: Backend) {
@@ -123,7 +123,7 @@ async fn rotate(fixture: Arc<RaceFixture>, number: u64) -> u64 {
         names.iter().filter(|name| !["a", SECRET, "visits"].contains(&name.as_str()));
     lost += late + u64::try_from(strange.count()).unwrap_or(u64::MAX);
     lost += u64::from(!fixture.end(new).await);
-    lost + fixture.count_living([&old, new]).await
+    lost + fixture.count_live([&old, new]).await
 }
 
 pub async fn a_logout_follows_concurrent_rotations(backend: Backend) {
@@ -152,7 +152,7 @@ async fn log_out_while_it_moves(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let mut ids = run.await.expect("the runner comes back");
     ids.extend(reply.iter().filter_map(Reply::issued).cloned());
     let withdrawn = matches!(reply[at].cookie, CookieSeen::Deleted);
-    let mut lost = u64::from(!withdrawn) + fixture.count_living(&ids).await;
+    let mut lost = u64::from(!withdrawn) + fixture.count_live(&ids).await;
     for id in &ids {
         lost += u64::from(fixture.end(id).await);
     }
@@ -195,7 +195,7 @@ async fn expire(fixture: Arc<RaceFixture>, _: u64) -> u64 {
     for task in tasks.collect::<Vec<_>>() {
         lost += task.await.expect("whoever asks is answered");
     }
-    lost + fixture.count_living([&id]).await
+    lost + fixture.count_live([&id]).await
 }
 
 /// Reads and counts until nothing is found, by this one or by another, and once more after that;

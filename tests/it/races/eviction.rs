@@ -74,7 +74,7 @@ async fn crowd_in(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     fixture.store.destroy(short).await.unwrap();
     let counters = fixture.store.counters().await.unwrap();
     lost += u64::from(counters.live > LIMITS.max_sessions as u64);
-    lost + fixture.count_living([&mine]).await
+    lost + fixture.count_live([&mine]).await
 }
 
 /// Whether something is lost of the session of somebody who is logged in. It is ended.

@@ -323,18 +323,18 @@ impl RaceFixture {
         Some(names)
     }
 
-    pub async fn lives(&self, key: Key) -> bool {
+    pub async fn is_live(&self, key: Key) -> bool {
         let visit = self.store.visit(key, CLIENT_IP, "").await;
         matches!(visit.expect("the store is there"), Visit::Live(_))
     }
 
     /// How many of these live.
-    pub async fn count_living<'i>(&self, ids: impl IntoIterator<Item = &'i Id>) -> u64 {
-        let mut living = 0;
+    pub async fn count_live<'i>(&self, ids: impl IntoIterator<Item = &'i Id>) -> u64 {
+        let mut live = 0;
         for id in ids {
-            living += u64::from(self.lives(id.key()).await);
+            live += u64::from(self.is_live(id.key()).await);
         }
-        living
+        live
     }
 
     pub async fn end(&self, id: &Id) -> bool {

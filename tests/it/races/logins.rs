@@ -41,11 +41,11 @@ async fn log_in_twice(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     // Each has a session of its own, and one of them goes on with what was in the old one.
     let keys: BTreeSet<Key> = ids.iter().map(Id::key).collect();
     lost += u64::from(keys.len() != 2 || keys.contains(&old.key()) || carts != 1);
-    lost += fixture.count_living([&old]).await;
+    lost += fixture.count_live([&old]).await;
     for id in &ids {
         lost += u64::from(!fixture.end(id).await);
     }
-    lost + fixture.count_living(&ids).await
+    lost + fixture.count_live(&ids).await
 }
 
 pub async fn revoking_all_sessions_of_a_user_misses_none(backend: Backend) {
@@ -71,16 +71,16 @@ async fn revoke_all(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     wishes.insert(Dice(number + 1).throw(6), (None, "end-all", user.clone()));
     let reply = fixture.ask_for_each(wishes.clone()).await;
 
-    let (mut lost, mut moved) = (fixture.count_living(&there).await, Vec::new());
+    let (mut lost, mut moved) = (fixture.count_live(&there).await, Vec::new());
     for ((_, what, _), reply) in wishes.iter().zip(&reply) {
         if *what == "rotate" {
             moved.extend(reply.issued());
         }
     }
-    lost += fixture.count_living(moved).await;
+    lost += fixture.count_live(moved).await;
     // Whoever logged in meanwhile may be there still, but not after this.
     fixture.ask(None, "end-all", "", &user).await;
-    lost += fixture.count_living(reply.iter().filter_map(Reply::issued)).await;
+    lost += fixture.count_live(reply.iter().filter_map(Reply::issued)).await;
     lost + u64::from(!fixture.store.sessions_of(&user).await.unwrap().is_empty())
 }
 
@@ -106,10 +106,10 @@ async fn revoke_others(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     );
     let reply = fixture.ask_for_each(wishes.clone()).await;
 
-    let mut lost = fixture.count_living(&others).await;
+    let mut lost = fixture.count_live(&others).await;
     for ((_, what, _), reply) in wishes.iter().zip(&reply) {
         match *what {
-            "rotate" => lost += fixture.count_living(reply.issued()).await,
+            "rotate" => lost += fixture.count_live(reply.issued()).await,
             "count" => lost += u64::from(reply.text != "1"),
             _ => {}
         }
@@ -141,7 +141,7 @@ async fn log_in_too_often(fixture: Arc<RaceFixture>, number: u64) -> u64 {
 
     let listed = fixture.store.sessions_of(&user).await.unwrap();
     let mut lost = u64::from(listed.len() != MOST);
-    lost += u64::from(fixture.count_living(ids).await != MOST as u64);
+    lost += u64::from(fixture.count_live(ids).await != MOST as u64);
     let oldest_is_gone = listed.iter().all(|listed| listed.key != first.key());
     lost += u64::from(!oldest_is_gone);
     fixture.ask(None, "end-all", "", &user).await;
@@ -162,8 +162,8 @@ async fn end_others_while_it_moves(fixture: Arc<RaceFixture>, number: u64) -> u6
     wishes.insert(Dice(number + 1).throw(2), ("end-others", String::new()));
     let reply = fixture.ask_at_once(&mine, wishes).await;
     let moved = reply.iter().find_map(Reply::issued);
-    let living = fixture.count_living(moved).await;
+    let live = fixture.count_live(moved).await;
     fixture.end(&other).await;
     fixture.ask(None, "end-all", "", &user).await;
-    1 - living
+    1 - live
 }

@@ -38,7 +38,7 @@ async fn end_in_a_storm(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     }
     let mut lost = u64::from(ended != 1);
     for key in [old, new, newer] {
-        lost += u64::from(fixture.lives(key).await);
+        lost += u64::from(fixture.is_live(key).await);
         lost += u64::from(fixture.store.set(key, "a", "1").await.unwrap().is_some());
     }
     for user in ["ann", "bob"] {
