@@ -17,7 +17,7 @@ use crate::webdriver::tell;
 pub const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// An answer that takes longer is lost. No test that holds waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Somebody who asks for `/hello`, over and over, in turn on a connection that is kept and on a new
 /// one.
@@ -82,7 +82,7 @@ async fn stand_by(address: SocketAddr, enough: Arc<AtomicBool>) -> Figures {
             kept = TcpStream::connect(address).await.ok();
         }
         let on_new = async { ask(&mut TcpStream::connect(address).await?).await };
-        match timeout(PATIENCE, on_new).await {
+        match timeout(RESPONSE_TIMEOUT, on_new).await {
             Ok(Ok(())) => figures.answers += 1 + u32::from(on_kept.is_ok()),
             _ => figures.lost += 1,
         }

@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::control_client::{
-    ControlClient, HELLO, PATIENCE, ask, file_limit, memory, open_files, processor_time,
+    ControlClient, HELLO, RESPONSE_TIMEOUT, ask, file_limit, memory, open_files,
+    processor_time,
 };
 use crate::process::{Process, command, command_with_files, command_with_memory};
 use crate::support::{Client, Visitor, project, serve, settings};
@@ -194,7 +195,7 @@ async fn connections_above_the_descriptor_limit_are_all_answered() {
     // All at once, and nobody leaves: whoever was answered first makes room for the others.
     let answered = crowd(500, move |_| async move {
         let mut socket = TcpStream::connect(address).await.ok()?;
-        timeout(PATIENCE, ask(&mut socket)).await.ok()?.ok()?;
+        timeout(RESPONSE_TIMEOUT, ask(&mut socket)).await.ok()?.ok()?;
         Some(socket)
     })
     .await;
@@ -313,7 +314,7 @@ async fn resets_at_every_byte_do_not_disturb_other_clients() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, all_gone).await.expect("their sockets are closed");
+    timeout(RESPONSE_TIMEOUT, all_gone).await.expect("their sockets are closed");
 }
 
 /// How often work was done to its end.

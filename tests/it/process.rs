@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// How long a process may be silent before it is taken to be stuck. No test that holds waits
 /// for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A demo that was started. It is killed when it is dropped.
 pub struct Process {
@@ -81,7 +81,8 @@ impl Process {
     /// Where it listens. Waits until it says so.
     pub fn address(&self) -> SocketAddr {
         *self.address.get_or_init(|| {
-            let line = self.output.recv_timeout(PATIENCE).expect("a line with an address");
+            let line =
+                self.output.recv_timeout(SILENCE_TIMEOUT).expect("a line with an address");
             let address = line.strip_prefix("dustdevil listens on http://");
             address.and_then(|address| address.parse().ok()).expect(&line)
         })
@@ -134,7 +135,7 @@ fn lines(source: impl Read + Send + 'static) -> Receiver<String> {
 fn rest(lines: &Receiver<String>) -> Vec<String> {
     let mut rest = Vec::new();
     loop {
-        match lines.recv_timeout(PATIENCE) {
+        match lines.recv_timeout(SILENCE_TIMEOUT) {
             Ok(line) => rest.push(line),
             Err(RecvTimeoutError::Disconnected) => return rest,
             Err(RecvTimeoutError::Timeout) => panic!("it does not end; so far: {rest:#?}"),

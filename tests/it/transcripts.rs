@@ -357,7 +357,7 @@ impl Conversation {
     /// Waits for more; `false` is the end.
     async fn more(&mut self) -> Result<bool, String> {
         self.input.reserve(4096);
-        match timeout(PATIENCE, self.socket.read_buf(&mut self.input)).await {
+        match timeout(READ_TIMEOUT, self.socket.read_buf(&mut self.input)).await {
             Ok(Ok(read)) => Ok(read > 0),
             Ok(Err(error)) => Err(self.came(&format!(", then: {error}"))),
             Err(_) => Err(self.came(", then nothing")),
@@ -372,4 +372,4 @@ impl Conversation {
 }
 
 /// How long to wait for what is expected.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);

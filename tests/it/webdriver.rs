@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// How long anything may take before it counts as not happening. Nothing waits longer than it
 /// must, so a slow machine is only slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A headless Chromium with nothing in its past. Dropping it closes it.
 pub struct Browser {
@@ -209,7 +209,7 @@ fn start(chromedriver: &Path) -> (Child, u16) {
 /// ends: chromedriver does not close.
 fn converse(port: u16, method: &str, path: &str, content: &str) -> io::Result<Value> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(PATIENCE * 2))?;
+    socket.set_read_timeout(Some(WAIT_TIMEOUT * 2))?;
     let length = content.len();
     write!(
         socket,
@@ -238,7 +238,7 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
         "--remote-debugging-pipe",
         &format!("--user-data-dir={}", profile.display()),
     ];
-    let patience = PATIENCE.as_secs() * 1000;
+    let patience = WAIT_TIMEOUT.as_secs() * 1000;
     json!({ "capabilities": { "alwaysMatch": {
         "timeouts": { "implicit": patience, "pageLoad": patience, "script": patience },
         "goog:loggingPrefs": { "browser": "ALL" },
@@ -274,7 +274,7 @@ pub fn tell(line: &str) {
 /// Asks again and again, until the answer is yes. No, if it never was.
 pub fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < WAIT_TIMEOUT {
         if is_so() {
             return true;
         }

@@ -60,7 +60,7 @@ pub async fn an_unused_session_expires_at_its_idle_timeout(
 async fn use_each(subject: &StoreUnderTest, keys: &mut [Key]) -> [bool; 10] {
     let store = &subject.store;
     let new = key();
-    let answers = [
+    let found = [
         subject.is_live(keys[0]).await,
         store.get(keys[1], "a").await.unwrap().is_some(),
         store.get(keys[2], "nothing").await.unwrap().is_some(),
@@ -73,7 +73,7 @@ async fn use_each(subject: &StoreUnderTest, keys: &mut [Key]) -> [bool; 10] {
         store.rotate(keys[9], new, None).await.unwrap(),
     ];
     keys[9] = new;
-    answers
+    found
 }
 
 pub async fn every_operation_is_use(subject: StoreUnderTest) -> Timely {

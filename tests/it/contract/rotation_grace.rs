@@ -32,7 +32,7 @@ pub async fn destroy_follows_a_rotation_during_the_grace_period(subject: StoreUn
     assert!(subject.destroy(one).await);
     subject.assert_accepts_nothing(one_now).await;
     advance(MILLISECOND).await;
-    assert!(!subject.destroy(other).await, "nobody remembers");
+    assert!(!subject.destroy(other).await, "the grace period is over");
     assert!(subject.is_live(other_now).await);
 }
 

@@ -238,10 +238,10 @@ impl StoreUnderTest {
         for lifetime in [None, Some(self.long_lifetime())] {
             assert!(!store.rotate(key, new, lifetime).await.unwrap(), "rotate");
         }
-        assert!(!self.is_live(key).await, "it came to life");
-        assert!(!self.is_live(new).await, "it came to life under another key");
+        assert!(!self.is_live(key).await, "it is live");
+        assert!(!self.is_live(new).await, "it is live under another key");
         assert_eq!(store.get(new, "a").await.unwrap(), None, "in another session");
-        assert!(self.keys_of("ghost").await.is_empty(), "it became somebody's");
+        assert!(self.keys_of("ghost").await.is_empty(), "a user has it");
     }
 
     /// Like `assert_accepts_nothing`, for a key that was not rotated either: `destroy` finds

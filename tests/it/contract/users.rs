@@ -102,7 +102,7 @@ pub async fn an_expired_session_is_not_listed(subject: StoreUnderTest) {
     }
     let lives = subject.begin_as("ann").await;
     subject.pass(1).await;
-    assert_eq!(subject.keys_of("ann").await, [lives], "nobody has swept");
+    assert_eq!(subject.keys_of("ann").await, [lives], "expired, but not swept yet");
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.keys_of("ann").await, [lives]);
 }
@@ -110,16 +110,16 @@ pub async fn an_expired_session_is_not_listed(subject: StoreUnderTest) {
 pub async fn any_text_is_a_user(subject: StoreUnderTest) {
     let mut users: Vec<String> = [
         "ann",
-        "Somebody",
-        "somebody ",
+        "Ann",
+        "ann ",
         " ",
         "",
         "*",
-        "{somebody}",
+        "{ann}",
         "a:b",
         "a\0b",
         "idle",
-        "som",
+        "an",
         "größer",
         "gro\u{308}ßer",
         "\u{1f32a}",
@@ -222,7 +222,7 @@ pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) 
         let beyond = subject.store.sessions_over_limit("ann", most).await.unwrap();
         assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
     }
-    assert!(subject.store.sessions_over_limit("nobody", 0).await.unwrap().is_empty());
+    assert!(subject.store.sessions_over_limit("bob", 0).await.unwrap().is_empty());
 }
 
 pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely {

@@ -78,8 +78,8 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUn
         ("b", Some(""), "6", true),
     ] {
         let before = subject.get(key, name).await;
-        let answer = subject.store.compare_and_set(key, name, expected, value).await;
-        assert_eq!(answer.unwrap(), Some(swapped), "{name} from {expected:?} to {value}");
+        let result = subject.store.compare_and_set(key, name, expected, value).await;
+        assert_eq!(result.unwrap(), Some(swapped), "{name} from {expected:?} to {value}");
         let after = if swapped { Some(String::from(value)) } else { before };
         assert_eq!(subject.get(key, name).await, after);
     }
@@ -87,12 +87,12 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUn
 }
 
 pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
-    let key = subject.begin("a", "nobody's").await;
+    let key = subject.begin("a", "initial").await;
     let swaps = (0..20).map(|number| {
         let store = Arc::clone(&subject.store);
         tokio::spawn(async move {
             let mine = format!("{number}'s");
-            let swap = store.compare_and_set(key, "a", Some("nobody's"), &mine);
+            let swap = store.compare_and_set(key, "a", Some("initial"), &mine);
             swap.await.unwrap().unwrap().then_some(mine)
         })
     });
@@ -202,8 +202,8 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(
         "created",
         "used",
         "told",
-        "place",
-        "octets",
+        "ip",
+        "bytes",
         "size",
         "user",
         "users",
@@ -265,7 +265,7 @@ async fn too_large(subject: &StoreUnderTest) -> Option<String> {
                 assert!(limit < value.len() + 1024, "{} bytes are not", value.len());
                 return Some(value);
             }
-            answer => assert_eq!(answer.unwrap(), Some(())),
+            result => assert_eq!(result.unwrap(), Some(())),
         }
     }
     None

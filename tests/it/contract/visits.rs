@@ -24,29 +24,29 @@ pub async fn a_visit_returns_the_requested_value(subject: StoreUnderTest) {
 pub async fn a_visit_with_an_unknown_key_finds_and_creates_nothing(
     subject: StoreUnderTest,
 ) {
-    let nobody = key();
+    let unknown = key();
     for _ in 0..2 {
-        assert_eq!(subject.visit(nobody).await, Visit::Gone);
+        assert_eq!(subject.visit(unknown).await, Visit::Gone);
     }
     let counters = subject.counters().await;
     assert_eq!((counters.live, counters.created, counters.rejected_ids), (0, 0, 2));
-    assert!(subject.keys(nobody).await.is_none());
+    assert!(subject.keys(unknown).await.is_none());
 }
 
 pub async fn a_visit_renews_the_cookie_after_a_tenth_of_the_idle_timeout(
     subject: StoreUnderTest,
 ) -> Timely {
-    let mut told = Instant::now();
+    let mut renewed = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
-    let visited = subject.visited_in_time(key, told, 1).await?;
-    assert!(!visited.renew, "it was told when the session began");
+    let visited = subject.visited_in_time(key, renewed, 1).await?;
+    assert!(!visited.renew, "creation set the cookie");
     for _ in 0..2 {
         subject.pass(1).await;
-        let last_told = std::mem::replace(&mut told, Instant::now());
-        let visited = subject.visited_in_time(key, last_told, 10).await?;
-        assert!(visited.renew, "that is a while ago");
-        let visited = subject.visited_in_time(key, told, 1).await?;
-        assert!(!visited.renew, "it has just been told");
+        let last_renewed = std::mem::replace(&mut renewed, Instant::now());
+        let visited = subject.visited_in_time(key, last_renewed, 10).await?;
+        assert!(visited.renew, "a tenth of the idle timeout has passed");
+        let visited = subject.visited_in_time(key, renewed, 1).await?;
+        assert!(!visited.renew, "the last visit has renewed it");
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ pub async fn one_of_many_concurrent_visits_renews_the_cookie(
     let begun = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
-    let told = Instant::now();
+    let renewed = Instant::now();
     let visits = (0..20).map(|_| {
         let store = Arc::clone(&subject.store);
         tokio::spawn(async move { store.visit(key, CLIENT_IP, "a").await.unwrap() })
@@ -85,7 +85,7 @@ pub async fn one_of_many_concurrent_visits_renews_the_cookie(
         }
     }
     subject.check_in_time(begun, 10)?;
-    subject.check_in_time(told, 1)?;
+    subject.check_in_time(renewed, 1)?;
     assert_eq!((live, asked), (20, 1));
     Ok(())
 }
@@ -94,14 +94,14 @@ pub async fn a_rotation_restarts_the_renew_interval(subject: StoreUnderTest) -> 
     let begun = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
-    let (told, moved) = (Instant::now(), self::key());
+    let (renewed, moved) = (Instant::now(), self::key());
     let rotated = subject.store.rotate(key, moved, None).await.unwrap();
     subject.check_in_time(begun, 10)?;
     assert!(rotated);
-    let visited = subject.visited_in_time(moved, told, 1).await?;
-    assert!(!visited.renew, "it has just been told the new one");
+    let visited = subject.visited_in_time(moved, renewed, 1).await?;
+    assert!(!visited.renew, "the rotation set the cookie");
     subject.pass(1).await;
-    assert!(subject.visited_in_time(moved, told, 10).await?.renew);
+    assert!(subject.visited_in_time(moved, renewed, 10).await?.renew);
     Ok(())
 }
 

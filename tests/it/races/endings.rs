@@ -1,5 +1,5 @@
-//! A session ends while others are under way with it. They are answered like anybody who has no
-//! session, and nothing that they do brings it back.
+//! Races between the end of a session and requests that use it. Late requests are treated like
+//! requests without a session, and none of them revives it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep};
 
 use super::fixture::{Backend, CookieSeen, RaceFixture, Reply};
 use crate::contract::counting::Dice;
-use crate::control_client::PATIENCE;
+use crate::control_client::RESPONSE_TIMEOUT;
 
-/// What a session has that nobody else may ever see.
+/// A value that no other session may ever return.
 const SECRET: &str = "secret";
 
-/// Those who are under way when something happens, and it among them, at another place each round.
-fn under_way(happenings: &[&'static str], number: u64) -> Vec<(&'static str, String)> {
+/// Returns the operations of one round: the events, such as a logout, at a pseudorandom
+/// position among operations that use the session.
+fn requests_around(events: &[&'static str], number: u64) -> Vec<(&'static str, String)> {
     let mut dice = Dice(number + 1);
     let others = [
         ("set", "a"),
@@ -28,24 +29,25 @@ fn under_way(happenings: &[&'static str], number: u64) -> Vec<(&'static str, Str
         ("contains", SECRET),
         ("remove", "nothing"),
     ];
-    let mut wishes: Vec<_> =
+    let mut requests: Vec<_> =
         others.map(|(what, name)| (what, String::from(name))).into_iter().collect();
-    for happening in happenings {
-        wishes.insert(dice.throw(wishes.len() + 1), (happening, String::new()));
+    for event in events {
+        requests.insert(dice.throw(requests.len() + 1), (event, String::new()));
     }
-    wishes
+    requests
 }
 
-/// Looks at what those got who came when a session had ended: how many got something of it, or
-/// something of its id. The sessions that they began instead are ended.
-async fn look_at_the_late(
+/// Checks the replies of requests that may have come too late. Returns the number of replies
+/// that contain the old id or data of the old session. The new sessions that they created are
+/// destroyed.
+async fn check_late_replies(
     fixture: &RaceFixture,
     old: &Id,
-    wishes: &[(&'static str, String)],
-    reply: &[Reply],
+    requests: &[(&'static str, String)],
+    replies: &[Reply],
 ) -> u64 {
     let mut lost = 0;
-    for ((what, name), reply) in wishes.iter().zip(reply) {
+    for ((what, name), reply) in requests.iter().zip(replies) {
         let CookieSeen::Issued(id) = &reply.cookie else { continue };
         lost += u64::from(id.key() == old.key() || !matches!(*what, "set" | "count"));
         let names = fixture.names(id.key()).await.unwrap_or_default();
@@ -56,17 +58,17 @@ async fn look_at_the_late(
     lost
 }
 
-/// Asks for everything with an id that is dead, and looks at the answers.
-async fn come_late(fixture: &Arc<RaceFixture>, old: &Id) -> u64 {
-    let wishes = [("get", SECRET), ("count", "visits"), ("set", "a"), ("keys", "")];
-    let wishes = wishes.map(|(what, name)| (what, String::from(name)));
-    let reply = fixture.ask_at_once(old, wishes.clone()).await;
-    let mut lost = look_at_the_late(fixture, old, &wishes, &reply).await;
-    for ((what, _), reply) in wishes.iter().zip(&reply) {
+/// Performs every kind of operation with an ended id, and checks the replies.
+async fn use_ended_id(fixture: &Arc<RaceFixture>, old: &Id) -> u64 {
+    let requests = [("get", SECRET), ("count", "visits"), ("set", "a"), ("keys", "")];
+    let requests = requests.map(|(what, name)| (what, String::from(name)));
+    let replies = fixture.ask_concurrently(old, requests.clone()).await;
+    let mut lost = check_late_replies(fixture, old, &requests, &replies).await;
+    for ((what, _), reply) in requests.iter().zip(&replies) {
         let nothing = match *what {
             "get" => reply.text == "(none)",
             "keys" | "set" => reply.text.is_empty(),
-            // It may count to one in a session of its own.
+            // The request may have created a new session and counted to 1 in it.
             "count" => reply.text == "0" || reply.issued().is_some(),
             _ => false,
         };
@@ -83,14 +85,14 @@ pub async fn a_request_after_a_logout_does_not_revive_the_session(backend: Backe
 
 async fn log_out(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let id = fixture.begin(SECRET, "mine").await;
-    let wishes = under_way(&["destroy"], number);
-    let reply = fixture.ask_at_once(&id, wishes.clone()).await;
-    let mut lost = look_at_the_late(&fixture, &id, &wishes, &reply).await;
-    for ((what, _), reply) in wishes.iter().zip(&reply) {
-        let withdrawn = matches!(reply.cookie, CookieSeen::Deleted);
-        lost += u64::from(withdrawn != (*what == "destroy"));
+    let requests = requests_around(&["destroy"], number);
+    let replies = fixture.ask_concurrently(&id, requests.clone()).await;
+    let mut lost = check_late_replies(&fixture, &id, &requests, &replies).await;
+    for ((what, _), reply) in requests.iter().zip(&replies) {
+        let is_deleted = matches!(reply.cookie, CookieSeen::Deleted);
+        lost += u64::from(is_deleted != (*what == "destroy"));
     }
-    lost += come_late(&fixture, &id).await;
+    lost += use_ended_id(&fixture, &id).await;
     lost + fixture.count_live([&id]).await
 }
 
@@ -102,22 +104,22 @@ pub async fn a_request_with_a_rotated_id_writes_nothing(backend: Backend) {
 
 async fn rotate(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let old = fixture.begin(SECRET, "mine").await;
-    let wishes = under_way(&["rotate", "rotate"], number);
-    let reply = fixture.ask_at_once(&old, wishes.clone()).await;
+    let requests = requests_around(&["rotate", "rotate"], number);
+    let replies = fixture.ask_concurrently(&old, requests.clone()).await;
     let issued: Vec<_> =
-        wishes.iter().zip(&reply).filter(|(_, h)| h.issued().is_some()).collect();
-    let [((what, _), answer)] = issued[..] else { return 1 };
-    let Some(new) = answer.issued() else { return 1 };
+        requests.iter().zip(&replies).filter(|(_, h)| h.issued().is_some()).collect();
+    let [((what, _), reply)] = issued[..] else { return 1 };
+    let Some(new) = reply.issued() else { return 1 };
     let mut lost = u64::from(*what != "rotate" || new.key() == old.key());
 
-    // Who was cookie a number has counted, and who was cookie 0 has not.
-    let counts = wishes.iter().zip(&reply).filter(|((what, _), _)| *what == "count");
+    // An operation that returned a number has counted; one that returned 0 has not.
+    let counts = requests.iter().zip(&replies).filter(|((what, _), _)| *what == "count");
     let counted = counts.filter(|(_, reply)| reply.text != "0").count();
     let visits = fixture.stored(new.key(), "visits").await;
     lost += u64::from(visits.unwrap_or(String::from("0")) != counted.to_string());
     lost += u64::from(fixture.stored(new.key(), SECRET).await.as_deref() != Some("mine"));
 
-    let late = come_late(&fixture, &old).await;
+    let late = use_ended_id(&fixture, &old).await;
     let names = fixture.names(new.key()).await.unwrap_or_default();
     let strange =
         names.iter().filter(|name| !["a", SECRET, "visits"].contains(&name.as_str()));
@@ -128,13 +130,13 @@ async fn rotate(fixture: Arc<RaceFixture>, number: u64) -> u64 {
 
 pub async fn a_logout_follows_concurrent_rotations(backend: Backend) {
     let fixture = backend.prepare(<_>::default()).await;
-    let lost = fixture.run(log_out_while_it_moves).await;
+    let lost = fixture.run(log_out_during_rotations).await;
     fixture.finish("logouts against rotations", lost).await;
 }
 
-/// Somebody has the session moved several times, one after the other, while two others who know
-/// the first id only have it moved, and have it ended.
-async fn log_out_while_it_moves(fixture: Arc<RaceFixture>, number: u64) -> u64 {
+/// One client rotates the session several times in a row, while two others, which know only the
+/// first id, rotate and destroy it.
+async fn log_out_during_rotations(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let first = fixture.begin(SECRET, "mine").await;
     let (runner, start) = (Arc::clone(&fixture), first.clone());
     let run = tokio::spawn(async move {
@@ -145,14 +147,14 @@ async fn log_out_while_it_moves(fixture: Arc<RaceFixture>, number: u64) -> u64 {
         }
         ids
     });
-    let mut wishes = vec![("rotate", String::new()), ("get", String::from(SECRET))];
+    let mut requests = vec![("rotate", String::new()), ("get", String::from(SECRET))];
     let at = Dice(number + 1).throw(3);
-    wishes.insert(at, ("destroy", String::new()));
-    let reply = fixture.ask_at_once(&first, wishes).await;
+    requests.insert(at, ("destroy", String::new()));
+    let replies = fixture.ask_concurrently(&first, requests).await;
     let mut ids = run.await.expect("the runner comes back");
-    ids.extend(reply.iter().filter_map(Reply::issued).cloned());
-    let withdrawn = matches!(reply[at].cookie, CookieSeen::Deleted);
-    let mut lost = u64::from(!withdrawn) + fixture.count_live(&ids).await;
+    ids.extend(replies.iter().filter_map(Reply::issued).cloned());
+    let is_deleted = matches!(replies[at].cookie, CookieSeen::Deleted);
+    let mut lost = u64::from(!is_deleted) + fixture.count_live(&ids).await;
     for id in &ids {
         lost += u64::from(fixture.end(id).await);
     }
@@ -160,47 +162,47 @@ async fn log_out_while_it_moves(fixture: Arc<RaceFixture>, number: u64) -> u64 {
 }
 
 pub async fn a_session_expires_for_all_requests_at_the_same_moment(backend: Backend) {
-    let (absolute, lanes) = backend.short_life();
-    // An idle limit that is long, so that no answer has a reason to tell the id again.
+    let (absolute, concurrent) = backend.short_lifetime();
+    // A long idle timeout, so that no reply has a reason to renew the cookie.
     let lifetime = Lifetime { absolute, ..Lifetime::default() };
     let fixture =
         backend.prepare(SessionConfig { lifetime, ..SessionConfig::default() }).await;
-    let lost = fixture.run_in(lanes, expire).await;
+    let lost = fixture.run_in(concurrent, expire).await;
     fixture.finish("expiries", lost).await;
 }
 
-/// What a session is begun with. Who counts to less has begun another.
+/// The initial value of the counter. A lower value belongs to a new session.
 const FIRST: u32 = 100;
 
 async fn expire(fixture: Arc<RaceFixture>, _: u64) -> u64 {
-    // Where the machine stalls, a session may be over before anybody was cookie its id. No id is given
-    // out then, and the next one may fare better.
+    // If the machine stalls, a session may expire before its first response. That response sets
+    // no cookie, and the loop tries again.
     let began = Instant::now();
     let id = loop {
         let reply = fixture.ask(None, "set", "visits", &FIRST.to_string()).await;
         if let Some(id) = reply.issued() {
             break id.clone();
         }
-        assert!(began.elapsed() < PATIENCE, "the machine is too slow for this");
+        assert!(began.elapsed() < RESPONSE_TIMEOUT, "the machine is too slow for this");
     };
-    // It is the end of its life that matters.
-    let (life, _) = fixture.backend.short_life();
+    // Sleeps until the last quarter of the lifetime.
+    let (life, _) = fixture.backend.short_lifetime();
     sleep((life * 3 / 4).saturating_sub(began.elapsed())).await;
     let is_dead = Arc::new(AtomicBool::new(false));
     let tasks = (0..2).map(|_| {
         let (fixture, is_dead) = (Arc::clone(&fixture), Arc::clone(&is_dead));
-        tokio::spawn(use_until_it_is_dead(fixture, id.clone(), is_dead))
+        tokio::spawn(use_until_expired(fixture, id.clone(), is_dead))
     });
     let mut lost = 0;
     for task in tasks.collect::<Vec<_>>() {
-        lost += task.await.expect("whoever asks is answered");
+        lost += task.await.expect("the task does not panic");
     }
     lost + fixture.count_live([&id]).await
 }
 
-/// Reads and counts until nothing is found, by this one or by another, and once more after that;
-/// gives how often it was found again.
-async fn use_until_it_is_dead(
+/// Reads and counts until this task or the other has found the session expired, and then once
+/// more. Returns how often the session was found again after that.
+async fn use_until_expired(
     fixture: Arc<RaceFixture>,
     id: Id,
     is_dead: Arc<AtomicBool>,

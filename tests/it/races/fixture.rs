@@ -1,5 +1,5 @@
-//! Where the races are run: sessions in some store, asked directly or by requests over sockets, and
-//! the store itself, to see what became of them.
+//! The fixture of the races: sessions in some store, used directly or by requests over sockets,
+//! and access to the store itself, to check the outcome.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use dustdevil::{MemoryLimits, MemoryStore, Session, Settings, Store};
 use tokio::time::{Instant, sleep};
 
 use crate::contract::counting::assert_add_up;
-use crate::control_client::PATIENCE;
+use crate::control_client::RESPONSE_TIMEOUT;
 #[cfg(feature = "redis")]
 use crate::processes;
 #[cfg(feature = "redis")]
@@ -25,54 +25,54 @@ use crate::support::{CLIENT_IP, Client, SlowStore, serve};
 use crate::webdriver::find_program;
 use crate::webdriver::tell;
 
-/// How often each race is run.
+/// Number of rounds of each race.
 pub const ROUNDS: u64 = 1_000;
 
-/// Races that are run at once, so that no processor waits for the last of a round.
-const LANES: u64 = 4;
+/// Number of rounds that run concurrently, so that no processor idles while a round ends.
+const CONCURRENT_ROUNDS: u64 = 4;
 
-/// A place that is still to be made ready.
+/// The store, and the way in which it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// The memory store, by sessions as handlers hold them.
+    /// The memory store, used through `Session`, as handlers do.
     MemoryDirectly,
-    /// The same, where each answer takes a few turns of the runtime, and whatever can happen in
-    /// between does.
+    /// The memory store with latency: each operation yields to the runtime a few times, so that
+    /// other tasks run between the operation and its result.
     SlowDirectly,
-    /// The memory store, by requests to a server.
+    /// The memory store, used by requests to a server in this process.
     MemoryOverSockets,
-    /// A Redis, by sessions as handlers hold them.
+    /// A Redis, used through `Session`.
     #[cfg(feature = "redis")]
     RedisDirectly,
-    /// A Redis, by requests to two servers, each a process of its own.
+    /// A Redis, used by requests to two server processes.
     #[cfg(feature = "redis")]
     RedisOverSockets,
 }
 
-/// A place to race in.
+/// A backend that is ready for races.
 pub struct RaceFixture {
     pub backend: Backend,
-    /// What everybody races for. To look at it from here is not counted.
+    /// The store that the races are about. Calls that check the outcome are not counted.
     pub store: Arc<dyn Store>,
-    rules: SessionConfig,
-    /// Where the servers listen; nowhere, where sessions are asked directly.
+    config: SessionConfig,
+    /// Addresses of the servers; empty if the store is used directly.
     addresses: Vec<SocketAddr>,
-    /// Connections that nobody uses right now.
+    /// Idle keep-alive connections.
     idle: Mutex<Vec<Client>>,
     connections: AtomicUsize,
-    asked: AtomicU64,
-    /// What ends when the race is over: servers, and what they stand on.
+    requests: AtomicU64,
+    /// Resources that are dropped at the end, such as servers and Redis.
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
-/// Somebody's answer.
+/// The outcome of one operation.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub text: String,
     pub cookie: CookieSeen,
 }
 
-/// What the answer has to say about the cookie.
+/// The `Set-Cookie` of the reply.
 #[derive(Clone, Debug)]
 pub enum CookieSeen {
     Nothing,
@@ -81,8 +81,8 @@ pub enum CookieSeen {
 }
 
 impl Backend {
-    /// Whether there is all that it takes. What is missing is cookie.
-    pub fn is_there(self) -> bool {
+    /// Returns `true` if the backend is installed. Prints what is missing.
+    pub fn is_available(self) -> bool {
         match self {
             Backend::MemoryDirectly
             | Backend::SlowDirectly
@@ -94,14 +94,14 @@ impl Backend {
         }
     }
 
-    pub async fn prepare(self, rules: SessionConfig) -> Arc<RaceFixture> {
-        self.prepare_with(rules, MemoryLimits::default()).await
+    pub async fn prepare(self, config: SessionConfig) -> Arc<RaceFixture> {
+        self.prepare_with(config, MemoryLimits::default()).await
     }
 
-    /// The same, with so much room where it is memory.
+    /// Like `prepare`, with limits for the memory store.
     pub async fn prepare_with(
         self,
-        rules: SessionConfig,
+        config: SessionConfig,
         limits: MemoryLimits,
     ) -> Arc<RaceFixture> {
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new(limits));
@@ -112,19 +112,19 @@ impl Backend {
             Backend::SlowDirectly => RaceFixture::new(self, Arc::new(SlowStore(memory))),
             #[cfg(feature = "redis")]
             Backend::RedisDirectly | Backend::RedisOverSockets => {
-                RaceFixture::on_redis(self, rules)
+                RaceFixture::on_redis(self, config)
             }
         };
-        fixture.rules = rules;
+        fixture.config = config;
         if self == Backend::MemoryOverSockets {
-            fixture.serve_here().await;
+            fixture.start_server().await;
         }
         Arc::new(fixture)
     }
 
-    /// How many ask for one thing at once. Where each answer is a way over a network, and who
-    /// comes too late goes it again, they are fewer.
-    pub fn crowd(self) -> usize {
+    /// Number of concurrent operations. It is lower on Redis: each retry of a compare-and-swap
+    /// is a round trip.
+    pub fn concurrency(self) -> usize {
         match self {
             Backend::MemoryDirectly
             | Backend::SlowDirectly
@@ -134,10 +134,10 @@ impl Backend {
         }
     }
 
-    /// A lifetime in which somebody can be cookie an id and use it several times, and how many
-    /// sessions may live it at once for that.
-    pub fn short_life(self) -> (Duration, u64) {
-        let (millis, lanes) = match self {
+    /// A lifetime that is long enough to receive an id and use it several times, and the number
+    /// of rounds that may run concurrently with it.
+    pub fn short_lifetime(self) -> (Duration, u64) {
+        let (millis, concurrent) = match self {
             Backend::MemoryDirectly | Backend::SlowDirectly => (15, 20),
             Backend::MemoryOverSockets => (60, 20),
             #[cfg(feature = "redis")]
@@ -145,13 +145,13 @@ impl Backend {
             #[cfg(feature = "redis")]
             Backend::RedisOverSockets => (120, 20),
         };
-        (Duration::from_millis(millis), lanes)
+        (Duration::from_millis(millis), concurrent)
     }
 
     fn name(self) -> &'static str {
         match self {
             Backend::MemoryDirectly => "directly",
-            Backend::SlowDirectly => "directly, far away",
+            Backend::SlowDirectly => "directly, slow store",
             Backend::MemoryOverSockets => "over sockets",
             #[cfg(feature = "redis")]
             Backend::RedisDirectly => "on Redis, directly",
@@ -162,7 +162,7 @@ impl Backend {
 }
 
 impl Reply {
-    /// The id that was issued.
+    /// Returns the id that the reply set.
     pub fn issued(&self) -> Option<&Id> {
         match &self.cookie {
             CookieSeen::Issued(id) => Some(id),
@@ -176,24 +176,24 @@ impl RaceFixture {
         RaceFixture {
             backend,
             store,
-            rules: SessionConfig::default(),
+            config: SessionConfig::default(),
             addresses: Vec::new(),
             idle: Mutex::default(),
             connections: AtomicUsize::default(),
-            asked: AtomicU64::default(),
+            requests: AtomicU64::default(),
             kept: Mutex::default(),
         }
     }
 
     fn keep(&mut self, thing: impl Any + Send) {
-        self.kept.get_mut().expect("nobody has it yet").push(Box::new(thing));
+        self.kept.get_mut().expect("the fixture is not shared yet").push(Box::new(thing));
     }
 
-    /// Has a server listen in this process.
-    async fn serve_here(&mut self) {
+    /// Starts a server in this process.
+    async fn start_server(&mut self) {
         let settings = Settings {
-            session_lifetime: self.rules.lifetime,
-            max_sessions_per_user: self.rules.max_sessions_per_user,
+            session_lifetime: self.config.lifetime,
+            max_sessions_per_user: self.config.max_sessions_per_user,
             ..Settings::default()
         };
         let server =
@@ -203,15 +203,15 @@ impl RaceFixture {
     }
 
     #[cfg(feature = "redis")]
-    fn on_redis(backend: Backend, rules: SessionConfig) -> RaceFixture {
+    fn on_redis(backend: Backend, config: SessionConfig) -> RaceFixture {
         let redis = RedisServer::start().expect("a Redis, which is installed");
         let mut fixture = RaceFixture::new(backend, Arc::new(redis.store()));
         if backend == Backend::RedisOverSockets {
             let arguments = [
                 String::from("--absolute"),
-                rules.lifetime.absolute.as_millis().to_string(),
+                config.lifetime.absolute.as_millis().to_string(),
                 String::from("--max-sessions-per-user"),
-                rules.max_sessions_per_user.to_string(),
+                config.max_sessions_per_user.to_string(),
             ];
             for _ in 0..2 {
                 let process = processes::start(&redis, &arguments);
@@ -219,12 +219,12 @@ impl RaceFixture {
                 fixture.keep(process);
             }
         }
-        // It is let go of after them.
+        // Redis is dropped after the processes that use it.
         fixture.keep(redis);
         fixture
     }
 
-    /// A connection that nobody uses, or a new one, to each of the servers in turn.
+    /// Returns an idle connection, or a new one to the servers in rotation.
     async fn connection(&self) -> Client {
         let free = self.idle.lock().unwrap().pop();
         match free {
@@ -236,14 +236,14 @@ impl RaceFixture {
         }
     }
 
-    /// Counts what is asked of the store without a session between.
-    pub fn note(&self, asked: u64) {
-        self.asked.fetch_add(asked, Ordering::Relaxed);
+    /// Counts calls of the store that bypass a session.
+    pub fn count_requests(&self, requests: u64) {
+        self.requests.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Has something done, as [`session_app::run_operation`] does it, by somebody who has this id or none.
+    /// Performs [`session_app::run_operation`] with this id or without one.
     pub async fn ask(&self, id: Option<&Id>, what: &str, name: &str, value: &str) -> Reply {
-        self.note(1);
+        self.count_requests(1);
         if self.addresses.is_empty() {
             return self.ask_directly(id, what, name, value).await;
         }
@@ -260,75 +260,76 @@ impl RaceFixture {
         name: &str,
         value: &str,
     ) -> Reply {
-        let (store, claims) = (Arc::clone(&self.store), id.cloned().into_iter());
-        let session = Session::new(store, self.rules, CLIENT_IP, claims);
+        let (store, ids) = (Arc::clone(&self.store), id.cloned().into_iter());
+        let session = Session::new(store, self.config, CLIENT_IP, ids);
         let text =
             session_app::run_operation(&session, &*self.store, what, name, value).await;
-        let cookie = match session.client_update().await.expect("the store is there") {
+        let cookie = match session.client_update().await.expect("the store is available") {
             ClientUpdate::Unused | ClientUpdate::None => CookieSeen::Nothing,
             ClientUpdate::SendId { id, .. } => CookieSeen::Issued(id),
             ClientUpdate::ForgetId => CookieSeen::Deleted,
         };
-        Reply { text: text.expect("the store is there"), cookie }
+        Reply { text: text.expect("the store is available"), cookie }
     }
 
-    /// Has all of this done at once, with one id, and gives the answers in the same order.
-    pub async fn ask_at_once(
+    /// Performs operations concurrently with the same id. Returns the replies in order.
+    pub async fn ask_concurrently(
         self: &Arc<RaceFixture>,
         id: &Id,
-        wishes: impl IntoIterator<Item = (&'static str, String)>,
+        requests: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Vec<Reply> {
-        let wishes = wishes.into_iter();
-        let wishes = wishes.map(|(what, name)| (Some(id.clone()), what, name));
-        self.ask_for_each(wishes.collect()).await
+        let requests = requests.into_iter();
+        let requests = requests.map(|(what, name)| (Some(id.clone()), what, name));
+        self.ask_for_each(requests.collect()).await
     }
 
-    /// The same, each with an id of its own, or with none. Whoever logs in does so by the name.
+    /// Performs operations concurrently, each with its own id or none. The value equals the
+    /// name; for a login it is the user.
     pub async fn ask_for_each(
         self: &Arc<RaceFixture>,
-        wishes: Vec<(Option<Id>, &'static str, String)>,
+        requests: Vec<(Option<Id>, &'static str, String)>,
     ) -> Vec<Reply> {
-        let tasks = wishes.into_iter().map(|(id, what, name)| {
+        let tasks = requests.into_iter().map(|(id, what, name)| {
             let fixture = Arc::clone(self);
             tokio::spawn(async move { fixture.ask(id.as_ref(), what, &name, &name).await })
         });
-        let mut reply = Vec::new();
+        let mut replies = Vec::new();
         for task in tasks.collect::<Vec<_>>() {
-            reply.push(task.await.expect("whoever asks is answered"));
+            replies.push(task.await.expect("the request does not panic"));
         }
-        reply
+        replies
     }
 
-    /// A session of somebody who was not there before, with one value.
+    /// Creates a session with one value.
     pub async fn begin(&self, name: &str, value: &str) -> Id {
         let reply = self.ask(None, "set", name, value).await;
         reply.issued().cloned().expect("an id for a new session")
     }
 
-    /// A session of a user.
+    /// Creates a session of a user.
     pub async fn log_in(&self, user: &str) -> Id {
         let reply = self.ask(None, "login", "", user).await;
-        reply.issued().cloned().expect("an id for whoever logs in")
+        reply.issued().cloned().expect("an id for the login")
     }
 
-    /// What the store has under a name; none, too, if there is no session.
+    /// Returns a value in the store; `None` also if there is no session.
     pub async fn stored(&self, key: Key, name: &str) -> Option<String> {
-        self.store.get(key, name).await.expect("the store is there").flatten()
+        self.store.get(key, name).await.expect("the store is available").flatten()
     }
 
-    /// All names that the store has, in alphabetical order.
+    /// Returns the names in the store, sorted; `None` if there is no session.
     pub async fn names(&self, key: Key) -> Option<Vec<String>> {
-        let mut names = self.store.keys(key).await.expect("the store is there")?;
+        let mut names = self.store.keys(key).await.expect("the store is available")?;
         names.sort();
         Some(names)
     }
 
     pub async fn is_live(&self, key: Key) -> bool {
         let visit = self.store.visit(key, CLIENT_IP, "").await;
-        matches!(visit.expect("the store is there"), Visit::Live(_))
+        matches!(visit.expect("the store is available"), Visit::Live(_))
     }
 
-    /// How many of these live.
+    /// Returns how many of these sessions are live.
     pub async fn count_live<'i>(&self, ids: impl IntoIterator<Item = &'i Id>) -> u64 {
         let mut live = 0;
         for id in ids {
@@ -338,28 +339,28 @@ impl RaceFixture {
     }
 
     pub async fn end(&self, id: &Id) -> bool {
-        self.store.destroy(id.key()).await.expect("the store is there")
+        self.store.destroy(id.key()).await.expect("the store is available")
     }
 
-    /// Runs a race a thousand times, and gives the sum of what the rounds give: what was lost.
+    /// Runs all rounds of a race, and returns the sum of what they lost.
     pub async fn run<F: Future<Output = u64> + Send + 'static>(
         self: &Arc<RaceFixture>,
         round: fn(Arc<RaceFixture>, u64) -> F,
     ) -> u64 {
-        self.run_in(LANES, round).await
+        self.run_in(CONCURRENT_ROUNDS, round).await
     }
 
-    /// The same, with so many races at once.
+    /// Like `run`, with this number of concurrent rounds.
     pub async fn run_in<F: Future<Output = u64> + Send + 'static>(
         self: &Arc<RaceFixture>,
-        lanes: u64,
+        concurrent: u64,
         round: fn(Arc<RaceFixture>, u64) -> F,
     ) -> u64 {
         let lane = |first: u64| {
             let fixture = Arc::clone(self);
             tokio::spawn(async move {
                 let mut lost = 0;
-                let rounds = (0..ROUNDS).filter(|number| number % lanes == first);
+                let rounds = (0..ROUNDS).filter(|number| number % concurrent == first);
                 for number in rounds {
                     lost += round(Arc::clone(&fixture), number).await;
                 }
@@ -367,38 +368,38 @@ impl RaceFixture {
             })
         };
         let mut lost = 0;
-        for lane in (0..lanes).map(lane).collect::<Vec<_>>() {
-            lost += lane.await.expect("the race is run");
+        for lane in (0..concurrent).map(lane).collect::<Vec<_>>() {
+            lost += lane.await.expect("the lane does not panic");
         }
         lost
     }
 
-    /// Says how it went, and insists that nothing was lost, that nothing is left over, and that
-    /// the store has counted right.
+    /// Prints the figures, and asserts that nothing was lost, that no session is left, and that
+    /// the counters of the store add up.
     pub async fn finish(&self, race: &str, lost: u64) {
         self.tell(race, lost);
         assert_eq!(lost, 0, "{race}");
         let began = Instant::now();
         loop {
-            self.store.sweep().await.expect("the store is there");
-            let counters = self.store.counters().await.expect("the store is there");
+            self.store.sweep().await.expect("the store is available");
+            let counters = self.store.counters().await.expect("the store is available");
             assert_add_up(counters);
             if counters.live == 0 {
                 return;
             }
-            // What has expired is let go of soon.
-            assert!(began.elapsed() < PATIENCE, "{race}: {counters:?}");
+            // Redis removes expired keys in the background.
+            assert!(began.elapsed() < RESPONSE_TIMEOUT, "{race}: {counters:?}");
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Prints the figures.
     pub fn tell(&self, race: &str, lost: u64) {
-        let asked = self.asked.load(Ordering::Relaxed);
-        let (rounds, asked) = (with_commas(ROUNDS), with_commas(asked));
+        let requests = self.requests.load(Ordering::Relaxed);
+        let (rounds, requests) = (with_commas(ROUNDS), with_commas(requests));
         let backend = self.backend.name();
         tell(&format!(
-            "races::{race} {backend}: {rounds} rounds, {asked} requests, {lost} lost"
+            "races::{race} {backend}: {rounds} rounds, {requests} requests, {lost} lost"
         ));
     }
 }

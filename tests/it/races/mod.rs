@@ -1,5 +1,5 @@
-//! What happens to sessions when much happens at once: a thousand rounds of each race, on each store,
-//! by sessions as handlers hold them and by requests over sockets. Nothing may be lost, not once.
+//! Races for sessions: a thousand rounds of each race, on each store, through `Session` and by
+//! requests over sockets. A single lost update fails the test.
 
 pub mod fixture;
 
@@ -9,7 +9,7 @@ mod logins;
 mod storm;
 mod writes;
 
-/// Gives another macro all races, by the files that they stand in.
+/// Calls another macro with the names of all races, grouped by file.
 macro_rules! races {
     ($with:ident $given:tt) => {
         $with! { $given
@@ -32,7 +32,7 @@ macro_rules! races {
     };
 }
 
-/// Those that ask the store itself, wherever it is asked from.
+/// Races that call the store itself.
 macro_rules! races_of_a_store {
     ($with:ident $given:tt) => {
         $with! { $given
@@ -42,8 +42,8 @@ macro_rules! races_of_a_store {
     };
 }
 
-/// Those about a store that is full, which Redis does not know.
-macro_rules! races_for_room {
+/// Races in a full store. Redis is left out, because its memory limit is not set by the store.
+macro_rules! races_of_a_full_store {
     ($with:ident $given:tt) => {
         $with! { $given
             eviction:
@@ -52,13 +52,13 @@ macro_rules! races_for_room {
     };
 }
 
-/// A test for each race.
+/// Defines a test for each race.
 macro_rules! tests {
     (($backend:expr) $($file:ident: $($race:ident)*;)*) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $race() {
-                if $backend.is_there() {
+                if $backend.is_available() {
                     $crate::races::$file::$race($backend).await;
                 }
             }
@@ -71,22 +71,22 @@ mod memory_directly {
 
     races!(tests(Backend::MemoryDirectly));
     races_of_a_store!(tests(Backend::MemoryDirectly));
-    races_for_room!(tests(Backend::MemoryDirectly));
+    races_of_a_full_store!(tests(Backend::MemoryDirectly));
 }
 
-mod memory_far_away {
+mod slow_memory {
     use super::fixture::Backend;
 
     races!(tests(Backend::SlowDirectly));
     races_of_a_store!(tests(Backend::SlowDirectly));
-    races_for_room!(tests(Backend::SlowDirectly));
+    races_of_a_full_store!(tests(Backend::SlowDirectly));
 }
 
 mod memory_over_sockets {
     use super::fixture::Backend;
 
     races!(tests(Backend::MemoryOverSockets));
-    races_for_room!(tests(Backend::MemoryOverSockets));
+    races_of_a_full_store!(tests(Backend::MemoryOverSockets));
 }
 
 #[cfg(feature = "redis")]

@@ -1,4 +1,4 @@
-//! All operations of a store at once, without a session between.
+//! All operations of a store concurrently, without a `Session` in between.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::fixture::{Backend, RaceFixture};
 
 pub async fn an_ended_session_stays_ended_under_concurrent_operations(backend: Backend) {
     let fixture = backend.prepare(<_>::default()).await;
-    let lost = fixture.run(end_in_a_storm).await;
+    let lost = fixture.run(run_round).await;
     fixture.finish("storms", lost).await;
 }
 
@@ -19,18 +19,20 @@ fn key() -> Key {
     Id::generate().key()
 }
 
-/// One ends the session, and it stays ended, whatever all others do; and of two who end it, one
-/// is cookie that it was there.
-async fn end_in_a_storm(fixture: Arc<RaceFixture>, round: u64) -> u64 {
+/// Two operations destroy the session, while others use it under all its keys. It stays ended,
+/// and exactly one `destroy` returns `true`.
+async fn run_round(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     let (old, new, newer) = (key(), key(), key());
     let begun =
         fixture.store.create(old, Lifetime::default(), CLIENT_IP, USERNAME, "ann").await;
     assert!(begun.unwrap());
-    fixture.note(11);
+    fixture.count_requests(11);
     let tasks = (0..10).map(|number| {
         let fixture = Arc::clone(&fixture);
         let keys = [old, new, newer];
-        tokio::spawn(async move { act(&*fixture.store, (number + round) % 10, keys).await })
+        tokio::spawn(async move {
+            run_nth_operation(&*fixture.store, (number + round) % 10, keys).await
+        })
     });
     let mut ended = 0;
     for task in tasks.collect::<Vec<_>>() {
@@ -48,8 +50,12 @@ async fn end_in_a_storm(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     lost
 }
 
-/// Does one of ten things; `true` if it ended the session.
-async fn act(store: &dyn Store, number: u64, [old, new, newer]: [Key; 3]) -> bool {
+/// Performs one of ten operations. Returns `true` if it destroyed the session.
+async fn run_nth_operation(
+    store: &dyn Store,
+    number: u64,
+    [old, new, newer]: [Key; 3],
+) -> bool {
     let lifetime = Some(Lifetime::default());
     match number {
         0 | 1 => return store.destroy(old).await.unwrap(),

@@ -1,4 +1,4 @@
-//! Many write to one session at once.
+//! Concurrent writes to one session.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ pub async fn writes_of_different_names_all_survive(backend: Backend) {
 }
 
 async fn write(fixture: Arc<RaceFixture>, _: u64) -> u64 {
-    let (id, crowd) = (fixture.begin("first", "0").await, fixture.backend.crowd());
+    let (id, concurrency) =
+        (fixture.begin("first", "0").await, fixture.backend.concurrency());
     let names: BTreeSet<String> =
-        (0..crowd).map(|number| format!("name{number}")).collect();
-    fixture.ask_at_once(&id, names.iter().map(|name| ("set", name.clone()))).await;
+        (0..concurrency).map(|number| format!("name{number}")).collect();
+    fixture.ask_concurrently(&id, names.iter().map(|name| ("set", name.clone()))).await;
     let mut lost = 0;
     for name in &names {
         lost += u64::from(fixture.stored(id.key(), name).await.as_ref() != Some(name));
     }
     let keys = fixture.ask(Some(&id), "keys", "", "").await.text;
-    lost += u64::from(keys.split(',').count() != crowd + 1);
+    lost += u64::from(keys.split(',').count() != concurrency + 1);
     fixture.end(&id).await;
     lost
 }
@@ -33,18 +34,19 @@ pub async fn updates_of_one_counter_all_count(backend: Backend) {
 }
 
 async fn count(fixture: Arc<RaceFixture>, _: u64) -> u64 {
-    let crowd = fixture.backend.crowd();
+    let concurrency = fixture.backend.concurrency();
     let id = fixture.begin("first", "0").await;
-    let counts = (0..crowd).map(|_| ("count", String::from("visits")));
-    let reply = fixture.ask_at_once(&id, counts).await;
+    let counts = (0..concurrency).map(|_| ("count", String::from("visits")));
+    let replies = fixture.ask_concurrently(&id, counts).await;
     let numbers: BTreeSet<usize> =
-        reply.iter().map(|reply| reply.text.parse().expect("a number")).collect();
-    // Each was cookie another number, so nobody's was overwritten.
-    let expected: BTreeSet<usize> = (1..=crowd).collect();
+        replies.iter().map(|reply| reply.text.parse().expect("a number")).collect();
+    // Each update returned another number, so none was overwritten.
+    let expected: BTreeSet<usize> = (1..=concurrency).collect();
     let last = fixture.stored(id.key(), "visits").await;
     fixture.end(&id).await;
     let lost = expected.difference(&numbers).count();
-    u64::try_from(lost + usize::from(last != Some(crowd.to_string()))).unwrap_or(u64::MAX)
+    u64::try_from(lost + usize::from(last != Some(concurrency.to_string())))
+        .unwrap_or(u64::MAX)
 }
 
 pub async fn a_message_is_taken_by_exactly_one_request(backend: Backend) {
@@ -56,8 +58,9 @@ pub async fn a_message_is_taken_by_exactly_one_request(backend: Backend) {
 async fn take(fixture: Arc<RaceFixture>, _: u64) -> u64 {
     let id = fixture.begin("first", "0").await;
     fixture.ask(Some(&id), "flash", "", "boo").await;
-    let reply = fixture.ask_at_once(&id, (0..4).map(|_| ("flashed", String::new()))).await;
-    let got = reply.iter().filter(|reply| reply.text == "boo").count();
+    let replies =
+        fixture.ask_concurrently(&id, (0..4).map(|_| ("flashed", String::new()))).await;
+    let got = replies.iter().filter(|reply| reply.text == "boo").count();
     fixture.end(&id).await;
     u64::from(got != 1)
 }
