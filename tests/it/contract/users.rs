@@ -222,7 +222,7 @@ pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) 
         let beyond = subject.store.sessions_over_limit("ann", most).await.unwrap();
         assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
     }
-    assert!(subject.store.sessions_over_limit("bob", 0).await.unwrap().is_empty());
+    assert!(subject.store.sessions_over_limit("carol", 0).await.unwrap().is_empty());
 }
 
 pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely {
