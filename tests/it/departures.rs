@@ -329,7 +329,7 @@ async fn streams_and_handlers_that_wait_learn_of_the_shutdown() {
     assert_eq!(listening.receive_head().await.status, 200);
     sleep(Duration::from_millis(50)).await;
     let begun = Instant::now();
-    server.tell_to_stop();
+    server.begin_shutdown();
     assert_eq!(polling.receive().await.text(), "bye");
     drop(polling);
     let events = listening.rest().await;

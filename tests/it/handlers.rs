@@ -450,9 +450,9 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
 }
 
 /// Says where the request came from.
-struct WhenceHandler;
+struct ClientAddressHandler;
 
-impl RequestHandler for WhenceHandler {
+impl RequestHandler for ClientAddressHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -486,7 +486,7 @@ async fn forwarded_fields_count_only_from_a_trusted_proxy() {
         ),
     ] {
         let settings = Settings { trusted_proxies, ..settings() };
-        let routes = [("/", handler::<WhenceHandler> as dustdevil::Handler)];
+        let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];
         let server = serve(Application::new(routes, settings).unwrap()).await;
         let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
         assert_eq!(reply.text(), whence, "{fields}");

@@ -1,4 +1,4 @@
-//! The application of `doing.rs` as processes of their own, on one Redis.
+//! The application of `session_app.rs` as separate processes on one Redis.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use crate::process::Process;
 use crate::redis_server::RedisServer;
 use crate::support::project;
 
-/// The program, built as these tests are. Where all tests are run, it is there already; it is asked
-/// for all the same, since one that is there may be an old one.
+/// Builds the program in the profile of the tests, and returns its path. `cargo test` has
+/// usually built it already; building it again makes sure that it is current.
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -35,7 +35,7 @@ fn program() -> PathBuf {
         }
         let built = cargo.current_dir(project("")).status().expect("cargo runs");
         assert!(built.success(), "the example session_app is not built");
-        // The tests are in the folder `deps`, and this is in the one beside it.
+        // The tests are in the directory `deps`, and examples are in a sibling of it.
         let tests = env::current_exe().expect("a path of one's own");
         let folder = tests.parent().and_then(|deps| deps.parent()).expect("two folders");
         folder.join("examples").join("session_app")
@@ -43,7 +43,7 @@ fn program() -> PathBuf {
     PROGRAM.get_or_init(build).clone()
 }
 
-/// Starts one on a Redis.
+/// Starts a process that uses this Redis.
 pub fn start(redis: &RedisServer, arguments: &[String]) -> Process {
     let mut command = Command::new(program());
     Process::start(command.args(["--store", &redis.url()]).args(arguments))

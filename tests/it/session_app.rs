@@ -1,5 +1,6 @@
-//! A handler that does to its session what the path says, and an application that has no other. It
-//! is served within the tests, and by a process of its own (`tests/doing/server.rs`).
+//! An application with one handler, which performs the session operation that the path names.
+//! The tests serve it in their own process, and as a separate one
+//! (`tests/session_app/server.rs`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use dustdevil::{
     Settings, Store, handler,
 };
 
-/// An application with one route, `/{what}`, and its sessions in this store.
+/// An application with one route, `/{what}`, and with this session store.
 pub fn application(store: Arc<dyn Store>, settings: Settings) -> Application {
     let settings = Settings {
         session_store: Some(Arc::clone(&store)),
@@ -21,7 +22,7 @@ pub fn application(store: Arc<dyn Store>, settings: Settings) -> Application {
     Application::new(routes, settings).expect("nothing is wrong with it").state(store)
 }
 
-/// Does something to a session, and says what came of it.
+/// Performs one operation on a session, and returns its result as text.
 pub async fn run_operation(
     session: &Session,
     store: &dyn Store,
@@ -43,7 +44,7 @@ pub async fn run_operation(
         "clear" => session.clear().await.map(done)?,
         "destroy" => session.destroy().await.map(done)?,
         "rotate" => session.rotate().await.map(done)?,
-        // What it counted to; 0 if the session ended meanwhile.
+        // The new count; 0 if the session has ended in the meantime.
         "count" => {
             let count = |count: Option<u32>| count.unwrap_or(0) + 1;
             session.update(name, count).await?.unwrap_or_default().to_string()

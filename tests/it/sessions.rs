@@ -12,7 +12,7 @@ use dustdevil::{
 use tokio::time::advance;
 
 use crate::session_app;
-use crate::support::{CLIENT_IP, Running, SlowStore, Visitor, serve, store, turns};
+use crate::support::{CLIENT_IP, Running, SlowStore, Visitor, serve, store, yields};
 
 async fn session_server(store: Arc<MemoryStore>) -> Running {
     session_server_with(store, Settings::default()).await
@@ -420,7 +420,7 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     let clone = session.clone();
     // The store has moved the session by then, and the rotation does not know it yet.
     let destroy = async {
-        turns(5).await;
+        yields(5).await;
         clone.destroy().await
     };
     let (rotated, destroyed) = tokio::join!(session.rotate(), destroy);
