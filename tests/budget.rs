@@ -50,7 +50,7 @@ fn a_page_keeps_to_its_budget() {
 }
 
 #[test]
-fn requests_that_come_together_cost_no_more_than_one_by_one() {
+fn pipelined_requests_cost_no_more_than_separate_ones() {
     let budget = Cost { allocations: 16 * PAGE.allocations, bytes: 16 * PAGE.bytes };
     Counted::start().assert_costs(&budget, &request("GET /hello", "").repeat(16), "200 OK");
 }
@@ -60,7 +60,7 @@ fn requests_that_come_together_cost_no_more_than_one_by_one() {
 const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 7, bytes: 1748 };
 
 #[test]
-fn a_page_behind_the_login_keeps_to_its_budget() {
+fn a_logged_in_page_keeps_to_its_budget() {
     let server = Counted::start();
     let client = server.client(&request("POST /login", ""));
     let cookie = client.field("Set-Cookie").and_then(|cookie| cookie.split(';').next());

@@ -84,7 +84,7 @@ async fn get_argument_has_tornados_rules() {
 }
 
 #[tokio::test]
-async fn query_and_form_can_be_asked_apart_and_raw_values_keep_their_spaces() {
+async fn query_and_form_can_be_read_separately_and_raw_values_keep_their_spaces() {
     let form = &[("name", " form ")];
     assert_eq!(told("/?verb=query&name=+query+", form).await, "[query]");
     assert_eq!(told("/?verb=query_raw&name=+query+", form).await, "[ query ]");
@@ -95,7 +95,7 @@ async fn query_and_form_can_be_asked_apart_and_raw_values_keep_their_spaces() {
 }
 
 #[tokio::test]
-async fn a_missing_argument_is_400_and_the_answer_names_it() {
+async fn a_missing_argument_is_400_and_the_response_names_it() {
     for verb in ["argument", "query", "query_raw", "body", "body_raw"] {
         let (status, text) = tell(&format!("/?verb={verb}"), &[("other", "x")]).await;
         assert_eq!(status, 400, "{verb}");
@@ -110,7 +110,7 @@ async fn an_argument_that_is_not_utf_8_is_400() {
 }
 
 #[tokio::test]
-async fn there_is_a_limit_to_arguments() {
+async fn the_number_of_arguments_is_limited() {
     let server = serve(teller(Settings { max_arguments: 3, ..settings() })).await;
     let mut visitor = server.visitor();
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2").await.status, 200);
@@ -120,7 +120,7 @@ async fn there_is_a_limit_to_arguments() {
 }
 
 #[tokio::test]
-async fn content_past_its_limit_is_413() {
+async fn content_above_its_limit_is_413() {
     let limits = Limits { max_content: 10, ..Limits::default() };
     let server = serve(teller(Settings { limits, ..settings() })).await;
     let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
@@ -236,7 +236,7 @@ impl RequestHandler for NewHandler {
 }
 
 #[tokio::test]
-async fn a_route_that_cannot_be_is_an_error_at_the_start() {
+async fn an_invalid_route_is_an_error_at_startup() {
     for pattern in
         ["login", "/{path...}/more", "/story-{id}", "/a}", "/{a}-{b}", "/{}", "/{...}"]
     {
@@ -247,7 +247,7 @@ async fn a_route_that_cannot_be_is_an_error_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_handler_can_be_run_whole_without_a_socket() {
+async fn a_handler_can_be_run_completely_without_a_socket() {
     let application = teller(settings());
     let exchange = exchange(&application, "GET /?verb=argument&name=value");
     let response =
@@ -275,7 +275,7 @@ impl RequestHandler for AskingHandler {
 }
 
 #[tokio::test]
-async fn what_makes_a_response_personal_is_one_of_each_and_can_be_changed() {
+async fn the_fields_of_a_personal_response_are_set_once_and_can_be_changed() {
     let application = teller(settings());
     let exchange = exchange(&application, "GET /");
     let mut response =

@@ -15,7 +15,7 @@ fn log_in(browser: &Browser, password: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_walks_in_looks_around_and_leaves() {
+async fn a_visitor_logs_in_looks_around_and_logs_out() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open(server.address) else { return };
 
@@ -39,7 +39,7 @@ async fn one_walks_in_looks_around_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_once() {
+async fn a_wrong_password_is_reported_once() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open(server.address) else { return };
 
@@ -57,7 +57,7 @@ async fn a_wrong_password_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_console_has_nothing_to_complain_of() {
+async fn the_browser_console_shows_no_errors() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open(server.address) else { return };
 
@@ -79,7 +79,7 @@ async fn the_console_has_nothing_to_complain_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_needs_javascript() {
+async fn the_demo_works_without_javascript() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open_without_scripts(server.address) else { return };
 
@@ -97,7 +97,7 @@ async fn nobody_needs_javascript() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scripts_see_no_cookie_of_ours() {
+async fn scripts_cannot_read_the_cookies() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open(server.address) else { return };
 
@@ -152,7 +152,7 @@ impl RequestHandler for TrapHandler {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_on_somebody_elses_page_logs_nobody_out() {
+async fn a_form_on_another_site_cannot_log_a_user_out() {
     let server = serve(demo()).await;
     let Some(browser) = Browser::open(server.address) else { return };
     let trap = Application::new([("/", handler::<TrapHandler>)], Settings::default());

@@ -9,7 +9,7 @@ use crate::support::{demo, project, serve};
 use crate::webdriver::tell;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_tells_the_whole_story() {
+async fn a_python_client_completes_the_scenario() {
     let server = serve(demo()).await;
     let script = project("tests/clients/story.py");
     run("python3", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
@@ -17,7 +17,7 @@ async fn python_tells_the_whole_story() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_tells_the_whole_story() {
+async fn a_node_client_completes_the_scenario() {
     let server = serve(demo()).await;
     let script = project("tests/clients/story.mjs");
     run("node", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
@@ -25,7 +25,7 @@ async fn node_tells_the_whole_story() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrk_finds_nothing_wrong() {
+async fn wrk_reports_no_errors() {
     let server = serve(demo()).await;
     let url = format!("http://{}/hello", server.address);
     // A slow machine may answer slowly.
@@ -40,7 +40,7 @@ async fn wrk_finds_nothing_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ab_finds_nothing_wrong() {
+async fn ab_reports_no_errors() {
     let server = serve(demo()).await;
     let url = format!("http://{}/hello", server.address);
     if let Some(report) = run("ab", &["-k", "-n", "2000", "-c", "8", &url]) {

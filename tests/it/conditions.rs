@@ -28,7 +28,7 @@ fn verdict(lines: &str, current: &Validators) -> Outcome {
 }
 
 #[test]
-fn tags_are_compared_as_the_table_of_the_rfc_has_it() {
+fn tags_are_compared_as_in_the_table_of_the_rfc() {
     // RFC 9110 section 8.8.3.2.
     for (one, other, strongly, weakly) in [
         ("W/\"1\"", "W/\"1\"", false, true),
@@ -73,7 +73,7 @@ fn by_the_steps(
 }
 
 #[test]
-fn all_ways_in_which_four_conditions_can_meet_come_out_as_the_rfc_has_it() {
+fn all_combinations_of_four_conditions_follow_the_rfc() {
     let other = "\"dust\"";
     let (matching, differing, dates) = (
         [None, Some((TAG, true)), Some(("*", true)), Some((other, false))],
@@ -115,7 +115,7 @@ fn all_ways_in_which_four_conditions_can_meet_come_out_as_the_rfc_has_it() {
 }
 
 #[test]
-fn a_date_counts_in_whole_seconds_and_where_there_is_none_nothing_does() {
+fn dates_count_in_whole_seconds_and_a_missing_date_matches_nothing() {
     let mut current = validators(TAG);
     current.last_modified =
         current.last_modified.map(|date| date + Duration::from_millis(999));
@@ -151,7 +151,7 @@ fn dates_are_read_in_three_formats_and_written_in_one() {
 }
 
 #[test]
-fn what_is_no_date_is_none() {
+fn invalid_dates_are_rejected() {
     for text in [
         "",
         "0",

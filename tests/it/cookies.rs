@@ -28,7 +28,7 @@ fn is_attribute_byte(byte: u8) -> bool {
 }
 
 #[test]
-fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
+fn text_outside_the_cookie_grammar_is_never_written() {
     for byte in 0..=0x7f_u8 {
         let text = format!("a{}b", char::from(byte));
         let name = SetCookie::new(text.clone(), "value").to_field_value();
@@ -155,7 +155,7 @@ fn no_browser_takes_same_site_none_without_secure_so_none_is_sent() {
 }
 
 #[test]
-fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
+fn a_deleted_cookie_is_expired_for_old_and_new_browsers() {
     let line = SetCookie::removal("name").to_field_value().unwrap();
     assert!(line.starts_with("name=; Path=/; Max-Age=0; Expires="), "{line}");
     let (_, rest) = line.split_once("Expires=").unwrap();
@@ -164,7 +164,7 @@ fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
 }
 
 #[test]
-fn pairs_are_read_one_by_one_and_what_is_none_hides_no_other() {
+fn a_malformed_pair_hides_no_other_cookie() {
     let values =
         |field: &'static str| cookie::values(field.as_bytes(), "a").collect::<Vec<_>>();
     assert_eq!(values("a=1"), ["1"]);
@@ -293,7 +293,7 @@ async fn a_prefix_in_other_letters_is_another_name() {
 }
 
 #[tokio::test]
-async fn the_session_asks_little_of_the_browsers_room() {
+async fn the_session_uses_few_small_cookies() {
     let routes = [("/visits", handler::<VisitsHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let reply = server.visitor().get("/visits").await;

@@ -180,7 +180,7 @@ impl RequestHandler for BrokenHandler {
 }
 
 #[tokio::test]
-async fn an_error_in_initialize_is_answered_500_and_its_message_stays_here() {
+async fn an_error_in_initialize_is_a_500_whose_message_is_not_sent() {
     let application =
         Application::new([("/broken", handler::<BrokenHandler>)], settings()).unwrap();
     let server = serve(application).await;
@@ -283,7 +283,7 @@ impl RequestHandler for SharingHandler {
 }
 
 #[tokio::test]
-async fn what_the_application_shares_is_asked_for_by_type() {
+async fn shared_state_is_looked_up_by_type() {
     let application =
         Application::new([("/", handler::<SharingHandler>)], settings()).unwrap();
     let server = serve(application.state(AtomicU32::new(7))).await;
@@ -322,7 +322,7 @@ impl RequestHandler for SettingHandler {
 }
 
 #[tokio::test]
-async fn the_verbs_build_the_response() {
+async fn the_exchange_methods_build_the_response() {
     let application =
         Application::new([("/", handler::<SettingHandler>)], settings()).unwrap();
     let server = serve(application).await;
@@ -450,9 +450,9 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
 }
 
 /// Says where the request came from.
-struct WhenceHandler;
+struct ClientAddressHandler;
 
-impl RequestHandler for WhenceHandler {
+impl RequestHandler for ClientAddressHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -465,7 +465,7 @@ impl RequestHandler for WhenceHandler {
 }
 
 #[tokio::test]
-async fn the_word_of_a_proxy_counts_only_where_it_is_ours() {
+async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
     for (trusted_proxies, fields, whence) in [
         (vec![], "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https", "127.0.0.1 false"),
@@ -486,7 +486,7 @@ async fn the_word_of_a_proxy_counts_only_where_it_is_ours() {
         ),
     ] {
         let settings = Settings { trusted_proxies, ..settings() };
-        let routes = [("/", handler::<WhenceHandler> as dustdevil::Handler)];
+        let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];
         let server = serve(Application::new(routes, settings).unwrap()).await;
         let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
         assert_eq!(reply.text(), whence, "{fields}");
@@ -511,7 +511,7 @@ impl RequestHandler for AskingHandler {
 }
 
 #[tokio::test]
-async fn the_arguments_of_the_query_are_there_in_the_hook() {
+async fn query_arguments_are_available_in_initialize() {
     let routes = [("/", handler::<AskingHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let mut client = server.connect().await;
@@ -523,7 +523,7 @@ async fn the_arguments_of_the_query_are_there_in_the_hook() {
 }
 
 #[tokio::test]
-async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start() {
+async fn unusable_settings_are_errors_at_startup() {
     for settings in [
         Settings { default_headers: &[("X-A", "a\r\nX-B: b")], ..settings() },
         Settings { default_headers: &[("Connection", "close")], ..settings() },
@@ -553,7 +553,7 @@ impl RequestHandler for ShortHandler {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn where_the_system_has_no_file_left_one_may_come_back_later() {
+async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {
     let routes = [("/", handler::<ShortHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let reply = server.connect().await.ask("GET /").await;
@@ -590,7 +590,7 @@ impl RequestHandler for PanickingHandler {
 }
 
 #[tokio::test]
-async fn wherever_a_handler_panics_its_request_is_answered() {
+async fn a_panic_in_any_step_is_answered() {
     let paths = ["/initialize", "/get", "/write_error", "/on_finish"];
     let routes =
         paths.map(|path| (path, handler::<PanickingHandler> as dustdevil::Handler));

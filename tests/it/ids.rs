@@ -24,7 +24,7 @@ async fn an_id_is_128_random_bits_in_32_hex_digits() {
 }
 
 #[test]
-fn only_what_looks_like_an_id_is_one() {
+fn only_32_hex_digits_parse_as_an_id() {
     let id = Id::generate();
     assert_eq!(Id::parse(id.reveal()).unwrap().key(), id.key());
     for text in ["", "a", &id.reveal()[1..], &format!("{}0", id.reveal()), &"G".repeat(32)]
@@ -35,7 +35,7 @@ fn only_what_looks_like_an_id_is_one() {
 }
 
 #[test]
-fn what_the_store_keeps_and_what_a_log_shows_is_no_id() {
+fn neither_the_stored_key_nor_the_logged_fingerprint_is_the_id() {
     let id = Id::parse("0123456789abcdef0123456789abcdef").unwrap();
     // What `md5sum` says of the 32 digits.
     assert_eq!(id.key().to_string(), "8516ac99dc60603295de7bdb6a153530");

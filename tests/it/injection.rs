@@ -155,7 +155,7 @@ proptest! {
     })]
 
     #[test]
-    fn nothing_that_a_handler_is_given_splits_a_response(text in text()) {
+    fn no_text_can_split_a_response(text in text()) {
         let routes = [("/{place}", handler::<PuttingHandler> as dustdevil::Handler)];
         let application =
             Arc::new(Application::new(routes, settings()).expect("an application"));

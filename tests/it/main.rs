@@ -9,17 +9,16 @@
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod demo;
 
-mod doing;
+mod session_app;
 mod support;
 
 mod arguments;
 mod browser;
-mod bystander;
-mod claims;
 mod clients;
 mod command;
 mod conditions;
 mod contract;
+mod control_client;
 mod cookies;
 #[cfg(feature = "redis")]
 mod crashes;
@@ -29,7 +28,6 @@ mod departures;
 mod eviction;
 mod faults;
 mod handlers;
-mod house;
 mod ids;
 mod injection;
 #[cfg(feature = "json")]
@@ -38,6 +36,7 @@ mod log;
 mod login;
 mod memory_store;
 mod oracle;
+mod presented_ids;
 mod process;
 #[cfg(feature = "redis")]
 mod processes;
@@ -56,6 +55,7 @@ mod simulation;
 mod static_files;
 mod steps;
 mod templates;
+mod tidy;
 mod transcripts;
 mod users;
 mod webdriver;

@@ -9,7 +9,7 @@ use dustdevil::session::store::Visit;
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::advance;
 
-use crate::support::{PLACE, store};
+use crate::support::{CLIENT_IP, store};
 
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
@@ -21,7 +21,7 @@ fn key() -> Key {
 /// A session with `name` = `value`.
 async fn begun(store: &dyn Store, name: &str, value: &str) -> Key {
     let key = key();
-    assert!(store.create(key, LIFETIME, PLACE, name, value).await.unwrap());
+    assert!(store.create(key, LIFETIME, CLIENT_IP, name, value).await.unwrap());
     key
 }
 
@@ -30,11 +30,11 @@ async fn get(store: &dyn Store, key: Key, name: &str) -> Option<String> {
 }
 
 async fn lives(store: &dyn Store, key: Key) -> bool {
-    matches!(store.visit(key, PLACE, "a").await.unwrap(), Visit::Live(_))
+    matches!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Live(_))
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_sessions_leave_the_memory_when_they_are_swept() {
+async fn a_sweep_frees_the_memory_of_expired_sessions() {
     let store = store();
     for _ in 0..1000 {
         begun(&*store, "a", "1").await;
@@ -50,7 +50,7 @@ async fn expired_sessions_leave_the_memory_when_they_are_swept() {
 }
 
 #[tokio::test]
-async fn a_few_large_sessions_do_not_push_out_many_small_ones() {
+async fn a_few_large_sessions_do_not_evict_many_small_ones() {
     let limits = MemoryLimits { max_bytes: 512 * 1024, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     for _ in 0..1000 {
@@ -64,7 +64,7 @@ async fn a_few_large_sessions_do_not_push_out_many_small_ones() {
 }
 
 #[tokio::test]
-async fn a_full_store_ends_the_oldest_anonymous_session_first() {
+async fn a_full_store_evicts_the_oldest_anonymous_session_first() {
     let limits = MemoryLimits { max_sessions: 3, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     let first = begun(&store, "username", "admin").await;
@@ -111,13 +111,13 @@ async fn a_session_is_bounded_in_bytes() {
     );
     assert_eq!(store.set(key, "a", "1").await, Ok(Some(())));
     assert_eq!(store.set(key, "b", "1234567").await, Ok(Some(())));
-    let create = store.create(self::key(), LIFETIME, PLACE, "a", &"1".repeat(42)).await;
+    let create = store.create(self::key(), LIFETIME, CLIENT_IP, "a", &"1".repeat(42)).await;
     assert_eq!(create, Err(Error::TooLarge { limit: 74 }));
     assert_eq!(store.len(), 1);
 }
 
 #[tokio::test]
-async fn a_session_that_takes_the_key_of_another_is_still_its_users() {
+async fn a_session_rotated_to_a_taken_key_keeps_its_user() {
     let store = MemoryStore::new(MemoryLimits::default());
     for lifetime in [None, Some(LIFETIME)] {
         let one = begun(&store, "username", "somebody").await;
@@ -131,7 +131,7 @@ async fn a_session_that_takes_the_key_of_another_is_still_its_users() {
 
 /// What is beyond a limit is told from an index; the list of all looks at each session.
 #[tokio::test(start_paused = true)]
-async fn what_is_beyond_a_limit_is_what_the_list_has_there() {
+async fn sessions_over_limit_agrees_with_the_list() {
     let store = MemoryStore::new(MemoryLimits::default());
     let mut keys: Vec<Key> = Vec::new();
     let mut dice: u64 = 1;
@@ -158,7 +158,10 @@ async fn what_is_beyond_a_limit_is_what_the_list_has_there() {
             _ => {
                 keys.push(self::key());
                 let key = keys[keys.len() - 1];
-                store.create(key, lifetime, PLACE, "username", "somebody").await.unwrap();
+                store
+                    .create(key, lifetime, CLIENT_IP, "username", "somebody")
+                    .await
+                    .unwrap();
             }
         }
         let most = usize::try_from(throw(64)).unwrap();
@@ -186,7 +189,7 @@ async fn values_of_any_length_come_back() {
 }
 
 #[tokio::test]
-async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
+async fn sessions_are_found_despite_colliding_keys_and_removals() {
     let store =
         MemoryStore::new(MemoryLimits { max_sessions: 4000, ..MemoryLimits::default() });
     // Eight neighbors begin alike, and so does whoever comes 2,048 later.
@@ -196,7 +199,7 @@ async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
     let is_kept = |number: u32| number.is_multiple_of(7);
     for number in 0..3000 {
         let value = number.to_string();
-        let created = store.create(key(number), LIFETIME, PLACE, "a", &value).await;
+        let created = store.create(key(number), LIFETIME, CLIENT_IP, "a", &value).await;
         assert_eq!(created, Ok(true));
         if number >= 100 && !is_kept(number - 100) {
             assert_eq!(store.destroy(key(number - 100)).await, Ok(true));
@@ -209,7 +212,7 @@ async fn sessions_are_found_where_keys_begin_alike_and_others_come_and_go() {
 }
 
 #[tokio::test]
-async fn the_default_store_is_one_for_the_whole_process() {
+async fn the_default_store_is_shared_by_the_whole_process() {
     let key = begun(&*memory::container(), "a", "1").await;
     let applications = [crate::support::demo(), crate::support::demo()];
     for application in &applications {

@@ -22,7 +22,7 @@ proptest! {
     #![proptest_config(cases(4096))]
 
     #[test]
-    fn how_bytes_arrive_changes_no_answer(
+    fn how_bytes_arrive_changes_no_response(
         fragments in prop::collection::vec(fragment(), 1..12),
         lengths in prop_oneof![
             3 => prop::collection::vec(1..40usize, 1..12),
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_never_leaves_its_place_in_a_page(value in text()) {
+    fn a_template_value_never_changes_the_structure_of_the_page(value in text()) {
         let template = Template::parse("page", "{{ value }}").expect("a template");
         let page = template.render(|_| Some(&value)).expect("the value is given");
         prop_assert!(!page.contains(['<', '>', '"', '\'']));

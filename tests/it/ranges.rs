@@ -51,7 +51,7 @@ fn no_number_is_too_large_to_be_a_number() {
 }
 
 #[test]
-fn of_nothing_there_is_no_part() {
+fn an_empty_file_has_no_satisfiable_range() {
     for range in ["bytes=0-", "bytes=0-0", "bytes=1-", "bytes=-0"] {
         assert_eq!(select(range, 0), Selection::Unsatisfiable, "{range}");
     }
@@ -67,7 +67,7 @@ fn fields_of_the_whole(reply: &Reply) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_part_comes_with_every_field_that_the_whole_comes_with() {
+async fn a_206_has_every_field_of_the_200() {
     let server = serve(Application::new([], settings_with_files("parts")).unwrap()).await;
     let mut client = server.connect().await;
     for target in ["/static/digits.txt", "/static/page.html", "/static/nobody-knows"] {
@@ -86,7 +86,7 @@ async fn a_part_comes_with_every_field_that_the_whole_comes_with() {
 }
 
 #[tokio::test]
-async fn parts_put_together_are_the_whole() {
+async fn all_ranges_together_are_the_whole_file() {
     let server =
         serve(Application::new([], settings_with_files("together")).unwrap()).await;
     let mut client = server.connect().await;
@@ -160,7 +160,7 @@ fn append(path: &Path, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn whatever_becomes_of_a_file_while_it_is_sent_no_mixture_looks_whole() {
+async fn no_mixture_of_two_file_versions_looks_complete() {
     for (number, (what, change)) in CHANGES.into_iter().enumerate() {
         for (fields, length) in [("", LARGE), ("Range: bytes=1-\r\n", LARGE - 1)] {
             let name = format!("change-{number}-{length}");
@@ -192,7 +192,7 @@ async fn a_file_that_is_removed_while_it_is_sent_arrives_whole() {
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_file_that_changed_is_not_joined_to_what_came_before() {
+async fn a_resumed_download_does_not_mix_two_file_versions() {
     let (server, path) = serving_a_large_file("resumed").await;
     let mut client = server.connect().await;
     let tag = begin(&mut client, "").await.field("ETag").unwrap().to_owned();

@@ -17,7 +17,7 @@ fn blocks(language: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_story_in_the_readme_can_be_typed_as_it_stands() {
+async fn the_shell_commands_in_the_readme_work() {
     let server = serve(demo()).await;
     let blocks = blocks("sh");
     assert!(!blocks.is_empty());
@@ -53,7 +53,7 @@ fn the_make_commands_in_the_readme_exist() {
 }
 
 #[test]
-fn every_file_that_is_named_is_there() {
+fn every_named_file_exists() {
     for (folder, file) in [("", "README.md"), ("tests", "README.md"), ("", "CHANGELOG.md")]
     {
         let text = fs::read_to_string(project(folder).join(file)).unwrap();
@@ -96,7 +96,7 @@ fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn the_tables_of_settings_are_whole() {
+fn the_tables_of_settings_are_complete() {
     let text = readme();
     let mut all = fields("src/web/settings.rs", "Settings");
     all.extend(fields("src/http/limits.rs", "Limits"));
@@ -104,7 +104,7 @@ fn the_tables_of_settings_are_whole() {
 }
 
 #[test]
-fn the_table_of_the_settings_for_redis_is_whole() {
+fn the_table_of_the_redis_settings_is_complete() {
     let all = fields("src/session/redis.rs", "RedisSettings");
     assert_eq!(rows(&readme(), "## Sessions on Redis", "## Features"), all);
 }

@@ -46,7 +46,7 @@ async fn ask(server: &Running, lines: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn every_answer_has_one_date_and_it_is_now() {
+async fn every_response_has_one_date_and_it_is_now() {
     let server = serving("dates").await;
     for (lines, status) in REQUESTS.into_iter().chain([("GET /panic", 500)]) {
         let before = SystemTime::now() - Duration::from_secs(1);
@@ -66,7 +66,7 @@ async fn every_answer_has_one_date_and_it_is_now() {
 }
 
 #[tokio::test]
-async fn content_says_what_it_is_and_is_never_encoded() {
+async fn content_has_a_type_and_is_never_encoded() {
     let server = serving("content").await;
     let accepts =
         "Accept-Encoding: gzip, deflate, br, zstd\nAccept-Language: de\nAccept: image/png";
@@ -105,7 +105,7 @@ async fn what_is_not_negotiated_does_not_vary() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_no_list_comes_once() {
+async fn a_singleton_field_is_sent_once() {
     let server = serving("once").await;
     for (lines, _) in REQUESTS {
         let reply = ask(&server, lines).await;
@@ -119,7 +119,7 @@ async fn a_field_that_is_no_list_comes_once() {
 }
 
 #[tokio::test]
-async fn head_has_the_fields_of_get_whatever_comes_of_it() {
+async fn head_has_the_fields_of_get_for_every_status() {
     let server = serving("heads").await;
     let mut client = server.connect().await;
     for target in [
@@ -148,7 +148,7 @@ async fn head_has_the_fields_of_get_whatever_comes_of_it() {
 }
 
 #[tokio::test]
-async fn what_is_allowed_is_what_is_listed() {
+async fn the_methods_in_allow_are_the_supported_ones() {
     let server = serving("allowed").await;
     let mut client = server.connect().await;
     for target in
@@ -187,7 +187,7 @@ impl RequestHandler for ClosedHandler {
 }
 
 #[tokio::test]
-async fn an_error_says_what_would_help_and_explains_itself() {
+async fn an_error_has_the_fields_that_help_and_a_message() {
     let routes = ["/door", "/later"]
         .map(|path| (path, handler::<ClosedHandler> as dustdevil::Handler));
     let server = serve(Application::new(routes, settings()).unwrap()).await;
@@ -208,7 +208,7 @@ async fn an_error_says_what_would_help_and_explains_itself() {
 }
 
 #[tokio::test]
-async fn every_error_explains_itself_except_to_head() {
+async fn every_error_has_a_message_except_for_head() {
     let server = serving("errors").await;
     for (lines, status) in REQUESTS.into_iter().filter(|(_, status)| *status >= 400) {
         let reply = ask(&server, lines).await;
@@ -230,7 +230,7 @@ async fn every_error_explains_itself_except_to_head() {
 }
 
 #[tokio::test]
-async fn nothing_tells_what_software_this_is() {
+async fn no_response_names_the_server_software() {
     let server = serving("server").await;
     for (lines, _) in REQUESTS {
         let reply = ask(&server, lines).await;
@@ -268,7 +268,7 @@ async fn stubborn(code: u16) -> Reply {
 }
 
 #[tokio::test]
-async fn what_has_no_content_has_none_whatever_is_written() {
+async fn statuses_without_content_never_send_any() {
     for (code, length) in [(204, None), (205, Some("0")), (304, None)] {
         let reply = stubborn(code).await;
         assert_eq!(reply.status, code);
@@ -280,12 +280,12 @@ async fn what_has_no_content_has_none_whatever_is_written() {
 }
 
 #[tokio::test]
-async fn a_405_of_the_handlers_own_says_what_is_allowed() {
+async fn a_405_from_a_handler_has_an_allow_field() {
     assert_eq!(stubborn(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[test]
-fn a_field_that_is_no_list_cannot_be_added_twice() {
+fn a_singleton_field_cannot_be_added_twice() {
     let mut response = Response::new(Status::OK);
     for name in ["Location", "content-type", "ETag"] {
         response.add_field(name, "once").unwrap();

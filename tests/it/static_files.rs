@@ -88,7 +88,7 @@ async fn a_file_comes_with_its_type_and_validators() {
 }
 
 #[tokio::test]
-async fn icon_and_robots_are_where_everybody_looks_for_them() {
+async fn favicon_and_robots_txt_are_at_their_usual_paths() {
     let (server, folder) = serving("mounts").await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /favicon.ico").await.text(), "icon");
@@ -114,7 +114,7 @@ async fn the_prefix_is_the_same_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_file_is_told_so() {
+async fn a_client_with_a_current_copy_gets_304() {
     let (server, _) = serving("conditions").await;
     let mut client = server.connect().await;
     let reply = client.ask("GET /static/site.css").await;
@@ -153,7 +153,7 @@ async fn a_client_that_has_the_file_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_file_can_be_had() {
+async fn a_range_of_a_file_can_be_requested() {
     let (server, _) = serving("ranges").await;
     let mut client = server.connect().await;
     for (range, part) in [
@@ -184,7 +184,7 @@ async fn a_part_of_a_file_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_part_is_sent_only_if_it_fits_the_parts_that_the_client_has() {
+async fn a_range_is_sent_only_if_if_range_matches() {
     let (server, _) = serving("if_range").await;
     let mut client = server.connect().await;
     let reply = client.ask("GET /static/site.css").await;
@@ -283,7 +283,7 @@ async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
 }
 
 #[tokio::test]
-async fn a_url_with_the_files_version_may_be_kept_for_good() {
+async fn a_versioned_url_may_be_cached_permanently() {
     let (server, folder) = serving("versions").await;
     let mut client = server.connect().await;
     let url = client.ask("GET /url?path=site.css").await.text();
@@ -471,7 +471,7 @@ async fn a_large_file_arrives_whole_and_in_parts() {
 }
 
 #[tokio::test]
-async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_date() {
+async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
     let (server, folder) = serving("twins").await;
     let mut client = server.connect().await;
     for (name, length) in [("small.bin", 10), ("large.bin", LARGE)] {
@@ -515,7 +515,7 @@ async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
 }
 
 #[test]
-fn a_static_folder_that_is_not_there_is_an_error_at_the_start() {
+fn a_missing_static_directory_is_an_error_at_startup() {
     let settings = Settings { static_path: PathBuf::from("no/such/folder"), ..settings() };
     let error = Application::new([], settings).err().unwrap().to_string();
     assert!(error.contains("no/such/folder"), "{error}");

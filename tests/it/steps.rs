@@ -1,9 +1,9 @@
-//! The steps that a transcript is written in. It needs nothing but the standard library, so that
-//! other programs can read transcripts, too.
+//! The parser of transcripts. It uses only the standard library, so that the fuzzer and its
+//! build script can include it, too.
 
 use std::path::{Path, PathBuf};
 
-/// The paths of all transcripts in a folder and in those below it, in order.
+/// Returns the paths of all transcripts below a directory, sorted.
 pub fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("a folder").map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries
@@ -14,22 +14,22 @@ pub fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A step of a conversation.
+/// A step of a transcript.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `> text`: these bytes are sent.
+    /// `> text`: send these bytes.
     Send(Vec<u8>),
-    /// `>|`: the client says that it will send no more.
+    /// `>|`: the client half-closes the connection.
     HalfClose,
-    /// `< text`: these bytes come back, with anything in the gaps between them. Behind `< ...`,
-    /// whole lines may come in front of them.
+    /// `< text`: receive these bytes, with anything in the gaps between the parts. After a line
+    /// `< ...`, other lines may come first.
     Receive { parts: Vec<Vec<u8>>, skip_lines: bool },
-    /// `<|`: the server closes, and nothing else comes before.
+    /// `<|`: the server closes, and nothing comes before.
     Closed,
 }
 
-/// The steps of a transcript, with the number of the line that each begins at. What is sent
-/// without waiting for anything is one step.
+/// Parses a transcript into steps, each with the number of its first line. Adjacent lines to
+/// send are one step.
 pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     let mut steps: Vec<(usize, Step)> = Vec::new();
     let mut skip_lines = false;

@@ -105,7 +105,7 @@ async fn a_token_in_the_url_does_not_count() {
 }
 
 #[tokio::test]
-async fn a_pair_that_was_never_issued_here_is_worth_nothing() {
+async fn a_pair_of_cookie_and_token_that_was_not_issued_here_is_rejected() {
     let server = forms().await;
     let visitor = &mut server.visitor();
     let genuine = visitor.get("/").await.xsrf_token();
@@ -130,7 +130,7 @@ async fn a_pair_that_was_never_issued_here_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_is_stored_for_who_only_looks_at_a_form() {
+async fn viewing_a_form_creates_no_session() {
     let store = crate::support::store();
     let settings = Settings {
         xsrf_cookies: true,
@@ -159,7 +159,7 @@ async fn tokens_are_masked_afresh_in_every_page() {
 }
 
 #[tokio::test]
-async fn a_token_is_dead_after_login_rotation_and_logout() {
+async fn a_token_is_invalid_after_login_rotation_and_logout() {
     let server = forms().await;
     let visitor = &mut server.visitor();
     let before = visitor.get("/").await.xsrf_token();
@@ -183,7 +183,7 @@ async fn a_token_is_dead_after_login_rotation_and_logout() {
 }
 
 #[tokio::test]
-async fn what_another_site_sends_is_refused_before_any_token_is_looked_at() {
+async fn a_cross_site_request_is_refused_before_its_token_is_checked() {
     let server = forms_with(Settings {
         trusted_origins: vec![String::from("https://friend.example")],
         ..settings()
@@ -233,7 +233,7 @@ async fn what_another_site_sends_is_refused_before_any_token_is_looked_at() {
 }
 
 #[test]
-fn another_secret_accepts_nothing_and_the_same_one_everything() {
+fn tokens_are_valid_only_under_the_same_secret() {
     let (one, same, other) =
         (Secret::new(b"a secret"), Secret::new(b"a secret"), Secret::new(b""));
     let mark = one.new_mark();

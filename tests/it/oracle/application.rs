@@ -149,7 +149,7 @@ impl RequestHandler for BrokenStreamHandler {
         let testimony = witness(exchange, BREAKS_OFF)?;
         exchange.stream(|sender| async move {
             sender.send(testimony).await?;
-            Err(io::Error::other("nobody knows the end"))
+            Err(io::Error::other("on purpose"))
         })
     }
 }

@@ -5,9 +5,9 @@
 //! letter of the RFC, and holds the two against each other. It needs neither a test harness nor a
 //! socket, so that property tests and a fuzzer can both ask it.
 
-mod answers;
 mod application;
 mod model;
+mod responses;
 
 use std::future::poll_fn;
 use std::io;
@@ -25,9 +25,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use answers::{Asked, Response};
 use application::{BREAKS_OFF, WITNESS, limits, testimony};
 use model::{Request, Rest};
+use responses::{RequestContext, Response};
 
 /// How bytes are sent.
 #[derive(Clone, Debug)]
@@ -76,14 +76,14 @@ impl Oracle {
     /// Sends bytes at once, and in pieces; says what was wrong with the answers.
     pub fn examine(&self, sending: &Sending) -> Result<(), String> {
         let at_once = Sending { lengths: &[usize::MAX], ..sending.clone() };
-        let all = self.answers(&at_once, 16 * 1024)?;
-        let in_pieces = self.answers(sending, 100)?;
+        let all = self.responses(&at_once, 16 * 1024)?;
+        let in_pieces = self.responses(sending, 100)?;
         check_same(sending, &all, &in_pieces)
             .map_err(|what| format!("{what}\nat once: {all:#?}\nin pieces: {in_pieces:#?}"))
     }
 
     /// What comes back, checked; the ends of the connection hold as many bytes as `room` says.
-    fn answers(&self, sending: &Sending, room: usize) -> Result<Vec<Response>, String> {
+    fn responses(&self, sending: &Sending, room: usize) -> Result<Vec<Response>, String> {
         let bytes = self.converse(sending, room)?;
         check(sending.bytes, &bytes).map_err(|what| {
             let (sent, came) = (sending.bytes.escape_ascii(), bytes.escape_ascii());
@@ -156,28 +156,30 @@ fn pieces<'o>(mut bytes: &'o [u8], lengths: &'o [usize]) -> impl Iterator<Item =
 /// Reads answers, and holds each against the request that it answers.
 fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Response>, String> {
     let (mut requests, rest) = model::read(sent);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     // Unread content above the limits ends the connection, after the response to its request.
     let mut may_end = false;
     loop {
         let request = requests.pop_front();
         if came.is_empty() {
             return match (request, rest) {
-                (None, Rest::Nothing) => Ok(answers),
-                _ if may_end => Ok(answers),
-                (request, _) => Err(format!("no answer to {request:?}")),
+                (None, Rest::Nothing) => Ok(responses),
+                _ if may_end => Ok(responses),
+                (request, _) => Err(format!("no response to {request:?}")),
             };
         }
         may_end = request.as_ref().is_some_and(|request| !has_small_chunks(request));
-        let answer = match request {
-            Some(request) => answer_to(&request, &mut came)?,
+        let response = match request {
+            Some(request) => response_to(&request, &mut came)?,
             None => refusal(rest, &mut came)?,
         };
-        let is_last = answer.closes()? || answer.is_broken_off;
-        answers.push(answer);
+        let is_last = response.closes()? || response.is_broken_off;
+        responses.push(response);
         if is_last {
             let is_end = came.is_empty();
-            return is_end.then_some(answers).ok_or("octets behind the last answer".into());
+            return is_end
+                .then_some(responses)
+                .ok_or("octets behind the last response".into());
         }
     }
 }
@@ -185,50 +187,52 @@ fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Response>, String> {
 /// The answer to bytes that are no request: they are refused, and it is the last.
 fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Response, String> {
     if rest == Rest::Nothing {
-        return Err("an answer to nothing".into());
+        return Err("an response to nothing".into());
     }
-    let asked = Asked { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
-    let answer = Response::take(came, asked)?;
-    if !is_refusal(&answer)? {
-        return Err(format!("{} for what is no request", answer.status));
+    let context = RequestContext { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
+    let response = Response::take(came, context)?;
+    if !is_refusal(&response)? {
+        return Err(format!("{} for what is no request", response.status));
     }
-    Ok(answer)
+    Ok(response)
 }
 
 /// The answer to a request.
-fn answer_to(request: &Request, came: &mut &[u8]) -> Result<Response, String> {
-    let asked = Asked { is_head: request.is_head(), is_1_0: request.is_1_0 };
-    let mut answer = Response::take(came, asked)?;
-    if answer.status == 100 && request.may_be_continued() {
-        answer = Response::take(came, asked)?;
+fn response_to(request: &Request, came: &mut &[u8]) -> Result<Response, String> {
+    let context = RequestContext { is_head: request.is_head(), is_1_0: request.is_1_0 };
+    let mut response = Response::take(came, context)?;
+    if response.status == 100 && request.may_be_continued() {
+        response = Response::take(came, context)?;
     }
-    check_answer(request, &answer).map_err(|what| format!("{what}: {answer:?}"))?;
-    Ok(answer)
+    check_response(request, &response).map_err(|what| format!("{what}: {response:?}"))?;
+    Ok(response)
 }
 
-fn check_answer(request: &Request, answer: &Response) -> Result<(), String> {
-    let closes = answer.closes()?;
-    if answer.status < 200 || (answer.status >= 500 && !REFUSALS.contains(&answer.status)) {
+fn check_response(request: &Request, response: &Response) -> Result<(), String> {
+    let closes = response.closes()?;
+    if response.status < 200
+        || (response.status >= 500 && !REFUSALS.contains(&response.status))
+    {
         return Err("a status that nothing here can have".into());
     }
     let may_go_on = closes || request.may_be_discarded();
-    if request.content.is_none() && !(may_go_on && UNREAD.contains(&answer.status)) {
-        return Err("an answer to content that has no end".into());
+    if request.content.is_none() && !(may_go_on && UNREAD.contains(&response.status)) {
+        return Err("an response to content that has no end".into());
     }
     if !closes && !request.is_persistent() {
         return Err("the client wanted the connection closed".into());
     }
-    let keeps_alive = answer.value("Connection")? == Some("keep-alive");
+    let keeps_alive = response.value("Connection")? == Some("keep-alive");
     if keeps_alive != (request.is_1_0 && !closes) {
         return Err(
-            "HTTP/1.0 keeps a connection where the answer says so, 1.1 always".into()
+            "HTTP/1.0 keeps a connection where the response says so, 1.1 always".into()
         );
     }
-    check_range(request, answer)?;
-    match answer.value(WITNESS)? {
-        Some(witness) => check_witness(request, answer, witness),
+    check_range(request, response)?;
+    match response.value(WITNESS)? {
+        Some(witness) => check_witness(request, response, witness),
         None if is_plain(request) => Err("a plain request was not answered".into()),
-        None if answer.is_broken_off => Err("the answer is not whole".into()),
+        None if response.is_broken_off => Err("the response is not whole".into()),
         None => Ok(()),
     }
 }
@@ -236,7 +240,7 @@ fn check_answer(request: &Request, answer: &Response) -> Result<(), String> {
 /// A witness saw the request that was sent, and the request is within all limits.
 fn check_witness(
     request: &Request,
-    answer: &Response,
+    response: &Response,
     witness: &str,
 ) -> Result<(), String> {
     let content = request.content.as_ref().ok_or("a witness to no request")?;
@@ -246,19 +250,21 @@ fn check_witness(
     if !is_within_limits(request) {
         return Err("the request is larger than is taken".into());
     }
-    if answer.status != 200 || (is_plain(request) && !has_right_ending(request, answer)?) {
+    if response.status != 200
+        || (is_plain(request) && !has_right_ending(request, response)?)
+    {
         return Err("a plain request was not answered as it should be".into());
     }
     if request.is_head() {
-        let length = answer.value("Content-Length")?;
+        let length = response.value("Content-Length")?;
         let agrees = length.is_none_or(|length| length == expected.len().to_string());
-        let is_right = agrees && !answer.is_broken_off;
+        let is_right = agrees && !response.is_broken_off;
         return is_right.then_some(()).ok_or("HEAD is not as GET is".into());
     }
-    if answer.is_broken_off != (witness == BREAKS_OFF && !request.is_1_0) {
-        return Err("the answer does not end as it should".into());
+    if response.is_broken_off != (witness == BREAKS_OFF && !request.is_1_0) {
+        return Err("the response does not end as it should".into());
     }
-    if answer.content != expected {
+    if response.content != expected {
         let expected = expected.escape_ascii();
         return Err(format!("another request was seen than {expected}"));
     }
@@ -267,11 +273,11 @@ fn check_witness(
 
 /// The connection of a request that was answered well ends only when the client wants it to, or
 /// when nothing else says where the answer ends.
-fn has_right_ending(request: &Request, answer: &Response) -> Result<bool, String> {
-    let is_framed = answer.value("Content-Length")?.is_some()
-        || answer.value("Transfer-Encoding")?.is_some()
+fn has_right_ending(request: &Request, response: &Response) -> Result<bool, String> {
+    let is_framed = response.value("Content-Length")?.is_some()
+        || response.value("Transfer-Encoding")?.is_some()
         || request.is_head();
-    Ok(answer.closes()? != (request.is_persistent() && is_framed))
+    Ok(response.closes()? != (request.is_persistent() && is_framed))
 }
 
 fn is_within_limits(request: &Request) -> bool {
@@ -312,19 +318,19 @@ fn has_small_chunks(request: &Request) -> bool {
 }
 
 /// RFC 9110 sections 14.4 and 15.3.7: a part is as long as it says, and was asked for.
-fn check_range(request: &Request, answer: &Response) -> Result<(), String> {
-    if answer.status != 206 {
+fn check_range(request: &Request, response: &Response) -> Result<(), String> {
+    if response.status != 206 {
         return Ok(());
     }
     let range =
-        answer.value("Content-Range")?.and_then(|range| range.strip_prefix("bytes "));
+        response.value("Content-Range")?.and_then(|range| range.strip_prefix("bytes "));
     let parts = range.and_then(|range| range.split_once('/'));
     let ends = parts.and_then(|(range, _)| range.split_once('-'));
     let (first, last) = ends.ok_or("a part without its place")?;
     let place = |digits: &str| model::number(digits.as_bytes(), 10);
     let (first, last) = place(first).zip(place(last)).ok_or("a part without its place")?;
     let was_asked = request.method == b"GET" && request.value("Range").is_some();
-    let is_right = was_asked && last + 1 == first + answer.content.len();
+    let is_right = was_asked && last + 1 == first + response.content.len();
     is_right.then_some(()).ok_or("not the part that was asked for".into())
 }
 
@@ -337,19 +343,19 @@ fn check_same(
     in_pieces: &[Response],
 ) -> Result<(), String> {
     if all.len() != in_pieces.len() {
-        return Err("how bytes arrive changes how many answers there are".into());
+        return Err("how bytes arrive changes how many responses there are".into());
     }
     let is_whole = sending.bytes.ends_with(b"\n");
     for (one, other) in all.iter().zip(in_pieces).filter(|(one, other)| one != other) {
         let is_limit = LIMITS.contains(&one.status) || LIMITS.contains(&other.status);
         let are_refusals = is_refusal(one)? && is_refusal(other)?;
         if !are_refusals || (is_whole && !is_limit) {
-            return Err("how bytes arrive changes an answer".into());
+            return Err("how bytes arrive changes an response".into());
         }
     }
     Ok(())
 }
 
-fn is_refusal(answer: &Response) -> Result<bool, String> {
-    Ok(REFUSALS.contains(&answer.status) && answer.closes()?)
+fn is_refusal(response: &Response) -> Result<bool, String> {
+    Ok(REFUSALS.contains(&response.status) && response.closes()?)
 }

@@ -1,11 +1,12 @@
-//! What becomes of a session that moves to another key, and of those who come with the old one.
+//! Rotation: a session moves to a new key with its values, user and timeouts, and the old key
+//! is dead.
 
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use super::subject::{Subject, Timely, key};
+use super::store_under_test::{StoreUnderTest, Timely, key};
 
-pub async fn a_session_moves_with_its_values(subject: Subject) {
+pub async fn a_rotation_keeps_the_values(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     subject.set(old, "b", "").await;
     let new = subject.rotate(old, None).await;
@@ -17,7 +18,7 @@ pub async fn a_session_moves_with_its_values(subject: Subject) {
     assert_eq!(subject.get(newer, "a").await.as_deref(), Some("2"));
 }
 
-pub async fn a_key_that_a_session_moved_from_accepts_nothing(subject: Subject) {
+pub async fn a_rotated_key_accepts_nothing(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     subject.assert_accepts_nothing(old).await;
@@ -28,7 +29,7 @@ pub async fn a_key_that_a_session_moved_from_accepts_nothing(subject: Subject) {
     assert_eq!(subject.keys(newer).await.unwrap(), ["a"]);
 }
 
-pub async fn who_comes_with_the_old_key_is_told_that_it_moved(subject: Subject) {
+pub async fn a_visit_with_a_rotated_key_returns_moved(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     for _ in 0..2 {
@@ -37,43 +38,41 @@ pub async fn who_comes_with_the_old_key_is_told_that_it_moved(subject: Subject) 
     let newer = subject.rotate(new, None).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     assert_eq!(subject.visit(new).await, Visit::Moved);
-    assert!(subject.lives(newer).await);
+    assert!(subject.is_live(newer).await);
 }
 
-pub async fn a_session_that_moves_gets_no_older_and_no_younger(subject: Subject) -> Timely {
+pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) -> Timely {
     let begun = Instant::now();
     let old = subject.begin_for(subject.lifetime(100, 3), "a", "1").await;
     subject.pass(2).await;
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
-    let lives = subject.lives(new).await;
-    subject.lazy_timeout(begun, 3)?;
+    let lives = subject.is_live(new).await;
+    subject.check_in_time(begun, 3)?;
     assert!(rotated && lives);
     subject.pass(1).await;
     subject.assert_dead(new).await;
     Ok(())
 }
 
-pub async fn a_session_that_moves_may_be_given_another_lifetime(
-    subject: Subject,
-) -> Timely {
+pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Timely {
     let begun = Instant::now();
     let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
     subject.pass(1).await;
     let (anew, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
-    subject.lazy_timeout(begun, 2)?;
+    subject.check_in_time(begun, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
-    let lives = subject.lives(new).await;
-    subject.lazy_timeout(anew, 3)?;
+    let lives = subject.is_live(new).await;
+    subject.check_in_time(anew, 3)?;
     assert!(lives, "its first lifetime would be over");
     subject.pass(2).await;
     subject.assert_dead(new).await;
     Ok(())
 }
 
-pub async fn another_lifetime_may_be_a_shorter_one(subject: Subject) {
+pub async fn a_rotation_may_shorten_the_lifetime(subject: StoreUnderTest) {
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
     let idle = subject.rotate(one, Some(subject.lifetime(1, 100))).await;
     let old = subject.rotate(other, Some(subject.lifetime(100, 1))).await;
@@ -82,7 +81,7 @@ pub async fn another_lifetime_may_be_a_shorter_one(subject: Subject) {
     subject.assert_dead(old).await;
 }
 
-pub async fn to_move_what_is_not_there_brings_nothing_to_life(subject: Subject) {
+pub async fn rotating_an_unknown_key_creates_nothing(subject: StoreUnderTest) {
     let ended = subject.begin("a", "1").await;
     subject.destroy(ended).await;
     let expired = subject.begin_for(subject.lifetime(1, 1), "a", "1").await;
@@ -97,30 +96,28 @@ pub async fn to_move_what_is_not_there_brings_nothing_to_life(subject: Subject) 
     assert_eq!(subject.counters().await.rotated, rotated);
 }
 
-pub async fn what_lived_under_the_new_key_is_lost(subject: Subject) {
-    let (from, to) = (subject.begin("a", "1").await, subject.begin_as("somebody").await);
+pub async fn a_session_under_the_new_key_is_overwritten(subject: StoreUnderTest) {
+    let (from, to) = (subject.begin("a", "1").await, subject.begin_as("ann").await);
     assert!(subject.store.rotate(from, to, None).await.unwrap());
     assert_eq!(subject.keys(to).await.unwrap(), ["a"]);
-    assert!(subject.keys_of("somebody").await.is_empty());
+    assert!(subject.keys_of("ann").await.is_empty());
     subject.assert_accepts_nothing(from).await;
     let counters = subject.counters().await;
     assert_eq!((counters.live, counters.created, counters.rotated), (1, 2, 1));
     assert_eq!(counters.ended + counters.evicted + counters.expired, 1);
 }
 
-pub async fn who_ends_a_key_ends_the_session_that_moved_from_it(subject: Subject) {
-    let old = subject.begin_as("somebody").await;
+pub async fn destroying_a_rotated_key_ends_its_successor(subject: StoreUnderTest) {
+    let old = subject.begin_as("ann").await;
     let new = subject.rotate(old, None).await;
     assert!(subject.destroy(old).await);
-    assert!(subject.keys_of("somebody").await.is_empty());
+    assert!(subject.keys_of("ann").await.is_empty());
     subject.assert_accepts_nothing(new).await;
     assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ended once");
     assert_eq!(subject.counters().await.ended, 1);
 }
 
-pub async fn who_ends_a_key_ends_the_session_however_often_it_moved_since(
-    subject: Subject,
-) {
+pub async fn destroying_a_key_follows_all_its_rotations(subject: StoreUnderTest) {
     for way in 0..5 {
         let mut keys = vec![subject.begin("a", "1").await];
         for number in 0..4 {
@@ -136,7 +133,9 @@ pub async fn who_ends_a_key_ends_the_session_however_often_it_moved_since(
     assert_eq!(subject.counters().await.ended, 5);
 }
 
-pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: Subject) {
+pub async fn destroying_a_rotated_key_does_nothing_after_the_session_ended(
+    subject: StoreUnderTest,
+) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     assert!(subject.destroy(new).await);
@@ -150,7 +149,7 @@ pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: 
     assert_eq!(subject.counters().await.ended, 1);
 }
 
-pub async fn a_store_tells_where_a_session_has_moved(subject: Subject) {
+pub async fn successors_lists_the_keys_after_a_rotation(subject: StoreUnderTest) {
     let first = subject.begin("a", "1").await;
     let moves = async |key| subject.store.successors(key).await.unwrap();
     assert_eq!(moves(first).await, []);
@@ -162,22 +161,21 @@ pub async fn a_store_tells_where_a_session_has_moved(subject: Subject) {
     assert_eq!(moves(key()).await, []);
 }
 
-pub async fn others_stay_where_they_are(subject: Subject) {
+pub async fn a_rotation_does_not_affect_other_sessions(subject: StoreUnderTest) {
     let other = subject.begin("a", "other").await;
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     subject.destroy(old).await;
     assert_eq!(subject.get(other, "a").await.as_deref(), Some("other"));
-    assert!(!subject.lives(new).await && subject.lives(other).await);
+    assert!(!subject.is_live(new).await && subject.is_live(other).await);
 }
 
-pub async fn a_user_moves_with_the_session(subject: Subject) {
-    let (earlier, old) =
-        (subject.begin_as("somebody").await, subject.begin_as("somebody").await);
-    let later = subject.begin_as("somebody").await;
+pub async fn a_rotation_keeps_the_user(subject: StoreUnderTest) {
+    let (earlier, old) = (subject.begin_as("ann").await, subject.begin_as("ann").await);
+    let later = subject.begin_as("ann").await;
     let new = subject.rotate(old, None).await;
-    assert_eq!(subject.keys_of("somebody").await, [later, new, earlier]);
-    subject.set(new, USERNAME, "somebody else").await;
-    assert_eq!(subject.keys_of("somebody").await, [later, earlier]);
-    assert_eq!(subject.keys_of("somebody else").await, [new]);
+    assert_eq!(subject.keys_of("ann").await, [later, new, earlier]);
+    subject.set(new, USERNAME, "bob").await;
+    assert_eq!(subject.keys_of("ann").await, [later, earlier]);
+    assert_eq!(subject.keys_of("bob").await, [new]);
 }

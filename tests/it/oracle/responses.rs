@@ -5,7 +5,7 @@ use super::model::{is_text, is_token, number};
 
 /// What a response depends on beside its own bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct RequestContext {
     /// The request was HEAD, so there is no content.
     pub is_head: bool,
     /// The request was in HTTP/1.0, which has no chunks.
@@ -69,25 +69,31 @@ impl Response {
     }
 
     /// Takes one response from the front of `input`.
-    pub fn take(input: &mut &[u8], asked: Asked) -> Result<Response, String> {
-        let mut answer = Response { status: status(line(input)?)?, ..Response::default() };
+    pub fn take(input: &mut &[u8], context: RequestContext) -> Result<Response, String> {
+        let mut response =
+            Response { status: status(line(input)?)?, ..Response::default() };
         loop {
             let line = line(input)?;
             if line.is_empty() {
                 break;
             }
-            answer.fields.push(field(line)?);
+            response.fields.push(field(line)?);
         }
-        let date = answer.value("Date")?.map(str::len);
-        if date != (!answer.is_interim()).then_some("Sun, 06 Nov 1994 08:49:37 GMT".len()) {
+        let date = response.value("Date")?.map(str::len);
+        if date != (!response.is_interim()).then_some("Sun, 06 Nov 1994 08:49:37 GMT".len())
+        {
             return Err("the Date is not as it should be".into());
         }
-        answer.fields.retain(|(name, _)| name != "Date");
-        answer.take_content(input, asked)?;
-        Ok(answer)
+        response.fields.retain(|(name, _)| name != "Date");
+        response.take_content(input, context)?;
+        Ok(response)
     }
 
-    fn take_content(&mut self, input: &mut &[u8], asked: Asked) -> Result<(), String> {
+    fn take_content(
+        &mut self,
+        input: &mut &[u8],
+        context: RequestContext,
+    ) -> Result<(), String> {
         let length = self.value("Content-Length")?.map(str::to_owned);
         let coding = self.value("Transfer-Encoding")?.map(str::to_owned);
         let has_none = self.is_interim() || matches!(self.status, 204 | 304);
@@ -97,7 +103,7 @@ impl Response {
             (Some(length), None) => {
                 let length =
                     number(length.as_bytes(), 10).ok_or("no valid Content-Length")?;
-                if asked.is_head {
+                if context.is_head {
                     return Ok(());
                 }
                 let split =
@@ -106,12 +112,12 @@ impl Response {
                 *input = split.1;
                 Ok(())
             }
-            (None, Some("chunked")) if asked.is_1_0 => Err("chunks in HTTP/1.0".into()),
-            (None, Some("chunked")) if asked.is_head => Ok(()),
+            (None, Some("chunked")) if context.is_1_0 => Err("chunks in HTTP/1.0".into()),
+            (None, Some("chunked")) if context.is_head => Ok(()),
             (None, Some("chunked")) => self.take_chunks(input),
             // What would end where the connection does, if it were not for HEAD.
-            (None, None) if asked.is_head && asked.is_1_0 => Ok(()),
-            (None, None) if !self.closes()? || !asked.is_1_0 => {
+            (None, None) if context.is_head && context.is_1_0 => Ok(()),
+            (None, None) if !self.closes()? || !context.is_1_0 => {
                 Err("nothing says where the content ends".into())
             }
             (None, None) => {

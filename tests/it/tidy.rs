@@ -26,7 +26,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_wings_do_not_name_each_other() {
+fn layers_do_not_import_each_other() {
     let names = |folder: &str, forbidden: [&str; 2]| {
         for (path, text) in files(&project(folder)) {
             for wing in forbidden {
@@ -62,7 +62,7 @@ fn imports(text: &str, modules: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn imports_have_no_circle() {
+fn imports_have_no_cycle() {
     let sources: Vec<_> =
         sources().into_iter().filter(|(path, _)| !path.ends_with("lib.rs")).collect();
     let modules: Vec<String> = sources.iter().map(|(path, _)| module(path)).collect();
@@ -85,7 +85,7 @@ fn imports_have_no_circle() {
 }
 
 #[test]
-fn no_room_is_too_large_to_hold_in_the_head() {
+fn no_file_is_longer_than_400_lines() {
     for (path, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= 400, "{} has {lines} lines", path.display());
@@ -93,7 +93,7 @@ fn no_room_is_too_large_to_hold_in_the_head() {
 }
 
 #[test]
-fn unsafe_is_forbidden_and_nothing_is_left_to_do() {
+fn unsafe_is_forbidden_and_no_unfinished_code_is_marked() {
     let manifest = fs::read_to_string(project("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"forbid\""));
     for (path, text) in sources() {
@@ -183,7 +183,7 @@ fn assert_named_exist(row: &str, there: &[String]) {
 }
 
 #[test]
-fn the_table_of_the_inventory_is_whole_and_names_tests_that_exist() {
+fn the_inventory_table_is_complete_and_names_existing_tests() {
     let readme = fs::read_to_string(project("tests/README.md")).unwrap();
     let there = [test_names(), transcript_names()].concat();
     for row in 1..=51 {
@@ -208,12 +208,12 @@ fn rows_below<'r>(readme: &'r str, heading: &str) -> Vec<&'r str> {
 }
 
 #[test]
-fn every_requirement_of_the_rfcs_is_proven_or_says_why_it_is_not() {
+fn every_rfc_requirement_names_its_tests_or_a_reason() {
     assert_proven("What the RFCs ask for", 400);
 }
 
 #[test]
-fn every_requirement_of_owasp_is_proven_or_says_why_it_is_not() {
+fn every_owasp_requirement_names_its_tests_or_a_reason() {
     assert_proven("What OWASP asks for", 40);
 }
 
@@ -235,7 +235,7 @@ fn assert_proven(heading: &str, least: usize) {
 }
 
 #[test]
-fn every_transcript_stands_in_a_table() {
+fn every_transcript_is_named_in_a_table() {
     let readme = fs::read_to_string(project("tests/README.md")).unwrap();
     let rows = readme.lines().filter(|line| line.starts_with("| "));
     let named: Vec<&str> = rows.flat_map(|row| named(proof(row))).collect();

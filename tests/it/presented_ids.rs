@@ -18,7 +18,7 @@ async fn anonymous(server: &Running) -> Visitor {
 }
 
 #[tokio::test]
-async fn of_two_live_sessions_in_one_request_neither_is_believed() {
+async fn of_two_live_sessions_in_one_request_neither_is_used() {
     let server = demo_of("twice").await;
     let (mut mine, mut planted) = (server.visitor(), server.visitor());
     log_in(&mut mine, "twice").await;
@@ -40,7 +40,7 @@ async fn of_two_live_sessions_in_one_request_neither_is_believed() {
 }
 
 #[tokio::test]
-async fn a_request_from_before_a_rotation_finds_nothing_and_takes_no_cookie_away() {
+async fn a_request_with_a_rotated_id_finds_nothing_and_deletes_no_cookie() {
     let server = demo_of("late").await;
     let mut visitor = anonymous(&server).await;
     let mut late = visitor.clone();
@@ -57,7 +57,7 @@ async fn a_request_from_before_a_rotation_finds_nothing_and_takes_no_cookie_away
 }
 
 #[tokio::test]
-async fn a_login_that_comes_with_the_old_id_is_one_of_its_own() {
+async fn a_login_with_a_rotated_id_creates_another_session() {
     let server = demo_of("double").await;
     let mut visitor = anonymous(&server).await;
     let mut again = visitor.clone();
@@ -72,7 +72,7 @@ async fn a_login_that_comes_with_the_old_id_is_one_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_logout_that_comes_with_the_old_id_ends_the_session_under_its_new_one() {
+async fn a_logout_with_a_rotated_id_ends_the_session() {
     let server = demo_of("leaver").await;
     let mut visitor = server.visitor();
     log_in(&mut visitor, "leaver").await;
@@ -89,7 +89,7 @@ async fn a_logout_that_comes_with_the_old_id_ends_the_session_under_its_new_one(
 }
 
 #[tokio::test]
-async fn a_login_form_is_good_after_a_wrong_password_in_another_tab() {
+async fn a_login_form_stays_valid_after_a_wrong_password_in_another_tab() {
     let server = demo_of("tabs").await;
     let mut visitor = server.visitor();
     let first_tab = visitor.get("/login").await.xsrf_token();
@@ -104,7 +104,7 @@ async fn a_login_form_is_good_after_a_wrong_password_in_another_tab() {
 }
 
 #[tokio::test]
-async fn a_logout_that_comes_with_two_live_ids_ends_both() {
+async fn a_logout_with_two_live_ids_ends_both() {
     let server = demo_of("both").await;
     let (mut mine, mut planted) = (server.visitor(), server.visitor());
     log_in(&mut mine, "both").await;
@@ -128,7 +128,7 @@ async fn a_logout_that_comes_with_two_live_ids_ends_both() {
 }
 
 #[tokio::test]
-async fn a_form_from_before_the_login_is_dead_after_the_logout_whatever_is_said_then() {
+async fn a_form_from_before_the_login_is_invalid_after_the_logout() {
     let server = demo_of("said").await;
     let mut visitor = server.visitor();
     let before = visitor.get("/login").await.xsrf_token();
