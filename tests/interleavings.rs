@@ -75,7 +75,7 @@ use tokio::time::advance;
 use session::error::Error;
 use session::id::Key;
 use session::memory::map::{MemoryLimits, MemoryStore};
-use session::store::{Counters, Lifetime, Store, USERNAME, Visit};
+use session::store::{CompareAndSet, Counters, Lifetime, Store, USERNAME, Visit};
 
 const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -160,7 +160,7 @@ fn increment(store: &MemoryStore) {
         let new = old.as_deref().map_or(0, |old| old.parse().unwrap()) + 1;
         let swapped =
             now(store.compare_and_set(key(0), "count", old.as_deref(), &new.to_string()));
-        if swapped == Some(true) {
+        if swapped == Some(CompareAndSet::Set) {
             return;
         }
         thread::yield_now();

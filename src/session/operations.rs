@@ -123,8 +123,9 @@ impl Session {
                 continue;
             };
             let (text, new) = change(current.as_deref())?;
-            let set =
-                |key| self.inner.store.compare_and_set(key, name, current.as_deref(), &text);
+            let set = |key| {
+                self.inner.store.compare_and_set(key, name, current.as_deref(), &text)
+            };
             match self.with_key(set).await? {
                 None => return Ok(None),
                 Some(CompareAndSet::Set) => return Ok(Some(new)),

@@ -269,8 +269,9 @@ pub trait Store: Send + Sync + 'static {
         lifetime: Option<Lifetime>,
     ) -> StoreFuture<'_, bool>;
 
-    /// Returns the key with which a session was created. `key` is its current key, or one from
-    /// which it was rotated less than [`ROTATION_GRACE`] ago; `None` if it is neither.
+    /// Returns the key with which a live session was created, which names it through all its
+    /// rotations. `key` is its current key, or one that it had less than [`ROTATION_GRACE`] ago.
+    /// This is not use.
     fn origin(&self, key: Key) -> StoreFuture<'_, Option<Key>>;
 
     /// Returns the live sessions whose [`USERNAME`] this is, the latest login first. This is not
@@ -305,8 +306,14 @@ pub trait Store: Send + Sync + 'static {
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 /// Adds to an integer as [`Store::add`] does.
-pub(crate) fn add_to_text(name: &str, old: Option<&str>, amount: i64) -> Result<i64, Error> {
-    let old = old.map_or(Ok(0), str::parse::<i64>).ok();
+pub(crate) fn add_to_text(
+    name: &str,
+    old: Option<&str>,
+    amount: i64,
+) -> Result<i64, Error> {
+    // `parse` would also take a plus sign.
+    let old = old.unwrap_or("0");
+    let old = old.parse().ok().filter(|_| !old.starts_with('+'));
     let is_small = |number: &i64| number.unsigned_abs() <= MAX_INTEGER;
     match old.filter(is_small).filter(|_| is_small(&amount)) {
         Some(old) => Ok(old + amount),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dustdevil::session::error::Error;
 use dustdevil::session::id::{Id, Key};
-use dustdevil::session::store::{Counters, Visit};
+use dustdevil::session::store::{CompareAndSet, Counters, Visit};
 use dustdevil::session::{Session, SessionConfig, USERNAME};
 use dustdevil::{Application, Lifetime, RedisSettings, RedisStore, Store};
 use tokio::time::sleep;
@@ -431,7 +431,7 @@ async fn names_and_values_may_be_any_text() {
         expected.sort_unstable();
         assert_eq!(keys, expected, "{text:?}");
         let swapped = store.compare_and_set(key, text, Some(text), "new").await.unwrap();
-        assert_eq!(swapped, Some(true), "{text:?}");
+        assert_eq!(swapped, Some(CompareAndSet::Set), "{text:?}");
     }
     for own in ["idle", "end", "began", "used", "told", "place", "octets"] {
         let key = begun(&store, own, "mine").await;

@@ -13,7 +13,7 @@ use dustdevil::http::limits::Limits;
 use dustdevil::http::server_state::{ServerLimits, ServerState};
 use dustdevil::session::id::Key;
 use dustdevil::session::store::StoreFuture;
-use dustdevil::session::store::{Counters, SessionInfo, Visit};
+use dustdevil::session::store::{CompareAndSet, Counters, SessionInfo, Visit};
 use dustdevil::{
     Application, Exchange, Lifetime, MemoryLimits, MemoryStore, Request, Settings, Store,
 };
@@ -113,7 +113,7 @@ impl Store for SlowStore {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> StoreFuture<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<CompareAndSet>> {
         delayed(2, move || self.0.compare_and_set(key, name, expected, value))
     }
 
@@ -140,8 +140,8 @@ impl Store for SlowStore {
         delayed(20, move || self.0.rotate(key, new, lifetime))
     }
 
-    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
-        delayed(2, move || self.0.successors(key))
+    fn origin(&self, key: Key) -> StoreFuture<'_, Option<Key>> {
+        delayed(2, move || self.0.origin(key))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {

@@ -49,13 +49,7 @@ pub(crate) struct RotatedKeys {
 impl RotatedKeys {
     /// Records a rotation. Above `max` the oldest one is forgotten before its grace period
     /// ends, so that frequent rotations cannot exhaust memory.
-    pub(crate) fn add(
-        &mut self,
-        key: Key,
-        lineage: Arc<Lineage>,
-        now: Millis,
-        max: usize,
-    ) {
+    pub(crate) fn add(&mut self, key: Key, lineage: Arc<Lineage>, now: Millis, max: usize) {
         self.lineages.insert(key, lineage);
         self.queue.push_back((now, key));
         if self.queue.len() > max {

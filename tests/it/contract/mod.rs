@@ -32,6 +32,8 @@ macro_rules! requirements {
                 a_removed_value_is_returned_once
                 a_value_is_swapped_only_if_it_is_what_was_expected
                 one_of_many_concurrent_swaps_succeeds
+                concurrent_additions_all_count
+                only_an_integer_is_added_to
                 a_cleared_session_stays_live_without_values
                 sessions_do_not_share_values
                 any_text_is_a_name_and_any_is_a_value
@@ -57,6 +59,7 @@ macro_rules! requirements {
                 a_visit_renews_the_cookie_after_a_tenth_of_the_idle_timeout
                 only_a_visit_renews_the_cookie
                 one_of_many_concurrent_visits_renews_the_cookie
+                several_sessions_are_visited_in_order
                 a_rotation_restarts_the_renew_interval
                 max_age_is_a_little_longer_than_the_idle_timeout
                 max_age_ends_at_the_absolute_timeout;
@@ -72,7 +75,7 @@ macro_rules! requirements {
                 destroying_a_rotated_key_ends_its_successor
                 destroying_a_key_follows_all_its_rotations
                 destroying_a_rotated_key_does_nothing_after_the_session_ended
-                successors_lists_the_keys_after_a_rotation
+                rotations_do_not_change_the_origin_of_a_session
                 a_rotation_does_not_affect_other_sessions
                 a_rotation_keeps_the_user;
             users:

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use dustdevil::session::id::Key;
 use dustdevil::session::store::StoreFuture;
-use dustdevil::session::store::{Counters, LiveVisit, SessionInfo, USERNAME, Visit};
+use dustdevil::session::store::{
+    CompareAndSet, Counters, LiveVisit, SessionInfo, USERNAME, Visit,
+};
 use dustdevil::{Lifetime, Store};
 
 use crate::support::CLIENT_IP;
@@ -35,7 +37,7 @@ enum Flaw {
     VisitForgetsRotations,
     DestroyForgetsRotations,
     DestroyFollowsOneRotation,
-    ReturnsOneSuccessor,
+    ChangesOriginOnRotation,
     OldKeyStaysLive,
     RotateRestartsAbsoluteTimeout,
     RotateIgnoresLifetime,
@@ -159,7 +161,7 @@ impl Store for Mutant {
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> StoreFuture<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<CompareAndSet>> {
         StoreFuture::boxed(async move {
             let current = self.store.get(key, name).await?.flatten();
             let expected = match self.flaw {
@@ -229,14 +231,11 @@ impl Store for Mutant {
         })
     }
 
-    fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
-        StoreFuture::boxed(async move {
-            let mut rotations = self.store.successors(key).await?;
-            if self.has(Flaw::ReturnsOneSuccessor) {
-                rotations.truncate(1);
-            }
-            Ok(rotations)
-        })
+    fn origin(&self, key: Key) -> StoreFuture<'_, Option<Key>> {
+        match self.flaw {
+            Flaw::ChangesOriginOnRotation => StoreFuture::ready(Ok(Some(key))),
+            _ => self.store.origin(key),
+        }
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
@@ -353,7 +352,7 @@ const MUTANTS: [(Flaw, &str); 34] = [
     (Flaw::VisitForgetsRotations, "a_visit_with_a_rotated_key_returns_moved"),
     (Flaw::DestroyForgetsRotations, "destroying_a_rotated_key_ends_its_successor"),
     (Flaw::DestroyFollowsOneRotation, "destroying_a_key_follows_all_its_rotations"),
-    (Flaw::ReturnsOneSuccessor, "successors_lists_the_keys_after_a_rotation"),
+    (Flaw::ChangesOriginOnRotation, "rotations_do_not_change_the_origin_of_a_session"),
     (Flaw::OldKeyStaysLive, "a_rotated_key_accepts_nothing"),
     (Flaw::RotateRestartsAbsoluteTimeout, "a_rotation_does_not_change_the_timeouts"),
     (Flaw::RotateIgnoresLifetime, "a_rotation_may_change_the_lifetime"),

@@ -19,7 +19,8 @@ use std::sync::{Mutex, MutexGuard};
 use dustdevil::session::error::Error;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::{
-    Counters, DEVICE, LiveVisit, ROTATION_GRACE, SessionInfo, StoreFuture, USERNAME, Visit,
+    CompareAndSet, Counters, DEVICE, LiveVisit, ROTATION_GRACE, SessionInfo, StoreFuture,
+    USERNAME, Visit,
 };
 use dustdevil::{Lifetime, Store};
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ pub struct State {
 
 #[derive(Clone)]
 pub struct ReferenceSession {
+    /// The key with which it was created.
+    pub origin: Key,
     pub values: BTreeMap<String, String>,
     pub lifetime: Lifetime,
     /// Client address of the last visit.
@@ -70,7 +73,7 @@ impl Store for ReferenceStore {
     ) -> StoreFuture<'a, bool> {
         let mut state = self.lock();
         let is_free = state.live(key).is_none();
-        let mut session = ReferenceSession::new(lifetime, ip);
+        let mut session = ReferenceSession::new(key, lifetime, ip);
         let result = session.set(name, value, state.next_login()).map(|()| is_free);
         if result == Ok(true) {
             state.counters.created += 1;
@@ -124,19 +127,21 @@ impl Store for ReferenceStore {
     }
 
     /// Compare-and-swap: what a read-modify-write such as a counter is built from. The caller reads
-    /// a value, computes the next one, and starts again if the value has changed in between.
+    /// a value, computes the next one, and starts again with the current value if it has changed in
+    /// between.
     fn compare_and_set<'a>(
         &'a self,
         key: Key,
         name: &'a str,
         expected: Option<&'a str>,
         value: &'a str,
-    ) -> StoreFuture<'a, Option<bool>> {
+    ) -> StoreFuture<'a, Option<CompareAndSet>> {
         self.with(key, |session, login| {
-            match session.values.get(name).map(String::as_str) == expected {
-                true => session.set(name, value, login).map(|()| true),
-                false => Ok(false),
+            let current = session.values.get(name);
+            if current.map(String::as_str) != expected {
+                return Ok(CompareAndSet::Differs(current.cloned()));
             }
+            session.set(name, value, login).map(|()| CompareAndSet::Set)
         })
     }
 
@@ -191,13 +196,15 @@ impl Store for ReferenceStore {
         StoreFuture::ready(Ok(true))
     }
 
-    fn successors(&self, mut key: Key) -> StoreFuture<'_, Vec<Key>> {
-        let (state, mut successors) = (self.lock(), Vec::new());
+    /// The name of a session that rotations do not change. A request that revokes the other
+    /// sessions of a user recognizes its own by it, even if another request is rotating that.
+    fn origin(&self, mut key: Key) -> StoreFuture<'_, Option<Key>> {
+        let state = self.lock();
         while let Some(new) = state.successor(key) {
-            successors.push(new);
             key = new;
         }
-        StoreFuture::ready(Ok(successors))
+        let live = state.sessions.get(&key).filter(|session| session.is_live());
+        StoreFuture::ready(Ok(live.map(|session| session.origin)))
     }
 
     /// Looks at every session, which a real store avoids with an index by user. It checks expiry
@@ -276,10 +283,18 @@ impl State {
 }
 
 impl ReferenceSession {
-    fn new(lifetime: Lifetime, ip: IpAddr) -> ReferenceSession {
-        let (values, now) = (BTreeMap::new(), Instant::now());
-        let (created_at, used_at, renewed_at) = (now, now, now);
-        ReferenceSession { values, lifetime, ip, created_at, used_at, renewed_at, login: 0 }
+    fn new(origin: Key, lifetime: Lifetime, ip: IpAddr) -> ReferenceSession {
+        let now = Instant::now();
+        ReferenceSession {
+            origin,
+            values: BTreeMap::new(),
+            lifetime,
+            ip,
+            created_at: now,
+            used_at: now,
+            renewed_at: now,
+            login: 0,
+        }
     }
 
     fn is_live(&self) -> bool {
@@ -322,6 +337,6 @@ impl ReferenceSession {
     fn info(&self, key: Key) -> SessionInfo {
         let (age, idle) = (self.created_at.elapsed(), self.used_at.elapsed());
         let device = self.values.get(DEVICE).cloned();
-        SessionInfo { key, age, idle, last_ip: self.ip, device }
+        SessionInfo { key, origin: self.origin, age, idle, last_ip: self.ip, device }
     }
 }

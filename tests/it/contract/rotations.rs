@@ -149,16 +149,20 @@ pub async fn destroying_a_rotated_key_does_nothing_after_the_session_ended(
     assert_eq!(subject.counters().await.ended, 1);
 }
 
-pub async fn successors_lists_the_keys_after_a_rotation(subject: StoreUnderTest) {
-    let first = subject.begin("a", "1").await;
-    let moves = async |key| subject.store.successors(key).await.unwrap();
-    assert_eq!(moves(first).await, []);
+pub async fn rotations_do_not_change_the_origin_of_a_session(subject: StoreUnderTest) {
+    let first = subject.begin_as("ann").await;
+    let origin = async |key| subject.store.origin(key).await.unwrap();
+    assert_eq!(origin(first).await, Some(first));
     let second = subject.rotate(first, None).await;
     let third = subject.rotate(second, Some(subject.long_lifetime())).await;
-    assert_eq!(moves(first).await, [second, third]);
-    assert_eq!(moves(second).await, [third]);
-    assert_eq!(moves(third).await, []);
-    assert_eq!(moves(key()).await, []);
+    for key in [first, second, third] {
+        assert_eq!(origin(key).await, Some(first));
+    }
+    let other = subject.begin_as("ann").await;
+    let listed = subject.store.sessions_of("ann").await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|info| (info.key, info.origin)).collect();
+    assert_eq!(listed, [(other, other), (third, first)]);
+    assert_eq!(origin(key()).await, None);
 }
 
 pub async fn a_rotation_does_not_affect_other_sessions(subject: StoreUnderTest) {

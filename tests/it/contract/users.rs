@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use dustdevil::session::id::Key;
-use dustdevil::session::store::{DEVICE, USERNAME};
+use dustdevil::session::store::{CompareAndSet, DEVICE, USERNAME};
 use tokio::time::Instant;
 
 use crate::support::CLIENT_IP;
@@ -26,7 +26,7 @@ pub async fn sessions_of_lists_a_users_sessions_the_latest_login_first(
             1 => subject.set(key, USERNAME, "ann").await,
             _ => {
                 let swap = subject.store.compare_and_set(key, USERNAME, None, "ann").await;
-                assert_eq!(swap.unwrap(), Some(true));
+                assert_eq!(swap.unwrap(), Some(CompareAndSet::Set));
             }
         }
         keys.insert(0, key);
@@ -70,9 +70,9 @@ pub async fn a_session_without_the_username_leaves_the_list(subject: StoreUnderT
     store.clear(keys[1]).await.unwrap();
     subject.set(keys[2], USERNAME, "bob").await;
     let swap = store.compare_and_set(keys[3], USERNAME, Some("ann"), "third").await;
-    assert_eq!(swap.unwrap(), Some(true));
+    assert_eq!(swap.unwrap(), Some(CompareAndSet::Set));
     let swap = store.compare_and_set(keys[4], USERNAME, Some("third"), "third").await;
-    assert_eq!(swap.unwrap(), Some(false));
+    assert_eq!(swap.unwrap(), Some(CompareAndSet::Differs(Some(String::from("ann")))));
     store.remove(keys[5], "a").await.unwrap();
     subject.destroy(keys[6]).await;
     assert_eq!(subject.keys_of("ann").await, [keys[5], keys[4]]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dustdevil::session::error::Error;
-use dustdevil::session::store::{USERNAME, Visit};
+use dustdevil::session::store::{CompareAndSet, USERNAME, Visit};
 use tokio::time::Instant;
 
 use crate::support::CLIENT_IP;
@@ -79,7 +79,11 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUn
     ] {
         let before = subject.get(key, name).await;
         let result = subject.store.compare_and_set(key, name, expected, value).await;
-        assert_eq!(result.unwrap(), Some(swapped), "{name} from {expected:?} to {value}");
+        let wanted = match swapped {
+            true => CompareAndSet::Set,
+            false => CompareAndSet::Differs(before.clone()),
+        };
+        assert_eq!(result.unwrap(), Some(wanted), "{name} from {expected:?} to {value}");
         let after = if swapped { Some(String::from(value)) } else { before };
         assert_eq!(subject.get(key, name).await, after);
     }
@@ -93,7 +97,7 @@ pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
         tokio::spawn(async move {
             let mine = format!("{number}'s");
             let swap = store.compare_and_set(key, "a", Some("initial"), &mine);
-            swap.await.unwrap().unwrap().then_some(mine)
+            (swap.await.unwrap() == Some(CompareAndSet::Set)).then_some(mine)
         })
     });
     let mut winners = Vec::new();
@@ -102,6 +106,40 @@ pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
     }
     assert_eq!(winners.len(), 1, "{winners:?}");
     assert_eq!(subject.get(key, "a").await, winners.pop());
+}
+
+pub async fn concurrent_additions_all_count(subject: StoreUnderTest) {
+    let key = subject.begin("a", "1").await;
+    let additions = (1..=20).map(|amount| {
+        let store = Arc::clone(&subject.store);
+        tokio::spawn(async move { store.add(key, "n", amount).await.unwrap().unwrap() })
+    });
+    let mut sums = Vec::new();
+    for addition in additions.collect::<Vec<_>>() {
+        sums.push(addition.await.unwrap());
+    }
+    sums.sort_unstable();
+    sums.dedup();
+    assert_eq!((sums.len(), sums.last()), (20, Some(&210)));
+    assert_eq!(subject.get(key, "n").await.as_deref(), Some("210"));
+    assert_eq!(subject.store.add(key, "n", -211).await.unwrap(), Some(-1));
+    assert_eq!(subject.store.add(key, "a", 0).await.unwrap(), Some(1));
+}
+
+pub async fn only_an_integer_is_added_to(subject: StoreUnderTest) {
+    let (store, key) = (&subject.store, subject.begin("most", "999999999999999").await);
+    assert_eq!(store.add(key, "most", -999_999_999_999_999).await.unwrap(), Some(0));
+    for text in ["", "one", "1.5", " 1", "1 ", "0x1", "1e3", "1000000000000000", "--1"] {
+        subject.set(key, "text", text).await;
+        let error = store.add(key, "text", 1).await.unwrap_err();
+        assert!(matches!(error, Error::WrongType { .. }), "{text:?}: {error:?}");
+        assert_eq!(subject.get(key, "text").await.as_deref(), Some(text));
+    }
+    for amount in [i64::MAX, i64::MIN, 1_000_000_000_000_000] {
+        let error = store.add(key, "most", amount).await.unwrap_err();
+        assert!(matches!(error, Error::WrongType { .. }), "{amount}: {error:?}");
+    }
+    assert_eq!(subject.get(key, "most").await.as_deref(), Some("0"));
 }
 
 pub async fn a_cleared_session_stays_live_without_values(subject: StoreUnderTest) {
@@ -182,7 +220,7 @@ pub async fn any_text_is_a_name_and_any_is_a_value(subject: StoreUnderTest) {
             matches!(visit, Visit::Live(visited) if visited.value.as_ref() == Some(text))
         );
         let swap = subject.store.compare_and_set(key, "value", Some(text), "other");
-        assert_eq!(swap.await.unwrap(), Some(true), "swapped {text:?}");
+        assert_eq!(swap.await.unwrap(), Some(CompareAndSet::Set), "swapped {text:?}");
         subject.set(key, "value", text).await;
         let taken = subject.store.remove(key, "value").await.unwrap().unwrap();
         assert_eq!(taken.as_ref(), Some(text));
@@ -248,7 +286,7 @@ pub async fn ten_kibibytes_are_a_value(subject: StoreUnderTest) {
     let key = subject.begin("a", &long).await;
     assert_eq!(subject.get(key, "a").await.as_ref(), Some(&long));
     let swapped = subject.store.compare_and_set(key, "a", Some(&long), "short").await;
-    assert_eq!(swapped.unwrap(), Some(true));
+    assert_eq!(swapped.unwrap(), Some(CompareAndSet::Set));
     subject.set(key, "a", &long).await;
     let moved = subject.rotate(key, None).await;
     assert_eq!(subject.get(moved, "a").await.as_ref(), Some(&long));
@@ -309,7 +347,7 @@ pub async fn removed_values_free_their_bytes(subject: StoreUnderTest) {
             2 => key = subject.rotate(key, None).await,
             _ => {
                 let swap = store.compare_and_set(key, "large", Some(most), "");
-                assert_eq!(swap.await.unwrap(), Some(true));
+                assert_eq!(swap.await.unwrap(), Some(CompareAndSet::Set));
             }
         }
     }

@@ -142,3 +142,16 @@ pub async fn max_age_ends_at_the_absolute_timeout(subject: StoreUnderTest) {
         begun,
     );
 }
+
+pub async fn several_sessions_are_visited_in_order(subject: StoreUnderTest) {
+    let (old, live) = (subject.begin("a", "1").await, subject.begin("a", "2").await);
+    subject.rotate(old, None).await;
+    let keys = [key(), old, live];
+    let visits = subject.store.visit_all(&keys, CLIENT_IP, "a").await.unwrap();
+    assert!(
+        matches!(&visits[..], [Visit::Gone, Visit::Moved, Visit::Live(visited)]
+        if visited.value.as_deref() == Some("2")),
+        "{visits:?}"
+    );
+    assert_eq!(subject.counters().await.rejected_ids, 2);
+}
