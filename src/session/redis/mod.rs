@@ -135,12 +135,8 @@ impl RedisStore {
             )));
         }
         let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
-        Ok(RedisStore {
-            script: Script::new(SCRIPT),
-            connection,
-            prefix,
-            max_session_bytes,
-        })
+        let script = Script::new(SCRIPT);
+        Ok(RedisStore { script, connection, prefix, max_session_bytes })
     }
 
     /// Returns a secret that all stores with this Redis and this prefix share, for
@@ -158,8 +154,8 @@ impl RedisStore {
         }
     }
 
-    /// Calls an operation of the script. Every call passes the prefix as its only Redis key, then
-    /// the name of the operation and its arguments.
+    /// Calls an operation of the script. Every call passes the prefix as its only Redis key,
+    /// then the name of the operation and its arguments, usually a tuple.
     async fn call<T: FromRedisValue>(
         &self,
         operation: &str,
