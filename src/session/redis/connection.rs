@@ -82,9 +82,7 @@ pub(super) struct SharedConnection {
     ///
     /// A `std::sync::Mutex`, because no code awaits while holding it: each critical section
     /// reads or replaces the value, which takes nanoseconds. A tokio mutex is only needed
-    /// if a lock must be held across `.await`. In particular, the lock is not held while
-    /// connecting, so a call never waits for the lock longer than for another call's
-    /// critical section.
+    /// if a lock must be held across `.await`. This lock is not held while connecting.
     current: Mutex<Option<Attempt>>,
 }
 
@@ -114,22 +112,15 @@ impl SharedConnection {
         ca_certificates: &[u8],
         timeout: Duration,
     ) -> Result<SharedConnection, Error> {
-        let nodes: Vec<Client> = urls
-            .iter()
-            .map(|url| client(url, ca_certificates))
-            .collect::<Result<_, _>>()?;
+        let nodes = urls.iter().map(|url| client(url, ca_certificates));
+        let nodes: Vec<Client> = nodes.collect::<Result<_, _>>()?;
         if nodes.is_empty() {
             return Err(Error::Config(String::from("`urls` is empty")));
         }
         let address = nodes.iter().map(address).collect::<Vec<_>>().join(", ");
-        let (next_node, timeout) = (AtomicUsize::new(0), timeout.min(MAX_TIMEOUT));
-        Ok(SharedConnection {
-            nodes,
-            next_node,
-            address,
-            timeout,
-            current: Mutex::new(None),
-        })
+        let (next_node, current) = (AtomicUsize::new(0), Mutex::new(None));
+        let timeout = timeout.min(MAX_TIMEOUT);
+        Ok(SharedConnection { nodes, next_node, address, timeout, current })
     }
 
     /// Sends a script call or a command and returns the reply. Fails with [`Error::Unavailable`] if there is
