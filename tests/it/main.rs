@@ -45,6 +45,8 @@ mod races;
 mod ranges;
 mod readme;
 #[cfg(feature = "redis")]
+mod redis_cost;
+#[cfg(feature = "redis")]
 mod redis_server;
 #[cfg(feature = "redis")]
 mod redis_store;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted, in the order in which the script takes the numbers.
+/// What is counted.
 #[derive(Clone, Copy)]
 pub(super) enum Event {
     Created,
@@ -12,6 +12,9 @@ pub(super) enum Event {
     Rotated,
     RejectedId,
 }
+
+/// The names of the counters in Redis.
+const NAMES: [&str; EVENTS] = ["created", "ended", "expired", "rotated", "rejected_ids"];
 
 const EVENTS: usize = 5;
 
@@ -38,8 +41,10 @@ pub(super) struct Batch<'c> {
 }
 
 impl Batch<'_> {
-    pub(super) fn counts(&self) -> &[u64] {
-        &self.counts
+    /// Returns the numbers as the script takes them: `created=3 ended=1`.
+    pub(super) fn text(&self) -> String {
+        let counts = NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0);
+        counts.map(|(name, count)| format!("{name}={count} ")).collect()
     }
 
     pub(super) fn sent(mut self) {

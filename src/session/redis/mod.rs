@@ -235,16 +235,6 @@ impl RedisStore {
         Ok(Record::new(reply))
     }
 
-    /// Returns a visit that needs to record nothing, or `None` if the script must do it.
-    fn visit_of(&self, record: Record, ip: IpAddr) -> Option<Visit> {
-        let now = self.clock.now()?;
-        let renew_interval = record.idle / 10;
-        let is_recorded = !record.must_record_use(now)
-            && now < record.id_sent_at.saturating_add(renew_interval)
-            && record.last_ip.parse() == Ok(ip);
-        is_recorded.then(|| live_visit(record.value, false, record.idle, record.end - now))
-    }
-
     fn visit_from(&self, reply: VisitReply) -> Visit {
         match reply {
             VisitReply::NotLive(moved) => {
@@ -292,9 +282,11 @@ impl Store for RedisStore {
 
     fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
         StoreFuture::boxed(async move {
-            let recorded = self.read(key, name).await?;
-            if let Some(visit) = recorded.and_then(|record| self.visit_of(record, ip)) {
-                return Ok(visit);
+            if let Some(now) = self.clock.now()
+                && let Some(record) = self.read(key, name).await?
+                && record.needs_no_visit(now, ip)
+            {
+                return Ok(live_visit(record.value, false, record.idle, record.end - now));
             }
             let arguments = (key.to_string(), ip.to_string(), name);
             Ok(self.visit_from(self.call("visit", arguments).await?))
@@ -321,9 +313,11 @@ impl Store for RedisStore {
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
-            let Some(record) = self.read(key, name).await? else { return Ok(None) };
-            if self.clock.now().is_some_and(|now| !record.must_record_use(now)) {
-                return Ok(Some(record.value));
+            if let Some(now) = self.clock.now() {
+                let Some(record) = self.read(key, name).await? else { return Ok(None) };
+                if !record.must_record_use(now) {
+                    return Ok(Some(record.value));
+                }
             }
             let reply: Option<(Option<String>,)> =
                 self.call("get", (key.to_string(), name)).await?;
@@ -465,7 +459,7 @@ impl Store for RedisStore {
     fn counters(&self) -> StoreFuture<'_, Counters> {
         StoreFuture::boxed(async move {
             let pending = self.counts.take();
-            let counts: [Option<u64>; 7] = self.call("counters", pending.counts()).await?;
+            let counts: [Option<u64>; 7] = self.call("counters", pending.text()).await?;
             pending.sent();
             let [live, created, ended, expired, evicted, rotated, rejected_ids] =
                 counts.map(Option::unwrap_or_default);
@@ -481,7 +475,7 @@ impl Store for RedisStore {
             loop {
                 let pending = self.counts.take();
                 let (due, expired, now): (usize, u64, u64) =
-                    self.call("sweep", (SWEEP_BATCH, pending.counts())).await?;
+                    self.call("sweep", (SWEEP_BATCH, pending.text())).await?;
                 pending.sent();
                 self.clock.set(now);
                 self.counts.add(Event::Expired, expired);
@@ -524,6 +518,14 @@ impl Record {
 
     fn must_record_use(&self, now: u64) -> bool {
         now >= self.last_used.saturating_add(use_interval(self.idle)) || now >= self.end
+    }
+
+    /// Returns `true` if a visit would neither record the use, nor the client address, nor renew
+    /// the cookie.
+    fn needs_no_visit(&self, now: u64, ip: IpAddr) -> bool {
+        !self.must_record_use(now)
+            && now < self.id_sent_at.saturating_add(self.idle / 10)
+            && self.last_ip.parse() == Ok(ip)
     }
 }
 

@@ -372,18 +372,17 @@ function operations.sessions_over_limit(user, max)
   return over
 end
 
--- Adds what a server has counted since its last call. PERSIST is only there as a first write
--- that cannot fail when memory is full.
-local function add_counts(created, ended, expired, rotated, rejected_ids)
+-- Adds what a server has counted since its last call: `created=3 ended=1`. PERSIST is only
+-- there as a first write that cannot fail when memory is full.
+local function add_counts(pending)
   redis.call('PERSIST', counters)
-  for event, number in pairs({ created = created, ended = ended, expired = expired,
-    rotated = rotated, rejected_ids = rejected_ids }) do
-    if number ~= '0' then redis.call('HINCRBY', counters, event, number) end
+  for event, number in string.gmatch(pending, '(%a[%a_]*)=(%d+)') do
+    redis.call('HINCRBY', counters, event, number)
   end
 end
 
-function operations.counters(...)
-  add_counts(...)
+function operations.counters(pending)
+  add_counts(pending)
   local counts = redis.call('HMGET', counters, 'created', 'ended', 'expired', 'evicted',
     'rotated', 'rejected_ids')
   table.insert(counts, 1, redis.call('ZCARD', expiry))
@@ -394,8 +393,8 @@ end
 -- expired (PTTL returns -2: Redis has deleted the session), and the time. A live session is
 -- scheduled for the millisecond after its current end. ZREM comes first, because it works if
 -- memory is full; ZADD alone would not.
-function operations.sweep(max, ...)
-  add_counts(...)
+function operations.sweep(max, pending)
+  add_counts(pending)
   local due = redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, max)
   local expired = 0
   for _, key in ipairs(due) do

@@ -13,7 +13,7 @@ use dustdevil::session::{ClientUpdate, SessionConfig};
 use dustdevil::{MemoryLimits, MemoryStore, Session, Settings, Store};
 use tokio::time::{Instant, sleep};
 
-use crate::contract::counting::assert_add_up;
+use crate::contract::counting::adds_up;
 use crate::control_client::RESPONSE_TIMEOUT;
 #[cfg(feature = "redis")]
 use crate::processes;
@@ -383,11 +383,11 @@ impl RaceFixture {
         loop {
             self.store.sweep().await.expect("the store is available");
             let counters = self.store.counters().await.expect("the store is available");
-            assert_add_up(counters);
-            if counters.live == 0 {
+            if counters.live == 0 && adds_up(counters) {
                 return;
             }
-            // Redis removes expired keys in the background.
+            // Redis removes expired keys in the background, and the other process sends its
+            // counts once a second.
             assert!(began.elapsed() < RESPONSE_TIMEOUT, "{race}: {counters:?}");
             sleep(Duration::from_millis(50)).await;
         }
