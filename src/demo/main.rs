@@ -122,7 +122,7 @@ impl RequestHandler for MainHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
-        let visits = self.base.session.update("visits", count).await?.unwrap_or_default();
+        let visits = self.base.session.increment("visits", 1).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
         let visits = visits.to_string();
         let values =
@@ -135,10 +135,6 @@ impl RequestHandler for MainHandler {
         self.base.authenticated(exchange).await?;
         Ok(())
     }
-}
-
-fn count(visits: Option<u32>) -> u32 {
-    visits.unwrap_or(0).saturating_add(1)
 }
 
 /// Ends the session.

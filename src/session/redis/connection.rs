@@ -45,6 +45,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use log::warn;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult,
@@ -330,7 +331,10 @@ async fn connect_to_any(nodes: Vec<Client>) -> Result<Connection, String> {
     let mut last_error = String::new();
     for node in nodes {
         match connect(&node).await {
-            Ok(handle) => return Ok(Connection { node, handle }),
+            Ok(mut handle) => {
+                warn_of_eviction(&node, &mut handle).await;
+                return Ok(Connection { node, handle });
+            }
             Err(error) => last_error = reason(&error),
         }
     }
@@ -343,4 +347,21 @@ async fn connect(node: &Client) -> RedisResult<MultiplexedConnection> {
         .set_connection_timeout(None)
         .set_response_timeout(None);
     node.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Logs a warning if Redis may evict keys when its memory is full. A server that may not ask, or
+/// a Redis that does not know, is left alone.
+async fn warn_of_eviction(node: &Client, handle: &mut MultiplexedConnection) {
+    let mut info = Cmd::new();
+    info.arg("INFO").arg("memory");
+    let Ok(info) = info.query_async::<String>(handle).await else { return };
+    let field = |name| info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
+    let (memory, policy) = (field("maxmemory:"), field("maxmemory_policy:"));
+    if !matches!(memory, "" | "0") && !matches!(policy, "" | "noeviction") {
+        let address = address(node);
+        warn!(
+            "Redis at {address} may evict sessions when its memory is full (maxmemory-policy \
+             {policy}): CONFIG SET maxmemory-policy noeviction"
+        );
+    }
 }
