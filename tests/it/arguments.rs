@@ -1,4 +1,4 @@
-//! Queries, forms and paths: what a handler is told by whoever sent the request.
+//! Arguments of the query, the form and the path.
 
 use bytes::Bytes;
 use dustdevil::http::body::Body;
@@ -10,7 +10,7 @@ use dustdevil::{
 
 use crate::support::{exchange, serve, settings};
 
-/// Tells what it was told, by the verb that the argument `verb` names.
+/// Returns the arguments that it received, with the method that the argument `verb` names.
 struct TellHandler;
 
 impl RequestHandler for TellHandler {
@@ -257,7 +257,7 @@ async fn a_handler_can_be_run_completely_without_a_socket() {
     assert_eq!(content, "[value]");
 }
 
-/// Asks something of the session.
+/// Reads a value of the session.
 struct AskingHandler;
 
 impl RequestHandler for AskingHandler {

@@ -1,4 +1,4 @@
-//! The demo as a visitor sees it, in a real browser.
+//! The demo in a real browser.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings,
 use crate::support::{demo, serve};
 use crate::webdriver::{Browser, patiently};
 
-/// Fills in the form on the page, and sends it.
+/// Fills in the login form on the current page, and submits it.
 fn log_in(browser: &Browser, password: &str) {
     browser.enter("#username", "admin");
     browser.enter("#password", password);
@@ -68,7 +68,7 @@ async fn the_browser_console_shows_no_errors() {
     browser.press("button");
     assert_eq!(browser.console(), [""; 0]);
 
-    // It would have complained: the policy forbids this.
+    // The Content-Security-Policy forbids this, so the console reports it.
     browser.execute("document.body.setAttribute('style', 'color: red')");
     let is_violation = |line: &String| line.contains("Content Security Policy");
     assert!(patiently(|| browser.console().iter().any(is_violation)));
@@ -130,10 +130,10 @@ async fn the_way_back_after_logging_out_ends_at_the_login() {
     server.stop().await;
 }
 
-/// Somebody else's page, with a button that is not what it seems.
+/// A page of an attacker, with a button that submits a hidden form.
 struct TrapHandler;
 
-/// Where the button leads.
+/// The address of the site that the form targets.
 struct Victim(SocketAddr);
 
 impl RequestHandler for TrapHandler {
@@ -160,8 +160,8 @@ async fn a_form_on_another_site_cannot_log_a_user_out() {
 
     browser.visit("/login");
     log_in(&browser, "123");
-    // To a browser `localhost` is another site; another port is the same site, whose forms bring
-    // the cookie along, but another origin.
+    // For a browser `localhost` is another site than 127.0.0.1. Another port is the same site,
+    // so its forms send the cookie, but it is another origin.
     for host in ["localhost", "127.0.0.1"] {
         browser.go(&format!("http://{host}:{}/", trap.address.port()));
         browser.press("button");

@@ -1,5 +1,5 @@
-//! Conditional requests as values: every way in which conditions can meet (RFC 9110 section 13).
-//! What they look like on the wire is in `tests/transcripts/conditions`.
+//! Conditional requests as values: all combinations of preconditions (RFC 9110 section 13).
+//! Their form on the wire is in `tests/transcripts/conditions`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,7 +55,7 @@ fn tags_are_compared_as_in_the_table_of_the_rfc() {
     }
 }
 
-/// What RFC 9110 section 13.2.2 says, step by step. Each condition is absent, true or false.
+/// The steps of RFC 9110 section 13.2.2. Each condition is absent, true or false.
 fn by_the_steps(
     method: &str,
     [matches, unmodified, differs, modified]: [Option<bool>; 4],
@@ -141,7 +141,7 @@ fn dates_are_read_in_three_formats_and_written_in_one() {
         assert_eq!(date::parse(text), Some(time), "{text}");
     }
     assert_eq!(date::format(time), DATE);
-    // A year of two digits is the one that is not more than fifty years ahead.
+    // A two-digit year is in the century that puts it at most fifty years into the future.
     let year_of = |text: &str| {
         date::parse(text).map(date::format).map(|text| text[12..16].to_owned())
     };
@@ -178,7 +178,7 @@ fn invalid_dates_are_rejected() {
     }
 }
 
-/// The fields of a reply, by their names in small letters, without the date.
+/// Returns the names of a reply's fields in lower case, without Date.
 fn names(reply: &Reply) -> Vec<String> {
     let names = reply.fields.iter().map(|(name, _)| name.to_ascii_lowercase());
     names.filter(|name| name != "date").collect()
@@ -213,7 +213,7 @@ async fn a_304_says_of_caching_what_a_200_would_and_nothing_of_content() {
     }
 }
 
-/// A page of whoever is logged in, with a tag.
+/// A page of the logged-in user, with an entity tag.
 struct OwnPageHandler {
     base: SessionHandler,
 }

@@ -1,4 +1,4 @@
-//! What every response says of its own accord, and which hosts there are responses for.
+//! The fields that every response has by default, and the hosts that the server responds for.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use dustdevil::{
 
 use crate::support::{project, serve, settings};
 
-/// The fields that keep a browser from being led astray, with their defaults.
+/// The security headers, with their defaults.
 const SECURITY: [(&str, &str); 3] = [
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
     ("Content-Security-Policy", "frame-ancestors 'self'"),
 ];
 
-/// Greets, and says more of itself if it is asked to.
+/// Writes a greeting, and changes a security header on request.
 struct GreetingHandler;
 
 impl RequestHandler for GreetingHandler {

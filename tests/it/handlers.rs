@@ -1,5 +1,5 @@
-//! Handlers and the life of a request. Where no socket is needed, there is none: an exchange is
-//! made, the hook and the method are called, and the response is looked at.
+//! Handlers and the life of a request. Most tests need no socket: they create an exchange, call
+//! `initialize` and the method, and look at the response.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use dustdevil::{
 
 use crate::support::{exchange, serve, settings};
 
-/// Counts in a field of its own, which must always begin at nothing.
+/// Counts requests in its own field, which must start at zero for each request.
 struct CountingHandler {
     count: u32,
 }
@@ -49,7 +49,7 @@ async fn a_handler_is_a_value_that_needs_no_socket() {
     assert_eq!(exchange.response().status, Status::OK);
 }
 
-/// The steps of a request, in the order in which they were taken.
+/// The steps of a request in the order in which they ran.
 #[derive(Default)]
 struct Steps(Mutex<Vec<&'static str>>);
 
@@ -63,7 +63,7 @@ impl Steps {
     }
 }
 
-/// Notes every step, and stops where the query says.
+/// Records every step, and stops at the one that the query names.
 struct SteppingHandler {
     steps: Arc<Steps>,
 }
@@ -165,7 +165,7 @@ async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
     assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
 }
 
-/// Fails in its hook in a way that is the program's own fault.
+/// Fails in `initialize` with an internal error.
 struct BrokenHandler;
 
 impl RequestHandler for BrokenHandler {
@@ -193,7 +193,7 @@ async fn an_error_in_initialize_is_a_500_whose_message_is_not_sent() {
     assert_eq!(client.ask("GET /broken").await.status, 500, "the connection goes on");
 }
 
-/// What a route has to say to its handler.
+/// The argument that a route passes to `initialize`.
 struct Greeting(&'static str);
 
 struct GreetingHandler {
@@ -223,12 +223,12 @@ async fn a_route_hands_its_arguments_to_initialize() {
     assert_eq!(client.ask("GET /night").await.text(), "Good night!");
 }
 
-/// Builds on a base that builds on a base.
+/// A handler that extends a handler that extends another.
 struct VipHandler {
     base: MemberHandler,
 }
 
-/// Lets nobody in who does not say the word.
+/// Admits only requests with the right argument.
 struct MemberHandler {
     base: SessionHandler,
 }
@@ -266,7 +266,7 @@ async fn a_base_may_end_the_request() {
     assert_eq!(server.visitor().get("/vip?please").await.status, 400);
 }
 
-/// Answers everything about how often it was asked, across requests.
+/// Counts requests in the shared state of the application.
 struct SharingHandler;
 
 impl RequestHandler for SharingHandler {
@@ -292,7 +292,7 @@ async fn shared_state_is_looked_up_by_type() {
     assert_eq!(client.ask("GET /").await.text(), "8");
 }
 
-/// Sets things, and then fails if it is asked to.
+/// Sets headers and cookies, and then fails on request.
 struct SettingHandler;
 
 impl RequestHandler for SettingHandler {
@@ -404,7 +404,7 @@ async fn writing_after_the_end_is_an_error() {
     assert_eq!(exchange.written(), b"all of it");
 }
 
-/// A page for what is not there.
+/// A custom page for 404.
 struct LostHandler;
 
 impl RequestHandler for LostHandler {
@@ -449,7 +449,7 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
     assert_eq!(reply.status, 501);
 }
 
-/// Says where the request came from.
+/// Returns the client address and scheme that it sees.
 struct ClientAddressHandler;
 
 impl RequestHandler for ClientAddressHandler {
@@ -493,7 +493,7 @@ async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     }
 }
 
-/// Asks for an argument in its hook.
+/// Reads an argument in `initialize`.
 struct AskingHandler {
     name: String,
 }
@@ -535,7 +535,7 @@ async fn unusable_settings_are_errors_at_startup() {
     }
 }
 
-/// Finds the system without a file for it.
+/// Fails because the process is out of file descriptors.
 struct ShortHandler;
 
 impl RequestHandler for ShortHandler {
@@ -546,7 +546,7 @@ impl RequestHandler for ShortHandler {
     }
 
     async fn get(&mut self, _: &mut Exchange) -> Result {
-        // EMFILE, as opening a file gives it.
+        // EMFILE, as `open` returns it.
         Err(std::io::Error::from_raw_os_error(24))?
     }
 }
@@ -560,7 +560,7 @@ async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {
     assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("1")));
 }
 
-/// Panics where its path says.
+/// Panics in the step that its path names.
 struct PanickingHandler;
 
 impl RequestHandler for PanickingHandler {

@@ -1,9 +1,10 @@
-//! Whatever a handler puts into a response, the response is one, with the fields that it was given.
+//! Response splitting: a handler can put any text into a response, and the response stays a
+//! single one with only the fields that the handler set.
 //!
-//! The types see to most of it: a reason phrase belongs to its `Status` and cannot be chosen, the
-//! fields that frame a response cannot be set, the names of an error's fields stand in the source,
-//! and nothing but [`Response`](dustdevil::http::response::Response) writes a head. What is left is
-//! tried here with any text, on the wire.
+//! The types rule out most of it: a reason phrase belongs to its `Status`, the fields that
+//! frame a response cannot be set, the names of an error's fields are constants, and only
+//! [`Response`](dustdevil::http::response::Response) writes a head. The rest is tested here on
+//! the wire, with arbitrary text.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use tokio::runtime::Builder;
 
 use crate::support::{server_state, settings};
 
-/// Puts the argument `text` where its path says. What cannot be put there is a 500, or a 400.
+/// Puts the argument `text` into the part of the response that its path names. Text that cannot
+/// be there is a 500 or a 400.
 struct PuttingHandler;
 
 impl RequestHandler for PuttingHandler {
@@ -63,7 +65,7 @@ const PLACES: [&str; 11] = [
     "error",
 ];
 
-/// What comes back if `text` is put in a place.
+/// Returns the response with `text` in a part.
 fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
     let target = format!("/{place}?text={}", escape::url(text));
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -81,7 +83,7 @@ fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
     })
 }
 
-/// Says what is wrong with an answer; `may_name` is a field that the handler may have named.
+/// Checks a response. `may_name` is a field whose name the handler may have set.
 fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
     let (head, content) = answer.split_once("\r\n\r\n").ok_or("no end of the head")?;
     let mut lines = head.split("\r\n");
@@ -129,7 +131,7 @@ fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String
         .ok_or("a field is missing".into())
 }
 
-/// Text that would mean something, if it were let: line ends, whole fields, whole responses.
+/// Generates text that tries to split a response: line ends, whole fields, whole responses.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just(String::from("\r\n")),

@@ -1,4 +1,5 @@
-//! What the memory store promises besides the contract: it is bounded, and one for the process.
+//! Promises of the memory store beyond the contract: its limits, and that the default store is
+//! shared by the process.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ fn key() -> Key {
     Id::generate().key()
 }
 
-/// A session with `name` = `value`.
+/// Creates a session with `name` = `value`.
 async fn begun(store: &dyn Store, name: &str, value: &str) -> Key {
     let key = key();
     assert!(store.create(key, LIFETIME, CLIENT_IP, name, value).await.unwrap());
@@ -129,7 +130,7 @@ async fn a_session_rotated_to_a_taken_key_keeps_its_user() {
     }
 }
 
-/// What is beyond a limit is told from an index; the list of all looks at each session.
+/// `sessions_over_limit` uses an index; `sessions_of` looks at each session. Both must agree.
 #[tokio::test(start_paused = true)]
 async fn sessions_over_limit_agrees_with_the_list() {
     let store = MemoryStore::new(MemoryLimits::default());
@@ -192,7 +193,8 @@ async fn values_of_any_length_come_back() {
 async fn sessions_are_found_despite_colliding_keys_and_removals() {
     let store =
         MemoryStore::new(MemoryLimits { max_sessions: 4000, ..MemoryLimits::default() });
-    // Eight neighbors begin alike, and so does whoever comes 2,048 later.
+    // Eight keys begin alike, and so do those 2,048 numbers later: they collide in the hash
+    // table.
     let key = |number: u32| {
         Key::parse(&format!("{:02x}{number:030x}", number / 8 % 256)).unwrap()
     };

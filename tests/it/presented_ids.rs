@@ -1,4 +1,4 @@
-//! Ids that clients claim: several at once, and those that a session had until a moment ago.
+//! Session ids that clients present: several in one request, and ids from before a rotation.
 
 use crate::support::{Running, Visitor, demo_of};
 
@@ -8,7 +8,7 @@ async fn log_in(visitor: &mut Visitor, username: &str) {
     assert_eq!(reply.field("Location"), Some("/main"));
 }
 
-/// Somebody whose session is anonymous: a wrong password began it.
+/// A visitor with an anonymous session, which a wrong password has created.
 async fn anonymous(server: &Running) -> Visitor {
     let mut visitor = server.visitor();
     let form = [("username", "somebody"), ("password", "wrong")];

@@ -1,4 +1,4 @@
-//! What holds for any input, tried with many that nobody thought of.
+//! Property tests: statements that hold for any input, checked with random inputs.
 
 use bytes::BytesMut;
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
@@ -13,7 +13,7 @@ use proptest::sample::select;
 use crate::oracle::{Oracle, Sending};
 use crate::support::project;
 
-/// Few cases, for they run with every `make test`; and no files where failures are remembered.
+/// Few cases, because they run with every `make test`, and no files of past failures.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -31,7 +31,7 @@ proptest! {
         waits in any::<bool>(),
     ) {
         let mut bytes = fragments.concat();
-        // So that the last line is one, most often.
+        // Ends most inputs with a complete last line.
         bytes.extend(b"\r\n\r\n");
         let sending = Sending { bytes: &bytes, lengths: &lengths, waits };
         let oracle = Oracle::new(project("static"));
@@ -151,7 +151,7 @@ proptest! {
     }
 }
 
-/// A piece of a conversation: most often something that belongs in one.
+/// Generates a part of a request line or field line, usually a valid one.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let byte = select(vec![
         "\r",
@@ -175,8 +175,8 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A request, or what somebody could take for one. Most of the ways to smuggle one are a field
-/// that two readers read differently, so there are few fields, and seldom an innocent one.
+/// Generates something similar to a request. Most request smuggling uses a field that two
+/// parsers read differently, so there are few fields, and most of them are suspicious.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let host = prop_oneof![9 => Just("Host: localhost\r\n"), 1 => Just("")];
     let framed = prop_oneof![
@@ -197,7 +197,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// One byte more than the oracle's application takes.
+/// One byte more than the limit of the oracle's application.
 const ONE_TOO_MANY: &str = "0123456789012345678901234567890123456789012345678901234567890123456789\
     0123456789012345678901234567890";
 
@@ -300,7 +300,7 @@ fn field() -> impl Strategy<Value = &'static str> {
     prop_oneof![1 => framing, 1 => other]
 }
 
-/// What could stand behind a head. Some of it is chunks for one reader and a request for another.
+/// Generates content. Some of it is chunks for one parser and a request for another.
 fn content() -> impl Strategy<Value = &'static str> {
     select(vec![
         "hello",
@@ -332,12 +332,12 @@ fn content() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// Text with more than its share of what means something to somebody.
+/// Generates text with many special characters.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z-]{1,8}", "[a-z=;,:&<>'\" \t\r\n\0\u{7f}é{}]{0,8}", any::<String>()]
 }
 
-/// The value of a field, with no white space at its ends.
+/// Generates a field value without white space at its ends.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(b' '), Just(b'\t'), b'!'..=b'~', 0x80..=0xffu8];
     prop::collection::vec(byte, 0..20).prop_map(|value| value.trim_ascii().to_vec())
@@ -347,7 +347,7 @@ fn breaks_a_line(text: &str) -> bool {
     text.contains(['\r', '\n', '\0'])
 }
 
-/// Pieces of these lengths, again and again, until nothing is left.
+/// Splits bytes into pieces of these lengths, repeated cyclically.
 fn split<'o>(mut bytes: &'o [u8], lengths: &[usize]) -> Vec<&'o [u8]> {
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {

@@ -1,4 +1,4 @@
-//! What the README shows is what happens.
+//! Checks that the README is true: its commands run, and its tables are complete.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ fn readme() -> String {
     fs::read_to_string(project("README.md")).unwrap()
 }
 
-/// The code blocks of one language.
+/// Returns the code blocks in one language.
 fn blocks(language: &str) -> Vec<String> {
     let (text, fence) = (readme(), format!("```{language}\n"));
     let blocks = text.split(fence.as_str()).skip(1);
@@ -69,7 +69,7 @@ fn every_named_file_exists() {
             let path = entry.unwrap().path();
             let name =
                 path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
-            // The words of the protocol explain themselves.
+            // Parts of an HTTP exchange, which need no explanation.
             let words = [
                 "mod", "error", "date", "octets", "method", "version", "status", "refusal",
             ];
@@ -79,7 +79,7 @@ fn every_named_file_exists() {
     }
 }
 
-/// The public fields of a struct.
+/// Returns the names of the public fields of a struct.
 fn fields(path: &str, name: &str) -> Vec<String> {
     let text = fs::read_to_string(project(path)).unwrap();
     let (_, rest) = text.split_once(&format!("pub struct {name} {{")).unwrap();
@@ -88,7 +88,7 @@ fn fields(path: &str, name: &str) -> Vec<String> {
     fields.filter_map(|field| field.split(':').next()).map(str::to_owned).collect()
 }
 
-/// What the rows of the tables between two headings are about.
+/// Returns the first cells of the tables between two headings.
 fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
     let section = text.lines().skip_while(|line| *line != from);
     let section = section.take_while(|line| *line != to);

@@ -1,4 +1,4 @@
-//! What every answer has, whatever it answers (RFC 9110 sections 6, 8, 9, 10 and 15).
+//! The fields of every response, whatever its status (RFC 9110 sections 6, 8, 9, 10 and 15).
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::resources::settings_with_files;
 use crate::support::{Reply, Running, serve, settings};
 use crate::transcripts;
 
-/// A request for each status that is answered without anybody's doing, and that status.
+/// A request for each status that the library produces by itself, and that status.
 const REQUESTS: [(&str, u16); 20] = [
     ("GET /hello", 200),
     ("GET /static/digits.txt", 200),
@@ -78,7 +78,7 @@ async fn content_has_a_type_and_is_never_encoded() {
             assert_eq!(reply.field(name), None, "{lines}");
         }
         let has_type = reply.field("Content-Type").is_some();
-        // Whoever streams says what it is. Nobody here does.
+        // A stream has the type that its handler sets; this handler sets none.
         if lines != "GET /stream" {
             assert_eq!(has_type, !reply.content.is_empty(), "{lines}");
         }
@@ -169,7 +169,7 @@ async fn the_methods_in_allow_are_the_supported_ones() {
     }
 }
 
-/// Wants to know who asks, or has no time.
+/// Responds with 401 or 503.
 struct ClosedHandler;
 
 impl RequestHandler for ClosedHandler {
@@ -240,7 +240,7 @@ async fn no_response_names_the_server_software() {
     }
 }
 
-/// Answers with what its path says, and writes all the same.
+/// Responds with the status in its path, and writes content all the same.
 struct StubbornHandler;
 
 impl RequestHandler for StubbornHandler {

@@ -1,4 +1,4 @@
-//! Sessions as handlers and browsers meet them, over real sockets.
+//! Sessions in handlers and browsers, over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -251,7 +251,7 @@ async fn a_response_that_used_the_session_is_not_cached_and_others_may_be() {
     assert_eq!((reply.field("Cache-Control"), reply.field("Vary")), (None, None));
 }
 
-/// Two requests of one client, held at the point where both have found their session.
+/// Two concurrent requests of one client, each of which has resolved the same session.
 async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
     let first = Session::new(
         store.clone(),
@@ -279,7 +279,7 @@ async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
     (one, other)
 }
 
-/// Late operations do nothing, find nothing, and have nothing to tell the client.
+/// Asserts that late operations change nothing, find nothing, and send no cookie.
 async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
     assert_eq!(late.get("username").await.unwrap(), None);
     late.set("username", "ghost").await.unwrap();
@@ -382,7 +382,7 @@ async fn render_prefers_the_given_values_over_the_session() {
     assert_eq!(reply.status, 500, "a name that nobody gave");
 }
 
-/// A session on a store that is far away, with a user in it.
+/// A session with a user, on a store with latency.
 async fn far_session(store: &Arc<MemoryStore>) -> Session {
     let far = Arc::new(SlowStore(store.clone()));
     let session =
@@ -418,7 +418,7 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     let store = store();
     let session = far_session(&store).await;
     let clone = session.clone();
-    // The store has moved the session by then, and the rotation does not know it yet.
+    // The store has rotated the session by then, and the caller does not know it yet.
     let destroy = async {
         yields(5).await;
         clone.destroy().await
@@ -431,7 +431,7 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     assert!(matches!(client_update, dustdevil::session::ClientUpdate::ForgetId));
 }
 
-/// Streams what its session has.
+/// Streams a value of its session.
 struct StreamHandler {
     base: SessionHandler,
 }

@@ -1,4 +1,4 @@
-//! Static files: what is served, in which parts, to whom again, and what never is.
+//! Static files: content, validators, ranges, caching, and paths that are never served.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings,
 use crate::support::{Running, serve, settings};
 use crate::webdriver::tell;
 
-/// A folder of its own for each test.
+/// Creates a directory for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -302,7 +302,7 @@ async fn a_versioned_url_may_be_cached_permanently() {
     drop(folder);
 }
 
-/// Rewrites a file between two requests, again and again, with content that is as long each time.
+/// Rewrites a file between requests many times, with content of the same length.
 #[tokio::test]
 async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     let (server, folder) = serving("changes").await;
@@ -316,7 +316,7 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     }
     tags.dedup();
     assert_eq!(tags.len(), 200, "each has a tag of its own");
-    // The same, once the file has not changed for so long that it is kept.
+    // Repeats that after the file has been unchanged long enough to be cached.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let kept = client.ask("GET /static/site.css").await;
     assert_eq!(client.ask("GET /static/site.css").await.text(), kept.text());
@@ -328,8 +328,9 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     assert_eq!(client.ask("GET /static/site.css").await.text(), "back");
 }
 
-/// Somebody who may write to the directory makes a name a link to a secret, and back, all the while.
-/// A check before the file is opened would be late now and then.
+/// A process with access to the directory replaces a file by a symbolic link to a secret, and
+/// back, in a loop. A check before `open` would sometimes be too early (a time-of-check to
+/// time-of-use race).
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_swapped_for_a_link_leaks_nothing() {
@@ -376,7 +377,7 @@ async fn two_servers_with_the_same_file_give_it_the_same_tag() {
     let (one, one_folder) = serving("one").await;
     let (other, other_folder) = serving("other").await;
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    // In memory, with a hash, and too large for one.
+    // Cached in memory, with a hash of the content, and too large for a hash.
     for length in [100, 1_000_000, 5_000_000] {
         for folder in [&one_folder, &other_folder] {
             let path = folder.join("file.bin");
@@ -388,7 +389,7 @@ async fn two_servers_with_the_same_file_give_it_the_same_tag() {
         let twin =
             other.connect().await.ask(request).await.field("ETag").unwrap().to_owned();
         assert_eq!(tag, twin, "{length} bytes");
-        // What changes the inode and not the content changes no tag.
+        // Changing the inode but not the content does not change the tag.
         let path = one_folder.join("file.bin");
         let mut permissions = fs::metadata(&path).unwrap().permissions();
         permissions.set_readonly(true);
@@ -424,8 +425,8 @@ async fn a_name_with_a_colon_is_a_name() {
     assert_eq!(client.ask(&format!("GET {url}")).await.text(), "half past");
 }
 
-/// A log may have been written anew, and not only longer: its length does not tell. So it is cut off,
-/// and whoever serves one reads it in a handler, up to where it ends.
+/// A growing log may also have been rewritten, and its length does not tell. So the response
+/// ends at the announced length; to serve a log, use a handler.
 #[tokio::test]
 async fn a_file_that_grows_while_it_is_sent_is_cut_off() {
     use std::io::Write;
@@ -489,7 +490,7 @@ async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
         assert_eq!(new.content[0], b'b', "{name}");
         assert_eq!(new.field("Last-Modified"), old.field("Last-Modified"));
         assert_ne!(new.field("ETag"), old.field("ETag"), "{name}");
-        // Nor may half of the old one be joined to half of the new one.
+        // A range with a condition never mixes the old file with the new one.
         let part = |condition: &str| {
             format!("GET /static/{name}\nRange: bytes=5-\nIf-Range: {condition}")
         };
@@ -507,7 +508,7 @@ async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
     client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let head = client.receive_head().await;
     assert_eq!(head.field("Content-Length"), Some("20000000"));
-    // The socket's buffers hold a small part of it, so the rest is read after this.
+    // The socket buffers hold a small part of the file, so the rest is read after this change.
     let file = fs::File::options().write(true).open(folder.join("large.bin")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     assert!(client.rest().await.len() < 20_000_000);

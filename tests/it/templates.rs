@@ -1,4 +1,4 @@
-//! Templates: substitution, and nothing else.
+//! Templates: placeholders are replaced, and nothing else.
 
 use std::fs;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ fn an_undefined_placeholder_is_an_error_that_names_it() {
     assert!(error.contains("page.html") && error.contains("missing"), "{error}");
 }
 
-/// A folder of its own for each test.
+/// Creates a template directory for one test.
 fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);

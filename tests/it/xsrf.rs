@@ -1,4 +1,4 @@
-//! Forms that other sites would like to send in a visitor's name.
+//! Cross-site request forgery: form tokens, and the check of the request's origin.
 
 use dustdevil::web::xsrf::{Bearer, Secret};
 use dustdevil::{
@@ -8,7 +8,7 @@ use dustdevil::{
 
 use crate::support::{Running, Visitor, serve, settings};
 
-/// GET gives a token, POST needs one; the path says what to do to the session meanwhile.
+/// GET returns a token, POST needs one. The path names what happens to the session before that.
 struct FormHandler {
     base: SessionHandler,
 }

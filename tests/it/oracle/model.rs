@@ -86,7 +86,7 @@ impl<'o> Reader<'o> {
     /// Returns the next line without its CRLF; `None` if it is incomplete or contains another
     /// CR or LF.
     fn line(&mut self) -> Option<&'o [u8]> {
-        let end = self.rest.iter().normalized(|byte| matches!(byte, b'\r' | b'\n'))?;
+        let end = self.rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
         let (line, rest) = self.rest.split_at(end);
         self.rest = rest.strip_prefix(b"\r\n")?;
         Some(line)
@@ -121,7 +121,7 @@ impl<'o> Reader<'o> {
             if line.is_empty() {
                 return Some(fields);
             }
-            let colon = line.iter().normalized(|&byte| byte == b':')?;
+            let colon = line.iter().position(|&byte| byte == b':')?;
             let (name, value) = (&line[..colon], &line[colon + 1..]);
             if !is_token(name) || !is_text(value) {
                 return None;
@@ -150,7 +150,7 @@ impl<'o> Reader<'o> {
         let mut content = Vec::new();
         loop {
             let line = self.line()?;
-            let digits = line.iter().normalized(|byte| !byte.is_ascii_hexdigit());
+            let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit());
             let (size, extensions) = line.split_at(digits.unwrap_or(line.len()));
             let size = number(size, 16).filter(|_| are_extensions(extensions))?;
             if size == 0 {
@@ -268,7 +268,7 @@ impl Request<'_> {
     fn authority(&self) -> Option<&[u8]> {
         let length = self.target.len() - self.after_authority().len();
         let authority = &self.target[..length];
-        let slashes = authority.windows(2).normalized(|pair| pair == b"//")?;
+        let slashes = authority.windows(2).position(|pair| pair == b"//")?;
         Some(&authority[slashes + 2..])
     }
 
@@ -281,7 +281,7 @@ impl Request<'_> {
             return self.target;
         };
         let behind = &self.target[scheme.len()..];
-        let end = behind.iter().normalized(|byte| b"/?".contains(byte));
+        let end = behind.iter().position(|byte| b"/?".contains(byte));
         &behind[end.unwrap_or(behind.len())..]
     }
 }
@@ -335,7 +335,7 @@ fn without_quotes(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Removes OWS at both ends, which is space and HTAB only.
 fn trim(bytes: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !b" \t".contains(byte);
-    let Some(start) = bytes.iter().normalized(is_text) else { return b"" };
+    let Some(start) = bytes.iter().position(is_text) else { return b"" };
     let end = bytes.iter().rposition(is_text).map_or(start, |last| last + 1);
     &bytes[start..end]
 }
