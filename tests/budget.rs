@@ -266,7 +266,7 @@ impl Client {
     fn receive(&mut self) {
         self.head.clear();
         while !self.head.ends_with("\r\n\r\n") {
-            let read = self.socket.read_line(&mut self.head).expect("an answer");
+            let read = self.socket.read_line(&mut self.head).expect("a response");
             assert!(read > 0, "the connection ended: {}{}", self.request, self.head);
         }
         let length = self.field("Content-Length").unwrap_or("0").parse();

@@ -11,9 +11,9 @@ use dustdevil::{
 use crate::support::{exchange, serve, settings};
 
 /// Returns the arguments that it received, with the method that the argument `verb` names.
-struct TellHandler;
+struct ArgumentHandler;
 
-impl RequestHandler for TellHandler {
+impl RequestHandler for ArgumentHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -21,7 +21,7 @@ impl RequestHandler for TellHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let told = match exchange.get_query_argument("verb")?.as_str() {
+        let argument = match exchange.get_query_argument("verb")?.as_str() {
             "argument" => exchange.get_argument("name")?,
             "arguments" => exchange.get_arguments("name")?.join("|"),
             "query" => exchange.get_query_argument("name")?,
@@ -38,7 +38,7 @@ impl RequestHandler for TellHandler {
             }
             _ => exchange.path_arguments().collect::<Vec<_>>().join("|"),
         };
-        exchange.write(format!("[{told}]"))
+        exchange.write(format!("[{argument}]"))
     }
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
@@ -58,15 +58,15 @@ async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
 
 fn teller(settings: Settings) -> Application {
     let routes = [
-        ("/", handler::<TellHandler> as dustdevil::Handler),
-        ("/story/{id}", handler::<TellHandler>),
-        ("/story/{id}/page/{page}", handler::<TellHandler>),
-        ("/files/{path...}", handler::<TellHandler>),
+        ("/", handler::<ArgumentHandler> as dustdevil::Handler),
+        ("/story/{id}", handler::<ArgumentHandler>),
+        ("/story/{id}/page/{page}", handler::<ArgumentHandler>),
+        ("/files/{path...}", handler::<ArgumentHandler>),
     ];
     Application::new(routes, settings).unwrap()
 }
 
-async fn told(target: &str, form: &[(&str, &str)]) -> String {
+async fn argument_of(target: &str, form: &[(&str, &str)]) -> String {
     let (status, text) = tell(target, form).await;
     assert_eq!(status, 200, "{text}");
     text
@@ -75,23 +75,26 @@ async fn told(target: &str, form: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn get_argument_has_tornados_rules() {
     let form = &[("name", "form1"), ("name", " form2\u{1}x ")];
-    assert_eq!(told("/?verb=argument&name=query", form).await, "[form2 x]");
-    assert_eq!(told("/?verb=argument&name=a&name=+b%20", &[]).await, "[b]");
-    assert_eq!(told("/?verb=arguments&name=query", form).await, "[query|form1|form2 x]");
-    assert_eq!(told("/?verb=argument&name=", &[]).await, "[]");
-    assert_eq!(told("/?verb=argument&name", &[]).await, "[]");
-    assert_eq!(told("/?verb=argument&name=%C3%A9+%26", &[]).await, "[\u{e9} &]");
+    assert_eq!(argument_of("/?verb=argument&name=query", form).await, "[form2 x]");
+    assert_eq!(argument_of("/?verb=argument&name=a&name=+b%20", &[]).await, "[b]");
+    assert_eq!(
+        argument_of("/?verb=arguments&name=query", form).await,
+        "[query|form1|form2 x]"
+    );
+    assert_eq!(argument_of("/?verb=argument&name=", &[]).await, "[]");
+    assert_eq!(argument_of("/?verb=argument&name", &[]).await, "[]");
+    assert_eq!(argument_of("/?verb=argument&name=%C3%A9+%26", &[]).await, "[\u{e9} &]");
 }
 
 #[tokio::test]
 async fn query_and_form_can_be_read_separately_and_raw_values_keep_their_spaces() {
     let form = &[("name", " form ")];
-    assert_eq!(told("/?verb=query&name=+query+", form).await, "[query]");
-    assert_eq!(told("/?verb=query_raw&name=+query+", form).await, "[ query ]");
-    assert_eq!(told("/?verb=queries&name=1&name=2", form).await, "[1|2]");
-    assert_eq!(told("/?verb=body&name=query", form).await, "[form]");
-    assert_eq!(told("/?verb=body_raw&name=query", form).await, "[ form ]");
-    assert_eq!(told("/?verb=bodies&name=query", form).await, "[form]");
+    assert_eq!(argument_of("/?verb=query&name=+query+", form).await, "[query]");
+    assert_eq!(argument_of("/?verb=query_raw&name=+query+", form).await, "[ query ]");
+    assert_eq!(argument_of("/?verb=queries&name=1&name=2", form).await, "[1|2]");
+    assert_eq!(argument_of("/?verb=body&name=query", form).await, "[form]");
+    assert_eq!(argument_of("/?verb=body_raw&name=query", form).await, "[ form ]");
+    assert_eq!(argument_of("/?verb=bodies&name=query", form).await, "[form]");
 }
 
 #[tokio::test]
@@ -186,9 +189,12 @@ async fn malformed_multipart_is_400() {
 
 #[tokio::test]
 async fn path_arguments_come_decoded_in_order_and_by_name() {
-    assert_eq!(told("/story/12?verb=path", &[]).await, "[12]");
-    assert_eq!(told("/story/a%20b%2Fc/page/%C3%A9?verb=path", &[]).await, "[a b/c|\u{e9}]");
-    assert_eq!(told("/files/a/b.txt?verb=path", &[]).await, "[a/b.txt]");
+    assert_eq!(argument_of("/story/12?verb=path", &[]).await, "[12]");
+    assert_eq!(
+        argument_of("/story/a%20b%2Fc/page/%C3%A9?verb=path", &[]).await,
+        "[a b/c|\u{e9}]"
+    );
+    assert_eq!(argument_of("/files/a/b.txt?verb=path", &[]).await, "[a/b.txt]");
     assert_eq!(tell("/story/?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/story/1/?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/files/a%2Fb?verb=path", &[]).await.0, 404);
@@ -203,7 +209,7 @@ async fn path_arguments_come_decoded_in_order_and_by_name() {
 async fn routes_are_whole_paths_and_the_first_match_wins() {
     let routes = [
         ("/story/new", handler::<NewHandler> as dustdevil::Handler),
-        ("/story/{id}", handler::<TellHandler>),
+        ("/story/{id}", handler::<ArgumentHandler>),
     ];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let mut client = server.connect().await;
@@ -251,7 +257,7 @@ async fn a_handler_can_be_run_completely_without_a_socket() {
     let application = teller(settings());
     let exchange = exchange(&application, "GET /?verb=argument&name=value");
     let response =
-        handler::<TellHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
+        handler::<ArgumentHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
     assert_eq!(response.status.code(), 200);
     let Body::Bytes(content) = response.body else { panic!("the content is a stream") };
     assert_eq!(content, "[value]");

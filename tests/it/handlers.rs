@@ -467,7 +467,7 @@ impl RequestHandler for ClientAddressHandler {
 #[tokio::test]
 async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
-    for (trusted_proxies, fields, whence) in [
+    for (trusted_proxies, fields, expected) in [
         (vec![], "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https", "127.0.0.1 false"),
         (ours.clone(), "", "127.0.0.1 false"),
         (ours.clone(), "X-Forwarded-For: 6.6.6.6", "6.6.6.6 false"),
@@ -489,7 +489,7 @@ async fn forwarded_fields_count_only_from_a_trusted_proxy() {
         let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];
         let server = serve(Application::new(routes, settings).unwrap()).await;
         let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
-        assert_eq!(reply.text(), whence, "{fields}");
+        assert_eq!(reply.text(), expected, "{fields}");
     }
 }
 

@@ -33,7 +33,7 @@ impl RequestHandler for PuttingHandler {
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let text = exchange.get_query_argument_raw("text")?;
         let conflict = |message: &str| HttpError::new(Status::CONFLICT, message.to_owned());
-        match exchange.path_argument("place")? {
+        match exchange.path_argument("part")? {
             "value" => exchange.set_header("Given", text)?,
             "name" => exchange.set_header(text, "given")?,
             "added" => exchange.add_header("Given", text)?,
@@ -45,13 +45,13 @@ impl RequestHandler for PuttingHandler {
             "escaped" => return exchange.redirect(&format!("/{}", escape::url(&text))),
             "message" => return Err(conflict(&text).into()),
             "error" => return Err(conflict("").with_header("Given", text).into()),
-            other => return Err(Error::other(format!("no place {other}"))),
+            other => return Err(Error::other(format!("no part {other}"))),
         }
         exchange.write("content")
     }
 }
 
-const PLACES: [&str; 11] = [
+const PARTS: [&str; 11] = [
     "value",
     "name",
     "added",
@@ -66,26 +66,29 @@ const PLACES: [&str; 11] = [
 ];
 
 /// Returns the response with `text` in a part.
-fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
-    let target = format!("/{place}?text={}", escape::url(text));
+fn response(application: &Arc<Application>, part: &str, text: &str) -> String {
+    let target = format!("/{part}?text={}", escape::url(text));
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (mut client, socket) = duplex(64 * 1024);
-        client.write_all(request.as_bytes()).await.expect("room for a request");
+        client
+            .write_all(request.as_bytes())
+            .await
+            .expect("the request fits into the buffer");
         client.shutdown().await.expect("an end");
         let peer = "127.0.0.1:50000".parse().expect("an address");
         let state = server_state(application);
         connection::serve(socket, Arc::clone(application), state.admit(peer)).await;
         let mut bytes = Vec::new();
-        client.read_to_end(&mut bytes).await.expect("an answer");
-        String::from_utf8(bytes).expect("an answer of text")
+        client.read_to_end(&mut bytes).await.expect("an response");
+        String::from_utf8(bytes).expect("an response of text")
     })
 }
 
 /// Checks a response. `may_name` is a field whose name the handler may have set.
-fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
-    let (head, content) = answer.split_once("\r\n\r\n").ok_or("no end of the head")?;
+fn check(response: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
+    let (head, content) = response.split_once("\r\n\r\n").ok_or("no end of the head")?;
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
     let statuses = [
@@ -158,14 +161,14 @@ proptest! {
 
     #[test]
     fn no_text_can_split_a_response(text in text()) {
-        let routes = [("/{place}", handler::<PuttingHandler> as dustdevil::Handler)];
+        let routes = [("/{part}", handler::<PuttingHandler> as dustdevil::Handler)];
         let application =
             Arc::new(Application::new(routes, settings()).expect("an application"));
-        for place in PLACES {
-            let answer = answer(&application, place, &text);
-            let may_name = (place == "name").then_some(text.as_str());
-            let outcome = check(&answer, may_name);
-            prop_assert!(outcome.is_ok(), "{}: {:?}\n{}", place, outcome, answer);
+        for part in PARTS {
+            let response = response(&application, part, &text);
+            let may_name = (part == "name").then_some(text.as_str());
+            let outcome = check(&response, may_name);
+            prop_assert!(outcome.is_ok(), "{}: {:?}\n{}", part, outcome, response);
         }
     }
 }

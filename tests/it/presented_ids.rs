@@ -11,7 +11,7 @@ async fn log_in(visitor: &mut Visitor, username: &str) {
 /// A visitor with an anonymous session, which a wrong password has created.
 async fn anonymous(server: &Running) -> Visitor {
     let mut visitor = server.visitor();
-    let form = [("username", "somebody"), ("password", "wrong")];
+    let form = [("username", "ann"), ("password", "wrong")];
     visitor.fill("/login", "/login", &form).await;
     assert!(visitor.cookies.contains_key("session_id"));
     visitor
@@ -51,7 +51,11 @@ async fn a_request_with_a_rotated_id_finds_nothing_and_deletes_no_cookie() {
     assert_eq!((reply.status, reply.cookie("session_id")), (302, None));
     let form = [("username", "late"), ("password", "wrong"), ("_xsrf", &token)];
     let reply = late.post("/login", &form).await;
-    assert_eq!(reply.field("Location"), Some("/login"), "it is answered like any other");
+    assert_eq!(
+        reply.field("Location"),
+        Some("/login"),
+        "the form is handled like any other"
+    );
     assert_eq!(reply.cookie("session_id"), None, "what it writes begins no session");
     assert_eq!(visitor.get("/main").await.status, 200);
 }

@@ -50,7 +50,7 @@ proptest! {
         host in "[a-z0-9.-]{1,20}(:[0-9]{1,4})?",
         fields in prop::collection::vec(("X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,12}", value()), 0..50),
         length in proptest::option::of(1..u64::MAX),
-        behind in prop::collection::vec(any::<u8>(), 0..20),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let target = query.iter().fold(path.clone(), |path, query| format!("{path}?{query}"));
         let mut bytes =
@@ -62,7 +62,7 @@ proptest! {
             bytes.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(&behind);
+        bytes.extend_from_slice(&rest);
 
         let parsed = Request::parse(&mut bytes, &mut 0, &Limits::default());
         let request = parsed.expect("a request").expect("a whole head");
@@ -76,14 +76,14 @@ proptest! {
             .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
             .collect();
         prop_assert_eq!(own, fields);
-        prop_assert_eq!(&bytes[..], behind);
+        prop_assert_eq!(&bytes[..], rest);
     }
 
     #[test]
     fn chunks_are_put_together_again(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..100), 0..10),
         lengths in prop::collection::vec(1..40usize, 1..12),
-        behind in prop::collection::vec(any::<u8>(), 0..20),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let mut bytes = BytesMut::new();
         for chunk in &chunks {
@@ -92,7 +92,7 @@ proptest! {
             bytes.extend_from_slice(b"\r\n");
         }
         bytes.extend_from_slice(LAST_CHUNK);
-        bytes.extend_from_slice(&behind);
+        bytes.extend_from_slice(&rest);
         let (mut input, mut content) = (BytesMut::new(), Vec::new());
         let (mut decoder, mut is_whole) = (Decoder::default(), false);
         for piece in split(&bytes, &lengths) {
@@ -101,7 +101,7 @@ proptest! {
         }
         prop_assert!(is_whole);
         prop_assert_eq!(&content[..], chunks.concat());
-        prop_assert_eq!(&input[..], behind);
+        prop_assert_eq!(&input[..], rest);
     }
 
     #[test]

@@ -142,7 +142,7 @@ const CHANGES: [(&str, Change); 3] = [
 
 /// Removals of the file's name. An open file descriptor still reads the old content.
 const REMOVALS: [(&str, Change); 2] = [
-    ("another takes its place", |path| {
+    ("replaced by another", |path| {
         let other = path.with_extension("new");
         fs::write(&other, vec![b'b'; LARGE]).unwrap();
         fs::rename(other, path).unwrap();

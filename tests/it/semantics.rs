@@ -177,7 +177,7 @@ impl RequestHandler for ClosedHandler {
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         let error = match exchange.request().path() {
-            "/door" => HttpError::new(Status::UNAUTHORIZED, "Who is there?")
+            "/unauthorized" => HttpError::new(Status::UNAUTHORIZED, "Please log in.")
                 .with_header("WWW-Authenticate", "Basic realm=\"dust\", charset=\"UTF-8\""),
             _ => HttpError::new(Status::SERVICE_UNAVAILABLE, "Come back later.")
                 .with_header("Retry-After", "120"),
@@ -188,16 +188,16 @@ impl RequestHandler for ClosedHandler {
 
 #[tokio::test]
 async fn an_error_has_the_fields_that_help_and_a_message() {
-    let routes = ["/door", "/later"]
+    let routes = ["/unauthorized", "/later"]
         .map(|path| (path, handler::<ClosedHandler> as dustdevil::Handler));
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     for (path, status, name, value, message) in [
         (
-            "/door",
+            "/unauthorized",
             401,
             "WWW-Authenticate",
             "Basic realm=\"dust\", charset=\"UTF-8\"",
-            "Who is there?",
+            "Please log in.",
         ),
         ("/later", 503, "Retry-After", "120", "Come back later."),
     ] {

@@ -189,12 +189,16 @@ async fn over_https_the_cookie_is_secure_and_bound_to_its_host() {
     let mut planted = server.visitor();
     planted.cookies.insert("session_id".into(), id);
     let reply = planted.request(&format!("GET /get?name=a\n{https}"), "").await;
-    assert_eq!(reply.text(), "(none)", "a name that any neighbor may set is not read");
+    assert_eq!(
+        reply.text(),
+        "(none)",
+        "a name that any sibling domain may set is not read"
+    );
 
     let server = session_server(store()).await;
     let reply =
         server.visitor().request(&format!("GET /set?name=a&value=1\n{https}"), "").await;
-    assert!(reply.cookie("session_id").is_some(), "nobody trusts this proxy");
+    assert!(reply.cookie("session_id").is_some(), "this proxy is not trusted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,7 +383,7 @@ async fn render_prefers_the_given_values_over_the_session() {
     assert_eq!(text(visitor, "/render").await.trim(), "[] [&lt;admin&gt;]");
     assert_eq!(text(visitor, "/render?value=x").await.trim(), "[x] [from the handler]");
     let reply = server.visitor().get("/render").await;
-    assert_eq!(reply.status, 500, "a name that nobody gave");
+    assert_eq!(reply.status, 500, "an undefined placeholder");
 }
 
 /// A session with a user, on a store with latency.

@@ -240,9 +240,9 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
         "--remote-debugging-pipe",
         &format!("--user-data-dir={}", profile.display()),
     ];
-    let patience = WAIT_TIMEOUT.as_secs() * 1000;
+    let timeout = WAIT_TIMEOUT.as_secs() * 1000;
     json!({ "capabilities": { "alwaysMatch": {
-        "timeouts": { "implicit": patience, "pageLoad": patience, "script": patience },
+        "timeouts": { "implicit": timeout, "pageLoad": timeout, "script": timeout },
         "goog:loggingPrefs": { "browser": "ALL" },
         "goog:chromeOptions": {
             "binary": chromium,

@@ -559,7 +559,7 @@ async fn a_chunk_of_a_stream_is_sent_before_the_next_is_produced() {
         .unwrap();
     let mut received = Vec::new();
     while !received.ends_with(b"2\r\nat\r\n") {
-        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "more comes");
+        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "the stream goes on");
     }
     assert!(is_about(5, begun), "{:?}", begun.elapsed());
 }

@@ -125,7 +125,7 @@ async fn a_pair_of_cookie_and_token_that_was_not_issued_here_is_rejected() {
     }
     let other = server.visitor().get("/").await.xsrf_token();
     visitor.cookies.insert("_xsrf".into(), mark);
-    assert_eq!(post(visitor, "/", &other).await, 403, "somebody else's");
+    assert_eq!(post(visitor, "/", &other).await, 403, "a token of another visitor");
     assert_eq!(post(visitor, "/", &genuine).await, 200);
 }
 
@@ -210,7 +210,7 @@ async fn a_cross_site_request_is_refused_before_its_token_is_checked() {
         let reply = client.ask(&format!("POST /\n{fields}")).await;
         assert_eq!(reply.status, status, "{fields}");
         let reply = client.ask(&format!("GET /\n{fields}")).await;
-        assert_eq!(reply.status, 200, "who only looks may come from anywhere: {fields}");
+        assert_eq!(reply.status, 200, "a GET request may come from any site: {fields}");
     }
     let trusted_proxies = vec![[127, 0, 0, 1].into()];
     let server = forms_with(Settings { trusted_proxies, ..settings() }).await;

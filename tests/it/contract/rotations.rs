@@ -59,13 +59,13 @@ pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Time
     let begun = Instant::now();
     let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
     subject.pass(1).await;
-    let (anew, new) = (Instant::now(), key());
+    let (rotated_at, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
     subject.check_in_time(begun, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
     let lives = subject.is_live(new).await;
-    subject.check_in_time(anew, 3)?;
+    subject.check_in_time(rotated_at, 3)?;
     assert!(lives, "its first lifetime would be over");
     subject.pass(2).await;
     subject.assert_dead(new).await;

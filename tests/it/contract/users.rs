@@ -152,23 +152,23 @@ pub async fn any_text_is_a_user(subject: StoreUnderTest) {
 
 pub async fn the_list_has_the_last_client_address(subject: StoreUnderTest) {
     let key = subject.begin_as("ann").await;
-    let place = async || subject.sessions_of("ann").await[0].last_ip;
-    assert_eq!(place().await, CLIENT_IP);
+    let last_ip = async || subject.sessions_of("ann").await[0].last_ip;
+    assert_eq!(last_ip().await, CLIENT_IP);
     for elsewhere in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "255.255.255.255"] {
         let elsewhere: IpAddr = elsewhere.parse().unwrap();
         subject.store.visit(key, elsewhere, "a").await.unwrap();
-        assert_eq!(place().await, elsewhere);
+        assert_eq!(last_ip().await, elsewhere);
         subject.get(key, "a").await;
-        assert_eq!(place().await, elsewhere, "only a visit comes from somewhere");
+        assert_eq!(last_ip().await, elsewhere, "only a visit records the client address");
     }
-    let last = place().await;
+    let last = last_ip().await;
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    assert_eq!(place().await, last);
+    assert_eq!(last_ip().await, last);
 
-    let (other, far) = (self::key(), "198.51.100.1".parse().unwrap());
+    let (other, other_ip) = (self::key(), "198.51.100.1".parse().unwrap());
     let lifetime = subject.long_lifetime();
-    subject.store.create(other, lifetime, far, USERNAME, "ann").await.unwrap();
-    assert_eq!(place().await, far);
+    subject.store.create(other, lifetime, other_ip, USERNAME, "ann").await.unwrap();
+    assert_eq!(last_ip().await, other_ip);
 }
 
 pub async fn the_list_has_the_device(subject: StoreUnderTest) {
@@ -207,9 +207,9 @@ pub async fn the_list_has_the_age_and_the_idle_time(subject: StoreUnderTest) {
     let key = subject.rotate(key, None).await;
     subject.assert_passed(listed().await.age, 2, begun);
     subject.assert_passed(listed().await.idle, 0, moved);
-    let anew = Instant::now();
+    let latest = Instant::now();
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    subject.assert_passed(listed().await.age, 0, anew);
+    subject.assert_passed(listed().await.age, 0, latest);
 }
 
 pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) {
@@ -230,7 +230,7 @@ pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely
     let _unused = subject.begin_for(idle, USERNAME, "ann").await;
     let used = subject.begin_for(idle, USERNAME, "ann").await;
     let moved = subject.begin_for(idle, USERNAME, "ann").await;
-    let anew = subject.begin_as("ann").await;
+    let latest = subject.begin_as("ann").await;
     let beyond = async |most| subject.store.sessions_over_limit("ann", most).await.unwrap();
     assert_eq!(beyond(4).await, []);
     subject.pass(1).await;
@@ -242,9 +242,9 @@ pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely
     let (of_all, of_two) = (beyond(0).await, beyond(2).await);
     moved_in_time?;
     subject.check_in_time(again, 2)?;
-    assert_eq!(of_all, [anew, moved, used]);
+    assert_eq!(of_all, [latest, moved, used]);
     assert_eq!(of_two, [used]);
-    let shorter = subject.rotate(anew, Some(subject.lifetime(3, 100))).await;
+    let shorter = subject.rotate(latest, Some(subject.lifetime(3, 100))).await;
     subject.pass(2).await;
     let late = Instant::now();
     subject.get(shorter, "a").await;

@@ -135,9 +135,9 @@ pub async fn max_age_ends_at_the_absolute_timeout(subject: StoreUnderTest) {
         begun,
     );
     let begun = Instant::now();
-    let anew = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
+    let rotated = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
     subject.assert_passed(
-        subject.units(300).abs_diff(subject.visited(anew).await.max_age),
+        subject.units(300).abs_diff(subject.visited(rotated).await.max_age),
         0,
         begun,
     );

@@ -280,9 +280,9 @@ impl Request<'_> {
         let Some(scheme) = ["http://", "https://"].into_iter().find(is) else {
             return self.target;
         };
-        let behind = &self.target[scheme.len()..];
-        let end = behind.iter().position(|byte| b"/?".contains(byte));
-        &behind[end.unwrap_or(behind.len())..]
+        let after_scheme = &self.target[scheme.len()..];
+        let end = after_scheme.iter().position(|byte| b"/?".contains(byte));
+        &after_scheme[end.unwrap_or(after_scheme.len())..]
     }
 }
 

@@ -151,7 +151,7 @@ async fn log_out_during_rotations(fixture: Arc<RaceFixture>, number: u64) -> u64
     let at = Dice(number + 1).throw(3);
     requests.insert(at, ("destroy", String::new()));
     let replies = fixture.ask_concurrently(&first, requests).await;
-    let mut ids = run.await.expect("the runner comes back");
+    let mut ids = run.await.expect("the runner does not panic");
     ids.extend(replies.iter().filter_map(Reply::issued).cloned());
     let is_deleted = matches!(replies[at].cookie, CookieSeen::Deleted);
     let mut lost = u64::from(!is_deleted) + fixture.count_live(&ids).await;
