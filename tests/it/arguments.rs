@@ -47,7 +47,7 @@ impl RequestHandler for ArgumentHandler {
 }
 
 async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
-    let server = serve(teller(settings())).await;
+    let server = serve(application(settings())).await;
     let mut visitor = server.visitor();
     let reply = match form {
         [] => visitor.get(target).await,
@@ -56,7 +56,7 @@ async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
     (reply.status, reply.text())
 }
 
-fn teller(settings: Settings) -> Application {
+fn application(settings: Settings) -> Application {
     let routes = [
         ("/", handler::<ArgumentHandler> as dustdevil::Handler),
         ("/story/{id}", handler::<ArgumentHandler>),
@@ -114,7 +114,7 @@ async fn an_argument_that_is_not_utf_8_is_400() {
 
 #[tokio::test]
 async fn the_number_of_arguments_is_limited() {
-    let server = serve(teller(Settings { max_arguments: 3, ..settings() })).await;
+    let server = serve(application(Settings { max_arguments: 3, ..settings() })).await;
     let mut visitor = server.visitor();
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2").await.status, 200);
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2&b=3").await.status, 400);
@@ -125,7 +125,7 @@ async fn the_number_of_arguments_is_limited() {
 #[tokio::test]
 async fn content_above_its_limit_is_413() {
     let limits = Limits { max_content: 10, ..Limits::default() };
-    let server = serve(teller(Settings { limits, ..settings() })).await;
+    let server = serve(application(Settings { limits, ..settings() })).await;
     let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
     assert_eq!(reply.status, 200, "ten bytes");
     let reply = server.visitor().post("/?verb=argument", &[("name", "012345")]).await;
@@ -139,7 +139,7 @@ const MULTIPART: &str = "--x\r\nContent-Disposition: form-data; name=\"verb\"\r\
     --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"\"\r\n\r\n\r\n--x--\r\n";
 
 async fn send_multipart(target: &str, content_type: &str, content: &str) -> (u16, String) {
-    let server = serve(teller(settings())).await;
+    let server = serve(application(settings())).await;
     let head = format!(
         "POST {target}\nContent-Type: {content_type}\nContent-Length: {}",
         content.len()
@@ -200,7 +200,7 @@ async fn path_arguments_come_decoded_in_order_and_by_name() {
     assert_eq!(tell("/files/a%2Fb?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/story/%ff?verb=path", &[]).await.0, 400);
 
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /story/12");
     assert!(exchange.path_argument("id").is_err(), "no route has been looked for yet");
 }
@@ -254,7 +254,7 @@ async fn an_invalid_route_is_an_error_at_startup() {
 
 #[tokio::test]
 async fn a_handler_can_be_run_completely_without_a_socket() {
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /?verb=argument&name=value");
     let response =
         handler::<ArgumentHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
@@ -282,7 +282,7 @@ impl RequestHandler for AskingHandler {
 
 #[tokio::test]
 async fn the_fields_of_a_personal_response_are_set_once_and_can_be_changed() {
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /");
     let mut response =
         handler::<AskingHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;

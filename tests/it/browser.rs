@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
 
 use crate::support::{demo, serve};
-use crate::webdriver::{Browser, patiently};
+use crate::webdriver::{Browser, wait_until};
 
 /// Fills in the login form on the current page, and submits it.
 fn log_in(browser: &Browser, password: &str) {
@@ -71,7 +71,7 @@ async fn the_browser_console_shows_no_errors() {
     // The Content-Security-Policy forbids this, so the console reports it.
     browser.execute("document.body.setAttribute('style', 'color: red')");
     let is_violation = |line: &String| line.contains("Content Security Policy");
-    assert!(patiently(|| browser.console().iter().any(is_violation)));
+    assert!(wait_until(|| browser.console().iter().any(is_violation)));
 
     browser.visit("/favicon.ico");
     assert_eq!(browser.property("img", "naturalWidth"), 32);

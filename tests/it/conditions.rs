@@ -23,7 +23,7 @@ fn validators(etag: &str) -> Validators {
     }
 }
 
-fn verdict(lines: &str, current: &Validators) -> Outcome {
+fn outcome_of(lines: &str, current: &Validators) -> Outcome {
     evaluate(&request(lines), current)
 }
 
@@ -41,9 +41,9 @@ fn tags_are_compared_as_in_the_table_of_the_rfc() {
         ("\"W/1\"", "\"1\"", false, false),
     ] {
         let current = validators(other);
-        let matches = verdict(&format!("GET /\nIf-Match: {one}"), &current);
+        let matches = outcome_of(&format!("GET /\nIf-Match: {one}"), &current);
         assert_eq!(matches == Outcome::Proceed, strongly, "If-Match: {one}, {other}");
-        let differs = verdict(&format!("GET /\nIf-None-Match: {one}"), &current);
+        let differs = outcome_of(&format!("GET /\nIf-None-Match: {one}"), &current);
         assert_eq!(
             differs == Outcome::NotModified,
             weakly,
@@ -56,7 +56,7 @@ fn tags_are_compared_as_in_the_table_of_the_rfc() {
 }
 
 /// The steps of RFC 9110 section 13.2.2. Each condition is absent, true or false.
-fn by_the_steps(
+fn evaluate_by_the_rfc(
     method: &str,
     [matches, unmodified, differs, modified]: [Option<bool>; 4],
 ) -> Outcome {
@@ -101,10 +101,14 @@ fn all_combinations_of_four_conditions_follow_the_rfc() {
                             })
                             .collect();
                         let lines = format!("{method} /{lines}");
-                        let truths =
+                        let conditions =
                             conditions.map(|(_, given)| given.map(|(_, truth)| truth));
-                        let expected = by_the_steps(method, truths);
-                        assert_eq!(verdict(&lines, &validators(TAG)), expected, "{lines}");
+                        let expected = evaluate_by_the_rfc(method, conditions);
+                        assert_eq!(
+                            outcome_of(&lines, &validators(TAG)),
+                            expected,
+                            "{lines}"
+                        );
                         met += 1;
                     }
                 }
@@ -119,16 +123,16 @@ fn dates_count_in_whole_seconds_and_a_missing_date_matches_nothing() {
     let mut current = validators(TAG);
     current.last_modified =
         current.last_modified.map(|date| date + Duration::from_millis(999));
-    let not_modified = verdict(&format!("GET /\nIf-Modified-Since: {DATE}"), &current);
+    let not_modified = outcome_of(&format!("GET /\nIf-Modified-Since: {DATE}"), &current);
     assert_eq!(not_modified, Outcome::NotModified);
-    let unmodified = verdict(&format!("GET /\nIf-Unmodified-Since: {DATE}"), &current);
+    let unmodified = outcome_of(&format!("GET /\nIf-Unmodified-Since: {DATE}"), &current);
     assert_eq!(unmodified, Outcome::Proceed);
     assert!(if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
     current.last_modified = None;
     for field in ["If-Modified-Since", "If-Unmodified-Since"] {
         for date in [EARLIER, DATE, LATER] {
-            let verdict = verdict(&format!("GET /\n{field}: {date}"), &current);
-            assert_eq!(verdict, Outcome::Proceed, "{field}: {date}");
+            let outcome = outcome_of(&format!("GET /\n{field}: {date}"), &current);
+            assert_eq!(outcome, Outcome::Proceed, "{field}: {date}");
         }
     }
     assert!(!if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));

@@ -176,9 +176,9 @@ fn a_malformed_pair_hides_no_other_cookie() {
 }
 
 /// Sets the requested cookies: `?name=path` for each.
-struct PaintingHandler;
+struct SetCookiesHandler;
 
-impl RequestHandler for PaintingHandler {
+impl RequestHandler for SetCookiesHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -193,15 +193,15 @@ impl RequestHandler for PaintingHandler {
     }
 }
 
-async fn painted(query: &str) -> Reply {
-    let routes = [("/", handler::<PaintingHandler> as dustdevil::Handler)];
+async fn set_cookies(query: &str) -> Reply {
+    let routes = [("/", handler::<SetCookiesHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     server.visitor().get(&format!("/?{query}")).await
 }
 
 #[tokio::test]
 async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
-    let reply = painted("color=/&color=/&color=/").await;
+    let reply = set_cookies("color=/&color=/&color=/").await;
     let lines: Vec<&str> = reply.fields_named("Set-Cookie").collect();
     assert_eq!(
         lines,
@@ -214,7 +214,7 @@ async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
 
 #[tokio::test]
 async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
-    let reply = painted("color=/&color=/sub").await;
+    let reply = set_cookies("color=/&color=/sub").await;
     let lines: Vec<&str> = reply
         .fields_named("Set-Cookie")
         .filter(|line| line.starts_with("color="))

@@ -294,7 +294,7 @@ async fn a_restarted_redis_has_every_acknowledged_write() {
 
 /// Waits until a server has found Redis again. The session must be unchanged.
 async fn wait_until_serving(address: SocketAddr, id: &Id) {
-    let began = Instant::now();
+    let started = Instant::now();
     loop {
         let reply =
             ask(&mut None, address, "/get?name=last", id).await.expect("a response");
@@ -302,7 +302,7 @@ async fn wait_until_serving(address: SocketAddr, id: &Id) {
             assert_eq!(reply.text, "0", "the session is as it was");
             return;
         }
-        assert!(began.elapsed() < RESPONSE_TIMEOUT, "the status is {}", reply.status);
+        assert!(started.elapsed() < RESPONSE_TIMEOUT, "the status is {}", reply.status);
         sleep(Duration::from_millis(5)).await;
     }
 }

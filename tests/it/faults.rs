@@ -263,13 +263,13 @@ async fn a_server_without_free_descriptors_waits_and_does_not_spin() {
         client
     })
     .await;
-    let (before, begun) = (processor_time(demo.id()), Instant::now());
+    let (before, started) = (processor_time(demo.id()), Instant::now());
     sleep(Duration::from_secs(1)).await;
     let spent = processor_time(demo.id())
         .zip(before)
         .map(|(now, before)| now.saturating_sub(before));
     if let Some(spent) = spent {
-        assert!(spent < begun.elapsed() / 2, "{spent:?}");
+        assert!(spent < started.elapsed() / 2, "{spent:?}");
     }
     drop(busy);
     let control = ControlClient::begin(address);

@@ -43,7 +43,7 @@ pub fn folder(name: &str) -> PathBuf {
         write_dated(&home.join(path), content);
     }
     #[cfg(unix)]
-    lay_traps(&folder, name);
+    create_forbidden_files(&folder, name);
     folder
 }
 
@@ -55,7 +55,7 @@ fn write_dated(path: &Path, content: &str) {
 }
 
 #[cfg(unix)]
-fn lay_traps(folder: &Path, name: &str) {
+fn create_forbidden_files(folder: &Path, name: &str) {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
     for (target, link) in [
@@ -90,7 +90,7 @@ pub struct NoteHandler {
 
 impl NoteHandler {
     /// Evaluates the preconditions. Returns `false` if they fail; the response is set then.
-    fn is_to_be_done(&self, exchange: &mut Exchange) -> Result<bool> {
+    fn preconditions_hold(&self, exchange: &mut Exchange) -> Result<bool> {
         exchange.set_header("ETag", self.validators.etag.clone())?;
         exchange.set_header("Cache-Control", "no-cache")?;
         match conditions::evaluate(exchange.request(), &self.validators) {
@@ -131,14 +131,14 @@ impl RequestHandler for NoteHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        if self.is_to_be_done(exchange)? {
+        if self.preconditions_hold(exchange)? {
             exchange.write("a note")?;
         }
         Ok(())
     }
 
     async fn put(&mut self, exchange: &mut Exchange) -> Result {
-        if self.is_to_be_done(exchange)? {
+        if self.preconditions_hold(exchange)? {
             exchange.set_status(Status::NO_CONTENT);
         }
         Ok(())

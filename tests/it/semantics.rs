@@ -241,9 +241,9 @@ async fn no_response_names_the_server_software() {
 }
 
 /// Responds with the status in its path, and writes content all the same.
-struct StubbornHandler;
+struct StatusHandler;
 
-impl RequestHandler for StubbornHandler {
+impl RequestHandler for StatusHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -261,8 +261,8 @@ impl RequestHandler for StubbornHandler {
     }
 }
 
-async fn stubborn(code: u16) -> Reply {
-    let routes = [("/{code}", handler::<StubbornHandler> as dustdevil::Handler)];
+async fn reply_with(code: u16) -> Reply {
+    let routes = [("/{code}", handler::<StatusHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     server.connect().await.ask(&format!("GET /{code}")).await
 }
@@ -270,18 +270,18 @@ async fn stubborn(code: u16) -> Reply {
 #[tokio::test]
 async fn statuses_without_content_never_send_any() {
     for (code, length) in [(204, None), (205, Some("0")), (304, None)] {
-        let reply = stubborn(code).await;
+        let reply = reply_with(code).await;
         assert_eq!(reply.status, code);
         assert_eq!(reply.field("Content-Length"), length, "{code}");
         assert_eq!(reply.field("Content-Type"), None, "{code}");
         assert!(reply.content.is_empty(), "{code}");
     }
-    assert_eq!(stubborn(299).await.text(), "written");
+    assert_eq!(reply_with(299).await.text(), "written");
 }
 
 #[tokio::test]
 async fn a_405_from_a_handler_has_an_allow_field() {
-    assert_eq!(stubborn(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(reply_with(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[test]

@@ -256,7 +256,7 @@ async fn a_response_that_used_the_session_is_not_cached_and_others_may_be() {
 }
 
 /// Two concurrent requests of one client, each of which has resolved the same session.
-async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
+async fn two_concurrent(store: &Arc<MemoryStore>) -> (Session, Session) {
     let first = Session::new(
         store.clone(),
         SessionConfig::default(),
@@ -300,7 +300,7 @@ async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
 #[tokio::test]
 async fn a_request_in_flight_cannot_bring_a_logged_out_session_back() {
     let store = store();
-    let (logout, late) = two_at_once(&store).await;
+    let (logout, late) = two_concurrent(&store).await;
     logout.destroy().await.unwrap();
     assert_inert(&late, &store, 0).await;
 }
@@ -308,7 +308,7 @@ async fn a_request_in_flight_cannot_bring_a_logged_out_session_back() {
 #[tokio::test]
 async fn a_request_in_flight_cannot_undo_a_rotation() {
     let store = store();
-    let (login, late) = two_at_once(&store).await;
+    let (login, late) = two_concurrent(&store).await;
     login.rotate().await.unwrap();
     assert_inert(&late, &store, 1).await;
     assert_eq!(login.get("username").await.unwrap().as_deref(), Some("admin"));
@@ -317,7 +317,7 @@ async fn a_request_in_flight_cannot_undo_a_rotation() {
 #[tokio::test]
 async fn a_late_response_does_not_set_the_cookie_again() {
     let store = store();
-    let (one, other) = two_at_once(&store).await;
+    let (one, other) = two_concurrent(&store).await;
     one.rotate().await.unwrap();
     let dustdevil::session::ClientUpdate::SendId { id, .. } =
         one.client_update().await.unwrap()
@@ -387,7 +387,7 @@ async fn render_prefers_the_given_values_over_the_session() {
 }
 
 /// A session with a user, on a store with latency.
-async fn far_session(store: &Arc<MemoryStore>) -> Session {
+async fn slow_session(store: &Arc<MemoryStore>) -> Session {
     let far = Arc::new(SlowStore(store.clone()));
     let session =
         Session::new(far, SessionConfig::default(), CLIENT_IP, std::iter::empty());
@@ -398,7 +398,7 @@ async fn far_session(store: &Arc<MemoryStore>) -> Session {
 #[tokio::test]
 async fn a_write_during_a_rotation_in_the_same_request_is_not_lost() {
     let store = store();
-    let session = far_session(&store).await;
+    let session = slow_session(&store).await;
     let clone = session.clone();
     let (rotated, set, counted, got, rotated_again) = tokio::join!(
         session.rotate(),
@@ -420,7 +420,7 @@ async fn a_write_during_a_rotation_in_the_same_request_is_not_lost() {
 #[tokio::test]
 async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     let store = store();
-    let session = far_session(&store).await;
+    let session = slow_session(&store).await;
     let clone = session.clone();
     // The store has rotated the session by then, and the caller does not know it yet.
     let destroy = async {

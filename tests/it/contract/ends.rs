@@ -40,11 +40,11 @@ pub async fn a_session_past_its_absolute_timeout_accepts_nothing(subject: StoreU
 pub async fn an_unused_session_expires_at_its_idle_timeout(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
     subject.pass(1).await;
     let (used, value) = (Instant::now(), subject.get(key, "a").await);
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert!(value.is_some(), "half of its limit has passed");
     subject.pass(1).await;
     let value = subject.get(key, "a").await;
@@ -112,13 +112,13 @@ pub async fn listing_the_sessions_of_a_user_is_not_use(subject: StoreUnderTest) 
 pub async fn a_busy_session_expires_at_its_absolute_timeout(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(2, 4), "a", "1").await;
     for _ in 0..3 {
         subject.pass(1).await;
         let lives = subject.is_live(key).await;
         subject.set(key, "a", "1").await;
-        subject.check_in_time(begun, 4)?;
+        subject.check_in_time(started, 4)?;
         assert!(lives);
     }
     subject.pass(1).await;
@@ -129,18 +129,18 @@ pub async fn a_busy_session_expires_at_its_absolute_timeout(
 pub async fn sessions_of_one_store_may_have_different_lifetimes(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let short = subject.begin_for(subject.lifetime(1, 100), "a", "1").await;
     let long = subject.begin_for(subject.lifetime(3, 100), "a", "1").await;
     let old = subject.begin_for(subject.lifetime(100, 2), "a", "1").await;
     subject.pass(1).await;
     let alive = (subject.is_live(long).await, subject.is_live(old).await);
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert_eq!(alive, (true, true));
     subject.assert_dead(short).await;
     subject.pass(1).await;
     let alive = subject.is_live(long).await;
-    subject.check_in_time(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert!(alive);
     subject.assert_dead(old).await;
     Ok(())
@@ -149,7 +149,7 @@ pub async fn sessions_of_one_store_may_have_different_lifetimes(
 pub async fn a_sweep_removes_expired_sessions_and_no_others(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut idle = Vec::new();
     for _ in 0..300 {
         idle.push(subject.begin_for(subject.lifetime(2, 200), USERNAME, "a").await);
@@ -161,7 +161,7 @@ pub async fn a_sweep_removes_expired_sessions_and_no_others(
     subject.store.sweep().await.unwrap();
     let listed = subject.keys_of("a").await.len();
     let counters = subject.counters().await;
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert_eq!((alive, listed, counters.live, counters.expired), (true, 300, 302, 0));
 
     subject.pass(2).await;

@@ -42,13 +42,13 @@ pub async fn a_visit_with_a_rotated_key_returns_moved(subject: StoreUnderTest) {
 }
 
 pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(100, 3), "a", "1").await;
     subject.pass(2).await;
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
     let lives = subject.is_live(new).await;
-    subject.check_in_time(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert!(rotated && lives);
     subject.pass(1).await;
     subject.assert_dead(new).await;
@@ -56,12 +56,12 @@ pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) ->
 }
 
 pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
     subject.pass(1).await;
     let (rotated_at, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
     let lives = subject.is_live(new).await;

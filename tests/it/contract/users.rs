@@ -187,25 +187,25 @@ pub async fn the_list_has_the_device(subject: StoreUnderTest) {
 }
 
 pub async fn the_list_has_the_age_and_the_idle_time(subject: StoreUnderTest) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_as("ann").await;
     let listed = async || subject.sessions_of("ann").await.remove(0);
     subject.pass(1).await;
     for _ in 0..2 {
         let (age, unused) = (listed().await.age, listed().await.idle);
-        subject.assert_passed(age, 1, begun);
-        subject.assert_passed(unused, 1, begun);
+        subject.assert_passed(age, 1, started);
+        subject.assert_passed(unused, 1, started);
     }
     let used = Instant::now();
     subject.get(key, "a").await;
     subject.assert_passed(listed().await.idle, 0, used);
     subject.pass(1).await;
-    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.age, 2, started);
     subject.assert_passed(listed().await.idle, 1, used);
 
     let moved = Instant::now();
     let key = subject.rotate(key, None).await;
-    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.age, 2, started);
     subject.assert_passed(listed().await.idle, 0, moved);
     let latest = Instant::now();
     subject.rotate(key, Some(subject.long_lifetime())).await;
@@ -226,7 +226,7 @@ pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) 
 }
 
 pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely {
-    let (begun, idle) = (Instant::now(), subject.lifetime(2, 100));
+    let (started, idle) = (Instant::now(), subject.lifetime(2, 100));
     let _unused = subject.begin_for(idle, USERNAME, "ann").await;
     let used = subject.begin_for(idle, USERNAME, "ann").await;
     let moved = subject.begin_for(idle, USERNAME, "ann").await;
@@ -236,7 +236,7 @@ pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely
     subject.pass(1).await;
     subject.get(used, "a").await;
     let moved = subject.rotate(moved, None).await;
-    let moved_in_time = subject.check_in_time(begun, 2);
+    let moved_in_time = subject.check_in_time(started, 2);
     let again = Instant::now();
     subject.pass(1).await;
     let (of_all, of_two) = (beyond(0).await, beyond(2).await);

@@ -17,18 +17,18 @@ pub async fn a_session_is_created_with_one_value(subject: StoreUnderTest) {
 }
 
 pub async fn a_key_that_is_taken_is_left_alone(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(100, 3), "a", "mine").await;
     subject.pass(1).await;
     let elsewhere = "192.0.2.9".parse().unwrap();
     for name in ["a", "b", USERNAME] {
         let lifetime = subject.long_lifetime();
         let created = subject.store.create(key, lifetime, elsewhere, name, "yours").await;
-        subject.check_in_time(begun, 3)?;
+        subject.check_in_time(started, 3)?;
         assert!(!created.unwrap());
     }
     let (keys, value) = (subject.keys(key).await, subject.get(key, "a").await);
-    subject.check_in_time(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert_eq!(keys.unwrap(), ["a"]);
     assert_eq!(value.as_deref(), Some("mine"));
     assert!(subject.keys_of("yours").await.is_empty());

@@ -52,7 +52,7 @@ pub async fn a_visit_renews_the_cookie_after_a_tenth_of_the_idle_timeout(
 }
 
 pub async fn only_a_visit_renews_the_cookie(subject: StoreUnderTest) -> Timely {
-    let (store, begun) = (&subject.store, Instant::now());
+    let (store, started) = (&subject.store, Instant::now());
     let key = subject.begin_for(subject.lifetime(10, 100), USERNAME, "ann").await;
     subject.pass(1).await;
     store.set(key, "a", "1").await.unwrap();
@@ -62,14 +62,14 @@ pub async fn only_a_visit_renews_the_cookie(subject: StoreUnderTest) -> Timely {
     subject.keys(key).await;
     subject.sessions_of("ann").await;
     store.clear(key).await.unwrap();
-    assert!(subject.visited_in_time(key, begun, 10).await?.renew);
+    assert!(subject.visited_in_time(key, started, 10).await?.renew);
     Ok(())
 }
 
 pub async fn one_of_many_concurrent_visits_renews_the_cookie(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
     let renewed = Instant::now();
@@ -84,19 +84,19 @@ pub async fn one_of_many_concurrent_visits_renews_the_cookie(
             asked += u32::from(visited.renew);
         }
     }
-    subject.check_in_time(begun, 10)?;
+    subject.check_in_time(started, 10)?;
     subject.check_in_time(renewed, 1)?;
     assert_eq!((live, asked), (20, 1));
     Ok(())
 }
 
 pub async fn a_rotation_restarts_the_renew_interval(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
     let (renewed, moved) = (Instant::now(), self::key());
     let rotated = subject.store.rotate(key, moved, None).await.unwrap();
-    subject.check_in_time(begun, 10)?;
+    subject.check_in_time(started, 10)?;
     assert!(rotated);
     let visited = subject.visited_in_time(moved, renewed, 1).await?;
     assert!(!visited.renew, "the rotation set the cookie");
@@ -115,30 +115,30 @@ pub async fn max_age_is_a_little_longer_than_the_idle_timeout(subject: StoreUnde
 }
 
 pub async fn max_age_ends_at_the_absolute_timeout(subject: StoreUnderTest) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(900, 200), "a", "1").await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         0,
-        begun,
+        started,
     );
     subject.pass(2).await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         2,
-        begun,
+        started,
     );
     let moved = subject.rotate(key, None).await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(moved).await.max_age),
         2,
-        begun,
+        started,
     );
-    let begun = Instant::now();
+    let started = Instant::now();
     let rotated = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
     subject.assert_passed(
         subject.units(300).abs_diff(subject.visited(rotated).await.max_age),
         0,
-        begun,
+        started,
     );
 }

@@ -260,8 +260,7 @@ fn check_handled(
     if !is_within_limits(request) {
         return Err("the request exceeds a limit".into());
     }
-    if response.status != 200
-        || (is_plain(request) && !has_right_ending(request, response)?)
+    if response.status != 200 || (is_plain(request) && !ends_correctly(request, response)?)
     {
         return Err("a plain request got a wrong response".into());
     }
@@ -283,7 +282,7 @@ fn check_handled(
 
 /// Returns `true` if the connection ends exactly when the client asked for it, or when only the
 /// close delimits the content.
-fn has_right_ending(request: &Request, response: &Response) -> Result<bool, String> {
+fn ends_correctly(request: &Request, response: &Response) -> Result<bool, String> {
     let is_framed = response.value("Content-Length")?.is_some()
         || response.value("Transfer-Encoding")?.is_some()
         || request.is_head();

@@ -55,7 +55,7 @@ pub fn read(bytes: &[u8]) -> (VecDeque<Request<'_>>, Rest) {
     let mut requests = VecDeque::new();
     let mut reader = Reader { rest: bytes };
     loop {
-        reader.pass_over_empty_lines();
+        reader.skip_empty_lines();
         if matches!(reader.rest, b"" | b"\r") {
             return (requests, Rest::Nothing);
         }
@@ -77,7 +77,7 @@ struct Reader<'o> {
 }
 
 impl<'o> Reader<'o> {
-    fn pass_over_empty_lines(&mut self) {
+    fn skip_empty_lines(&mut self) {
         for _ in 0..EMPTY_LINES {
             self.rest = self.rest.strip_prefix(b"\r\n").unwrap_or(self.rest);
         }

@@ -23,9 +23,9 @@ fn key() -> Key {
 /// and exactly one `destroy` returns `true`.
 async fn run_round(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     let (old, new, newer) = (key(), key(), key());
-    let begun =
+    let started =
         fixture.store.create(old, Lifetime::default(), CLIENT_IP, USERNAME, "ann").await;
-    assert!(begun.unwrap());
+    assert!(started.unwrap());
     fixture.count_requests(11);
     let tasks = (0..10).map(|number| {
         let fixture = Arc::clone(&fixture);
