@@ -352,6 +352,8 @@ async fn an_error_page_keeps_the_sessions_cookie_and_drops_what_was_set_before()
     assert_eq!(reply.field("X-Content-Type-Options"), Some("nosniff"), "a default header");
 }
 
+/// Response splitting: CR and LF in a value would end the head and start a response that the
+/// attacker controls.
 #[tokio::test]
 async fn a_header_a_cookie_or_a_redirect_cannot_split_the_response() {
     let application = Application::new([], settings()).unwrap();
@@ -464,6 +466,8 @@ impl RequestHandler for ClientAddressHandler {
     }
 }
 
+/// A client can send `X-Forwarded-For` itself, and choose the address that rate limits and logs
+/// see.
 #[tokio::test]
 async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
@@ -551,6 +555,7 @@ impl RequestHandler for ShortHandler {
     }
 }
 
+/// EMFILE is temporary: other connections will close, so the client should try again.
 #[cfg(unix)]
 #[tokio::test]
 async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {

@@ -1,4 +1,7 @@
 //! Session ids, and the keys under which the store keeps sessions.
+//!
+//! The id is the secret in the cookie. The store has only its hash, the key, so a copy of the
+//! store does not give access to sessions. Logs have a fingerprint, which is shorter still.
 
 use dustdevil::session::id::Id;
 

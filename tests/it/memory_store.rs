@@ -50,6 +50,7 @@ async fn a_sweep_frees_the_memory_of_expired_sessions() {
     assert!(is_live(&*store, young).await);
 }
 
+/// The limit of bytes evicts anonymous sessions first, too.
 #[tokio::test]
 async fn a_few_large_sessions_do_not_evict_many_small_ones() {
     let limits = MemoryLimits { max_bytes: 512 * 1024, ..MemoryLimits::default() };
@@ -64,6 +65,8 @@ async fn a_few_large_sessions_do_not_evict_many_small_ones() {
     assert_eq!(users, 1000, "anonymous sessions are evicted first, and some of them stay");
 }
 
+/// The eviction order: oldest anonymous sessions first, then oldest logins. A flood of new
+/// visitors must not log users out.
 #[tokio::test]
 async fn a_full_store_evicts_the_oldest_anonymous_session_first() {
     let limits = MemoryLimits { max_sessions: 3, ..MemoryLimits::default() };

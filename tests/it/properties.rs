@@ -21,6 +21,8 @@ fn cases(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(4096))]
 
+    /// TCP is a stream: a request may arrive in any pieces. A parser that decides too early, or
+    /// that looks again at bytes that it has consumed, gives itself away here.
     #[test]
     fn how_bytes_arrive_changes_no_response(
         fragments in prop::collection::vec(fragment(), 1..12),

@@ -191,6 +191,8 @@ async fn a_file_that_is_removed_while_it_is_sent_arrives_whole() {
     }
 }
 
+/// A client that resumes a download sends `If-Range` with the entity tag of the first part. If
+/// the file has changed, it must get the whole file.
 #[tokio::test]
 async fn a_resumed_download_does_not_mix_two_file_versions() {
     let (server, path) = serving_a_large_file("resumed").await;

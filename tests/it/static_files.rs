@@ -221,6 +221,8 @@ async fn head_is_get_without_content() {
     assert_eq!((reply.status, reply.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
+/// Path traversal: dots, encoded dots and slashes, backslashes and symbolic links that would
+/// lead out of the static directory.
 #[tokio::test]
 async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
     let (server, folder) = serving("traversal").await;
@@ -471,6 +473,8 @@ async fn a_large_file_arrives_whole_and_in_parts() {
     );
 }
 
+/// Racy timestamps: length and modification time can stay equal while the content changes, so
+/// the entity tag is derived from the content, or from more of the inode.
 #[tokio::test]
 async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
     let (server, folder) = serving("twins").await;

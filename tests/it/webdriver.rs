@@ -1,4 +1,4 @@
-//! A WebDriver client for a real browser. [WebDriver](https://www.w3.org/TR/webdriver2/) is
+//! A `WebDriver` client for a real browser. [WebDriver](https://www.w3.org/TR/webdriver2/) is
 //! JSON over HTTP, and chromedriver implements it; this file has as much of it as the tests
 //! need. The calls block, so the server must run on other threads: `#[tokio::test(flavor =
 //! "multi_thread")]`.

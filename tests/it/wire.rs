@@ -120,6 +120,8 @@ fn is_about(seconds: u64, since: Instant) -> bool {
     (seconds..seconds + 5).contains(&since.elapsed().as_secs())
 }
 
+/// A slowloris attack keeps connections occupied with heads that never end. The timeout starts
+/// with the first byte, and further bytes do not extend it.
 #[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds_from_its_first_byte() {
     let server = server().await;
@@ -186,6 +188,8 @@ async fn the_handler_timeout_does_not_include_the_arrival_of_content() {
     assert_eq!(client.receive().await.status, 200);
 }
 
+/// The same attack with content. A fixed timeout would cut off slow but honest clients, so the
+/// server requires a minimum rate after a grace period.
 #[tokio::test(start_paused = true)]
 async fn content_below_the_minimum_rate_is_refused() {
     let server = server().await;
@@ -274,6 +278,8 @@ async fn a_reader_that_stops_reading_is_dropped() {
     assert!(received > 0 && received < LARGE, "{received} bytes");
 }
 
+/// Idle keep-alive connections are closed to free slots for new ones, like nginx's "reusable
+/// connections".
 #[tokio::test(start_paused = true)]
 async fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     let settings = Settings { max_connections: 2, ..settings() };
@@ -418,6 +424,8 @@ async fn a_connection_in_the_backlog_at_shutdown_is_answered() {
     server.await.unwrap();
 }
 
+/// Graceful shutdown: requests in flight are completed, and `Connection: close` tells their
+/// clients.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_answers_what_it_has_begun() {
     let mut server = server().await;
@@ -445,6 +453,9 @@ async fn a_server_that_stops_waits_ten_seconds_at_most() {
     assert!(client.is_closed().await);
 }
 
+/// Lingering close: if the server closed the socket with unread bytes in it, the kernel would
+/// send RST, and the client might never see the response. So the server half-closes, and reads
+/// and discards for a while.
 #[tokio::test]
 async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
     let server = server().await;
@@ -525,6 +536,8 @@ async fn a_slow_response_does_not_delay_the_response_before_it() {
     }
 }
 
+/// A close-delimited response that is cut off looks complete. A reset tells the client that it
+/// is not.
 #[tokio::test]
 async fn in_http_1_0_an_aborted_response_ends_in_a_reset() {
     let server = server().await;
@@ -696,6 +709,7 @@ async fn a_connection_serves_many_requests() {
     server.stop().await;
 }
 
+/// One system call and one packet for all responses that are ready.
 #[tokio::test]
 async fn responses_to_pipelined_requests_leave_in_one_write() {
     let (mut client, socket) = duplex(64 * 1024);

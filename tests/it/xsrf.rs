@@ -1,4 +1,10 @@
 //! Cross-site request forgery: form tokens, and the check of the request's origin.
+//!
+//! The defence is a signed double-submit cookie (OWASP CSRF Prevention Cheat Sheet): a form
+//! contains a token that the server has derived from a cookie and a secret. Another site can
+//! make the browser send the cookie, but cannot read it, so it cannot put the right token into
+//! its form. In addition, the fields `Sec-Fetch-Site` and `Origin`, which scripts cannot set,
+//! reveal cross-site requests.
 
 use dustdevil::web::xsrf::{Bearer, Secret};
 use dustdevil::{
@@ -95,6 +101,7 @@ async fn scripts_may_send_the_token_in_a_header() {
     }
 }
 
+/// URLs end up in logs, in the history and in `Referer`, so a token in a URL is not a secret.
 #[tokio::test]
 async fn a_token_in_the_url_does_not_count() {
     let server = forms().await;
@@ -104,6 +111,8 @@ async fn a_token_in_the_url_does_not_count() {
     assert_eq!(reply.status, 403);
 }
 
+/// The signature is what the simple double-submit cookie lacks: an attacker that can plant a
+/// cookie could choose both halves of the pair.
 #[tokio::test]
 async fn a_pair_of_cookie_and_token_that_was_not_issued_here_is_rejected() {
     let server = forms().await;
@@ -147,6 +156,9 @@ async fn viewing_a_form_creates_no_session() {
     assert!(store.is_empty());
 }
 
+/// A token that is equal in all pages could be guessed byte by byte from the size of compressed
+/// responses (the BREACH attack). A random mask, which the server removes, makes each one
+/// different.
 #[tokio::test]
 async fn tokens_are_masked_afresh_in_every_page() {
     let server = forms().await;
@@ -158,6 +170,8 @@ async fn tokens_are_masked_afresh_in_every_page() {
     assert_eq!(post(visitor, "/", &other).await, 200);
 }
 
+/// A token is bound to the key of the session, so one that an attacker obtained before the
+/// login does not survive it.
 #[tokio::test]
 async fn a_token_is_invalid_after_login_rotation_and_logout() {
     let server = forms().await;

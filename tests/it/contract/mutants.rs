@@ -301,7 +301,7 @@ impl Mutant {
                 let Some(session) = state.sessions.get_mut(&new) else { return };
                 match flaw {
                     Flaw::RotateRestartsAbsoluteTimeout => {
-                        session.created_at = session.used_at
+                        session.created_at = session.used_at;
                     }
                     Flaw::RotateIgnoresLifetime => session.lifetime = before.lifetime,
                     Flaw::LoginKeepsListPosition => session.login = before.login,

@@ -86,6 +86,8 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUn
     assert_eq!(subject.keys(key).await.unwrap(), ["a", "b"]);
 }
 
+/// Compare-and-swap is the atomic operation that counters and `Session::update` are built from.
+/// If two swaps from the same value succeeded, an update would be lost.
 pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
     let key = subject.begin("a", "initial").await;
     let swaps = (0..20).map(|number| {
@@ -236,10 +238,10 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(
         assert_eq!(taken, Some(Some(String::from("0"))), "{name}");
         assert_eq!(subject.visited(key).await.max_age, subject.units(1_100));
     }
-    let moved = subject.rotate(key, None).await;
-    subject.set(moved, "end", "0").await;
-    subject.store.clear(moved).await.unwrap();
-    assert!(subject.is_live(moved).await && subject.is_live(other).await);
+    let new_key = subject.rotate(key, None).await;
+    subject.set(new_key, "end", "0").await;
+    subject.store.clear(new_key).await.unwrap();
+    assert!(subject.is_live(new_key).await && subject.is_live(other).await);
     assert_eq!(subject.keys(other).await.unwrap(), ["a"]);
 }
 
@@ -250,8 +252,8 @@ pub async fn ten_kibibytes_are_a_value(subject: StoreUnderTest) {
     let swapped = subject.store.compare_and_set(key, "a", Some(&long), "short").await;
     assert_eq!(swapped.unwrap(), Some(true));
     subject.set(key, "a", &long).await;
-    let moved = subject.rotate(key, None).await;
-    assert_eq!(subject.get(moved, "a").await.as_ref(), Some(&long));
+    let new_key = subject.rotate(key, None).await;
+    assert_eq!(subject.get(new_key, "a").await.as_ref(), Some(&long));
 }
 
 /// Returns the shortest of a series of values, each twice as long, that exceeds the limit of a

@@ -54,6 +54,8 @@ pub async fn revoking_all_sessions_of_a_user_misses_none(backend: Backend) {
     fixture.finish("ends of all sessions", lost).await;
 }
 
+/// The snapshot problem of revocation: a session that is rotated while the list of the user's
+/// sessions is processed has another key than in the list. `destroy` follows the rotation.
 async fn revoke_all(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let user = format!("user{number}");
     let there = [

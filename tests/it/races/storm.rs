@@ -1,4 +1,7 @@
 //! All operations of a store concurrently, without a `Session` in between.
+//!
+//! The ten operations of a round are spawned on several threads and start in a different order
+//! each time. Only invariants are checked, because every interleaving is allowed.
 
 use std::sync::Arc;
 
