@@ -63,18 +63,22 @@ fn every_named_file_exists() {
         }
     }
     let text = readme();
-    let sources = ["http", "session", "web"].map(|wing| project("src").join(wing));
+    let sources = ["http", "session", "web"].map(|layer| project("src").join(layer));
     for folder in sources {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name =
                 path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
             // Parts of an HTTP exchange, which need no explanation.
-            let words = [
+            let well_known = [
                 "mod", "error", "date", "octets", "method", "version", "status", "refusal",
             ];
-            let is_small = words.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
-            assert!(is_small || text.contains(&name), "the README does not tell of {name}");
+            let is_well_known =
+                well_known.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
+            assert!(
+                is_well_known || text.contains(&name),
+                "the README does not name {name}"
+            );
         }
     }
 }
@@ -105,6 +109,6 @@ fn the_tables_of_settings_are_complete() {
 
 #[test]
 fn the_table_of_the_redis_settings_is_complete() {
-    let all = fields("src/session/redis.rs", "RedisSettings");
+    let all = fields("src/session/redis/mod.rs", "RedisSettings");
     assert_eq!(rows(&readme(), "## Sessions on Redis", "## Features"), all);
 }
