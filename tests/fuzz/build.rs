@@ -1,4 +1,4 @@
-//! Makes the seeds that the fuzzer begins with: what each transcript sends.
+//! Writes the seed corpus of the fuzzer: the bytes that each transcript sends.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use steps::{Step, paths, steps};
 #[allow(dead_code)]
 mod steps;
 
-/// The bytes in front, by which the target knows how the others are to be sent: in pieces of
-/// these lengths, by a client that says when it is done.
+/// The first four bytes of a seed, which tell the target how to send the rest: in pieces of
+/// these lengths, by a client that half-closes at the end.
 const SENDING: [u8; 4] = [0, 7, 1, 40];
 
 fn main() {

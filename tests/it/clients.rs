@@ -1,5 +1,5 @@
-//! The demo as other people's clients see it. One that is not installed is left out, and a
-//! line says so; where the environment has `CI`, it must be there.
+//! The demo with third-party HTTP clients. A client that is not installed is skipped with a
+//! line of output; if the environment has `CI`, it must be installed.
 
 use std::env;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use crate::support::{demo, project, serve};
 use crate::webdriver::tell;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_tells_the_whole_story() {
+async fn a_python_client_completes_the_scenario() {
     let server = serve(demo()).await;
     let script = project("tests/clients/story.py");
     run("python3", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
@@ -17,7 +17,7 @@ async fn python_tells_the_whole_story() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_tells_the_whole_story() {
+async fn a_node_client_completes_the_scenario() {
     let server = serve(demo()).await;
     let script = project("tests/clients/story.mjs");
     run("node", &[&script.to_string_lossy(), &format!("http://{}", server.address)]);
@@ -25,10 +25,10 @@ async fn node_tells_the_whole_story() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrk_finds_nothing_wrong() {
+async fn wrk_reports_no_errors() {
     let server = serve(demo()).await;
     let url = format!("http://{}/hello", server.address);
-    // A slow machine may answer slowly.
+    // A slow machine may respond slowly.
     let report = run("wrk", &["-t1", "-c8", "-d1s", "--timeout=30s", &url]);
     if let Some(report) = report {
         assert!(report.contains(" requests in "), "{report}");
@@ -40,7 +40,7 @@ async fn wrk_finds_nothing_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ab_finds_nothing_wrong() {
+async fn ab_reports_no_errors() {
     let server = serve(demo()).await;
     let url = format!("http://{}/hello", server.address);
     if let Some(report) = run("ab", &["-k", "-n", "2000", "-c", "8", &url]) {
@@ -56,8 +56,8 @@ async fn ab_finds_nothing_wrong() {
     server.stop().await;
 }
 
-/// Runs a client until it ends well, and returns what it printed. `None` if there is no such
-/// program. It blocks; the server runs on other threads.
+/// Runs a client that must succeed, and returns its output. `None` if the program is not
+/// installed. The call blocks; the server runs on other threads.
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {

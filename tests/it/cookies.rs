@@ -1,5 +1,5 @@
-//! Cookies as RFC 6265bis would have a server send and read them. What they look like on the
-//! wire is in `tests/transcripts/cookies`, and what the session does with its own in `sessions`.
+//! Cookies as RFC 6265bis wants a server to send and parse them. Their form on the wire is in
+//! `tests/transcripts/cookies`, and the session's cookie is tested in `sessions`.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use dustdevil::{
 use crate::resources::VisitsHandler;
 use crate::support::{Reply, serve, settings};
 
-/// The bytes that RFC 6265bis section 4.1.1 has in a value.
+/// Returns `true` for a `cookie-octet` of RFC 6265bis section 4.1.1, which a value consists of.
 fn is_cookie_octet(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
 }
 
-/// The bytes that RFC 9110 section 5.6.2 has in a token.
+/// Returns `true` for a `tchar` of RFC 9110 section 5.6.2, which a token consists of.
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The bytes that RFC 6265bis section 4.1.1 has in an attribute.
+/// Returns `true` for a byte that RFC 6265bis section 4.1.1 allows in an attribute.
 fn is_attribute_byte(byte: u8) -> bool {
     matches!(byte, 0x20..=0x3a | 0x3c..=0x7e)
 }
 
 #[test]
-fn what_is_not_in_the_grammar_of_a_cookie_is_never_written() {
+fn text_outside_the_cookie_grammar_is_never_written() {
     for byte in 0..=0x7f_u8 {
         let text = format!("a{}b", char::from(byte));
         let name = SetCookie::new(text.clone(), "value").to_field_value();
@@ -89,7 +89,7 @@ fn a_cookie_that_no_browser_would_keep_is_an_error() {
     }
 }
 
-/// Every cookie that the builder can make of these choices.
+/// Returns every combination of these attributes.
 fn cookies() -> Vec<SetCookie> {
     let mut cookies = Vec::new();
     for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
@@ -155,7 +155,7 @@ fn no_browser_takes_same_site_none_without_secure_so_none_is_sent() {
 }
 
 #[test]
-fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
+fn a_deleted_cookie_is_expired_for_old_and_new_browsers() {
     let line = SetCookie::removal("name").to_field_value().unwrap();
     assert!(line.starts_with("name=; Path=/; Max-Age=0; Expires="), "{line}");
     let (_, rest) = line.split_once("Expires=").unwrap();
@@ -164,7 +164,7 @@ fn a_cookie_that_is_asked_to_end_has_ended_for_old_browsers_and_new_ones() {
 }
 
 #[test]
-fn pairs_are_read_one_by_one_and_what_is_none_hides_no_other() {
+fn a_malformed_pair_hides_no_other_cookie() {
     let values =
         |field: &'static str| cookie::values(field.as_bytes(), "a").collect::<Vec<_>>();
     assert_eq!(values("a=1"), ["1"]);
@@ -175,10 +175,10 @@ fn pairs_are_read_one_by_one_and_what_is_none_hides_no_other() {
     assert_eq!(values("a=\"; a=\"1"), ["\"", "\"1"]);
 }
 
-/// Sets the cookies that it is asked for: `?name=path` for each.
-struct PaintingHandler;
+/// Sets the requested cookies: `?name=path` for each.
+struct SetCookiesHandler;
 
-impl RequestHandler for PaintingHandler {
+impl RequestHandler for SetCookiesHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -193,15 +193,15 @@ impl RequestHandler for PaintingHandler {
     }
 }
 
-async fn painted(query: &str) -> Reply {
-    let routes = [("/", handler::<PaintingHandler> as dustdevil::Handler)];
+async fn set_cookies(query: &str) -> Reply {
+    let routes = [("/", handler::<SetCookiesHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     server.visitor().get(&format!("/?{query}")).await
 }
 
 #[tokio::test]
 async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
-    let reply = painted("color=/&color=/&color=/").await;
+    let reply = set_cookies("color=/&color=/&color=/").await;
     let lines: Vec<&str> = reply.fields_named("Set-Cookie").collect();
     assert_eq!(
         lines,
@@ -214,7 +214,7 @@ async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
 
 #[tokio::test]
 async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
-    let reply = painted("color=/&color=/sub").await;
+    let reply = set_cookies("color=/&color=/sub").await;
     let lines: Vec<&str> = reply
         .fields_named("Set-Cookie")
         .filter(|line| line.starts_with("color="))
@@ -222,7 +222,8 @@ async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
     assert_eq!(lines.len(), 2, "another path makes another cookie: {lines:?}");
 }
 
-/// Whether a browser that came this way would take a cookie (RFC 6265bis section 5.7).
+/// Returns `true` if a browser stores a cookie that came over this scheme (RFC 6265bis section
+/// 5.7).
 fn is_taken(line: &str, https: bool) -> bool {
     let attributes: Vec<&str> = line.split("; ").skip(1).collect();
     let name = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
@@ -272,7 +273,8 @@ async fn a_prefix_in_other_letters_is_another_name() {
     let id = client.ask(https).await.cookie("__Host-session_id").unwrap().to_owned();
     let own = client.ask(&format!("{https}\nCookie: __Host-session_id={id}")).await;
     assert_eq!(own.text(), "2");
-    // Another host may plant any of these: they do not begin with the prefix.
+    // Another host of the domain can plant any of these, because they do not begin with the
+    // prefix.
     for name in [
         "__HOST-session_id",
         "__host-session_id",
@@ -293,7 +295,7 @@ async fn a_prefix_in_other_letters_is_another_name() {
 }
 
 #[tokio::test]
-async fn the_session_asks_little_of_the_browsers_room() {
+async fn the_session_uses_few_small_cookies() {
     let routes = [("/visits", handler::<VisitsHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let reply = server.visitor().get("/visits").await;

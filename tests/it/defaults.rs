@@ -1,4 +1,4 @@
-//! What every response says of its own accord, and which hosts there are responses for.
+//! The fields that every response has by default, and the hosts that the server responds for.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use dustdevil::{
 
 use crate::support::{project, serve, settings};
 
-/// The fields that keep a browser from being led astray, with their defaults.
+/// The security headers, with their defaults.
 const SECURITY: [(&str, &str); 3] = [
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
     ("Content-Security-Policy", "frame-ancestors 'self'"),
 ];
 
-/// Greets, and says more of itself if it is asked to.
+/// Writes a greeting, and changes a security header on request.
 struct GreetingHandler;
 
 impl RequestHandler for GreetingHandler {
@@ -63,7 +63,7 @@ async fn the_security_headers_are_on_every_response() {
 }
 
 #[tokio::test]
-async fn settings_by_which_no_session_could_live_are_errors_at_the_start() {
+async fn unusable_session_settings_are_errors_at_startup() {
     let none = Duration::ZERO;
     for settings in [
         Settings { session_cookie: String::from("_xsrf"), ..settings() },
@@ -82,7 +82,7 @@ async fn settings_by_which_no_session_could_live_are_errors_at_the_start() {
 }
 
 #[tokio::test]
-async fn over_https_alone_a_browser_is_told_to_stay_there_if_that_is_set() {
+async fn strict_transport_security_is_sent_only_over_https_and_if_configured() {
     let promise = "max-age=31536000; includeSubDomains";
     let settings = Settings {
         strict_transport_security: promise,
@@ -127,7 +127,7 @@ async fn each_security_header_is_a_setting_and_a_handler_may_set_its_own() {
 }
 
 #[tokio::test]
-async fn a_request_for_a_host_that_is_not_ours_is_misdirected() {
+async fn a_request_for_an_unknown_host_is_misdirected() {
     let hosts = ["example.com", "*.example.org", "127.0.0.1", "[::1]"];
     let allowed_hosts = hosts.map(String::from).to_vec();
     let server = serve(application(Settings { allowed_hosts, ..settings() })).await;
@@ -170,7 +170,7 @@ async fn a_request_for_a_host_that_is_not_ours_is_misdirected() {
 }
 
 #[test]
-fn an_allowed_host_that_no_request_could_name_is_an_error_at_the_start() {
+fn an_invalid_allowed_host_is_an_error_at_startup() {
     for host in [
         "",
         "*",

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Running, change_address, in_a_network_of_its_own, serve, settings};
+use crate::support::{Running, change_address, in_network_namespace, serve, settings};
 use crate::webdriver::tell;
 
 /// Handlers and streams that are at work.
@@ -239,7 +239,7 @@ async fn together<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output
 /// A host that vanishes says nothing. It needs a network that it can vanish from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_vanishes_frees_the_place_within_its_limit() {
-    in_a_network_of_its_own(
+    in_network_namespace(
         "departures::a_host_that_vanishes_frees_the_place_within_its_limit",
         hosts_vanish,
     )
@@ -329,7 +329,7 @@ async fn streams_and_handlers_that_wait_learn_of_the_shutdown() {
     assert_eq!(listening.receive_head().await.status, 200);
     sleep(Duration::from_millis(50)).await;
     let begun = Instant::now();
-    server.tell_to_stop();
+    server.begin_shutdown();
     assert_eq!(polling.receive().await.text(), "bye");
     drop(polling);
     let events = listening.rest().await;

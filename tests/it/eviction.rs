@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{
-    Client, Running, change_address, in_a_network_of_its_own, serve, settings,
+    Client, Running, change_address, in_network_namespace, serve, settings,
 };
 use crate::webdriver::tell;
 
@@ -353,7 +353,7 @@ async fn steady_readers_are_not_taken_for_idle_ones() {
 /// One that has an IPv6 network has as many addresses as it likes.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_an_ipv6_network_have_one_share() {
-    in_a_network_of_its_own(
+    in_network_namespace(
         "eviction::all_addresses_of_an_ipv6_network_have_one_share",
         async || {
             for number in 1..=21 {

@@ -1,5 +1,5 @@
-//! Handlers and the life of a request. Where no socket is needed, there is none: an exchange is
-//! made, the hook and the method are called, and the response is looked at.
+//! Handlers and the life of a request. Most tests need no socket: they create an exchange, call
+//! `initialize` and the method, and look at the response.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use dustdevil::{
 
 use crate::support::{exchange, serve, settings};
 
-/// Counts in a field of its own, which must always begin at nothing.
+/// Counts requests in its own field, which must start at zero for each request.
 struct CountingHandler {
     count: u32,
 }
@@ -49,7 +49,7 @@ async fn a_handler_is_a_value_that_needs_no_socket() {
     assert_eq!(exchange.response().status, Status::OK);
 }
 
-/// The steps of a request, in the order in which they were taken.
+/// The steps of a request in the order in which they ran.
 #[derive(Default)]
 struct Steps(Mutex<Vec<&'static str>>);
 
@@ -63,7 +63,7 @@ impl Steps {
     }
 }
 
-/// Notes every step, and stops where the query says.
+/// Records every step, and stops at the one that the query names.
 struct SteppingHandler {
     steps: Arc<Steps>,
 }
@@ -165,7 +165,7 @@ async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
     assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
 }
 
-/// Fails in its hook in a way that is the program's own fault.
+/// Fails in `initialize` with an internal error.
 struct BrokenHandler;
 
 impl RequestHandler for BrokenHandler {
@@ -180,7 +180,7 @@ impl RequestHandler for BrokenHandler {
 }
 
 #[tokio::test]
-async fn an_error_in_initialize_is_answered_500_and_its_message_stays_here() {
+async fn an_error_in_initialize_is_a_500_whose_message_is_not_sent() {
     let application =
         Application::new([("/broken", handler::<BrokenHandler>)], settings()).unwrap();
     let server = serve(application).await;
@@ -193,7 +193,7 @@ async fn an_error_in_initialize_is_answered_500_and_its_message_stays_here() {
     assert_eq!(client.ask("GET /broken").await.status, 500, "the connection goes on");
 }
 
-/// What a route has to say to its handler.
+/// The argument that a route passes to `initialize`.
 struct Greeting(&'static str);
 
 struct GreetingHandler {
@@ -223,12 +223,12 @@ async fn a_route_hands_its_arguments_to_initialize() {
     assert_eq!(client.ask("GET /night").await.text(), "Good night!");
 }
 
-/// Builds on a base that builds on a base.
+/// A handler that extends a handler that extends another.
 struct VipHandler {
     base: MemberHandler,
 }
 
-/// Lets nobody in who does not say the word.
+/// Admits only requests with the right argument.
 struct MemberHandler {
     base: SessionHandler,
 }
@@ -266,7 +266,7 @@ async fn a_base_may_end_the_request() {
     assert_eq!(server.visitor().get("/vip?please").await.status, 400);
 }
 
-/// Answers everything about how often it was asked, across requests.
+/// Counts requests in the shared state of the application.
 struct SharingHandler;
 
 impl RequestHandler for SharingHandler {
@@ -283,7 +283,7 @@ impl RequestHandler for SharingHandler {
 }
 
 #[tokio::test]
-async fn what_the_application_shares_is_asked_for_by_type() {
+async fn shared_state_is_looked_up_by_type() {
     let application =
         Application::new([("/", handler::<SharingHandler>)], settings()).unwrap();
     let server = serve(application.state(AtomicU32::new(7))).await;
@@ -292,7 +292,7 @@ async fn what_the_application_shares_is_asked_for_by_type() {
     assert_eq!(client.ask("GET /").await.text(), "8");
 }
 
-/// Sets things, and then fails if it is asked to.
+/// Sets headers and cookies, and then fails on request.
 struct SettingHandler;
 
 impl RequestHandler for SettingHandler {
@@ -322,7 +322,7 @@ impl RequestHandler for SettingHandler {
 }
 
 #[tokio::test]
-async fn the_verbs_build_the_response() {
+async fn the_exchange_methods_build_the_response() {
     let application =
         Application::new([("/", handler::<SettingHandler>)], settings()).unwrap();
     let server = serve(application).await;
@@ -352,6 +352,8 @@ async fn an_error_page_keeps_the_sessions_cookie_and_drops_what_was_set_before()
     assert_eq!(reply.field("X-Content-Type-Options"), Some("nosniff"), "a default header");
 }
 
+/// Response splitting: CR and LF in a value would end the head and start a response that the
+/// attacker controls.
 #[tokio::test]
 async fn a_header_a_cookie_or_a_redirect_cannot_split_the_response() {
     let application = Application::new([], settings()).unwrap();
@@ -404,7 +406,7 @@ async fn writing_after_the_end_is_an_error() {
     assert_eq!(exchange.written(), b"all of it");
 }
 
-/// A page for what is not there.
+/// A custom page for 404.
 struct LostHandler;
 
 impl RequestHandler for LostHandler {
@@ -449,10 +451,10 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
     assert_eq!(reply.status, 501);
 }
 
-/// Says where the request came from.
-struct WhenceHandler;
+/// Returns the client address and scheme that it sees.
+struct ClientAddressHandler;
 
-impl RequestHandler for WhenceHandler {
+impl RequestHandler for ClientAddressHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -464,10 +466,12 @@ impl RequestHandler for WhenceHandler {
     }
 }
 
+/// A client can send `X-Forwarded-For` itself, and choose the address that rate limits and logs
+/// see.
 #[tokio::test]
-async fn the_word_of_a_proxy_counts_only_where_it_is_ours() {
+async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
-    for (trusted_proxies, fields, whence) in [
+    for (trusted_proxies, fields, expected) in [
         (vec![], "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https", "127.0.0.1 false"),
         (ours.clone(), "", "127.0.0.1 false"),
         (ours.clone(), "X-Forwarded-For: 6.6.6.6", "6.6.6.6 false"),
@@ -486,14 +490,14 @@ async fn the_word_of_a_proxy_counts_only_where_it_is_ours() {
         ),
     ] {
         let settings = Settings { trusted_proxies, ..settings() };
-        let routes = [("/", handler::<WhenceHandler> as dustdevil::Handler)];
+        let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];
         let server = serve(Application::new(routes, settings).unwrap()).await;
         let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
-        assert_eq!(reply.text(), whence, "{fields}");
+        assert_eq!(reply.text(), expected, "{fields}");
     }
 }
 
-/// Asks for an argument in its hook.
+/// Reads an argument in `initialize`.
 struct AskingHandler {
     name: String,
 }
@@ -511,7 +515,7 @@ impl RequestHandler for AskingHandler {
 }
 
 #[tokio::test]
-async fn the_arguments_of_the_query_are_there_in_the_hook() {
+async fn query_arguments_are_available_in_initialize() {
     let routes = [("/", handler::<AskingHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let mut client = server.connect().await;
@@ -523,7 +527,7 @@ async fn the_arguments_of_the_query_are_there_in_the_hook() {
 }
 
 #[tokio::test]
-async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start() {
+async fn unusable_settings_are_errors_at_startup() {
     for settings in [
         Settings { default_headers: &[("X-A", "a\r\nX-B: b")], ..settings() },
         Settings { default_headers: &[("Connection", "close")], ..settings() },
@@ -535,7 +539,7 @@ async fn settings_that_no_request_could_be_answered_with_are_errors_at_the_start
     }
 }
 
-/// Finds the system without a file for it.
+/// Fails because the process is out of file descriptors.
 struct ShortHandler;
 
 impl RequestHandler for ShortHandler {
@@ -546,21 +550,22 @@ impl RequestHandler for ShortHandler {
     }
 
     async fn get(&mut self, _: &mut Exchange) -> Result {
-        // EMFILE, as opening a file gives it.
+        // EMFILE, as `open` returns it.
         Err(std::io::Error::from_raw_os_error(24))?
     }
 }
 
+/// EMFILE is temporary: other connections will close, so the client should try again.
 #[cfg(unix)]
 #[tokio::test]
-async fn where_the_system_has_no_file_left_one_may_come_back_later() {
+async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {
     let routes = [("/", handler::<ShortHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let reply = server.connect().await.ask("GET /").await;
     assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("1")));
 }
 
-/// Panics where its path says.
+/// Panics in the step that its path names.
 struct PanickingHandler;
 
 impl RequestHandler for PanickingHandler {
@@ -590,7 +595,7 @@ impl RequestHandler for PanickingHandler {
 }
 
 #[tokio::test]
-async fn wherever_a_handler_panics_its_request_is_answered() {
+async fn a_panic_in_any_step_is_answered() {
     let paths = ["/initialize", "/get", "/write_error", "/on_finish"];
     let routes =
         paths.map(|path| (path, handler::<PanickingHandler> as dustdevil::Handler));

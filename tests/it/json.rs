@@ -9,14 +9,14 @@ use dustdevil::session::{Error, SessionConfig};
 use crate::support::store;
 
 fn session() -> Session {
-    let place = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Session::new(store(), SessionConfig::default(), place, std::iter::empty())
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Session::new(store(), SessionConfig::default(), ip, std::iter::empty())
 }
 
 type Cart = BTreeMap<String, u32>;
 
 #[tokio::test]
-async fn what_serde_knows_comes_back_as_it_was() {
+async fn serialized_values_come_back_unchanged() {
     let session = session();
     let cart: Cart =
         [("tea", 2), ("\u{1f375} \"cup\"", 1)].map(|(k, v)| (k.into(), v)).into();
@@ -26,7 +26,7 @@ async fn what_serde_knows_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_is_not_of_that_type_or_no_json_is_an_error_and_changes_nothing() {
+async fn a_value_of_another_type_or_invalid_json_is_an_error_and_changes_nothing() {
     let session = session();
     session.set("cart", "tea").await.unwrap();
     let wrong = Err(Error::WrongType { name: String::from("cart") });
@@ -38,7 +38,7 @@ async fn what_is_not_of_that_type_or_no_json_is_an_error_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn parallel_changes_of_one_structure_all_count() {
+async fn concurrent_updates_of_one_structure_all_count() {
     let session = session();
     session.set_json("cart", &Cart::new()).await.unwrap();
     let changes = (0..50).map(|number| {

@@ -1,25 +1,25 @@
-//! The tests, a module for each room of the house. `tests/README.md` tells how to read them.
+//! The integration tests: one program with a module for each topic. `tests/README.md` is the
+//! guide.
 
 #![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::format_push_string, clippy::format_collect)]
 #![allow(clippy::similar_names)]
 
-/// The demo itself, as its binary has it.
+/// The demo itself, compiled from the source of its binary.
 #[path = "../../src/demo/main.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod demo;
 
-mod doing;
+mod session_app;
 mod support;
 
 mod arguments;
 mod browser;
-mod bystander;
-mod claims;
 mod clients;
 mod command;
 mod conditions;
 mod contract;
+mod control_client;
 mod cookies;
 #[cfg(feature = "redis")]
 mod crashes;
@@ -29,7 +29,6 @@ mod departures;
 mod eviction;
 mod faults;
 mod handlers;
-mod house;
 mod ids;
 mod injection;
 #[cfg(feature = "json")]
@@ -38,6 +37,7 @@ mod log;
 mod login;
 mod memory_store;
 mod oracle;
+mod presented_ids;
 mod process;
 #[cfg(feature = "redis")]
 mod processes;
@@ -56,6 +56,7 @@ mod simulation;
 mod static_files;
 mod steps;
 mod templates;
+mod tidy;
 mod transcripts;
 mod users;
 mod webdriver;

@@ -1,4 +1,4 @@
-//! What the README shows is what happens.
+//! Checks that the README is true: its commands run, and its tables are complete.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ fn readme() -> String {
     fs::read_to_string(project("README.md")).unwrap()
 }
 
-/// The code blocks of one language.
+/// Returns the code blocks in one language.
 fn blocks(language: &str) -> Vec<String> {
     let (text, fence) = (readme(), format!("```{language}\n"));
     let blocks = text.split(fence.as_str()).skip(1);
@@ -17,7 +17,7 @@ fn blocks(language: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_story_in_the_readme_can_be_typed_as_it_stands() {
+async fn the_shell_commands_in_the_readme_work() {
     let server = serve(demo()).await;
     let blocks = blocks("sh");
     assert!(!blocks.is_empty());
@@ -53,7 +53,7 @@ fn the_make_commands_in_the_readme_exist() {
 }
 
 #[test]
-fn every_file_that_is_named_is_there() {
+fn every_named_file_exists() {
     for (folder, file) in [("", "README.md"), ("tests", "README.md"), ("", "CHANGELOG.md")]
     {
         let text = fs::read_to_string(project(folder).join(file)).unwrap();
@@ -63,23 +63,27 @@ fn every_file_that_is_named_is_there() {
         }
     }
     let text = readme();
-    let sources = ["http", "session", "web"].map(|wing| project("src").join(wing));
+    let sources = ["http", "session", "web"].map(|layer| project("src").join(layer));
     for folder in sources {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name =
                 path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
-            // The words of the protocol explain themselves.
-            let words = [
+            // Parts of an HTTP exchange, which need no explanation.
+            let well_known = [
                 "mod", "error", "date", "octets", "method", "version", "status", "refusal",
             ];
-            let is_small = words.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
-            assert!(is_small || text.contains(&name), "the README does not tell of {name}");
+            let is_well_known =
+                well_known.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
+            assert!(
+                is_well_known || text.contains(&name),
+                "the README does not name {name}"
+            );
         }
     }
 }
 
-/// The public fields of a struct.
+/// Returns the names of the public fields of a struct.
 fn fields(path: &str, name: &str) -> Vec<String> {
     let text = fs::read_to_string(project(path)).unwrap();
     let (_, rest) = text.split_once(&format!("pub struct {name} {{")).unwrap();
@@ -88,7 +92,7 @@ fn fields(path: &str, name: &str) -> Vec<String> {
     fields.filter_map(|field| field.split(':').next()).map(str::to_owned).collect()
 }
 
-/// What the rows of the tables between two headings are about.
+/// Returns the first cells of the tables between two headings.
 fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
     let section = text.lines().skip_while(|line| *line != from);
     let section = section.take_while(|line| *line != to);
@@ -96,7 +100,7 @@ fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn the_tables_of_settings_are_whole() {
+fn the_tables_of_settings_are_complete() {
     let text = readme();
     let mut all = fields("src/web/settings.rs", "Settings");
     all.extend(fields("src/http/limits.rs", "Limits"));
@@ -104,7 +108,7 @@ fn the_tables_of_settings_are_whole() {
 }
 
 #[test]
-fn the_table_of_the_settings_for_redis_is_whole() {
-    let all = fields("src/session/redis.rs", "RedisSettings");
+fn the_table_of_the_redis_settings_is_complete() {
+    let all = fields("src/session/redis/mod.rs", "RedisSettings");
     assert_eq!(rows(&readme(), "## Sessions on Redis", "## Features"), all);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use dustdevil::{RedisSettings, RedisStore};
 use redis::{Client, Connection, FromRedisValue, RedisResult};
 
-use crate::webdriver::{find_program, patiently};
+use crate::webdriver::{find_program, wait_until};
 
 /// A Redis that runs, unless it was killed.
 pub struct RedisServer {
@@ -115,7 +115,7 @@ impl RedisServer {
     /// It answers once it has read what is on its disk; and be it that it wants a password.
     fn wait_until_it_answers(&mut self) {
         let port = self.port;
-        let has_begun = patiently(|| {
+        let has_begun = wait_until(|| {
             let ended = self.child.try_wait().expect("a status");
             assert!(ended.is_none(), "redis-server has ended: {}", self.log());
             is_ready(port)

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::demo::options::Options;
 use crate::process::{Process, command};
 use crate::redis_server::{DURABLE, RedisServer};
-use crate::support::{PLACE, Visitor, serve};
+use crate::support::{CLIENT_IP, Visitor, serve};
 use crate::webdriver::tell;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,7 +39,7 @@ async fn begun(store: &RedisStore, name: &str, value: &str) -> Key {
 
 async fn begun_for(store: &RedisStore, lifetime: Lifetime, name: &str, value: &str) -> Key {
     let key = key();
-    assert!(store.create(key, lifetime, PLACE, name, value).await.unwrap());
+    assert!(store.create(key, lifetime, CLIENT_IP, name, value).await.unwrap());
     key
 }
 
@@ -188,11 +188,11 @@ async fn to_read_a_value_is_one_trip_to_redis() {
     let Some(redis) = RedisServer::start() else { return };
     let store = Arc::new(redis.store());
     let id = Id::generate();
-    assert!(store.create(id.key(), LIFETIME, PLACE, "a", "1").await.unwrap());
+    assert!(store.create(id.key(), LIFETIME, CLIENT_IP, "a", "1").await.unwrap());
     let monitor = Monitor::of(&redis);
 
     let claims = [id].into_iter();
-    let session = Session::new(store, SessionConfig::default(), PLACE, claims);
+    let session = Session::new(store, SessionConfig::default(), CLIENT_IP, claims);
     assert_eq!(session.get("a").await.unwrap().as_deref(), Some("1"));
 
     let commands = monitor.commands(&redis);
@@ -263,7 +263,7 @@ async fn redis_lets_a_session_live_from_use_to_use_and_never_past_its_end() {
         assert_eq!(set(key), 1);
         match name {
             "get" => drop(store.get(key, "a").await.unwrap()),
-            "visit" => drop(store.visit(key, PLACE, "a").await.unwrap()),
+            "visit" => drop(store.visit(key, CLIENT_IP, "a").await.unwrap()),
             "set" => drop(store.set(key, "a", "2").await.unwrap()),
             "remove" => drop(store.remove(key, "b").await.unwrap()),
             "compare_and_set" => {
@@ -340,10 +340,10 @@ async fn what_vanished_is_counted_once_whoever_finds_it() {
     assert_eq!(sound(&store).await.live, 301, "they were not swept yet");
     for &key in &keys[..10] {
         assert!(!store.destroy(key).await.unwrap());
-        assert_eq!(store.visit(key, PLACE, "a").await.unwrap(), Visit::Gone);
+        assert_eq!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Gone);
         sound(&store).await;
     }
-    assert!(store.create(keys[0], LIFETIME, PLACE, "a", "1").await.unwrap());
+    assert!(store.create(keys[0], LIFETIME, CLIENT_IP, "a", "1").await.unwrap());
     assert_eq!(sound(&store).await.expired, 1);
     assert!(store.rotate(stays, keys[1], None).await.unwrap());
     assert_eq!(sound(&store).await.expired, 2);
@@ -449,22 +449,22 @@ async fn a_full_redis_begins_no_session_and_ends_none() {
     let due = Lifetime { idle: Duration::from_secs(1), ..LIFETIME };
     let due = begun_for(&store, due, "a", "1").await;
     let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    let why = message(store.create(self::key(), LIFETIME, PLACE, "a", "1").await);
+    let why = message(store.create(self::key(), LIFETIME, CLIENT_IP, "a", "1").await);
     assert!(why.contains("OOM"), "{why}");
     assert!(message(store.set(key, "a", "2").await).contains("OOM"));
     assert!(message(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
     assert_eq!(get(&store, key, "a").await.as_deref(), Some("1"));
-    assert!(matches!(store.visit(key, PLACE, "a").await, Ok(Visit::Live(_))));
+    assert!(matches!(store.visit(key, CLIENT_IP, "a").await, Ok(Visit::Live(_))));
     assert_eq!(store.remove(key, "a").await, Ok(Some(Some(String::from("1")))));
     let new = self::key();
     assert!(store.rotate(other, new, None).await.unwrap());
     assert!(store.destroy(new).await.unwrap());
     assert_eq!(
-        store.visit(new, PLACE, "a").await,
+        store.visit(new, CLIENT_IP, "a").await,
         Ok(Visit::Gone),
         "as if there were room"
     );
-    assert_eq!(store.visit(other, PLACE, "a").await, Ok(Visit::Moved));
+    assert_eq!(store.visit(other, CLIENT_IP, "a").await, Ok(Visit::Moved));
     assert_eq!(store.shared_secret().await.unwrap(), secret, "a server may start");
     // Used in time, it outlives the second at which it is looked at.
     for _ in 0..8 {
@@ -543,7 +543,7 @@ async fn nothing_of_a_session_is_in_an_error() {
     let options = ["--rename-command", "EVALSHA", ""];
     let Some(redis) = RedisServer::start_with(&options) else { return };
     let store = redis.store();
-    let why = message(store.create(key(), LIFETIME, PLACE, "n", "barley").await);
+    let why = message(store.create(key(), LIFETIME, CLIENT_IP, "n", "barley").await);
     assert!(why.contains("unknown command"), "{why}");
     assert!(!why.contains("barley") && !why.contains("create"), "{why}");
 }
@@ -557,7 +557,7 @@ async fn the_shared_secret_is_one_for_all() {
     let prefix = String::from("{another}");
     let other = RedisStore::new(RedisSettings { prefix, ..redis.settings() }).unwrap();
     assert_ne!(other.shared_secret().await.unwrap(), secret);
-    other.create(key(), LIFETIME, PLACE, "a", "1").await.unwrap();
+    other.create(key(), LIFETIME, CLIENT_IP, "a", "1").await.unwrap();
     assert_eq!(redis.store().counters().await.unwrap(), Counters::default());
 }
 
@@ -678,7 +678,7 @@ async fn a_cluster_is_a_store_like_any() {
         eventually("the cluster is there", async || store.counters().await.is_ok()).await;
         let (key, new) = (begun(&store, USERNAME, "ada").await, self::key());
         assert!(store.rotate(key, new, Some(LIFETIME)).await.unwrap());
-        assert_eq!(store.visit(key, PLACE, "a").await.unwrap(), Visit::Moved);
+        assert_eq!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Moved);
         assert_eq!(get(&store, new, USERNAME).await.as_deref(), Some("ada"));
         assert_eq!(store.sessions_of("ada").await.unwrap()[0].key, new);
         store.sweep().await.unwrap();

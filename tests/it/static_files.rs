@@ -1,4 +1,4 @@
-//! Static files: what is served, in which parts, to whom again, and what never is.
+//! Static files: content, validators, ranges, caching, and paths that are never served.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings,
 use crate::support::{Running, serve, settings};
 use crate::webdriver::tell;
 
-/// A folder of its own for each test.
+/// Creates a directory for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -88,7 +88,7 @@ async fn a_file_comes_with_its_type_and_validators() {
 }
 
 #[tokio::test]
-async fn icon_and_robots_are_where_everybody_looks_for_them() {
+async fn favicon_and_robots_txt_are_at_their_usual_paths() {
     let (server, folder) = serving("mounts").await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /favicon.ico").await.text(), "icon");
@@ -114,7 +114,7 @@ async fn the_prefix_is_the_same_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_file_is_told_so() {
+async fn a_client_with_a_current_copy_gets_304() {
     let (server, _) = serving("conditions").await;
     let mut client = server.connect().await;
     let reply = client.ask("GET /static/site.css").await;
@@ -153,7 +153,7 @@ async fn a_client_that_has_the_file_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_file_can_be_had() {
+async fn a_range_of_a_file_can_be_requested() {
     let (server, _) = serving("ranges").await;
     let mut client = server.connect().await;
     for (range, part) in [
@@ -184,7 +184,7 @@ async fn a_part_of_a_file_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_part_is_sent_only_if_it_fits_the_parts_that_the_client_has() {
+async fn a_range_is_sent_only_if_if_range_matches() {
     let (server, _) = serving("if_range").await;
     let mut client = server.connect().await;
     let reply = client.ask("GET /static/site.css").await;
@@ -221,6 +221,8 @@ async fn head_is_get_without_content() {
     assert_eq!((reply.status, reply.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
+/// Path traversal: dots, encoded dots and slashes, backslashes and symbolic links that would
+/// lead out of the static directory.
 #[tokio::test]
 async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
     let (server, folder) = serving("traversal").await;
@@ -283,7 +285,7 @@ async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
 }
 
 #[tokio::test]
-async fn a_url_with_the_files_version_may_be_kept_for_good() {
+async fn a_versioned_url_may_be_cached_permanently() {
     let (server, folder) = serving("versions").await;
     let mut client = server.connect().await;
     let url = client.ask("GET /url?path=site.css").await.text();
@@ -302,7 +304,7 @@ async fn a_url_with_the_files_version_may_be_kept_for_good() {
     drop(folder);
 }
 
-/// Rewrites a file between two requests, again and again, with content that is as long each time.
+/// Rewrites a file between requests many times, with content of the same length.
 #[tokio::test]
 async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     let (server, folder) = serving("changes").await;
@@ -316,7 +318,7 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     }
     tags.dedup();
     assert_eq!(tags.len(), 200, "each has a tag of its own");
-    // The same, once the file has not changed for so long that it is kept.
+    // Repeats that after the file has been unchanged long enough to be cached.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let kept = client.ask("GET /static/site.css").await;
     assert_eq!(client.ask("GET /static/site.css").await.text(), kept.text());
@@ -328,8 +330,9 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     assert_eq!(client.ask("GET /static/site.css").await.text(), "back");
 }
 
-/// Somebody who may write to the directory makes a name a link to a secret, and back, all the while.
-/// A check before the file is opened would be late now and then.
+/// A process with access to the directory replaces a file by a symbolic link to a secret, and
+/// back, in a loop. A check before `open` would sometimes be too early (a time-of-check to
+/// time-of-use race).
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_swapped_for_a_link_leaks_nothing() {
@@ -376,7 +379,7 @@ async fn two_servers_with_the_same_file_give_it_the_same_tag() {
     let (one, one_folder) = serving("one").await;
     let (other, other_folder) = serving("other").await;
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    // In memory, with a hash, and too large for one.
+    // Cached in memory, with a hash of the content, and too large for a hash.
     for length in [100, 1_000_000, 5_000_000] {
         for folder in [&one_folder, &other_folder] {
             let path = folder.join("file.bin");
@@ -388,7 +391,7 @@ async fn two_servers_with_the_same_file_give_it_the_same_tag() {
         let twin =
             other.connect().await.ask(request).await.field("ETag").unwrap().to_owned();
         assert_eq!(tag, twin, "{length} bytes");
-        // What changes the inode and not the content changes no tag.
+        // Changing the inode but not the content does not change the tag.
         let path = one_folder.join("file.bin");
         let mut permissions = fs::metadata(&path).unwrap().permissions();
         permissions.set_readonly(true);
@@ -424,8 +427,8 @@ async fn a_name_with_a_colon_is_a_name() {
     assert_eq!(client.ask(&format!("GET {url}")).await.text(), "half past");
 }
 
-/// A log may have been written anew, and not only longer: its length does not tell. So it is cut off,
-/// and whoever serves one reads it in a handler, up to where it ends.
+/// A growing log may also have been rewritten, and its length does not tell. So the response
+/// ends at the announced length; to serve a log, use a handler.
 #[tokio::test]
 async fn a_file_that_grows_while_it_is_sent_is_cut_off() {
     use std::io::Write;
@@ -470,8 +473,10 @@ async fn a_large_file_arrives_whole_and_in_parts() {
     );
 }
 
+/// Racy timestamps: length and modification time can stay equal while the content changes, so
+/// the entity tag is derived from the content, or from more of the inode.
 #[tokio::test]
-async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_date() {
+async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
     let (server, folder) = serving("twins").await;
     let mut client = server.connect().await;
     for (name, length) in [("small.bin", 10), ("large.bin", LARGE)] {
@@ -489,7 +494,7 @@ async fn a_file_in_the_place_of_another_is_told_from_it_by_more_than_length_and_
         assert_eq!(new.content[0], b'b', "{name}");
         assert_eq!(new.field("Last-Modified"), old.field("Last-Modified"));
         assert_ne!(new.field("ETag"), old.field("ETag"), "{name}");
-        // Nor may half of the old one be joined to half of the new one.
+        // A range with a condition never mixes the old file with the new one.
         let part = |condition: &str| {
             format!("GET /static/{name}\nRange: bytes=5-\nIf-Range: {condition}")
         };
@@ -507,7 +512,7 @@ async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
     client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let head = client.receive_head().await;
     assert_eq!(head.field("Content-Length"), Some("20000000"));
-    // The socket's buffers hold a small part of it, so the rest is read after this.
+    // The socket buffers hold a small part of the file, so the rest is read after this change.
     let file = fs::File::options().write(true).open(folder.join("large.bin")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     assert!(client.rest().await.len() < 20_000_000);
@@ -515,7 +520,7 @@ async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
 }
 
 #[test]
-fn a_static_folder_that_is_not_there_is_an_error_at_the_start() {
+fn a_missing_static_directory_is_an_error_at_startup() {
     let settings = Settings { static_path: PathBuf::from("no/such/folder"), ..settings() };
     let error = Application::new([], settings).err().unwrap().to_string();
     assert!(error.contains("no/such/folder"), "{error}");

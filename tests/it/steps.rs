@@ -1,9 +1,9 @@
-//! The steps that a transcript is written in. It needs nothing but the standard library, so that
-//! other programs can read transcripts, too.
+//! The parser of transcripts. It uses only the standard library, so that the fuzzer and its
+//! build script can include it, too.
 
 use std::path::{Path, PathBuf};
 
-/// The paths of all transcripts in a folder and in those below it, in order.
+/// Returns the paths of all transcripts below a directory, sorted.
 pub fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("a folder").map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries
@@ -14,22 +14,22 @@ pub fn paths(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A step of a conversation.
+/// A step of a transcript.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `> text`: these bytes are sent.
+    /// `> text`: send these bytes.
     Send(Vec<u8>),
-    /// `>|`: the client says that it will send no more.
+    /// `>|`: the client half-closes the connection.
     HalfClose,
-    /// `< text`: these bytes come back, with anything in the gaps between them. Behind `< ...`,
-    /// whole lines may come in front of them.
+    /// `< text`: receive these bytes, with anything in the gaps between the parts. After a line
+    /// `< ...`, other lines may come first.
     Receive { parts: Vec<Vec<u8>>, skip_lines: bool },
-    /// `<|`: the server closes, and nothing else comes before.
+    /// `<|`: the server closes, and nothing comes before.
     Closed,
 }
 
-/// The steps of a transcript, with the number of the line that each begins at. What is sent
-/// without waiting for anything is one step.
+/// Parses a transcript into steps, each with the number of its first line. Adjacent lines to
+/// send are one step.
 pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     let mut steps: Vec<(usize, Step)> = Vec::new();
     let mut skip_lines = false;
@@ -60,8 +60,8 @@ pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     Ok(steps)
 }
 
-/// The bytes of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
-/// end in CRLF.
+/// Returns the bytes of a line, split at each `*`. They end in CRLF unless the line ends in a
+/// backslash.
 fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
     let without_backslashes = line.trim_end_matches('\\');
     let is_open = (line.len() - without_backslashes.len()) % 2 == 1;
@@ -92,7 +92,7 @@ fn unescape(text: &str) -> Result<Vec<Vec<u8>>, String> {
     Ok(parts)
 }
 
-/// The bytes that an escape stands for, and what comes behind it.
+/// Returns the bytes of an escape, and the text after it.
 fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
     let (kind, rest) = text.split_at_checked(1)?;
     let byte = match kind {

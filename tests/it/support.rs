@@ -1,5 +1,5 @@
-//! What the tests stand on: servers on free ports, a client that sees every byte, and a visitor
-//! who keeps cookies as a browser does.
+//! Helpers of the tests: servers on free ports, a client that sees every byte, a visitor that
+//! keeps cookies like a browser, and a store with latency.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,43 +24,43 @@ use tokio::task::JoinHandle;
 
 use crate::webdriver::tell;
 
-/// Where clients are that come over no socket.
-pub const PLACE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The client address of sessions that are used without a socket.
+pub const CLIENT_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A path of the project, from wherever the tests are started.
+/// Returns a path below the root of the repository, whatever the working directory is.
 pub fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The demo, with all its settings at their defaults.
+/// The demo, with all settings at their defaults.
 pub fn demo() -> Application {
     crate::demo::make_app(crate::demo::options::Options::default())
         .expect("the demo is whole")
 }
 
-/// The demo, serving, for a user whom no other test knows.
+/// Serves the demo with a user that no other test uses, because the default store is shared.
 pub async fn demo_of(username: &str) -> Running {
     use crate::demo::{make_app, options::Options};
     let options = Options { username: username.to_owned(), ..Options::default() };
     serve(make_app(options).expect("the demo is whole")).await
 }
 
-/// Settings with a store of the test's own.
+/// Default settings with a new store.
 pub fn settings() -> Settings {
     Settings { session_store: Some(store()), ..Settings::default() }
 }
 
-/// A store that no other test knows.
+/// A new memory store.
 pub fn store() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(MemoryLimits::default()))
 }
 
-/// A store like any that is far away: each answer takes a few turns of the runtime to come, so that
-/// whatever can happen in between does.
+/// A store with latency, like one on a network: each operation yields to the runtime a few
+/// times, so that other tasks run between the operation and its result.
 pub struct SlowStore(pub Arc<dyn Store>);
 
-/// Lets everybody else have so many turns.
-pub async fn turns(count: usize) {
+/// Yields to the runtime so many times.
+pub async fn yields(count: usize) {
     for _ in 0..count {
         tokio::task::yield_now().await;
     }
@@ -71,20 +71,15 @@ impl Store for SlowStore {
         &'a self,
         key: Key,
         lifetime: Lifetime,
-        place: IpAddr,
+        ip: IpAddr,
         name: &'a str,
         value: &'a str,
     ) -> StoreFuture<'a, bool> {
-        far(2, move || self.0.create(key, lifetime, place, name, value))
+        delayed(2, move || self.0.create(key, lifetime, ip, name, value))
     }
 
-    fn visit<'a>(
-        &'a self,
-        key: Key,
-        place: IpAddr,
-        name: &'a str,
-    ) -> StoreFuture<'a, Visit> {
-        far(2, move || self.0.visit(key, place, name))
+    fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
+        delayed(2, move || self.0.visit(key, ip, name))
     }
 
     fn get<'a>(
@@ -92,7 +87,7 @@ impl Store for SlowStore {
         key: Key,
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>> {
-        far(2, move || self.0.get(key, name))
+        delayed(2, move || self.0.get(key, name))
     }
 
     fn set<'a>(
@@ -101,7 +96,7 @@ impl Store for SlowStore {
         name: &'a str,
         value: &'a str,
     ) -> StoreFuture<'a, Option<()>> {
-        far(2, move || self.0.set(key, name, value))
+        delayed(2, move || self.0.set(key, name, value))
     }
 
     fn remove<'a>(
@@ -109,7 +104,7 @@ impl Store for SlowStore {
         key: Key,
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>> {
-        far(2, move || self.0.remove(key, name))
+        delayed(2, move || self.0.remove(key, name))
     }
 
     fn compare_and_set<'a>(
@@ -119,89 +114,90 @@ impl Store for SlowStore {
         expected: Option<&'a str>,
         value: &'a str,
     ) -> StoreFuture<'a, Option<bool>> {
-        far(2, move || self.0.compare_and_set(key, name, expected, value))
+        delayed(2, move || self.0.compare_and_set(key, name, expected, value))
     }
 
     fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
-        far(2, move || self.0.keys(key))
+        delayed(2, move || self.0.keys(key))
     }
 
     fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
-        far(2, move || self.0.clear(key))
+        delayed(2, move || self.0.clear(key))
     }
 
     fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
-        far(2, move || self.0.destroy(key))
+        delayed(2, move || self.0.destroy(key))
     }
 
-    /// Its answer takes longest, so that others come to know of it before it does.
+    /// The longest latency: other tasks see the effect of the rotation long before its result
+    /// arrives.
     fn rotate(
         &self,
         key: Key,
         new: Key,
         lifetime: Option<Lifetime>,
     ) -> StoreFuture<'_, bool> {
-        far(20, move || self.0.rotate(key, new, lifetime))
+        delayed(20, move || self.0.rotate(key, new, lifetime))
     }
 
     fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
-        far(2, move || self.0.successors(key))
+        delayed(2, move || self.0.successors(key))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
-        far(2, move || self.0.sessions_of(user))
+        delayed(2, move || self.0.sessions_of(user))
     }
 
     fn sessions_over_limit<'a>(
         &'a self,
         user: &'a str,
-        most: usize,
+        max: usize,
     ) -> StoreFuture<'a, Vec<Key>> {
-        far(2, move || self.0.sessions_over_limit(user, most))
+        delayed(2, move || self.0.sessions_over_limit(user, max))
     }
 
     fn counters(&self) -> StoreFuture<'_, Counters> {
-        far(2, move || self.0.counters())
+        delayed(2, move || self.0.counters())
     }
 
     fn sweep(&self) -> StoreFuture<'_, ()> {
-        far(2, move || self.0.sweep())
+        delayed(2, move || self.0.sweep())
     }
 }
 
-/// Asks after a turn, and has the answer after so many more.
-fn far<'a, T: Send + 'a>(
-    turns_back: usize,
-    ask: impl FnOnce() -> StoreFuture<'a, T> + Send + 'a,
+/// Performs an operation after one yield, and returns its result after some more.
+fn delayed<'a, T: Send + 'a>(
+    yields_before_result: usize,
+    operation: impl FnOnce() -> StoreFuture<'a, T> + Send + 'a,
 ) -> StoreFuture<'a, T> {
     StoreFuture::boxed(async move {
-        turns(1).await;
-        let answer = ask().await;
-        turns(turns_back).await;
-        answer
+        yields(1).await;
+        let result = operation().await;
+        yields(yields_before_result).await;
+        result
     })
 }
 
-/// What the connections of an application share that has no server.
+/// The state that a server shares with its connections, for an application without a server.
 pub fn server_state(application: &Application) -> Arc<ServerState> {
     let connection = application.settings().limits.clone();
     let limits = ServerLimits { connection, ..ServerLimits::default() };
     Arc::new(ServerState::new(limits, application.shutdown().clone()))
 }
 
-/// An exchange that no socket brought. `head` is a request line and fields, a line each.
+/// An exchange without a socket. `head` is a request line and fields, one per line.
 pub fn exchange(application: &Application, head: &str) -> Exchange {
     application.exchange(request(head), "127.0.0.1:50000".parse().unwrap())
 }
 
-/// A request from its lines, with the Host field that it must have.
+/// Parses a request from its lines, and adds the mandatory Host field.
 pub fn request(lines: &str) -> Request {
     let mut bytes = BytesMut::from(&*head(lines));
     let parsed = Request::parse(&mut bytes, &mut 0, &Limits::default());
     parsed.expect("a request").expect("a whole head")
 }
 
-/// A head from a request line without its version, and fields, a line each.
+/// A head from a request line without its version and fields, one per line.
 fn head(lines: &str) -> String {
     let (line, fields) = lines.split_once('\n').unwrap_or((lines, ""));
     let fields: String =
@@ -209,7 +205,7 @@ fn head(lines: &str) -> String {
     format!("{} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n", line.trim())
 }
 
-/// A server that runs beside the test, in the same runtime and on the same clock.
+/// A server in the runtime of the test, and on its clock.
 pub struct Running {
     pub address: SocketAddr,
     pub state: Arc<ServerState>,
@@ -230,37 +226,37 @@ pub async fn serve(application: Application) -> Running {
 }
 
 impl Running {
-    /// Tells the server to stop, and waits until it has.
+    /// Shuts the server down gracefully and waits for the end.
     pub async fn stop(mut self) {
-        self.tell_to_stop();
+        self.begin_shutdown();
         (&mut self.task).await.expect("the server ends well");
     }
 
-    /// Tells the server to stop.
-    pub fn tell_to_stop(&mut self) {
+    /// Starts a graceful shutdown.
+    pub fn begin_shutdown(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
     }
 
-    /// A connection to it.
+    /// Opens a connection.
     pub async fn connect(&self) -> Client {
         Client::connect(self.address).await
     }
 
-    /// Somebody new.
+    /// A new visitor, without cookies.
     pub fn visitor(&self) -> Visitor {
         Visitor { address: self.address, cookies: BTreeMap::new() }
     }
 }
 
-/// One connection, byte by byte.
+/// A connection, read and written byte by byte.
 pub struct Client {
     socket: TcpStream,
     input: Vec<u8>,
 }
 
-/// A response as it came.
+/// A response as the client received it.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
@@ -270,35 +266,35 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The first value of a field.
+    /// Returns the first value of a field.
     pub fn field<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.fields_named(name).next()
     }
 
-    /// The values of all lines of a field.
+    /// Returns the values of all lines of a field.
     pub fn fields_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let fields =
             self.fields.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name));
         fields.map(|(_, value)| value.as_str())
     }
 
-    /// The content as text.
+    /// Returns the content as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
     }
 
-    /// The value of a cookie that it sets.
+    /// Returns the value of a cookie that the response sets.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookie_line(name)?.split(';').next()?.split_once('=').map(|(_, value)| value)
     }
 
-    /// A whole Set-Cookie line.
+    /// Returns a complete Set-Cookie line.
     pub fn cookie_line(&self, name: &str) -> Option<&str> {
         let mut lines = self.fields_named("Set-Cookie");
         lines.find(|line| line.split_once('=').is_some_and(|(found, _)| found == name))
     }
 
-    /// The `_xsrf` token in its form.
+    /// Returns the `_xsrf` token of the form in the content.
     pub fn xsrf_token(&self) -> String {
         let page = self.text();
         let (_, rest) =
@@ -313,26 +309,27 @@ impl Client {
         Client { socket, input: Vec::new() }
     }
 
-    /// One for whom the system keeps little that was not read yet: the rest waits with the server.
-    pub async fn connect_with_little_room(address: SocketAddr) -> Client {
+    /// Connects with a small receive buffer (`SO_RCVBUF`), so that most unread bytes stay in
+    /// the server.
+    pub async fn connect_with_small_receive_buffer(address: SocketAddr) -> Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a smaller buffer");
         let socket = socket.connect(address).await.expect("a connection");
         Client { socket, input: Vec::new() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.socket.write_all(bytes.as_ref()).await.expect("octets sent");
+        self.socket.write_all(bytes.as_ref()).await.expect("bytes sent");
     }
 
-    /// One response to anything but HEAD.
+    /// Receives a response to any request except HEAD.
     pub async fn receive(&mut self) -> Reply {
         let head = self.receive_head().await;
         self.with_content(head).await
     }
 
-    /// One response without content: to HEAD, or an interim one.
+    /// Receives a response without content: to HEAD, or an interim one.
     pub async fn receive_head(&mut self) -> Reply {
         loop {
             let found = self.input.windows(4).position(|window| window == b"\r\n\r\n");
@@ -383,7 +380,7 @@ impl Client {
         }
     }
 
-    /// So many bytes.
+    /// Receives exactly so many bytes.
     pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.input.len() < count {
             assert!(self.more().await, "the connection ended within content");
@@ -391,19 +388,19 @@ impl Client {
         self.input.drain(..count).collect()
     }
 
-    /// Everything until the server closes. A reset counts as an end.
+    /// Receives everything until the server closes. A reset counts as the end.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.input)
     }
 
-    /// Says that no more will be sent.
+    /// Closes the sending side of the connection.
     pub async fn half_close(&mut self) {
         // The server may have closed already.
         let _ = self.socket.shutdown().await;
     }
 
-    /// Whether the server has not closed yet, as far as is known here.
+    /// Returns `true` if no close by the server has arrived yet.
     pub fn is_open(&mut self) -> bool {
         match self.socket.try_read_buf(&mut self.input) {
             Ok(read) => read > 0,
@@ -411,24 +408,25 @@ impl Client {
         }
     }
 
-    /// Goes away with a reset.
+    /// Closes the connection with a reset (`SO_LINGER` with zero: close sends RST instead of
+    /// FIN).
     pub fn reset(self) {
         self.socket.set_zero_linger().expect("a reset");
     }
 
-    /// Whether the server has closed, with nothing left to read.
+    /// Waits for the close. Returns `true` if no bytes came before it.
     pub async fn is_closed(&mut self) -> bool {
         self.rest().await.is_empty()
     }
 
-    /// Waits for more bytes. A reset is an end like any other.
+    /// Waits for more bytes. Returns `false` at the end of the connection; a reset is one.
     async fn more(&mut self) -> bool {
         self.input.reserve(16 * 1024);
         self.socket.read_buf(&mut self.input).await.is_ok_and(|read| read > 0)
     }
 
     /// Sends a request without content and receives its response. `lines` are a request line
-    /// without its version, and fields, a line each.
+    /// without its version and fields, one per line.
     pub async fn ask(&mut self, lines: &str) -> Reply {
         self.send(head(lines)).await;
         match lines.starts_with("HEAD ") {
@@ -452,7 +450,7 @@ fn parse_head(head: &str) -> Reply {
     Reply { status, reason, fields: lines.map(field).collect(), content: Vec::new() }
 }
 
-/// Somebody with a browser's cookie jar, and a new connection for each request.
+/// A client with a cookie jar, like a browser. It opens a new connection for each request.
 #[derive(Clone)]
 pub struct Visitor {
     pub address: SocketAddr,
@@ -477,7 +475,7 @@ impl Visitor {
         self.request(&head, &content).await
     }
 
-    /// Fetches a page with a form, and sends a form with its token.
+    /// Fetches a page with a form, and sends a form with the token of that page.
     pub async fn fill(&mut self, page: &str, target: &str, form: &[(&str, &str)]) -> Reply {
         let token = self.get(page).await.xsrf_token();
         let mut form = form.to_vec();
@@ -490,8 +488,8 @@ impl Visitor {
         self.fill("/login", "/login", &[("username", "admin"), ("password", "123")]).await
     }
 
-    /// Sends a head, a line each, with the cookies in the jar, and content behind it; keeps the
-    /// cookies that come back.
+    /// Sends a head, one line each, with the cookies in the jar, followed by the content.
+    /// Stores the cookies of the response.
     pub async fn request(&mut self, lines: &str, content: &str) -> Reply {
         let mut client = Client::connect(self.address).await;
         let mut lines = lines.to_owned();
@@ -521,10 +519,10 @@ impl Visitor {
     }
 }
 
-/// Runs a test in a network namespace, where it may add and take away addresses: starts the program
-/// of the tests once more, inside of one, for this test alone. Linux lets anybody do that, if the
-/// system is not told otherwise; where it cannot be done, the test says that it is left out.
-pub async fn in_a_network_of_its_own(name: &str, test: impl AsyncFnOnce()) {
+/// Runs a test in a network namespace of its own, in which it may add and remove addresses:
+/// starts the test program again inside one, for this test alone. Linux allows that to all
+/// users by default. If it is not possible, the test is skipped and prints a line.
+pub async fn in_network_namespace(name: &str, test: impl AsyncFnOnce()) {
     if std::env::var_os("DUSTDEVIL_NETWORK").is_some() {
         return test().await;
     }
@@ -539,11 +537,11 @@ pub async fn in_a_network_of_its_own(name: &str, test: impl AsyncFnOnce()) {
             assert!(output.status.success(), "{errors}{log}");
             errors.lines().filter(|line| line.contains(": ")).for_each(tell);
         }
-        _ => tell(&format!("left out: {name}, for here is no network namespace")),
+        _ => tell(&format!("left out: {name} (no network namespaces)")),
     }
 }
 
-/// Adds an address to the loopback interface of such a network, or takes one away.
+/// Adds an address to the loopback interface of the namespace, or removes one.
 pub fn change_address(verb: &str, address: &str) {
     let status = Command::new("ip").args(["address", verb, address, "dev", "lo"]).status();
     assert!(status.expect("the command ip").success(), "ip address {verb} {address}");

@@ -1,4 +1,4 @@
-//! Templates: substitution, and nothing else.
+//! Templates: placeholders are replaced, and nothing else.
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ fn values_are_not_templates_themselves() {
 }
 
 #[test]
-fn what_is_no_name_stays_as_it_is() {
+fn braces_without_a_name_stay_as_they_are() {
     assert_eq!(render("a { b } }} {{! name }} {", &[]), "a { b } }} {{ name }} {");
     assert_eq!(render("", &[]), "");
     assert_eq!(render("\u{e9}{{ a }}\u{e9}", &[("a", "\u{e8}")]), "\u{e9}\u{e8}\u{e9}");
@@ -53,13 +53,13 @@ fn a_broken_template_is_named_with_its_line() {
 }
 
 #[test]
-fn a_name_that_nobody_gave_is_an_error_that_says_which() {
+fn an_undefined_placeholder_is_an_error_that_names_it() {
     let template = Template::parse("page.html", "{{ missing }}").unwrap();
     let error = template.render(|_| None).unwrap_err().to_string();
     assert!(error.contains("page.html") && error.contains("missing"), "{error}");
 }
 
-/// A folder of its own for each test.
+/// Creates a template directory for one test.
 fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -72,7 +72,7 @@ fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
 }
 
 #[test]
-fn templates_are_read_at_the_start_with_their_folders() {
+fn templates_are_read_at_startup_with_their_directories() {
     let files =
         [("a.html", "a"), ("mail/b.txt", "b"), (".hidden", "{{"), ("mail/.swp/x", "{{")];
     let templates = Templates::load(&folder("templates_read", &files)).unwrap();
@@ -100,7 +100,7 @@ fn an_application_does_not_start_on_templates_that_cannot_be_rendered() {
 }
 
 #[tokio::test]
-async fn a_template_that_is_not_there_is_the_programs_fault() {
+async fn an_unknown_template_is_an_internal_error() {
     let application = Application::new([], settings()).unwrap();
     let mut exchange = exchange(&application, "GET /");
     let error = exchange.render("lost.html", &[]).await.unwrap_err();
@@ -109,7 +109,7 @@ async fn a_template_that_is_not_there_is_the_programs_fault() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_an_error_that_names_it() {
+fn a_template_that_is_not_a_file_is_an_error_that_names_it() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("templates");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();

@@ -1,5 +1,5 @@
-//! Every conversation in `tests/transcripts`, held with a server over a socket. The README there
-//! tells how to read and to write one.
+//! Plays every transcript against a server over a socket. `tests/transcripts/README.md`
+//! describes their format.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,24 +30,25 @@ async fn every_transcript_holds() {
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
 }
 
-/// RFC 9112 section 9.6: where the server has said that it closes, it answers no further request.
+/// RFC 9112 section 9.6: after a response with `Connection: close` the server answers no
+/// further request on the connection.
 #[tokio::test]
-async fn what_follows_the_last_answer_is_never_read_as_a_request() {
-    let server = serve(application(settings_with_files("behind"))).await;
+async fn bytes_after_the_last_response_are_never_read_as_a_request() {
+    let server = serve(application(settings_with_files("after"))).await;
     let mut failures = Vec::new();
-    let mut held = 0;
+    let mut extended = 0;
     for (path, text) in transcripts() {
         if let Some(text) = with_another_request(&text) {
             failures.extend(hold(&path, &text, server.address).await.err());
-            held += 1;
+            extended += 1;
         }
     }
     server.stop().await;
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
-    assert!(held > 200, "only {held} transcripts end in a close");
+    assert!(extended > 200, "only {extended} transcripts end in a close");
 }
 
-/// What the transcripts talk to.
+/// The application that the transcripts use.
 pub fn application(settings: Settings) -> Application {
     Application::new(
         [
@@ -83,8 +84,8 @@ impl RequestHandler for HelloHandler {
     }
 }
 
-/// Says what it was asked, a line each: method and path, the segment, every argument `name`, every
-/// field `Field`. Behind them stands the content.
+/// Writes what it received, one line each: method and path, the path segment, every argument
+/// `name`, every field `Field`; then the content.
 pub struct EchoHandler;
 
 impl RequestHandler for EchoHandler {
@@ -124,7 +125,7 @@ fn echo(exchange: &mut Exchange) -> Result {
     exchange.write(bytes)
 }
 
-/// Tells a story in three pieces.
+/// Streams a text in three parts.
 struct StreamHandler;
 
 impl RequestHandler for StreamHandler {
@@ -144,7 +145,7 @@ impl RequestHandler for StreamHandler {
     }
 }
 
-/// Forgets how the story goes on.
+/// Fails after the first part of its stream.
 pub struct BrokenStreamHandler;
 
 impl RequestHandler for BrokenStreamHandler {
@@ -158,8 +159,8 @@ impl RequestHandler for BrokenStreamHandler {
         let panics = exchange.request().query() == Some("panic");
         exchange.stream(move |sender| async move {
             sender.send("once ").await?;
-            assert!(!panics, "the stream meant to");
-            Err(io::Error::other("nobody knows the end"))
+            assert!(!panics, "on purpose");
+            Err(io::Error::other("on purpose"))
         })
     }
 }
@@ -174,11 +175,11 @@ impl RequestHandler for PanicHandler {
     }
 
     async fn get(&mut self, _: &mut Exchange) -> Result {
-        panic!("the handler meant to")
+        panic!("on purpose")
     }
 }
 
-/// Answers with the status that it is asked for, and nothing else.
+/// Responds with the status in its path, and without content.
 struct StatusHandler;
 
 impl RequestHandler for StatusHandler {
@@ -195,7 +196,7 @@ impl RequestHandler for StatusHandler {
     }
 }
 
-/// Every transcript, with its text, in order.
+/// Reads all transcripts, sorted by path.
 fn transcripts() -> Vec<(PathBuf, String)> {
     let text = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("a transcript is text");
@@ -204,19 +205,19 @@ fn transcripts() -> Vec<(PathBuf, String)> {
     paths(&project("tests/transcripts")).into_iter().map(text).collect()
 }
 
-/// A transcript with another request behind all that the client sends, if it ends with the
-/// server closing, and the client has not said that it will send no more.
+/// Returns the transcript with one more request after all that the client sends. `None` unless
+/// the server closes at the end and the client has not half-closed.
 fn with_another_request(text: &str) -> Option<String> {
     let mut lines: Vec<&str> = text.lines().collect();
-    let behind = lines.iter().rposition(|line| line.starts_with('>'))? + 1;
+    let after = lines.iter().rposition(|line| line.starts_with('>'))? + 1;
     if lines.last() != Some(&"<|") || lines.contains(&">|") {
         return None;
     }
-    lines.splice(behind..behind, ["> GET /hello HTTP/1.0", ">"]);
+    lines.splice(after..after, ["> GET /hello HTTP/1.0", ">"]);
     Some(lines.join("\n"))
 }
 
-/// Holds one conversation; says at which line it took another turn.
+/// Plays one transcript. The error names the line that failed.
 async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String> {
     let file = path.strip_prefix(project("")).unwrap_or(path).display();
     let steps = steps(text).map_err(|(number, what)| format!("{file}:{number}: {what}"))?;
@@ -232,17 +233,18 @@ async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String
     })
 }
 
-/// How far what came is what was expected.
+/// The result of comparing the input with an expected line.
 enum Found {
-    /// It is, up to here.
+    /// The input matches up to this position.
     UpTo(usize),
-    /// It may become so.
+    /// The input matches so far, but is not complete.
     NotYet,
-    /// It never will.
+    /// The input does not match.
     Never,
 }
 
-/// Looks for `parts` at the front of `input`. A gap holds anything but CRLF.
+/// Matches `parts` against the start of `input`. A gap between two parts matches anything
+/// except CRLF.
 fn find(parts: &[Vec<u8>], input: &[u8]) -> Found {
     let (first, others) = parts.split_first().expect("there is one at least");
     let arrived = first.len().min(input.len());
@@ -271,7 +273,7 @@ fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
     (0..=bytes.len()).find(|&at| bytes[at..].starts_with(part))
 }
 
-/// The client's side. Where something else comes than was expected, the error is what came.
+/// The client side of a transcript. An error contains what came instead of the expected line.
 struct Conversation {
     socket: TcpStream,
     input: Vec<u8>,
@@ -292,7 +294,9 @@ impl Conversation {
                 self.socket.shutdown().await.map_err(|error| error.to_string())
             }
             Step::Receive { parts, skip_lines: false } => self.receive(parts).await,
-            Step::Receive { parts, skip_lines: true } => self.receive_behind(parts).await,
+            Step::Receive { parts, skip_lines: true } => {
+                self.receive_after_skipping(parts).await
+            }
             Step::Closed => self.closed().await,
         }
     }
@@ -311,9 +315,9 @@ impl Conversation {
         }
     }
 
-    /// Skips lines until one comes that is expected. No empty line is skipped, so that this
-    /// stays within a head.
-    async fn receive_behind(&mut self, parts: &[Vec<u8>]) -> Result<(), String> {
+    /// Skips lines up to the expected one. Fails at an empty line, so that it stays within a
+    /// head.
+    async fn receive_after_skipping(&mut self, parts: &[Vec<u8>]) -> Result<(), String> {
         while matches!(find(parts, self.line().await?), Found::Never) {
             let length = self.line().await?.len();
             if length == 2 {
@@ -324,7 +328,7 @@ impl Conversation {
         self.receive(parts).await
     }
 
-    /// The next line, with its end.
+    /// Returns the next line, including its CRLF.
     async fn line(&mut self) -> Result<&[u8], String> {
         loop {
             if let Some(length) = position(&self.input, b"\r\n") {
@@ -343,7 +347,7 @@ impl Conversation {
         Err(self.came(""))
     }
 
-    /// Behind the last step, the client half-closes, and nothing more may come.
+    /// Half-closes after the last step, and checks that nothing more comes.
     async fn end(&mut self, last: Option<&Step>) -> Result<(), String> {
         if last == Some(&Step::Closed) {
             return Ok(());
@@ -354,22 +358,22 @@ impl Conversation {
         self.closed().await
     }
 
-    /// Waits for more; `false` is the end.
+    /// Waits for more input. Returns `false` at the end of the connection.
     async fn more(&mut self) -> Result<bool, String> {
         self.input.reserve(4096);
-        match timeout(PATIENCE, self.socket.read_buf(&mut self.input)).await {
+        match timeout(READ_TIMEOUT, self.socket.read_buf(&mut self.input)).await {
             Ok(Ok(read)) => Ok(read > 0),
             Ok(Err(error)) => Err(self.came(&format!(", then: {error}"))),
             Err(_) => Err(self.came(", then nothing")),
         }
     }
 
-    /// What has come since the last line that was expected, and what came then.
+    /// Describes the input since the last expected line, and what happened then.
     fn came(&self, then: &str) -> String {
         let bytes = &self.input[..self.input.len().min(500)];
         format!("{}{then}", bytes.escape_ascii())
     }
 }
 
-/// How long to wait for what is expected.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time after which an expected line counts as missing. No passing test waits for it.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);

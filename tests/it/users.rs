@@ -13,7 +13,7 @@ use dustdevil::{
 };
 
 use crate::process::{Process, command};
-use crate::support::{PLACE, Running, Visitor, demo_of, serve, store};
+use crate::support::{CLIENT_IP, Running, Visitor, demo_of, serve, store};
 
 const RULES: SessionConfig = SessionConfig { max_sessions_per_user: 3, lifetime: LIFETIME };
 
@@ -21,7 +21,7 @@ const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
 
 fn session(store: &Arc<MemoryStore>, claims: &[Id]) -> Session {
-    Session::new(store.clone(), RULES, PLACE, claims.iter().cloned())
+    Session::new(store.clone(), RULES, CLIENT_IP, claims.iter().cloned())
 }
 
 async fn id(session: &Session) -> Id {
@@ -279,7 +279,7 @@ async fn who_wants_to_be_remembered_keeps_the_cookie_for_longer() {
         // The cookie's own age is not kept by the visitor, so the store is asked.
         let id = Id::parse(&visitor.cookies["session_id"]).unwrap();
         let store = dustdevil::session::memory::container();
-        match store.visit(id.key(), PLACE, "").await.unwrap() {
+        match store.visit(id.key(), CLIENT_IP, "").await.unwrap() {
             dustdevil::session::store::Visit::Live(visited) => visited.max_age,
             other => panic!("{other:?}"),
         }

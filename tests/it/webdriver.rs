@@ -1,6 +1,7 @@
-//! A real browser, driven by hand. [WebDriver](https://www.w3.org/TR/webdriver2/) is JSON over
-//! HTTP, chromedriver speaks it, and here is as much of it as our tests need. The calls block, so
-//! a test has the server on other threads: `#[tokio::test(flavor = "multi_thread")]`.
+//! A `WebDriver` client for a real browser. [WebDriver](https://www.w3.org/TR/webdriver2/) is
+//! JSON over HTTP, and chromedriver implements it; this file has as much of it as the tests
+//! need. The calls block, so the server must run on other threads: `#[tokio::test(flavor =
+//! "multi_thread")]`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,28 +12,28 @@ use std::{env, fs, thread};
 
 use serde_json::{Value, json};
 
-/// How long anything may take before it counts as not happening. Nothing waits longer than it
-/// must, so a slow machine is only slow.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time after which something counts as not happening. The waits poll, so no passing test waits
+/// for it, and a slow machine is only slow.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A headless Chromium with nothing in its past. Dropping it closes it.
+/// A headless Chromium with an empty profile. Dropping it closes the browser.
 pub struct Browser {
     home: SocketAddr,
     driver: Child,
     port: u16,
     profile: PathBuf,
-    /// `/session/` and an id; empty until there is one.
+    /// `/session/` and an id; empty until the session exists.
     session: String,
 }
 
 impl Browser {
-    /// A browser for the site at this address. `None` where it is not installed, and the tests
-    /// were told to do without.
+    /// Opens a browser for the site at this address. `None` if Chromium is not installed and
+    /// the environment allows that.
     pub fn open(home: SocketAddr) -> Option<Browser> {
         Browser::open_with_preferences(home, &json!({}))
     }
 
-    /// A browser with JavaScript switched off. What a test executes runs all the same.
+    /// Opens a browser with JavaScript disabled for pages. `execute` works all the same.
     pub fn open_without_scripts(home: SocketAddr) -> Option<Browser> {
         let block = 2;
         let javascript = "profile.managed_default_content_settings.javascript";
@@ -46,19 +47,19 @@ impl Browser {
         let profile = format!("dustdevil-browser-{}-{port}", driver.id());
         let profile = env::temp_dir().join(profile);
         let mut browser = Browser { home, driver, port, profile, session: String::new() };
-        let wishes = wishes(&chromium, &browser.profile, preferences);
-        let session = browser.post("/session", &wishes);
+        let capabilities = capabilities(&chromium, &browser.profile, preferences);
+        let session = browser.post("/session", &capabilities);
         let id = session["sessionId"].as_str().expect("a session has an id");
         browser.session = format!("/session/{id}");
         Some(browser)
     }
 
-    /// Goes to a path of the site.
+    /// Navigates to a path of the site.
     pub fn visit(&self, path: &str) {
         self.go(&format!("http://{}{path}", self.home));
     }
 
-    /// Goes anywhere.
+    /// Navigates to any URL.
     pub fn go(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
     }
@@ -67,14 +68,14 @@ impl Browser {
         self.post("/refresh", &json!({}));
     }
 
-    /// The button to the left of the address. Waits for the page that comes.
+    /// Goes back in the history, and waits for the page.
     pub fn go_back(&self) {
         self.leave_page(|| {
             self.execute("history.back()");
         });
     }
 
-    /// Clicks what leads to another page, and waits for it.
+    /// Clicks an element that leads to another page, and waits for the page.
     pub fn press(&self, selector: &str) {
         let element = self.element(selector);
         self.leave_page(|| {
@@ -87,39 +88,39 @@ impl Browser {
         self.post(&format!("{}/value", self.element(selector)), &json!({ "text": text }));
     }
 
-    /// What can be read in an element; of what is hidden, nothing.
+    /// Returns the visible text of an element.
     pub fn text(&self, selector: &str) -> String {
         text(&self.get(&format!("{}/text", self.element(selector))))
     }
 
-    /// What an element has become, such as the `naturalWidth` of an image.
+    /// Returns a DOM property of an element, such as the `naturalWidth` of an image.
     pub fn property(&self, selector: &str, name: &str) -> Value {
         self.get(&format!("{}/property/{name}", self.element(selector)))
     }
 
-    /// The path and the query of the page it shows.
+    /// Returns the path and query of the current page.
     pub fn path(&self) -> String {
         text(&self.execute("return location.pathname + location.search"))
     }
 
-    /// What a script returns.
+    /// Runs a script and returns its result.
     pub fn execute(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// A cookie as the browser keeps it.
+    /// Returns a cookie as the browser stores it.
     pub fn cookie(&self, name: &str) -> Value {
         self.get(&format!("/cookie/{name}"))
     }
 
-    /// What was written to the console since somebody last asked.
+    /// Returns the console messages since the last call.
     pub fn console(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().expect("a list of entries");
         entries.iter().map(|entry| text(&entry["message"])).collect()
     }
 
-    /// The first element that a CSS selector finds, once there is one.
+    /// Waits for the first element that matches a CSS selector.
     fn element(&self, selector: &str) -> String {
         let search = json!({ "using": "css selector", "value": selector });
         let found = self.post("/element", &search);
@@ -127,18 +128,19 @@ impl Browser {
         format!("/element/{}", text(values.next().expect("an element has an id")))
     }
 
-    /// Does what leads to another page, and waits until that one is complete.
+    /// Performs an action that leads to another page, and waits until that page is complete.
     fn leave_page(&self, act: impl FnOnce()) {
         let before = self.beginning();
         act();
-        let arrived = patiently(|| {
+        let arrived = wait_until(|| {
             let now = self.beginning();
             now.is_some() && now != before
         });
         assert!(arrived, "no other page came after {}", self.path());
     }
 
-    /// When the page was begun, which tells it from every other. `None` until it is complete.
+    /// The time at which the page was loaded, which differs from page to page. `None` until the
+    /// page is complete.
     fn beginning(&self) -> Option<Value> {
         let script = "return document.readyState == 'complete' && performance.timeOrigin";
         let script = json!({ "script": script, "args": [] }).to_string();
@@ -156,7 +158,7 @@ impl Browser {
         reply.unwrap_or_else(|error| panic!("POST {path} {content}: {error}"))
     }
 
-    /// One command; the error is a sentence of chromedriver's.
+    /// Sends a command. The error is chromedriver's message.
     fn ask(&self, method: &str, path: &str, content: &str) -> Result<Value, String> {
         let path = format!("{}{path}", self.session);
         let reply = converse(self.port, method, &path, content);
@@ -167,7 +169,7 @@ impl Browser {
         }
     }
 
-    /// Keeps what the browser shows as a picture, and tells where.
+    /// Saves a screenshot and prints its path.
     fn save_screenshot(&self) -> io::Result<()> {
         let screenshot = self.ask("GET", "/screenshot", "");
         let screenshot = screenshot.map_err(io::Error::other)?;
@@ -180,7 +182,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Every step is tried, whatever became of the one before.
+    /// Each step is tried, even if the one before it failed.
     fn drop(&mut self) {
         if thread::panicking() {
             let _ = self.save_screenshot();
@@ -188,11 +190,11 @@ impl Drop for Browser {
         let _ = self.ask("DELETE", "", "");
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        patiently(|| !self.profile.exists() || fs::remove_dir_all(&self.profile).is_ok());
+        wait_until(|| !self.profile.exists() || fs::remove_dir_all(&self.profile).is_ok());
     }
 }
 
-/// Starts chromedriver on a port of its choice, which it prints.
+/// Starts chromedriver, which chooses a free port and prints it.
 fn start(chromedriver: &Path) -> (Child, u16) {
     let mut command = Command::new(chromedriver);
     command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -205,11 +207,11 @@ fn start(chromedriver: &Path) -> (Child, u16) {
     (driver, port.expect("chromedriver prints its port"))
 }
 
-/// One request to chromedriver, on a connection of its own. It is for us to see where the reply
-/// ends: chromedriver does not close.
+/// Sends a request to chromedriver on a new connection. The end of the response is found by its
+/// length, because chromedriver does not close the connection.
 fn converse(port: u16, method: &str, path: &str, content: &str) -> io::Result<Value> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(PATIENCE * 2))?;
+    socket.set_read_timeout(Some(WAIT_TIMEOUT * 2))?;
     let length = content.len();
     write!(
         socket,
@@ -223,8 +225,8 @@ fn converse(port: u16, method: &str, path: &str, content: &str) -> io::Result<Va
     Ok(serde_json::from_reader(reply.take(length))?)
 }
 
-/// What chromedriver is asked for in a new session.
-fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
+/// The capabilities that a new session requests.
+fn capabilities(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
     let arguments = [
         "--headless",
         "--no-sandbox",
@@ -234,13 +236,13 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        // The browser ends with chromedriver then, even if that is killed.
+        // With a pipe, the browser ends with chromedriver even if that is killed.
         "--remote-debugging-pipe",
         &format!("--user-data-dir={}", profile.display()),
     ];
-    let patience = PATIENCE.as_secs() * 1000;
+    let timeout = WAIT_TIMEOUT.as_secs() * 1000;
     json!({ "capabilities": { "alwaysMatch": {
-        "timeouts": { "implicit": patience, "pageLoad": patience, "script": patience },
+        "timeouts": { "implicit": timeout, "pageLoad": timeout, "script": timeout },
         "goog:loggingPrefs": { "browser": "ALL" },
         "goog:chromeOptions": {
             "binary": chromium,
@@ -250,8 +252,9 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
     } } })
 }
 
-/// Where a program is installed. A test without it fails, unless `DUSTDEVIL_WITHOUT_` and `what` says
-/// that this machine cannot have it: then there is `None`, and a line that says so.
+/// Returns the path of an installed program. If it is missing, the test fails, unless the
+/// environment variable `DUSTDEVIL_WITHOUT_` plus `what` is set: then prints a line and returns
+/// `None`.
 pub fn find_program(program: &str, package: &str, what: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(program));
@@ -266,15 +269,15 @@ pub fn find_program(program: &str, package: &str, what: &str) -> Option<PathBuf>
     None
 }
 
-/// Prints a line that is seen even if the test passes, when `println` is kept back.
+/// Prints a line even if the test passes, when the test harness captures `println`.
 pub fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Asks again and again, until the answer is yes. No, if it never was.
-pub fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+/// Polls a condition until it holds. Returns `false` if it does not hold in time.
+pub fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < WAIT_TIMEOUT {
         if is_so() {
             return true;
         }
@@ -287,8 +290,8 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// RFC 4648 section 4: four letters of six bits each are three bytes; fewer, at the end, are
-/// one byte fewer than letters.
+/// RFC 4648 section 4: four characters of six bits each are three bytes; a shorter group at the
+/// end has one byte fewer than characters.
 fn decode_base64(text: &str) -> Vec<u8> {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let digit = |letter| u32::try_from(alphabet.find(letter)?).ok();

@@ -1,9 +1,10 @@
-//! The connection where a transcript cannot tell it: time, several clients, several writes.
+//! Tests of the connection that a transcript cannot express: timeouts, several clients, several
+//! writes.
 //!
-//! The clock stands still and jumps to the next timer as soon as nobody has anything to do, so
-//! that a minute passes at once. Waiting for a socket lets it jump, too, and here the next timer
-//! is never farther than the store's next sweep, a second away: a time is met within a few
-//! seconds, and not to the millisecond.
+//! The tests use tokio's paused clock: when no task can run, the clock jumps to the next timer,
+//! so a minute passes instantly. Waiting for a socket also lets the clock jump. The next timer
+//! is then at most a second away, because the store sweeps every second. So a timeout is met
+//! within a few seconds, and not to the millisecond.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +31,7 @@ use crate::transcripts::{self, BrokenStreamHandler, EchoHandler, HelloHandler};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// A request whose content is still to come.
+/// The head of a request whose content follows later.
 const POST_400_KB: &str =
     "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400000\r\n\r\n";
 
@@ -55,7 +56,7 @@ fn application(settings: Settings) -> Application {
     .expect("the application is whole")
 }
 
-/// Takes as many seconds as it is asked for.
+/// Sleeps for the requested number of seconds.
 struct SlowHandler;
 
 impl RequestHandler for SlowHandler {
@@ -72,7 +73,7 @@ impl RequestHandler for SlowHandler {
     }
 }
 
-/// Thinks for five seconds before each word.
+/// Sleeps for five seconds before each part of the stream.
 struct SlowStreamHandler;
 
 impl RequestHandler for SlowStreamHandler {
@@ -93,7 +94,7 @@ impl RequestHandler for SlowStreamHandler {
     }
 }
 
-/// More than any socket holds.
+/// More than all socket buffers hold.
 const LARGE: usize = 32 * 1024 * 1024;
 
 struct LargeHandler;
@@ -114,34 +115,36 @@ async fn server() -> Running {
     serve(application(settings())).await
 }
 
-/// Whether so many seconds have passed, and not many more.
+/// Returns `true` if so many seconds have passed, with a tolerance of five.
 fn is_about(seconds: u64, since: Instant) -> bool {
     (seconds..seconds + 5).contains(&since.elapsed().as_secs())
 }
 
+/// A slowloris attack keeps connections occupied with heads that never end. The timeout starts
+/// with the first byte, and further bytes do not extend it.
 #[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds_from_its_first_byte() {
     let server = server().await;
     let mut client = server.connect().await;
     sleep(Duration::from_secs(30)).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send("GET /hello").await;
     sleep(Duration::from_secs(6)).await;
     client.send(" HTTP/1.1\r\n").await;
     let reply = client.receive().await;
     assert_eq!(reply.status, 408);
     assert_eq!(reply.field("Connection"), Some("close"));
-    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(is_about(10, started), "{:?}", started.elapsed());
     assert!(client.is_closed().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_moves_is_not_cut_off() {
+async fn content_above_the_minimum_rate_is_not_cut_off() {
     let server = server().await;
     let mut client = server.connect().await;
     client.send(POST_400_KB).await;
-    // At 10 kB/s, for 40 seconds, as a telephone on a train may have it; and then for some minutes
-    // at not much more than the minimum rate.
+    // 10 kB/s for 40 seconds, as a phone with a poor connection may have it, and then for half
+    // a minute just above the minimum rate.
     for _ in 0..39 {
         client.send(vec![b'a'; 10_000]).await;
         sleep(Duration::from_secs(1)).await;
@@ -158,22 +161,22 @@ async fn content_that_moves_is_not_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_has_an_hour_in_all() {
+async fn content_has_an_hour_in_total() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send(ECHO_OF_1_MIB).await;
     // Faster than the minimum rate.
-    while begun.elapsed().as_secs() < 3600 - 1 {
+    while started.elapsed().as_secs() < 3600 - 1 {
         client.send([b'a'; 280]).await;
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(client.receive().await.status, 408);
-    assert!(is_about(3600, begun), "{:?}", begun.elapsed());
+    assert!(is_about(3600, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_which_content_arrives_is_not_the_handlers() {
+async fn the_handler_timeout_does_not_include_the_arrival_of_content() {
     let settings = Settings { handler_timeout: Duration::from_secs(5), ..settings() };
     let server = serve(application(settings)).await;
     let mut client = server.connect().await;
@@ -185,30 +188,32 @@ async fn the_time_in_which_content_arrives_is_not_the_handlers() {
     assert_eq!(client.receive().await.status, 200);
 }
 
+/// The same attack with content. A fixed timeout would cut off slow but honest clients, so the
+/// server requires a minimum rate after a grace period.
 #[tokio::test(start_paused = true)]
-async fn content_may_not_trickle() {
+async fn content_below_the_minimum_rate_is_refused() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send(LARGE_ECHO).await;
     client.send([b'a'; 512]).await;
-    // 15 seconds of grace, and one for each 256 bytes.
+    // 15 seconds of grace period, and one more for each 256 bytes.
     assert_eq!(client.receive().await.status, 408);
-    assert!(is_about(17, begun), "{:?}", begun.elapsed());
+    assert!(is_about(17, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_without_a_word() {
+async fn an_idle_connection_is_closed_without_a_response() {
     let server = server().await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(client.is_closed().await);
-    assert!(is_about(60, begun), "{:?}", begun.elapsed());
+    assert!(is_about(60, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_may_stay_for_as_long_as_it_likes_where_there_is_no_limit() {
+async fn an_idle_connection_stays_open_without_an_idle_timeout() {
     let limits = Limits { idle_timeout: Duration::MAX, ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
@@ -218,7 +223,8 @@ async fn an_idle_connection_may_stay_for_as_long_as_it_likes_where_there_is_no_l
     }
 }
 
-/// Timers may go off at any point of what it was busy with, and must not be lost to that.
+/// The idle timer is armed at different points of a connection's work, and must fire after
+/// each.
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
     let server = server().await;
@@ -228,31 +234,37 @@ async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
             sleep(Duration::from_millis(milliseconds)).await;
             client.ask(request).await;
             client.ask("GET /hello").await;
-            let begun = Instant::now();
+            let started = Instant::now();
             assert!(client.is_closed().await);
-            let elapsed = begun.elapsed();
-            assert!(is_about(60, begun), "{request} after {milliseconds} ms: {elapsed:?}");
+            let elapsed = started.elapsed();
+            assert!(
+                is_about(60, started),
+                "{request} after {milliseconds} ms: {elapsed:?}"
+            );
         }
     }
 }
 
-/// In one turn, tokio gives a task so much, and no more; then even a timer that it sets is told to
-/// wait.
+/// tokio gives a task a budget per poll (cooperative scheduling). With the budget used up, even
+/// a timer returns `Pending` without registering a waker, so the idle timeout could be lost.
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_in_time_however_much_it_asked_at_once() {
+async fn an_idle_connection_is_closed_in_time_after_many_pipelined_requests() {
     let application = Arc::new(application(settings()));
     let state = server_state(&application);
     let peer = "127.0.0.1:50000".parse().unwrap();
     for requests in 50..80 {
         let (mut client, socket) = duplex(1024 * 1024);
-        let socket = Counting { socket, writes: Arc::default(), most_read: HELLO.len() };
+        let socket =
+            CountingSocket { socket, writes: Arc::default(), max_read: HELLO.len() };
         client.write_all(HELLO.repeat(requests).as_bytes()).await.unwrap();
         yield_now().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let serving =
             connection::serve(socket, Arc::clone(&application), state.admit(peer));
-        timeout(Duration::from_secs(300), serving).await.expect("it is closed in the end");
-        assert!(is_about(60, begun), "{requests} requests: {:?}", begun.elapsed());
+        timeout(Duration::from_secs(300), serving)
+            .await
+            .expect("the connection is closed in the end");
+        assert!(is_about(60, started), "{requests} requests: {:?}", started.elapsed());
     }
 }
 
@@ -262,12 +274,14 @@ async fn a_reader_that_stops_reading_is_dropped() {
     let mut client = server.connect().await;
     client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(40)).await;
-    let came = client.rest().await.len();
-    assert!(came > 0 && came < LARGE, "{came} bytes");
+    let received = client.rest().await.len();
+    assert!(received > 0 && received < LARGE, "{received} bytes");
 }
 
+/// Idle keep-alive connections are closed to free slots for new ones, like nginx's "reusable
+/// connections".
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
+async fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -276,31 +290,31 @@ async fn where_there_is_no_room_whoever_was_idle_longest_leaves() {
     assert_eq!(second.ask("GET /hello").await.status, 200);
     sleep(Duration::from_millis(10)).await;
     assert_eq!(first.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut third = server.connect().await;
     assert_eq!(third.ask("GET /hello").await.status, 200);
     assert!(second.is_closed().await);
     assert_eq!(first.ask("GET /hello").await.status, 200);
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    assert!(is_about(0, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_busy_a_newcomer_has_the_time_to_ask() {
+async fn at_the_connection_limit_a_new_connection_has_time_to_send_a_request() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut busy = server.connect().await;
     busy.send("GET /slow?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(1)).await;
-    let mut newcomer = server.connect().await;
+    let mut new_client = server.connect().await;
     sleep(Duration::from_millis(200)).await;
-    assert_eq!(newcomer.ask("GET /hello").await.status, 200);
-    // Who says nothing for longer makes room for others.
-    assert!(newcomer.is_closed().await);
+    assert_eq!(new_client.ask("GET /hello").await.status, 200);
+    // A connection that stays idle is closed to free its slot.
+    assert!(new_client.is_closed().await);
     assert_eq!(busy.receive().await.text(), "at last");
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_room_after_all_nobody_has_to_leave() {
+async fn an_eviction_is_cancelled_when_another_connection_ends() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -321,7 +335,7 @@ async fn where_there_is_room_after_all_nobody_has_to_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
+async fn with_all_connections_busy_new_ones_wait_in_the_backlog() {
     let settings = Settings { max_connections: 2, ..settings() };
     let server = serve(application(settings)).await;
     let slow = "GET /slow?seconds=20 HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -335,7 +349,7 @@ async fn where_all_are_busy_the_next_but_one_waits_until_somebody_leaves() {
     let mut next = server.connect().await;
     next.send(HELLO).await;
     let waited = timeout(Duration::from_secs(10), next.receive()).await;
-    assert!(waited.is_err(), "nobody answers the last client yet");
+    assert!(waited.is_err(), "the last client gets no response yet");
     for client in &mut busy {
         assert_eq!(client.receive().await.text(), "at last");
     }
@@ -348,23 +362,23 @@ async fn a_server_that_stops_closes_idle_connections() {
     let mut used = server.connect().await;
     let mut fresh = server.connect().await;
     assert_eq!(used.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
-    server.tell_to_stop();
+    let started = Instant::now();
+    server.begin_shutdown();
     assert!(used.is_closed().await);
     assert!(fresh.is_closed().await);
     server.stop().await;
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    assert!(is_about(0, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
+async fn a_request_in_flight_at_shutdown_is_answered() {
     let mut server = server().await;
     let mut used = server.connect().await;
     let mut fresh = server.connect().await;
     assert_eq!(used.ask("GET /hello").await.status, 200);
-    // However long they have been idle, there is the same time from now on.
+    // The grace period starts at the shutdown, however long a connection has been idle before.
     sleep(Duration::from_millis(240)).await;
-    server.tell_to_stop();
+    server.begin_shutdown();
     sleep(Duration::from_millis(240)).await;
     for client in [&mut used, &mut fresh] {
         let reply = client.ask("GET /hello").await;
@@ -375,7 +389,7 @@ async fn a_request_that_was_on_its_way_when_the_server_stopped_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_begun_to_send_content_is_not_told_to_go_on() {
+async fn a_client_that_has_begun_to_send_content_gets_no_100_continue() {
     let server = server().await;
     let mut client = server.connect().await;
     let head =
@@ -388,18 +402,18 @@ async fn who_has_begun_to_send_content_is_not_told_to_go_on() {
 }
 
 #[tokio::test]
-async fn who_has_connected_before_the_door_closes_is_answered() {
+async fn a_connection_in_the_backlog_at_shutdown_is_answered() {
     let (stop, stopped) = oneshot::channel::<()>();
     let listening = application(settings()).listen("127.0.0.1:0").await.unwrap();
     let address = listening.local_addr().unwrap();
     let mut clients = Vec::new();
-    // More than are accepted in one go.
+    // More than the server accepts in one batch.
     for _ in 0..500 {
         let mut client = Client::connect(address).await;
         client.send(HELLO).await;
         clients.push(client);
     }
-    // It is told to stop before it has accepted anybody.
+    // The shutdown starts before any connection is accepted.
     stop.send(()).unwrap();
     let server = tokio::spawn(listening.run_until(async {
         let _ = stopped.await;
@@ -410,13 +424,15 @@ async fn who_has_connected_before_the_door_closes_is_answered() {
     server.await.unwrap();
 }
 
+/// Graceful shutdown: requests in flight are completed, and `Connection: close` tells their
+/// clients.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_answers_what_it_has_begun() {
     let mut server = server().await;
     let mut client = server.connect().await;
     client.send("GET /slow?seconds=8 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(3)).await;
-    server.tell_to_stop();
+    server.begin_shutdown();
     let reply = client.receive().await;
     assert_eq!(reply.text(), "at last");
     assert_eq!(reply.field("Connection"), Some("close"));
@@ -431,12 +447,15 @@ async fn a_server_that_stops_waits_ten_seconds_at_most() {
     let mut client = server.connect().await;
     client.send("GET /slow?seconds=50 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(3)).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     server.stop().await;
-    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(is_about(10, started), "{:?}", started.elapsed());
     assert!(client.is_closed().await);
 }
 
+/// Lingering close: if the server closed the socket with unread bytes in it, the kernel would
+/// send RST, and the client might never see the response. So the server half-closes, and reads
+/// and discards for a while.
 #[tokio::test]
 async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
     let server = server().await;
@@ -454,7 +473,7 @@ async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
 }
 
 #[tokio::test]
-async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
+async fn the_last_response_arrives_even_if_more_requests_follow() {
     let server = server().await;
     let mut client = server.connect().await;
     let last = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -467,32 +486,33 @@ async fn the_last_answer_arrives_even_if_requests_go_on_behind_it() {
 }
 
 #[tokio::test]
-async fn a_large_last_answer_arrives_even_if_bytes_come_behind_its_request() {
+async fn a_large_last_response_arrives_even_if_bytes_follow_its_request() {
     let server = server().await;
     for version in ["1.0\r\n", "1.1\r\nHost: localhost\r\nConnection: close\r\n"] {
-        let mut client = Client::connect_with_little_room(server.address).await;
+        let mut client = Client::connect_with_small_receive_buffer(server.address).await;
         client.send(format!("GET /large HTTP/{version}\r\n")).await;
         assert_eq!(client.receive_head().await.status, 200);
-        // With these unread, a socket that is closed takes back what it has not delivered.
+        // If the server closed with these bytes unread, the kernel would send RST and discard
+        // the response.
         client.send("\r\n").await;
         assert_eq!(client.rest().await.len(), LARGE);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_half_closed_may_wait_for_its_answer() {
+async fn a_client_that_has_half_closed_may_wait_for_its_response() {
     let server = server().await;
-    for (slow, answer) in [("/slow?seconds=8", "at last"), ("/slow-stream", "atlast")] {
+    for (slow, expected) in [("/slow?seconds=8", "at last"), ("/slow-stream", "atlast")] {
         let mut client = server.connect().await;
         client.send(format!("GET {slow} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         client.half_close().await;
-        assert_eq!(client.receive().await.text(), answer);
+        assert_eq!(client.receive().await.text(), expected);
         assert!(client.is_closed().await);
     }
 }
 
 #[tokio::test]
-async fn a_panic_harms_nobody_else() {
+async fn a_panic_affects_no_other_request() {
     let server = serve(transcripts::application(settings())).await;
     let mut before = server.connect().await;
     assert_eq!(before.ask("GET /hello").await.status, 200);
@@ -503,21 +523,23 @@ async fn a_panic_harms_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_does_not_hold_up_the_one_before_it() {
+async fn a_slow_response_does_not_delay_the_response_before_it() {
     let server = server().await;
     for slow in ["/slow?seconds=8", "/slow-stream"] {
         let mut client = server.connect().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         client.send(format!("{HELLO}GET {slow} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert_eq!(client.receive().await.text(), "Hello, world!");
-        assert!(is_about(0, begun), "{:?}", begun.elapsed());
+        assert!(is_about(0, started), "{:?}", started.elapsed());
         client.receive().await;
-        assert!(begun.elapsed().as_secs() >= 8, "{:?}", begun.elapsed());
+        assert!(started.elapsed().as_secs() >= 8, "{:?}", started.elapsed());
     }
 }
 
+/// A close-delimited response that is cut off looks complete. A reset tells the client that it
+/// is not.
 #[tokio::test]
-async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
+async fn in_http_1_0_an_aborted_response_ends_in_a_reset() {
     let server = server().await;
     for target in ["/broken-stream", "/broken-stream?panic"] {
         let mut socket = TcpStream::connect(server.address).await.unwrap();
@@ -529,7 +551,7 @@ async fn in_version_1_0_an_answer_that_breaks_off_ends_in_a_reset() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_takes_no_other_with_it() {
+async fn an_aborted_response_does_not_discard_earlier_responses() {
     let server = server().await;
     for target in ["/broken-stream", "/broken-stream?panic"] {
         let mut client = server.connect().await;
@@ -543,19 +565,19 @@ async fn an_answer_that_breaks_off_takes_no_other_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_of_a_stream_is_whole_before_the_next_is_made() {
+async fn a_chunk_of_a_stream_is_sent_before_the_next_is_produced() {
     let server = server().await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     socket
         .write_all(b"GET /slow-stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
-    let mut came = Vec::new();
-    while !came.ends_with(b"2\r\nat\r\n") {
-        assert!(socket.read_buf(&mut came).await.unwrap() > 0, "more comes");
+    let mut received = Vec::new();
+    while !received.ends_with(b"2\r\nat\r\n") {
+        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "the stream goes on");
     }
-    assert!(is_about(5, begun), "{:?}", begun.elapsed());
+    assert!(is_about(5, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -574,22 +596,22 @@ async fn a_head_may_come_byte_by_byte() {
 async fn a_wrong_line_is_refused_before_the_head_is_whole() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send("BR").await;
     sleep(Duration::from_secs(1)).await;
     client.send("EW /hello HTTP/1.1\r\n").await;
     assert_eq!(client.receive().await.status, 501);
-    assert!(is_about(1, begun), "{:?}", begun.elapsed());
+    assert!(is_about(1, started), "{:?}", started.elapsed());
     let mut client = server.connect().await;
     client.send("GET /hello HTTP/1.1\r\nHost: localhost\r\nX: ").await;
     sleep(Duration::from_secs(1)).await;
     client.send("\0").await;
     assert_eq!(client.receive().await.status, 400);
-    assert!(is_about(2, begun), "{:?}", begun.elapsed());
+    assert!(is_about(2, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
+async fn a_partly_sent_response_is_not_sent_again_after_a_handler_timeout() {
     let (mut client, socket) = duplex(100);
     let settings = Settings { handler_timeout: Duration::from_secs(1), ..settings() };
     let application = Arc::new(application(settings));
@@ -598,11 +620,12 @@ async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
             .map(|target| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
         client.write_all(requests.concat().as_bytes()).await.unwrap();
         client.shutdown().await.unwrap();
-        // The first response is on its way meanwhile, and is not read.
+        // The first response is being written meanwhile; the client does not read it.
         sleep(Duration::from_secs(2)).await;
-        let mut answers = String::new();
-        let _ = timeout(Duration::from_secs(5), client.read_to_string(&mut answers)).await;
-        answers
+        let mut responses = String::new();
+        let _ =
+            timeout(Duration::from_secs(5), client.read_to_string(&mut responses)).await;
+        responses
     };
     let state = server_state(&application);
     let peer = "127.0.0.1:50000".parse().unwrap();
@@ -610,32 +633,33 @@ async fn what_is_half_sent_when_a_handler_is_given_up_is_not_sent_again() {
         Duration::from_secs(100),
         connection::serve(socket, Arc::clone(&application), state.admit(peer)),
     );
-    let (answers, _) = tokio::join!(conversation, serving);
-    let (first, second) = answers.split_once("Hello, world!").expect("the first response");
-    assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
-    assert!(second.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answers}");
-    assert_eq!(answers.matches("HTTP/1.1").count(), 2, "{answers}");
+    let (responses, _) = tokio::join!(conversation, serving);
+    let (first, second) =
+        responses.split_once("Hello, world!").expect("the first response");
+    assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{responses}");
+    assert!(second.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{responses}");
+    assert_eq!(responses.matches("HTTP/1.1").count(), 2, "{responses}");
 }
 
 #[tokio::test]
-async fn a_reader_who_is_slow_but_steady_has_it_all() {
+async fn a_slow_but_steady_reader_receives_the_whole_response() {
     let limits = Limits { write_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = serve(application(Settings { limits, ..settings() })).await;
     let mut client = server.connect().await;
     client.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(client.receive_head().await.status, 200);
-    let mut came = 0;
-    // Much less than the system would have waiting for it, and for several limits' time.
+    let mut received = 0;
+    // Much less than the kernel would buffer, for several times the write timeout.
     for _ in 0..50 {
-        came += client.bytes(30 * 1024).await.len();
+        received += client.bytes(30 * 1024).await.len();
         sleep(Duration::from_millis(100)).await;
     }
-    came += client.bytes(LARGE - came).await.len();
-    assert_eq!(came, LARGE);
+    received += client.bytes(LARGE - received).await.len();
+    assert_eq!(received, LARGE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_heads_that_do_not_end_leave() {
+async fn at_the_connection_limit_connections_with_unfinished_heads_are_closed() {
     let settings = Settings { max_connections: 20, ..settings() };
     let server = serve(application(settings)).await;
     let mut half = Vec::new();
@@ -644,10 +668,10 @@ async fn where_there_is_no_room_heads_that_do_not_end_leave() {
         client.send("GET /hello HTTP/1.1\r\n").await;
         half.push(client);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(server.connect().await.ask("GET /hello").await.status, 200);
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
-    // With room for them, they have their time, and are told when it is over.
+    assert!(is_about(0, started), "{:?}", started.elapsed());
+    // Below the connection limit, unfinished heads get the full timeout, and then a 408.
     drop(half);
     let mut client = server.connect().await;
     client.send("GET /hello HTTP/1.1\r\n").await;
@@ -655,7 +679,7 @@ async fn where_there_is_no_room_heads_that_do_not_end_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_room_an_answer_is_the_last_of_its_connection() {
+async fn at_the_connection_limit_a_response_closes_its_connection() {
     let settings = Settings { max_connections: 1, ..settings() };
     let server = serve(application(settings)).await;
     let mut first = server.connect().await;
@@ -685,41 +709,42 @@ async fn a_connection_serves_many_requests() {
     server.stop().await;
 }
 
+/// One system call and one packet for all responses that are ready.
 #[tokio::test]
-async fn answers_to_all_that_one_read_brought_leave_in_one_write() {
+async fn responses_to_pipelined_requests_leave_in_one_write() {
     let (mut client, socket) = duplex(64 * 1024);
     client.write_all(HELLO.repeat(20).as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
     let writes = Arc::new(AtomicUsize::new(0));
     let writes_of = Arc::clone(&writes);
-    let counting = Counting { socket, writes: writes_of, most_read: usize::MAX };
+    let counting = CountingSocket { socket, writes: writes_of, max_read: usize::MAX };
     let application = Arc::new(application(settings()));
     let state = server_state(&application);
     let peer = "127.0.0.1:50000".parse().unwrap();
     connection::serve(counting, application, state.admit(peer)).await;
-    let mut answers = String::new();
-    client.read_to_string(&mut answers).await.unwrap();
-    assert_eq!(answers.matches("Hello, world!").count(), 20);
+    let mut responses = String::new();
+    client.read_to_string(&mut responses).await.unwrap();
+    assert_eq!(responses.matches("Hello, world!").count(), 20);
     assert_eq!(writes.load(Ordering::Relaxed), 1);
 }
 
-/// A socket that counts what is written to it, in writes, and that may be read a little at a time.
-struct Counting {
+/// A socket that counts writes and limits the size of reads.
+struct CountingSocket {
     socket: DuplexStream,
     writes: Arc<AtomicUsize>,
-    /// Bytes that one read gives.
-    most_read: usize,
+    /// Maximum number of bytes of one read.
+    max_read: usize,
 }
 
-impl Socket for Counting {}
+impl Socket for CountingSocket {}
 
-impl AsyncRead for Counting {
+impl AsyncRead for CountingSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut read = vec![0; self.most_read.min(bytes.remaining())];
+        let mut read = vec![0; self.max_read.min(bytes.remaining())];
         let mut read = ReadBuf::new(&mut read);
         ready!(Pin::new(&mut self.socket).poll_read(context, &mut read))?;
         bytes.put_slice(read.filled());
@@ -727,7 +752,7 @@ impl AsyncRead for Counting {
     }
 }
 
-impl AsyncWrite for Counting {
+impl AsyncWrite for CountingSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -752,7 +777,7 @@ impl AsyncWrite for Counting {
     }
 }
 
-/// Keeps its thread for longer than any limit is, and then waits for a moment.
+/// Blocks its thread for longer than every timeout, and then may yield for a while.
 struct BlockingHandler;
 
 impl RequestHandler for BlockingHandler {
@@ -781,9 +806,9 @@ impl RequestHandler for BlockingHandler {
     }
 }
 
-/// A server whose every limit is a second, on the clock on the wall: a clock that stands still would
-/// not see that a thread is kept.
-async fn server_with_a_second_for_all() -> Running {
+/// A server whose timeouts are all one second, on the system clock. A paused clock would not
+/// advance while a thread is blocked.
+async fn server_with_one_second_timeouts() -> Running {
     let second = Duration::from_secs(1);
     let limits = Limits { head_timeout: second, idle_timeout: second, ..Limits::default() };
     let settings = Settings { limits, handler_timeout: second, ..settings() };
@@ -797,24 +822,24 @@ async fn server_with_a_second_for_all() -> Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
-    let server = server_with_a_second_for_all().await;
+async fn no_timeout_starts_before_a_blocking_handler_returns() {
+    let server = server_with_one_second_timeouts().await;
     let mut client = server.connect().await;
-    // Behind the handler there is half a head, whose other half comes soon after.
+    // The handler is followed by half a head, whose other half comes soon.
     client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\nGET /waits HT").await;
     assert_eq!(client.receive().await.text(), "at last");
     sleep(Duration::from_millis(200)).await;
     client.send("TP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.receive().await.status, 200);
-    // Nothing is behind it: the connection is idle from now on.
+    // The handler is followed by nothing: the connection becomes idle only now.
     client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.receive().await.status, 200);
     sleep(Duration::from_millis(400)).await;
-    // Nor does its time begin before a stream that kept the thread.
+    // The idle timeout does not start before a blocking stream ends, either.
     client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.receive().await.status, 200);
     sleep(Duration::from_millis(400)).await;
-    // A whole request is behind it, with a time of its own.
+    // The handler is followed by a complete request with its own handler timeout.
     client.send("GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.send("GET /waits HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.receive().await.status, 200);
@@ -822,8 +847,8 @@ async fn no_timeout_begins_before_a_handler_that_kept_its_thread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_of_a_handler_that_kept_its_thread_counts_from_its_head() {
-    let server = server_with_a_second_for_all().await;
+async fn the_timeout_of_a_blocking_handler_starts_at_its_head() {
+    let server = server_with_one_second_timeouts().await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /blocks-and-waits").await.status, 503);
 }

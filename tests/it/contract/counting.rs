@@ -1,35 +1,35 @@
-//! What a store counts.
+//! The counters of a store: each event is counted once, and the counters add up.
 
 use dustdevil::session::store::{Counters, USERNAME};
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::subject::{Subject, key};
+use super::store_under_test::{StoreUnderTest, key};
 
-/// Asserts that what began and did not go is there.
+/// Asserts that the live sessions are those created minus those ended, expired and evicted.
 pub fn assert_add_up(counters: Counters) {
     let Counters { live, created, ended, expired, evicted, .. } = counters;
     assert_eq!(live + ended + expired + evicted, created, "{counters:?}");
 }
 
-pub async fn a_store_in_which_nothing_happened_has_counted_nothing(subject: Subject) {
+pub async fn a_new_store_has_counted_nothing(subject: StoreUnderTest) {
     assert_eq!(subject.counters().await, Counters::default());
 }
 
-pub async fn each_event_is_counted_once(subject: Subject) {
+pub async fn each_event_is_counted_once(subject: StoreUnderTest) {
     let store = &subject.store;
     let mut expected = Counters::default();
 
     let first = subject.begin("a", "1").await;
-    let second = subject.begin_as("somebody").await;
+    let second = subject.begin_as("ann").await;
     (expected.created, expected.live) = (2, 2);
     assert_eq!(subject.counters().await, expected);
 
     let lifetime = subject.long_lifetime();
-    assert!(!store.create(first, lifetime, PLACE, "a", "1").await.unwrap());
+    assert!(!store.create(first, lifetime, CLIENT_IP, "a", "1").await.unwrap());
     assert_eq!(subject.counters().await, expected, "that was taken");
 
-    let moved = subject.rotate(first, None).await;
+    let new_key = subject.rotate(first, None).await;
     expected.rotated = 1;
     assert_eq!(subject.counters().await, expected);
 
@@ -41,10 +41,10 @@ pub async fn each_event_is_counted_once(subject: Subject) {
     assert!(subject.destroy(first).await);
     (expected.ended, expected.live) = (1, 1);
     assert_eq!(subject.counters().await, expected, "it ended where it is by now");
-    for key in [first, moved, key()] {
+    for key in [first, new_key, key()] {
         assert!(!subject.destroy(key).await);
     }
-    assert_eq!(subject.counters().await, expected, "it ended once");
+    assert_eq!(subject.counters().await, expected, "it ends once");
 
     subject.store.clear(second).await.unwrap();
     subject.destroy(second).await;
@@ -52,18 +52,18 @@ pub async fn each_event_is_counted_once(subject: Subject) {
     assert_eq!(subject.counters().await, expected);
 }
 
-pub async fn reading_and_writing_are_not_counted(subject: Subject) {
+pub async fn reading_and_writing_are_not_counted(subject: StoreUnderTest) {
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
     let before = subject.counters().await;
     subject.set(key, "b", "2").await;
-    subject.set(key, USERNAME, "somebody").await;
+    subject.set(key, USERNAME, "ann").await;
     store.compare_and_set(key, "b", Some("2"), "3").await.unwrap();
     store.remove(key, "a").await.unwrap();
     subject.get(key, "b").await;
     subject.visited(key).await;
     subject.keys(key).await;
-    subject.sessions_of("somebody").await;
-    store.sessions_over_limit("somebody", 0).await.unwrap();
+    subject.sessions_of("ann").await;
+    store.sessions_over_limit("ann", 0).await.unwrap();
     store.clear(key).await.unwrap();
     store.sweep().await.unwrap();
     for name in ["a", "b"] {
@@ -73,14 +73,16 @@ pub async fn reading_and_writing_are_not_counted(subject: Subject) {
     assert_eq!(subject.counters().await, before);
 }
 
-pub async fn a_session_expires_once_whoever_finds_it_so(subject: Subject) {
+pub async fn an_expiry_is_counted_once_whichever_operation_finds_it(
+    subject: StoreUnderTest,
+) {
     let mut keys = Vec::new();
     for _ in 0..6 {
         keys.push(subject.begin_for(subject.lifetime(1, 100), USERNAME, "a").await);
     }
     subject.pass(1).await;
     let store = &subject.store;
-    assert!(!subject.lives(keys[0]).await);
+    assert!(!subject.is_live(keys[0]).await);
     assert!(store.get(keys[1], "a").await.unwrap().is_none());
     assert!(!subject.destroy(keys[2]).await);
     assert!(!store.rotate(keys[3], key(), None).await.unwrap());
@@ -98,11 +100,11 @@ pub async fn a_session_expires_once_whoever_finds_it_so(subject: Subject) {
     assert_eq!((live, ended, expired), (0, 0, 6));
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// A pseudorandom generator with a fixed seed, so that every run performs the same operations.
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below another.
+    /// Returns a number below `sides`.
     pub fn throw(&mut self, sides: usize) -> usize {
         // Marsaglia's xorshift, "Xorshift RNGs", Journal of Statistical Software 8(14).
         self.0 ^= self.0 << 13;
@@ -113,7 +115,7 @@ impl Dice {
     }
 }
 
-pub async fn whatever_happens_the_counters_add_up(subject: Subject) {
+pub async fn the_counters_add_up_after_random_operations(subject: StoreUnderTest) {
     let (store, mut dice) = (&subject.store, Dice(0x0064_7573_7420_6421));
     let mut keys = [key(); 8];
     let users = ["a", "b", ""];
@@ -127,7 +129,7 @@ pub async fn whatever_happens_the_counters_add_up(subject: Subject) {
                     _ => subject.long_lifetime(),
                 };
                 keys[to] = key();
-                store.create(keys[to], lifetime, PLACE, USERNAME, user).await.unwrap();
+                store.create(keys[to], lifetime, CLIENT_IP, USERNAME, user).await.unwrap();
             }
             2 | 3 => {
                 let (new, old) = (key(), keys[from]);

@@ -1,4 +1,4 @@
-//! The sessions that somebody has.
+//! The list of a user's sessions: its order, its contents, and the sessions above a limit.
 
 use std::net::IpAddr;
 
@@ -6,120 +6,122 @@ use dustdevil::session::id::Key;
 use dustdevil::session::store::{DEVICE, USERNAME};
 use tokio::time::Instant;
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::subject::{Subject, Timely, key};
+use super::store_under_test::{StoreUnderTest, Timely, key};
 
-pub async fn a_user_has_the_sessions_that_have_the_name_the_latest_first(subject: Subject) {
-    subject.begin("a", "somebody").await;
+pub async fn sessions_of_lists_a_users_sessions_the_latest_login_first(
+    subject: StoreUnderTest,
+) {
+    subject.begin("a", "ann").await;
     let mut keys: Vec<Key> = Vec::new();
     for number in 0..12 {
-        // All of this may happen in one millisecond, and has an order all the same.
+        // These logins may all happen within one millisecond; their order counts all the same.
         let key = match number % 3 {
-            0 => subject.begin_as("somebody").await,
+            0 => subject.begin_as("ann").await,
             _ => subject.begin("a", "1").await,
         };
         match number % 3 {
             0 => {}
-            1 => subject.set(key, USERNAME, "somebody").await,
+            1 => subject.set(key, USERNAME, "ann").await,
             _ => {
-                let swap =
-                    subject.store.compare_and_set(key, USERNAME, None, "somebody").await;
+                let swap = subject.store.compare_and_set(key, USERNAME, None, "ann").await;
                 assert_eq!(swap.unwrap(), Some(true));
             }
         }
         keys.insert(0, key);
-        subject.begin_as("somebody else").await;
+        subject.begin_as("bob").await;
     }
-    assert_eq!(subject.keys_of("somebody").await, keys);
-    assert_eq!(subject.keys_of("somebody else").await.len(), 12);
+    assert_eq!(subject.keys_of("ann").await, keys);
+    assert_eq!(subject.keys_of("bob").await.len(), 12);
 }
 
-pub async fn it_is_the_login_that_counts_and_not_the_age(subject: Subject) {
+pub async fn the_list_is_ordered_by_login_and_not_by_age(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     subject.pass(1).await;
     let young = subject.begin("a", "1").await;
-    subject.set(young, USERNAME, "somebody").await;
-    subject.set(old, USERNAME, "somebody").await;
-    assert_eq!(subject.keys_of("somebody").await, [old, young]);
+    subject.set(young, USERNAME, "ann").await;
+    subject.set(old, USERNAME, "ann").await;
+    assert_eq!(subject.keys_of("ann").await, [old, young]);
     subject.get(young, "a").await;
     subject.set(young, "a", "2").await;
-    assert!(subject.lives(young).await);
-    assert_eq!(subject.keys_of("somebody").await, [old, young], "use changes nothing");
-    subject.set(young, USERNAME, "somebody else").await;
-    subject.set(young, USERNAME, "somebody").await;
-    assert_eq!(subject.keys_of("somebody").await, [young, old]);
+    assert!(subject.is_live(young).await);
+    assert_eq!(subject.keys_of("ann").await, [old, young], "use changes nothing");
+    subject.set(young, USERNAME, "bob").await;
+    subject.set(young, USERNAME, "ann").await;
+    assert_eq!(subject.keys_of("ann").await, [young, old]);
 }
 
-pub async fn who_is_given_another_lifetime_is_the_latest(subject: Subject) {
-    let (first, second) =
-        (subject.begin_as("somebody").await, subject.begin_as("somebody").await);
+pub async fn a_rotation_with_a_lifetime_counts_as_a_login(subject: StoreUnderTest) {
+    let (first, second) = (subject.begin_as("ann").await, subject.begin_as("ann").await);
     let first = subject.rotate(first, None).await;
-    assert_eq!(subject.keys_of("somebody").await, [second, first]);
+    assert_eq!(subject.keys_of("ann").await, [second, first]);
     let first = subject.rotate(first, Some(subject.long_lifetime())).await;
-    assert_eq!(subject.keys_of("somebody").await, [first, second]);
+    assert_eq!(subject.keys_of("ann").await, [first, second]);
 }
 
-pub async fn a_session_is_no_longer_the_users_when_the_name_is_gone(subject: Subject) {
+pub async fn a_session_without_the_username_leaves_the_list(subject: StoreUnderTest) {
     let store = &subject.store;
     let mut keys = Vec::new();
     for _ in 0..7 {
-        keys.push(subject.begin_as("somebody").await);
+        keys.push(subject.begin_as("ann").await);
     }
     store.remove(keys[0], USERNAME).await.unwrap();
     store.clear(keys[1]).await.unwrap();
-    subject.set(keys[2], USERNAME, "somebody else").await;
-    let swap = store.compare_and_set(keys[3], USERNAME, Some("somebody"), "third").await;
+    subject.set(keys[2], USERNAME, "bob").await;
+    let swap = store.compare_and_set(keys[3], USERNAME, Some("ann"), "third").await;
     assert_eq!(swap.unwrap(), Some(true));
     let swap = store.compare_and_set(keys[4], USERNAME, Some("third"), "third").await;
     assert_eq!(swap.unwrap(), Some(false));
     store.remove(keys[5], "a").await.unwrap();
     subject.destroy(keys[6]).await;
-    assert_eq!(subject.keys_of("somebody").await, [keys[5], keys[4]]);
-    assert_eq!(subject.keys_of("somebody else").await, [keys[2]]);
+    assert_eq!(subject.keys_of("ann").await, [keys[5], keys[4]]);
+    assert_eq!(subject.keys_of("bob").await, [keys[2]]);
     assert_eq!(subject.keys_of("third").await, [keys[3]]);
 }
 
-pub async fn who_comes_back_is_listed_again(subject: Subject) {
-    let key = subject.begin_as("somebody").await;
+pub async fn a_session_that_gets_its_user_back_is_listed_again(subject: StoreUnderTest) {
+    let key = subject.begin_as("ann").await;
     for _ in 0..2 {
         subject.store.remove(key, USERNAME).await.unwrap();
-        assert!(subject.keys_of("somebody").await.is_empty());
-        subject.set(key, USERNAME, "somebody").await;
-        assert_eq!(subject.keys_of("somebody").await, [key]);
+        assert!(subject.keys_of("ann").await.is_empty());
+        subject.set(key, USERNAME, "ann").await;
+        assert_eq!(subject.keys_of("ann").await, [key]);
         subject.store.clear(key).await.unwrap();
-        assert!(subject.keys_of("somebody").await.is_empty());
-        subject.set(key, USERNAME, "somebody").await;
-        assert_eq!(subject.keys_of("somebody").await, [key]);
+        assert!(subject.keys_of("ann").await.is_empty());
+        subject.set(key, USERNAME, "ann").await;
+        assert_eq!(subject.keys_of("ann").await, [key]);
     }
 }
 
-pub async fn what_has_expired_is_nobodys(subject: Subject) {
+pub async fn an_expired_session_is_not_listed(subject: StoreUnderTest) {
     let idle = subject.lifetime(1, 100);
     let old = subject.lifetime(100, 1);
     for lifetime in [idle, old, idle, old] {
-        subject.begin_for(lifetime, USERNAME, "somebody").await;
+        subject.begin_for(lifetime, USERNAME, "ann").await;
     }
-    let lives = subject.begin_as("somebody").await;
+    let is_live = subject.begin_as("ann").await;
     subject.pass(1).await;
-    assert_eq!(subject.keys_of("somebody").await, [lives], "nobody has swept");
+    assert_eq!(subject.keys_of("ann").await, [is_live], "expired, but not swept yet");
     subject.store.sweep().await.unwrap();
-    assert_eq!(subject.keys_of("somebody").await, [lives]);
+    assert_eq!(subject.keys_of("ann").await, [is_live]);
 }
 
-pub async fn any_text_is_a_user(subject: Subject) {
+/// A store that builds keys or patterns from user names, as with Redis `SCAN MATCH`, must
+/// escape them.
+pub async fn any_text_is_a_user(subject: StoreUnderTest) {
     let mut users: Vec<String> = [
-        "somebody",
-        "Somebody",
-        "somebody ",
+        "ann",
+        "Ann",
+        "ann ",
         " ",
         "",
         "*",
-        "{somebody}",
+        "{ann}",
         "a:b",
         "a\0b",
         "idle",
-        "som",
+        "an",
         "größer",
         "gro\u{308}ßer",
         "\u{1f32a}",
@@ -143,37 +145,37 @@ pub async fn any_text_is_a_user(subject: Subject) {
         assert_eq!(subject.keys_of(user).await, [*key], "{user:?}");
     }
     for (user, key) in users.iter().zip(&keys) {
-        let moved = subject.rotate(*key, None).await;
-        assert_eq!(subject.keys_of(user).await, [moved], "{user:?}");
-        subject.destroy(moved).await;
+        let new_key = subject.rotate(*key, None).await;
+        assert_eq!(subject.keys_of(user).await, [new_key], "{user:?}");
+        subject.destroy(new_key).await;
         assert!(subject.sessions_of(user).await.is_empty(), "{user:?}");
     }
 }
 
-pub async fn the_list_says_from_where_a_session_was_last_visited(subject: Subject) {
-    let key = subject.begin_as("somebody").await;
-    let place = async || subject.sessions_of("somebody").await[0].last_ip;
-    assert_eq!(place().await, PLACE);
+pub async fn the_list_has_the_last_client_address(subject: StoreUnderTest) {
+    let key = subject.begin_as("ann").await;
+    let last_ip = async || subject.sessions_of("ann").await[0].last_ip;
+    assert_eq!(last_ip().await, CLIENT_IP);
     for elsewhere in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "255.255.255.255"] {
         let elsewhere: IpAddr = elsewhere.parse().unwrap();
         subject.store.visit(key, elsewhere, "a").await.unwrap();
-        assert_eq!(place().await, elsewhere);
+        assert_eq!(last_ip().await, elsewhere);
         subject.get(key, "a").await;
-        assert_eq!(place().await, elsewhere, "only a visit comes from somewhere");
+        assert_eq!(last_ip().await, elsewhere, "only a visit records the client address");
     }
-    let last = place().await;
+    let last = last_ip().await;
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    assert_eq!(place().await, last);
+    assert_eq!(last_ip().await, last);
 
-    let (other, far) = (self::key(), "198.51.100.1".parse().unwrap());
+    let (other, other_ip) = (self::key(), "198.51.100.1".parse().unwrap());
     let lifetime = subject.long_lifetime();
-    subject.store.create(other, lifetime, far, USERNAME, "somebody").await.unwrap();
-    assert_eq!(place().await, far);
+    subject.store.create(other, lifetime, other_ip, USERNAME, "ann").await.unwrap();
+    assert_eq!(last_ip().await, other_ip);
 }
 
-pub async fn the_list_says_what_a_session_is_used_with(subject: Subject) {
-    let key = subject.begin_as("somebody").await;
-    let device = async || subject.sessions_of("somebody").await[0].device.clone();
+pub async fn the_list_has_the_device(subject: StoreUnderTest) {
+    let key = subject.begin_as("ann").await;
+    let device = async || subject.sessions_of("ann").await[0].device.clone();
     assert_eq!(device().await, None);
     for name in ["Téléphone \u{1f4f1}", "", "a\0b"] {
         subject.set(key, DEVICE, name).await;
@@ -181,76 +183,76 @@ pub async fn the_list_says_what_a_session_is_used_with(subject: Subject) {
     }
     subject.rotate(key, None).await;
     assert_eq!(device().await.as_deref(), Some("a\0b"));
-    let key = subject.keys_of("somebody").await[0];
+    let key = subject.keys_of("ann").await[0];
     subject.store.remove(key, DEVICE).await.unwrap();
     assert_eq!(device().await, None);
 }
 
-pub async fn the_list_says_how_old_a_session_is_and_how_long_unused(subject: Subject) {
-    let begun = Instant::now();
-    let key = subject.begin_as("somebody").await;
-    let listed = async || subject.sessions_of("somebody").await.remove(0);
+pub async fn the_list_has_the_age_and_the_idle_time(subject: StoreUnderTest) {
+    let started = Instant::now();
+    let key = subject.begin_as("ann").await;
+    let listed = async || subject.sessions_of("ann").await.remove(0);
     subject.pass(1).await;
     for _ in 0..2 {
         let (age, unused) = (listed().await.age, listed().await.idle);
-        subject.assert_passed(age, 1, begun);
-        subject.assert_passed(unused, 1, begun);
+        subject.assert_passed(age, 1, started);
+        subject.assert_passed(unused, 1, started);
     }
     let used = Instant::now();
     subject.get(key, "a").await;
     subject.assert_passed(listed().await.idle, 0, used);
     subject.pass(1).await;
-    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.age, 2, started);
     subject.assert_passed(listed().await.idle, 1, used);
 
-    let moved = Instant::now();
+    let new_key = Instant::now();
     let key = subject.rotate(key, None).await;
-    subject.assert_passed(listed().await.age, 2, begun);
-    subject.assert_passed(listed().await.idle, 0, moved);
-    let anew = Instant::now();
+    subject.assert_passed(listed().await.age, 2, started);
+    subject.assert_passed(listed().await.idle, 0, new_key);
+    let latest = Instant::now();
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    subject.assert_passed(listed().await.age, 0, anew);
+    subject.assert_passed(listed().await.age, 0, latest);
 }
 
-pub async fn beyond_a_number_are_those_who_came_first(subject: Subject) {
+/// The limit of concurrent sessions per user ends the sessions that logged in first.
+pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) {
     let mut keys: Vec<Key> = Vec::new();
     for _ in 0..5 {
-        keys.insert(0, subject.begin_as("somebody").await);
-        subject.begin_as("somebody else").await;
+        keys.insert(0, subject.begin_as("ann").await);
+        subject.begin_as("bob").await;
     }
     for most in [0, 1, 4, 5, 6, usize::MAX] {
-        let beyond = subject.store.sessions_over_limit("somebody", most).await.unwrap();
+        let beyond = subject.store.sessions_over_limit("ann", most).await.unwrap();
         assert_eq!(beyond, keys[most.min(5)..], "beyond {most}");
     }
-    assert!(subject.store.sessions_over_limit("nobody", 0).await.unwrap().is_empty());
+    assert!(subject.store.sessions_over_limit("carol", 0).await.unwrap().is_empty());
 }
 
-pub async fn beyond_a_number_are_only_those_that_live(subject: Subject) -> Timely {
-    let (begun, idle) = (Instant::now(), subject.lifetime(2, 100));
-    let _unused = subject.begin_for(idle, USERNAME, "somebody").await;
-    let used = subject.begin_for(idle, USERNAME, "somebody").await;
-    let moved = subject.begin_for(idle, USERNAME, "somebody").await;
-    let anew = subject.begin_as("somebody").await;
-    let beyond =
-        async |most| subject.store.sessions_over_limit("somebody", most).await.unwrap();
+pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely {
+    let (started, idle) = (Instant::now(), subject.lifetime(2, 100));
+    let _unused = subject.begin_for(idle, USERNAME, "ann").await;
+    let used = subject.begin_for(idle, USERNAME, "ann").await;
+    let new_key = subject.begin_for(idle, USERNAME, "ann").await;
+    let latest = subject.begin_as("ann").await;
+    let beyond = async |most| subject.store.sessions_over_limit("ann", most).await.unwrap();
     assert_eq!(beyond(4).await, []);
     subject.pass(1).await;
     subject.get(used, "a").await;
-    let moved = subject.rotate(moved, None).await;
-    let moved_in_time = subject.lazy_timeout(begun, 2);
+    let new_key = subject.rotate(new_key, None).await;
+    let moved_in_time = subject.check_in_time(started, 2);
     let again = Instant::now();
     subject.pass(1).await;
     let (of_all, of_two) = (beyond(0).await, beyond(2).await);
     moved_in_time?;
-    subject.lazy_timeout(again, 2)?;
-    assert_eq!(of_all, [anew, moved, used]);
+    subject.check_in_time(again, 2)?;
+    assert_eq!(of_all, [latest, new_key, used]);
     assert_eq!(of_two, [used]);
-    let shorter = subject.rotate(anew, Some(subject.lifetime(3, 100))).await;
+    let shorter = subject.rotate(latest, Some(subject.lifetime(3, 100))).await;
     subject.pass(2).await;
     let late = Instant::now();
     subject.get(shorter, "a").await;
     let of_all = beyond(0).await;
-    subject.lazy_timeout(late, 1)?;
+    subject.check_in_time(late, 1)?;
     assert_eq!(of_all, [shorter]);
     assert_eq!(beyond(1).await, []);
     subject.pass(3).await;

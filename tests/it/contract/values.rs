@@ -1,4 +1,4 @@
-//! What a session keeps: values by name, any text by any other.
+//! The values of a session: names and values are any text, and one value changes atomically.
 
 use std::sync::Arc;
 
@@ -6,29 +6,29 @@ use dustdevil::session::error::Error;
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::subject::{Subject, Timely, key};
+use super::store_under_test::{StoreUnderTest, Timely, key};
 
-pub async fn a_session_begins_with_one_value(subject: Subject) {
+pub async fn a_session_is_created_with_one_value(subject: StoreUnderTest) {
     let key = subject.begin("a", "1").await;
     assert_eq!(subject.get(key, "a").await.as_deref(), Some("1"));
     assert_eq!(subject.keys(key).await.unwrap(), ["a"]);
 }
 
-pub async fn a_key_that_is_taken_is_left_alone(subject: Subject) -> Timely {
-    let begun = Instant::now();
+pub async fn a_key_that_is_taken_is_left_alone(subject: StoreUnderTest) -> Timely {
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(100, 3), "a", "mine").await;
     subject.pass(1).await;
     let elsewhere = "192.0.2.9".parse().unwrap();
     for name in ["a", "b", USERNAME] {
         let lifetime = subject.long_lifetime();
         let created = subject.store.create(key, lifetime, elsewhere, name, "yours").await;
-        subject.lazy_timeout(begun, 3)?;
+        subject.check_in_time(started, 3)?;
         assert!(!created.unwrap());
     }
     let (keys, value) = (subject.keys(key).await, subject.get(key, "a").await);
-    subject.lazy_timeout(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert_eq!(keys.unwrap(), ["a"]);
     assert_eq!(value.as_deref(), Some("mine"));
     assert!(subject.keys_of("yours").await.is_empty());
@@ -37,7 +37,7 @@ pub async fn a_key_that_is_taken_is_left_alone(subject: Subject) -> Timely {
     Ok(())
 }
 
-pub async fn a_value_is_what_was_set_last(subject: Subject) {
+pub async fn a_value_is_what_was_set_last(subject: StoreUnderTest) {
     let key = subject.begin("a", "1").await;
     for value in ["2", "", "3", "3"] {
         subject.set(key, "a", value).await;
@@ -47,7 +47,7 @@ pub async fn a_value_is_what_was_set_last(subject: Subject) {
     assert_eq!(subject.keys(key).await.unwrap(), ["a"]);
 }
 
-pub async fn a_name_without_a_value_has_none(subject: Subject) {
+pub async fn a_name_that_was_not_set_has_no_value(subject: StoreUnderTest) {
     let (store, key) = (&subject.store, subject.begin("b", "1").await);
     assert_eq!(store.get(key, "a").await.unwrap(), Some(None));
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(None));
@@ -55,15 +55,15 @@ pub async fn a_name_without_a_value_has_none(subject: Subject) {
     assert_eq!(subject.keys(key).await.unwrap(), ["b"]);
 }
 
-pub async fn what_is_removed_is_given_once(subject: Subject) {
+pub async fn a_removed_value_is_returned_once(subject: StoreUnderTest) {
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(Some(String::from("1"))));
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(None));
     assert_eq!(store.get(key, "a").await.unwrap(), Some(None));
-    assert!(subject.lives(key).await, "without values it is still a session");
+    assert!(subject.is_live(key).await, "without values it is still a session");
 }
 
-pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: Subject) {
+pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUnderTest) {
     let key = subject.begin("a", "1").await;
     for (name, expected, value, swapped) in [
         ("a", Some("2"), "3", false),
@@ -78,21 +78,23 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: Subject
         ("b", Some(""), "6", true),
     ] {
         let before = subject.get(key, name).await;
-        let answer = subject.store.compare_and_set(key, name, expected, value).await;
-        assert_eq!(answer.unwrap(), Some(swapped), "{name} from {expected:?} to {value}");
+        let result = subject.store.compare_and_set(key, name, expected, value).await;
+        assert_eq!(result.unwrap(), Some(swapped), "{name} from {expected:?} to {value}");
         let after = if swapped { Some(String::from(value)) } else { before };
         assert_eq!(subject.get(key, name).await, after);
     }
     assert_eq!(subject.keys(key).await.unwrap(), ["a", "b"]);
 }
 
-pub async fn of_many_who_swap_at_once_one_succeeds(subject: Subject) {
-    let key = subject.begin("a", "nobody's").await;
+/// Compare-and-swap is the atomic operation that counters and `Session::update` are built from.
+/// If two swaps from the same value succeeded, an update would be lost.
+pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
+    let key = subject.begin("a", "initial").await;
     let swaps = (0..20).map(|number| {
         let store = Arc::clone(&subject.store);
         tokio::spawn(async move {
             let mine = format!("{number}'s");
-            let swap = store.compare_and_set(key, "a", Some("nobody's"), &mine);
+            let swap = store.compare_and_set(key, "a", Some("initial"), &mine);
             swap.await.unwrap().unwrap().then_some(mine)
         })
     });
@@ -104,8 +106,8 @@ pub async fn of_many_who_swap_at_once_one_succeeds(subject: Subject) {
     assert_eq!(subject.get(key, "a").await, winners.pop());
 }
 
-pub async fn a_session_that_was_cleared_goes_on_without_values(subject: Subject) {
-    let (store, key) = (&subject.store, subject.begin_as("somebody").await);
+pub async fn a_cleared_session_stays_live_without_values(subject: StoreUnderTest) {
+    let (store, key) = (&subject.store, subject.begin_as("ann").await);
     subject.set(key, "a", "1").await;
     for _ in 0..2 {
         assert_eq!(store.clear(key).await.unwrap(), Some(()));
@@ -116,7 +118,7 @@ pub async fn a_session_that_was_cleared_goes_on_without_values(subject: Subject)
     assert_eq!(subject.keys(key).await.unwrap(), ["b"]);
 }
 
-pub async fn sessions_know_nothing_of_each_other(subject: Subject) {
+pub async fn sessions_do_not_share_values(subject: StoreUnderTest) {
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "2").await);
     subject.set(one, "b", "3").await;
     assert_eq!(subject.keys(other).await.unwrap(), ["a"]);
@@ -128,7 +130,7 @@ pub async fn sessions_know_nothing_of_each_other(subject: Subject) {
     assert_eq!(subject.get(one, "b").await.as_deref(), Some("3"));
 }
 
-/// Names and values that somebody might take for something else.
+/// Texts that a store might treat specially: separators, patterns, escapes, empty strings.
 fn texts() -> Vec<String> {
     let mut texts = [
         "",
@@ -159,7 +161,7 @@ fn texts() -> Vec<String> {
     texts
 }
 
-pub async fn any_text_is_a_name_and_any_is_a_value(subject: Subject) {
+pub async fn any_text_is_a_name_and_any_is_a_value(subject: StoreUnderTest) {
     let key = subject.begin("", "").await;
     assert_eq!(subject.get(key, "").await.as_deref(), Some(""));
     let mut texts = texts();
@@ -177,7 +179,7 @@ pub async fn any_text_is_a_name_and_any_is_a_value(subject: Subject) {
     for text in &texts {
         subject.set(key, "value", text).await;
         assert_eq!(subject.get(key, "value").await.as_ref(), Some(text));
-        let visit = subject.store.visit(key, PLACE, "value").await.unwrap();
+        let visit = subject.store.visit(key, CLIENT_IP, "value").await.unwrap();
         assert!(
             matches!(visit, Visit::Live(visited) if visited.value.as_ref() == Some(text))
         );
@@ -189,8 +191,11 @@ pub async fn any_text_is_a_name_and_any_is_a_value(subject: Subject) {
     }
 }
 
-/// A store may well keep what it knows of a session beside its values. No value gets in its way.
-pub async fn names_that_a_store_might_use_itself_are_like_any_other(subject: Subject) {
+/// A store may keep its own data about a session next to the values, as Redis does in the same
+/// hash. No name of a value may collide with it.
+pub async fn names_that_a_store_might_use_itself_are_like_any_other(
+    subject: StoreUnderTest,
+) {
     let names = [
         "idle",
         "end",
@@ -199,8 +204,8 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(subject: Sub
         "created",
         "used",
         "told",
-        "place",
-        "octets",
+        "ip",
+        "bytes",
         "size",
         "user",
         "users",
@@ -233,26 +238,27 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(subject: Sub
         assert_eq!(taken, Some(Some(String::from("0"))), "{name}");
         assert_eq!(subject.visited(key).await.max_age, subject.units(1_100));
     }
-    let moved = subject.rotate(key, None).await;
-    subject.set(moved, "end", "0").await;
-    subject.store.clear(moved).await.unwrap();
-    assert!(subject.lives(moved).await && subject.lives(other).await);
+    let new_key = subject.rotate(key, None).await;
+    subject.set(new_key, "end", "0").await;
+    subject.store.clear(new_key).await.unwrap();
+    assert!(subject.is_live(new_key).await && subject.is_live(other).await);
     assert_eq!(subject.keys(other).await.unwrap(), ["a"]);
 }
 
-pub async fn ten_kibibytes_are_a_value(subject: Subject) {
+pub async fn ten_kibibytes_are_a_value(subject: StoreUnderTest) {
     let long = "0123456789abcdeé".repeat(10 * 1024 / 17);
     let key = subject.begin("a", &long).await;
     assert_eq!(subject.get(key, "a").await.as_ref(), Some(&long));
     let swapped = subject.store.compare_and_set(key, "a", Some(&long), "short").await;
     assert_eq!(swapped.unwrap(), Some(true));
     subject.set(key, "a", &long).await;
-    let moved = subject.rotate(key, None).await;
-    assert_eq!(subject.get(moved, "a").await.as_ref(), Some(&long));
+    let new_key = subject.rotate(key, None).await;
+    assert_eq!(subject.get(new_key, "a").await.as_ref(), Some(&long));
 }
 
-/// The shortest of some ever longer values that is too large for a session.
-async fn too_large(subject: &Subject) -> Option<String> {
+/// Returns the shortest of a series of values, each twice as long, that exceeds the limit of a
+/// session.
+async fn too_large(subject: &StoreUnderTest) -> Option<String> {
     let key = subject.begin("a", "1").await;
     for exponent in 10..27 {
         let value = "x".repeat(1 << exponent);
@@ -261,17 +267,17 @@ async fn too_large(subject: &Subject) -> Option<String> {
                 assert!(limit < value.len() + 1024, "{} bytes are not", value.len());
                 return Some(value);
             }
-            answer => assert_eq!(answer.unwrap(), Some(())),
+            result => assert_eq!(result.unwrap(), Some(())),
         }
     }
     None
 }
 
-pub async fn what_is_too_large_changes_nothing(subject: Subject) {
-    // A store that has room for 64 MiB in each session may say that it has for all.
+pub async fn a_value_that_is_too_large_changes_nothing(subject: StoreUnderTest) {
+    // A store that takes 64 MiB in each session is considered unlimited.
     let Some(large) = too_large(&subject).await else { return };
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
-    subject.set(key, USERNAME, "somebody").await;
+    subject.set(key, USERNAME, "ann").await;
     let is_too_large = |error: &Error| matches!(error, Error::TooLarge { .. });
     for name in ["a", "b", USERNAME] {
         assert!(is_too_large(&store.set(key, name, &large).await.unwrap_err()));
@@ -281,20 +287,20 @@ pub async fn what_is_too_large_changes_nothing(subject: Subject) {
     }
     assert_eq!(subject.keys(key).await.unwrap(), ["a", USERNAME]);
     assert_eq!(subject.get(key, "a").await.as_deref(), Some("1"));
-    assert_eq!(subject.keys_of("somebody").await, [key]);
+    assert_eq!(subject.keys_of("ann").await, [key]);
 
     let before = subject.counters().await;
     let (new, lifetime) = (self::key(), subject.long_lifetime());
-    let created = store.create(new, lifetime, PLACE, USERNAME, &large).await;
+    let created = store.create(new, lifetime, CLIENT_IP, USERNAME, &large).await;
     assert!(is_too_large(&created.unwrap_err()));
     assert!(subject.keys_of(&large).await.is_empty());
     assert_eq!(subject.counters().await, before);
     subject.assert_dead(new).await;
 }
 
-pub async fn what_is_taken_away_leaves_its_room(subject: Subject) {
+pub async fn removed_values_free_their_bytes(subject: StoreUnderTest) {
     let Some(large) = too_large(&subject).await else { return };
-    // Half as much was not too large, and a little less leaves room for the small values.
+    // Half as much was within the limit, and a little less leaves space for the small values.
     let most = &large[..large.len() / 2 - 512];
     let (store, mut key) = (&subject.store, subject.begin("small", "1").await);
     for round in 0..40 {
@@ -310,5 +316,5 @@ pub async fn what_is_taken_away_leaves_its_room(subject: Subject) {
         }
     }
     let other = subject.begin("large", most).await;
-    assert!(subject.lives(key).await && subject.lives(other).await);
+    assert!(subject.is_live(key).await && subject.is_live(other).await);
 }

@@ -1,79 +1,86 @@
-//! What a request learns by its visit, and what its client is to be told.
+//! Visits: the value that a request reads, and the decision to renew the client's cookie.
+//!
+//! Sliding expiration would need a `Set-Cookie` in every response. Instead, a cookie lives a
+//! little longer than the idle timeout, and is renewed when a tenth of that has passed.
 
 use std::sync::Arc;
 
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::subject::{Subject, Timely, key};
+use super::store_under_test::{StoreUnderTest, Timely, key};
 
-pub async fn a_visit_gives_the_value_that_was_asked_for(subject: Subject) {
+pub async fn a_visit_returns_the_requested_value(subject: StoreUnderTest) {
     let key = subject.begin("a", "1").await;
     subject.set(key, "b", "2").await;
     for (name, value) in [("a", Some("1")), ("b", Some("2")), ("c", None)] {
-        let Visit::Live(visited) = subject.store.visit(key, PLACE, name).await.unwrap()
+        let Visit::Live(visited) = subject.store.visit(key, CLIENT_IP, name).await.unwrap()
         else {
-            panic!("it lives")
+            panic!("the session is live")
         };
         assert_eq!(visited.value.as_deref(), value);
     }
 }
 
-pub async fn a_visit_to_nobody_finds_nobody_and_leaves_nothing(subject: Subject) {
-    let nobody = key();
+pub async fn a_visit_with_an_unknown_key_finds_and_creates_nothing(
+    subject: StoreUnderTest,
+) {
+    let unknown = key();
     for _ in 0..2 {
-        assert_eq!(subject.visit(nobody).await, Visit::Gone);
+        assert_eq!(subject.visit(unknown).await, Visit::Gone);
     }
     let counters = subject.counters().await;
     assert_eq!((counters.live, counters.created, counters.rejected_ids), (0, 0, 2));
-    assert!(subject.keys(nobody).await.is_none());
+    assert!(subject.keys(unknown).await.is_none());
 }
 
-pub async fn the_client_is_told_again_after_a_tenth_of_the_idle_limit(
-    subject: Subject,
+pub async fn a_visit_renews_the_cookie_after_a_tenth_of_the_idle_timeout(
+    subject: StoreUnderTest,
 ) -> Timely {
-    let mut told = Instant::now();
+    let mut renewed = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
-    let visited = subject.visited_in_time(key, told, 1).await?;
-    assert!(!visited.renew, "it was told when the session began");
+    let visited = subject.visited_in_time(key, renewed, 1).await?;
+    assert!(!visited.renew, "creation set the cookie");
     for _ in 0..2 {
         subject.pass(1).await;
-        let last_told = std::mem::replace(&mut told, Instant::now());
-        let visited = subject.visited_in_time(key, last_told, 10).await?;
-        assert!(visited.renew, "that is a while ago");
-        let visited = subject.visited_in_time(key, told, 1).await?;
-        assert!(!visited.renew, "it has just been told");
+        let last_renewed = std::mem::replace(&mut renewed, Instant::now());
+        let visited = subject.visited_in_time(key, last_renewed, 10).await?;
+        assert!(visited.renew, "a tenth of the idle timeout has passed");
+        let visited = subject.visited_in_time(key, renewed, 1).await?;
+        assert!(!visited.renew, "the last visit has renewed it");
     }
     Ok(())
 }
 
-pub async fn only_a_visit_has_the_client_told(subject: Subject) -> Timely {
-    let (store, begun) = (&subject.store, Instant::now());
-    let key = subject.begin_for(subject.lifetime(10, 100), USERNAME, "somebody").await;
+pub async fn only_a_visit_renews_the_cookie(subject: StoreUnderTest) -> Timely {
+    let (store, started) = (&subject.store, Instant::now());
+    let key = subject.begin_for(subject.lifetime(10, 100), USERNAME, "ann").await;
     subject.pass(1).await;
     store.set(key, "a", "1").await.unwrap();
     subject.get(key, "a").await;
     store.compare_and_set(key, "a", None, "2").await.unwrap();
     store.remove(key, "a").await.unwrap();
     subject.keys(key).await;
-    subject.sessions_of("somebody").await;
+    subject.sessions_of("ann").await;
     store.clear(key).await.unwrap();
-    assert!(subject.visited_in_time(key, begun, 10).await?.renew);
+    assert!(subject.visited_in_time(key, started, 10).await?.renew);
     Ok(())
 }
 
-pub async fn of_many_who_visit_at_once_one_is_asked_to_tell_the_client(
-    subject: Subject,
+/// The check and the update of the renewal time are one atomic step. If they were two, all
+/// visits of a burst would renew the cookie.
+pub async fn one_of_many_concurrent_visits_renews_the_cookie(
+    subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
-    let told = Instant::now();
+    let renewed = Instant::now();
     let visits = (0..20).map(|_| {
         let store = Arc::clone(&subject.store);
-        tokio::spawn(async move { store.visit(key, PLACE, "a").await.unwrap() })
+        tokio::spawn(async move { store.visit(key, CLIENT_IP, "a").await.unwrap() })
     });
     let (mut live, mut asked) = (0, 0);
     for visit in visits.collect::<Vec<_>>() {
@@ -82,61 +89,61 @@ pub async fn of_many_who_visit_at_once_one_is_asked_to_tell_the_client(
             asked += u32::from(visited.renew);
         }
     }
-    subject.lazy_timeout(begun, 10)?;
-    subject.lazy_timeout(told, 1)?;
+    subject.check_in_time(started, 10)?;
+    subject.check_in_time(renewed, 1)?;
     assert_eq!((live, asked), (20, 1));
     Ok(())
 }
 
-pub async fn who_moves_a_session_tells_the_client(subject: Subject) -> Timely {
-    let begun = Instant::now();
+pub async fn a_rotation_restarts_the_renew_interval(subject: StoreUnderTest) -> Timely {
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
-    let (told, moved) = (Instant::now(), self::key());
-    let rotated = subject.store.rotate(key, moved, None).await.unwrap();
-    subject.lazy_timeout(begun, 10)?;
+    let (renewed, new_key) = (Instant::now(), self::key());
+    let rotated = subject.store.rotate(key, new_key, None).await.unwrap();
+    subject.check_in_time(started, 10)?;
     assert!(rotated);
-    let visited = subject.visited_in_time(moved, told, 1).await?;
-    assert!(!visited.renew, "it has just been told the new one");
+    let visited = subject.visited_in_time(new_key, renewed, 1).await?;
+    assert!(!visited.renew, "the rotation set the cookie");
     subject.pass(1).await;
-    assert!(subject.visited_in_time(moved, told, 10).await?.renew);
+    assert!(subject.visited_in_time(new_key, renewed, 10).await?.renew);
     Ok(())
 }
 
-pub async fn an_id_is_kept_a_little_longer_than_the_idle_limit(subject: Subject) {
+pub async fn max_age_is_a_little_longer_than_the_idle_timeout(subject: StoreUnderTest) {
     let key = subject.begin_for(subject.lifetime(200, 10_000), "a", "1").await;
     assert_eq!(subject.visited(key).await.max_age, subject.units(220));
     subject.pass(2).await;
     assert_eq!(subject.visited(key).await.max_age, subject.units(220));
-    let moved = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
-    assert_eq!(subject.visited(moved).await.max_age, subject.units(330));
+    let new_key = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
+    assert_eq!(subject.visited(new_key).await.max_age, subject.units(330));
 }
 
-pub async fn an_id_is_kept_no_longer_than_the_session_can_last(subject: Subject) {
-    let begun = Instant::now();
+pub async fn max_age_ends_at_the_absolute_timeout(subject: StoreUnderTest) {
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(900, 200), "a", "1").await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         0,
-        begun,
+        started,
     );
     subject.pass(2).await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         2,
-        begun,
+        started,
     );
-    let moved = subject.rotate(key, None).await;
+    let new_key = subject.rotate(key, None).await;
     subject.assert_passed(
-        subject.units(200).abs_diff(subject.visited(moved).await.max_age),
+        subject.units(200).abs_diff(subject.visited(new_key).await.max_age),
         2,
-        begun,
+        started,
     );
-    let begun = Instant::now();
-    let anew = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
+    let started = Instant::now();
+    let rotated = subject.rotate(new_key, Some(subject.lifetime(900, 300))).await;
     subject.assert_passed(
-        subject.units(300).abs_diff(subject.visited(anew).await.max_age),
+        subject.units(300).abs_diff(subject.visited(rotated).await.max_age),
         0,
-        begun,
+        started,
     );
 }

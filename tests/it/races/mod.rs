@@ -1,49 +1,49 @@
-//! What happens to sessions when much happens at once: a thousand rounds of each race, on each store,
-//! by sessions as handlers hold them and by requests over sockets. Nothing may be lost, not once.
+//! Races for sessions: a thousand rounds of each race, on each store, through `Session` and by
+//! requests over sockets. A single lost update fails the test.
 
-pub mod ground;
+pub mod fixture;
 
-mod deaths;
+mod endings;
 mod eviction;
 mod logins;
 mod storm;
 mod writes;
 
-/// Gives another macro all races, by the files that they stand in.
+/// Calls another macro with the names of all races, grouped by file.
 macro_rules! races {
     ($with:ident $given:tt) => {
         $with! { $given
             writes:
                 writes_of_different_names_all_survive
                 updates_of_one_counter_all_count
-                of_those_who_take_a_message_one_gets_it;
-            deaths:
-                who_is_late_for_a_logout_brings_nothing_back
-                who_is_late_for_a_rotation_writes_nowhere
-                a_logout_finds_the_session_wherever_it_is_rotated_to
-                an_expired_session_is_dead_for_all_from_one_moment_on;
+                a_message_is_taken_by_exactly_one_request;
+            endings:
+                a_request_after_a_logout_does_not_revive_the_session
+                a_request_with_a_rotated_id_writes_nothing
+                a_logout_follows_concurrent_rotations
+                a_session_expires_for_all_requests_at_the_same_moment;
             logins:
-                two_who_log_in_with_one_id_are_both_logged_in
-                who_ends_all_sessions_of_a_user_misses_none
-                who_ends_all_other_sessions_misses_none_and_keeps_this
-                who_ends_all_other_sessions_keeps_this_wherever_it_is_rotated_to
-                nobody_has_more_sessions_than_the_limit_once_it_is_quiet;
+                concurrent_logins_with_the_same_id_both_succeed
+                revoking_all_sessions_of_a_user_misses_none
+                revoking_other_sessions_misses_none_and_keeps_this
+                revoking_other_sessions_keeps_this_through_rotations
+                a_user_ends_up_within_the_session_limit;
         }
     };
 }
 
-/// Those that ask the store itself, wherever it is asked from.
+/// Races that call the store itself.
 macro_rules! races_of_a_store {
     ($with:ident $given:tt) => {
         $with! { $given
             storm:
-                a_dead_key_stays_dead_under_every_operation_at_once;
+                an_ended_session_stays_ended_under_concurrent_operations;
         }
     };
 }
 
-/// Those about a store that is full, which Redis does not know.
-macro_rules! races_for_room {
+/// Races in a full store. Redis is left out, because its memory limit is not set by the store.
+macro_rules! races_of_a_full_store {
     ($with:ident $given:tt) => {
         $with! { $given
             eviction:
@@ -52,14 +52,14 @@ macro_rules! races_for_room {
     };
 }
 
-/// A test for each race.
+/// Defines a test for each race.
 macro_rules! tests {
-    (($site:expr) $($file:ident: $($race:ident)*;)*) => {
+    (($backend:expr) $($file:ident: $($race:ident)*;)*) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $race() {
-                if $site.is_there() {
-                    $crate::races::$file::$race($site).await;
+                if $backend.is_available() {
+                    $crate::races::$file::$race($backend).await;
                 }
             }
         )*)*
@@ -67,39 +67,39 @@ macro_rules! tests {
 }
 
 mod memory_directly {
-    use super::ground::Site;
+    use super::fixture::Backend;
 
-    races!(tests(Site::MemoryDirectly));
-    races_of_a_store!(tests(Site::MemoryDirectly));
-    races_for_room!(tests(Site::MemoryDirectly));
+    races!(tests(Backend::MemoryDirectly));
+    races_of_a_store!(tests(Backend::MemoryDirectly));
+    races_of_a_full_store!(tests(Backend::MemoryDirectly));
 }
 
-mod memory_far_away {
-    use super::ground::Site;
+mod slow_memory {
+    use super::fixture::Backend;
 
-    races!(tests(Site::FarDirectly));
-    races_of_a_store!(tests(Site::FarDirectly));
-    races_for_room!(tests(Site::FarDirectly));
+    races!(tests(Backend::SlowDirectly));
+    races_of_a_store!(tests(Backend::SlowDirectly));
+    races_of_a_full_store!(tests(Backend::SlowDirectly));
 }
 
 mod memory_over_sockets {
-    use super::ground::Site;
+    use super::fixture::Backend;
 
-    races!(tests(Site::MemoryOverSockets));
-    races_for_room!(tests(Site::MemoryOverSockets));
+    races!(tests(Backend::MemoryOverSockets));
+    races_of_a_full_store!(tests(Backend::MemoryOverSockets));
 }
 
 #[cfg(feature = "redis")]
 mod redis_directly {
-    use super::ground::Site;
+    use super::fixture::Backend;
 
-    races!(tests(Site::RedisDirectly));
-    races_of_a_store!(tests(Site::RedisDirectly));
+    races!(tests(Backend::RedisDirectly));
+    races_of_a_store!(tests(Backend::RedisDirectly));
 }
 
 #[cfg(feature = "redis")]
 mod redis_over_sockets {
-    use super::ground::Site;
+    use super::fixture::Backend;
 
-    races!(tests(Site::RedisOverSockets));
+    races!(tests(Backend::RedisOverSockets));
 }

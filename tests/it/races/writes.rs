@@ -1,63 +1,69 @@
-//! Many write to one session at once.
+//! Concurrent writes to one session.
+//!
+//! A lost update is the classic race of snapshot stores: two requests load the same session,
+//! each changes another value, and the second to save overwrites the first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::ground::{Ground, Site};
+use super::fixture::{Backend, RaceFixture};
 
-pub async fn writes_of_different_names_all_survive(site: Site) {
-    let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(write).await;
-    ground.finish("writes", lost).await;
+pub async fn writes_of_different_names_all_survive(backend: Backend) {
+    let fixture = backend.prepare(<_>::default()).await;
+    let lost = fixture.run(write).await;
+    fixture.finish("writes", lost).await;
 }
 
-async fn write(ground: Arc<Ground>, _: u64) -> u64 {
-    let (id, crowd) = (ground.begin("first", "0").await, ground.site.crowd());
+async fn write(fixture: Arc<RaceFixture>, _: u64) -> u64 {
+    let (id, concurrency) =
+        (fixture.begin("first", "0").await, fixture.backend.concurrency());
     let names: BTreeSet<String> =
-        (0..crowd).map(|number| format!("name{number}")).collect();
-    ground.ask_at_once(&id, names.iter().map(|name| ("set", name.clone()))).await;
+        (0..concurrency).map(|number| format!("name{number}")).collect();
+    fixture.ask_concurrently(&id, names.iter().map(|name| ("set", name.clone()))).await;
     let mut lost = 0;
     for name in &names {
-        lost += u64::from(ground.stored(id.key(), name).await.as_ref() != Some(name));
+        lost += u64::from(fixture.stored(id.key(), name).await.as_ref() != Some(name));
     }
-    let keys = ground.ask(Some(&id), "keys", "", "").await.text;
-    lost += u64::from(keys.split(',').count() != crowd + 1);
-    ground.end(&id).await;
+    let keys = fixture.ask(Some(&id), "keys", "", "").await.text;
+    lost += u64::from(keys.split(',').count() != concurrency + 1);
+    fixture.end(&id).await;
     lost
 }
 
-pub async fn updates_of_one_counter_all_count(site: Site) {
-    let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(count).await;
-    ground.finish("updates", lost).await;
+pub async fn updates_of_one_counter_all_count(backend: Backend) {
+    let fixture = backend.prepare(<_>::default()).await;
+    let lost = fixture.run(count).await;
+    fixture.finish("updates", lost).await;
 }
 
-async fn count(ground: Arc<Ground>, _: u64) -> u64 {
-    let crowd = ground.site.crowd();
-    let id = ground.begin("first", "0").await;
-    let counts = (0..crowd).map(|_| ("count", String::from("visits")));
-    let heard = ground.ask_at_once(&id, counts).await;
+async fn count(fixture: Arc<RaceFixture>, _: u64) -> u64 {
+    let concurrency = fixture.backend.concurrency();
+    let id = fixture.begin("first", "0").await;
+    let counts = (0..concurrency).map(|_| ("count", String::from("visits")));
+    let replies = fixture.ask_concurrently(&id, counts).await;
     let numbers: BTreeSet<usize> =
-        heard.iter().map(|heard| heard.text.parse().expect("a number")).collect();
-    // Each was told another number, so nobody's was overwritten.
-    let expected: BTreeSet<usize> = (1..=crowd).collect();
-    let last = ground.stored(id.key(), "visits").await;
-    ground.end(&id).await;
+        replies.iter().map(|reply| reply.text.parse().expect("a number")).collect();
+    // Each update returned another number, so none was overwritten.
+    let expected: BTreeSet<usize> = (1..=concurrency).collect();
+    let last = fixture.stored(id.key(), "visits").await;
+    fixture.end(&id).await;
     let lost = expected.difference(&numbers).count();
-    u64::try_from(lost + usize::from(last != Some(crowd.to_string()))).unwrap_or(u64::MAX)
+    u64::try_from(lost + usize::from(last != Some(concurrency.to_string())))
+        .unwrap_or(u64::MAX)
 }
 
-pub async fn of_those_who_take_a_message_one_gets_it(site: Site) {
-    let ground = site.prepare(<_>::default()).await;
-    let lost = ground.run(take).await;
-    ground.finish("messages", lost).await;
+pub async fn a_message_is_taken_by_exactly_one_request(backend: Backend) {
+    let fixture = backend.prepare(<_>::default()).await;
+    let lost = fixture.run(take).await;
+    fixture.finish("messages", lost).await;
 }
 
-async fn take(ground: Arc<Ground>, _: u64) -> u64 {
-    let id = ground.begin("first", "0").await;
-    ground.ask(Some(&id), "flash", "", "boo").await;
-    let heard = ground.ask_at_once(&id, (0..4).map(|_| ("flashed", String::new()))).await;
-    let got = heard.iter().filter(|heard| heard.text == "boo").count();
-    ground.end(&id).await;
+async fn take(fixture: Arc<RaceFixture>, _: u64) -> u64 {
+    let id = fixture.begin("first", "0").await;
+    fixture.ask(Some(&id), "flash", "", "boo").await;
+    let replies =
+        fixture.ask_concurrently(&id, (0..4).map(|_| ("flashed", String::new()))).await;
+    let got = replies.iter().filter(|reply| reply.text == "boo").count();
+    fixture.end(&id).await;
     u64::from(got != 1)
 }

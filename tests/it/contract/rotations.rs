@@ -1,11 +1,16 @@
-//! What becomes of a session that moves to another key, and of those who come with the old one.
+//! Rotation: a session moves to a new key with its values, user and timeouts, and the old key
+//! is dead.
+//!
+//! A rotation at each login defeats session fixation: an attacker that knew the id before the
+//! login does not know the new one. So the old key must not give access for a single moment,
+//! neither to reads nor to writes.
 
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
 
-use super::subject::{Subject, Timely, key};
+use super::store_under_test::{StoreUnderTest, Timely, key};
 
-pub async fn a_session_moves_with_its_values(subject: Subject) {
+pub async fn a_rotation_keeps_the_values(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     subject.set(old, "b", "").await;
     let new = subject.rotate(old, None).await;
@@ -17,18 +22,22 @@ pub async fn a_session_moves_with_its_values(subject: Subject) {
     assert_eq!(subject.get(newer, "a").await.as_deref(), Some("2"));
 }
 
-pub async fn a_key_that_a_session_moved_from_accepts_nothing(subject: Subject) {
+pub async fn a_rotated_key_accepts_nothing(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     subject.assert_accepts_nothing(old).await;
     let newer = subject.rotate(new, Some(subject.long_lifetime())).await;
     subject.assert_accepts_nothing(old).await;
     subject.assert_accepts_nothing(new).await;
-    assert_eq!(subject.get(newer, "a").await.as_deref(), Some("1"), "it is as it was");
+    assert_eq!(
+        subject.get(newer, "a").await.as_deref(),
+        Some("1"),
+        "the session is unchanged"
+    );
     assert_eq!(subject.keys(newer).await.unwrap(), ["a"]);
 }
 
-pub async fn who_comes_with_the_old_key_is_told_that_it_moved(subject: Subject) {
+pub async fn a_visit_with_a_rotated_key_returns_moved(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     for _ in 0..2 {
@@ -37,43 +46,41 @@ pub async fn who_comes_with_the_old_key_is_told_that_it_moved(subject: Subject) 
     let newer = subject.rotate(new, None).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     assert_eq!(subject.visit(new).await, Visit::Moved);
-    assert!(subject.lives(newer).await);
+    assert!(subject.is_live(newer).await);
 }
 
-pub async fn a_session_that_moves_gets_no_older_and_no_younger(subject: Subject) -> Timely {
-    let begun = Instant::now();
+pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) -> Timely {
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(100, 3), "a", "1").await;
     subject.pass(2).await;
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
-    let lives = subject.lives(new).await;
-    subject.lazy_timeout(begun, 3)?;
-    assert!(rotated && lives);
+    let is_live = subject.is_live(new).await;
+    subject.check_in_time(started, 3)?;
+    assert!(rotated && is_live);
     subject.pass(1).await;
     subject.assert_dead(new).await;
     Ok(())
 }
 
-pub async fn a_session_that_moves_may_be_given_another_lifetime(
-    subject: Subject,
-) -> Timely {
-    let begun = Instant::now();
+pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Timely {
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
     subject.pass(1).await;
-    let (anew, new) = (Instant::now(), key());
+    let (rotated_at, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
-    subject.lazy_timeout(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
-    let lives = subject.lives(new).await;
-    subject.lazy_timeout(anew, 3)?;
-    assert!(lives, "its first lifetime would be over");
+    let is_live = subject.is_live(new).await;
+    subject.check_in_time(rotated_at, 3)?;
+    assert!(is_live, "its first lifetime would have expired");
     subject.pass(2).await;
     subject.assert_dead(new).await;
     Ok(())
 }
 
-pub async fn another_lifetime_may_be_a_shorter_one(subject: Subject) {
+pub async fn a_rotation_may_shorten_the_lifetime(subject: StoreUnderTest) {
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
     let idle = subject.rotate(one, Some(subject.lifetime(1, 100))).await;
     let old = subject.rotate(other, Some(subject.lifetime(100, 1))).await;
@@ -82,7 +89,7 @@ pub async fn another_lifetime_may_be_a_shorter_one(subject: Subject) {
     subject.assert_dead(old).await;
 }
 
-pub async fn to_move_what_is_not_there_brings_nothing_to_life(subject: Subject) {
+pub async fn rotating_an_unknown_key_creates_nothing(subject: StoreUnderTest) {
     let ended = subject.begin("a", "1").await;
     subject.destroy(ended).await;
     let expired = subject.begin_for(subject.lifetime(1, 1), "a", "1").await;
@@ -92,35 +99,36 @@ pub async fn to_move_what_is_not_there_brings_nothing_to_life(subject: Subject) 
         let new = key();
         assert!(!subject.store.rotate(old, new, None).await.unwrap());
         subject.assert_dead(new).await;
-        assert_eq!(subject.visit(old).await, Visit::Gone, "it has not moved");
+        assert_eq!(subject.visit(old).await, Visit::Gone, "it was not rotated");
     }
     assert_eq!(subject.counters().await.rotated, rotated);
 }
 
-pub async fn what_lived_under_the_new_key_is_lost(subject: Subject) {
-    let (from, to) = (subject.begin("a", "1").await, subject.begin_as("somebody").await);
+pub async fn a_session_under_the_new_key_is_overwritten(subject: StoreUnderTest) {
+    let (from, to) = (subject.begin("a", "1").await, subject.begin_as("ann").await);
     assert!(subject.store.rotate(from, to, None).await.unwrap());
     assert_eq!(subject.keys(to).await.unwrap(), ["a"]);
-    assert!(subject.keys_of("somebody").await.is_empty());
+    assert!(subject.keys_of("ann").await.is_empty());
     subject.assert_accepts_nothing(from).await;
     let counters = subject.counters().await;
     assert_eq!((counters.live, counters.created, counters.rotated), (1, 2, 1));
     assert_eq!(counters.ended + counters.evicted + counters.expired, 1);
 }
 
-pub async fn who_ends_a_key_ends_the_session_that_moved_from_it(subject: Subject) {
-    let old = subject.begin_as("somebody").await;
+/// A logout with the old id must end the session, wherever it has been rotated to. Ending is
+/// the only operation that follows rotations: a client that knows the old id may end the
+/// session, and may not use it.
+pub async fn destroying_a_rotated_key_ends_its_successor(subject: StoreUnderTest) {
+    let old = subject.begin_as("ann").await;
     let new = subject.rotate(old, None).await;
     assert!(subject.destroy(old).await);
-    assert!(subject.keys_of("somebody").await.is_empty());
+    assert!(subject.keys_of("ann").await.is_empty());
     subject.assert_accepts_nothing(new).await;
-    assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ended once");
+    assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ends once");
     assert_eq!(subject.counters().await.ended, 1);
 }
 
-pub async fn who_ends_a_key_ends_the_session_however_often_it_moved_since(
-    subject: Subject,
-) {
+pub async fn destroying_a_key_follows_all_its_rotations(subject: StoreUnderTest) {
     for way in 0..5 {
         let mut keys = vec![subject.begin("a", "1").await];
         for number in 0..4 {
@@ -136,7 +144,9 @@ pub async fn who_ends_a_key_ends_the_session_however_often_it_moved_since(
     assert_eq!(subject.counters().await.ended, 5);
 }
 
-pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: Subject) {
+pub async fn destroying_a_rotated_key_does_nothing_after_the_session_ended(
+    subject: StoreUnderTest,
+) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     assert!(subject.destroy(new).await);
@@ -145,39 +155,38 @@ pub async fn there_is_nothing_to_end_where_the_session_has_ended_since(subject: 
     let old = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
     let new = subject.rotate(old, Some(subject.lifetime(1, 1))).await;
     subject.pass(1).await;
-    assert!(!subject.destroy(old).await, "its time is up");
+    assert!(!subject.destroy(old).await, "it has expired");
     subject.assert_dead(new).await;
     assert_eq!(subject.counters().await.ended, 1);
 }
 
-pub async fn a_store_tells_where_a_session_has_moved(subject: Subject) {
+pub async fn successors_lists_the_keys_after_a_rotation(subject: StoreUnderTest) {
     let first = subject.begin("a", "1").await;
-    let moves = async |key| subject.store.successors(key).await.unwrap();
-    assert_eq!(moves(first).await, []);
+    let successors = async |key| subject.store.successors(key).await.unwrap();
+    assert_eq!(successors(first).await, []);
     let second = subject.rotate(first, None).await;
     let third = subject.rotate(second, Some(subject.long_lifetime())).await;
-    assert_eq!(moves(first).await, [second, third]);
-    assert_eq!(moves(second).await, [third]);
-    assert_eq!(moves(third).await, []);
-    assert_eq!(moves(key()).await, []);
+    assert_eq!(successors(first).await, [second, third]);
+    assert_eq!(successors(second).await, [third]);
+    assert_eq!(successors(third).await, []);
+    assert_eq!(successors(key()).await, []);
 }
 
-pub async fn others_stay_where_they_are(subject: Subject) {
+pub async fn a_rotation_does_not_affect_other_sessions(subject: StoreUnderTest) {
     let other = subject.begin("a", "other").await;
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
     subject.destroy(old).await;
     assert_eq!(subject.get(other, "a").await.as_deref(), Some("other"));
-    assert!(!subject.lives(new).await && subject.lives(other).await);
+    assert!(!subject.is_live(new).await && subject.is_live(other).await);
 }
 
-pub async fn a_user_moves_with_the_session(subject: Subject) {
-    let (earlier, old) =
-        (subject.begin_as("somebody").await, subject.begin_as("somebody").await);
-    let later = subject.begin_as("somebody").await;
+pub async fn a_rotation_keeps_the_user(subject: StoreUnderTest) {
+    let (earlier, old) = (subject.begin_as("ann").await, subject.begin_as("ann").await);
+    let later = subject.begin_as("ann").await;
     let new = subject.rotate(old, None).await;
-    assert_eq!(subject.keys_of("somebody").await, [later, new, earlier]);
-    subject.set(new, USERNAME, "somebody else").await;
-    assert_eq!(subject.keys_of("somebody").await, [later, earlier]);
-    assert_eq!(subject.keys_of("somebody else").await, [new]);
+    assert_eq!(subject.keys_of("ann").await, [later, new, earlier]);
+    subject.set(new, USERNAME, "bob").await;
+    assert_eq!(subject.keys_of("ann").await, [later, earlier]);
+    assert_eq!(subject.keys_of("bob").await, [new]);
 }

@@ -1,57 +1,62 @@
-//! For how long a store remembers where a session has moved. It is a whole minute, so these are
-//! only asked where the clock can be moved.
+//! The grace period after a rotation, in which a store knows the successors of an old key. It
+//! is a whole minute, so these requirements run only on a paused clock.
+//!
+//! The store forgets a rotation after [`ROTATION_GRACE`]. Without that limit, each rotation
+//! would take memory for as long as its session lives.
 
 use std::time::Duration;
 
 use dustdevil::session::store::{ROTATION_GRACE, Visit};
 use tokio::time::advance;
 
-use super::subject::Subject;
+use super::store_under_test::StoreUnderTest;
 
-/// The smallest time that every store tells from none.
-const ACCEPT_ERROR_BACKOFF: Duration = Duration::from_millis(1);
+/// The smallest difference in time that every store can measure.
+const MILLISECOND: Duration = Duration::from_millis(1);
 
-pub async fn for_a_minute_a_visitor_is_told_that_the_session_moved(subject: Subject) {
+pub async fn a_visit_returns_moved_during_the_grace_period(subject: StoreUnderTest) {
     let old = subject.begin("a", "1").await;
     let new = subject.rotate(old, None).await;
-    advance(ROTATION_GRACE.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance(ROTATION_GRACE.saturating_sub(MILLISECOND)).await;
     assert_eq!(subject.visit(old).await, Visit::Moved);
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(old).await, Visit::Moved, "sweeping does not change that");
-    advance(ACCEPT_ERROR_BACKOFF).await;
+    advance(MILLISECOND).await;
     assert_eq!(subject.visit(old).await, Visit::Gone);
-    assert!(subject.lives(new).await);
+    assert!(subject.is_live(new).await);
 }
 
-pub async fn for_a_minute_who_ends_a_key_ends_the_session_that_moved(subject: Subject) {
+pub async fn destroy_follows_a_rotation_during_the_grace_period(subject: StoreUnderTest) {
     let (one, other) = (subject.begin("a", "1").await, subject.begin("a", "1").await);
     let (one_now, other_now) =
         (subject.rotate(one, None).await, subject.rotate(other, None).await);
-    advance(ROTATION_GRACE.saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance(ROTATION_GRACE.saturating_sub(MILLISECOND)).await;
     subject.store.sweep().await.unwrap();
     assert!(subject.destroy(one).await);
     subject.assert_accepts_nothing(one_now).await;
-    advance(ACCEPT_ERROR_BACKOFF).await;
-    assert!(!subject.destroy(other).await, "nobody remembers");
-    assert!(subject.lives(other_now).await);
+    advance(MILLISECOND).await;
+    assert!(!subject.destroy(other).await, "the grace period is over");
+    assert!(subject.is_live(other_now).await);
 }
 
-pub async fn each_move_has_a_minute_of_its_own(subject: Subject) {
+pub async fn each_rotation_has_its_own_grace_period(subject: StoreUnderTest) {
     let first = subject.begin("a", "1").await;
     let second = subject.rotate(first, None).await;
     advance(ROTATION_GRACE / 2).await;
     let third = subject.rotate(second, None).await;
-    advance((ROTATION_GRACE / 2).saturating_sub(ACCEPT_ERROR_BACKOFF)).await;
+    advance((ROTATION_GRACE / 2).saturating_sub(MILLISECOND)).await;
     assert_eq!(subject.visit(first).await, Visit::Moved);
-    advance(ACCEPT_ERROR_BACKOFF).await;
+    advance(MILLISECOND).await;
     subject.store.sweep().await.unwrap();
     assert_eq!(subject.visit(first).await, Visit::Gone);
     assert_eq!(subject.visit(second).await, Visit::Moved);
-    assert!(!subject.destroy(first).await && subject.lives(third).await);
-    assert!(subject.destroy(second).await && !subject.lives(third).await);
+    assert!(!subject.destroy(first).await && subject.is_live(third).await);
+    assert!(subject.destroy(second).await && !subject.is_live(third).await);
 }
 
-pub async fn within_the_minute_a_session_is_found_wherever_it_went_since(subject: Subject) {
+pub async fn destroy_follows_repeated_rotations_within_the_grace_period(
+    subject: StoreUnderTest,
+) {
     let first = subject.begin("a", "1").await;
     let mut last = subject.rotate(first, None).await;
     for _ in 0..5 {

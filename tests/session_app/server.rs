@@ -1,8 +1,8 @@
-//! The application of `tests/it/doing.rs` as a process of its own, for tests that take several, and
-//! that kill them.
+//! The application of `tests/it/session_app.rs` as a separate process, for tests that need
+//! several processes, and that kill them.
 //!
 //! ```sh
-//! cargo run --example doing --features redis -- --store redis://127.0.0.1/
+//! cargo run --example session_app --features redis -- --store redis://127.0.0.1/
 //! ```
 
 use std::env;
@@ -12,19 +12,19 @@ use std::time::Duration;
 
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Settings, Store};
 
-#[path = "../it/doing.rs"]
+#[path = "../it/session_app.rs"]
 #[allow(unreachable_pub)]
-mod doing;
+mod session_app;
 
-/// What it is told.
+/// The command-line options.
 struct Options {
     /// `--store`: `memory`, or the URL of a Redis.
     store: String,
-    /// `--port`: 0 is any that is free.
+    /// `--port`; 0 chooses a free port.
     port: u16,
-    /// `--absolute`: how long a session lives, in milliseconds.
+    /// `--absolute`: absolute timeout of a session, in milliseconds.
     absolute: Option<u64>,
-    /// `--max-sessions-per-user`: how many of them one user may have.
+    /// `--max-sessions-per-user`: maximum number of concurrent sessions of a user.
     max_sessions_per_user: Option<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Options {
                 "--port" => options.port = value.parse()?,
                 "--absolute" => options.absolute = Some(value.parse()?),
                 "--max-sessions-per-user" => {
-                    options.max_sessions_per_user = Some(value.parse()?)
+                    options.max_sessions_per_user = Some(value.parse()?);
                 }
                 _ => return Err(format!("{argument} is not known").into()),
             }
@@ -73,7 +73,7 @@ fn open(store: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
     }
     #[cfg(feature = "redis")]
     {
-        // A machine that is slow for a while has not lost its Redis.
+        // A long timeout, so that a slow machine does not look like a Redis that is down.
         let settings = dustdevil::RedisSettings {
             urls: vec![store.to_owned()],
             time: Duration::from_secs(30),
@@ -88,7 +88,7 @@ fn open(store: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_arguments()?;
-    let application = doing::application(open(&options.store)?, options.settings());
+    let application = session_app::application(open(&options.store)?, options.settings());
     let server = application.listen(("127.0.0.1", options.port)).await?;
     let url = format!("http://{}", server.local_addr()?);
     let running = server.run();

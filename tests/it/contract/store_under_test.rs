@@ -1,4 +1,4 @@
-//! What is examined: a store with nothing in it, and the clock that it goes by.
+//! The fixture of the suite: an empty store, and the clock by which its sessions expire.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,107 +9,109 @@ use dustdevil::session::store::{Counters, LiveVisit, SessionInfo, USERNAME, Visi
 use dustdevil::{Lifetime, MemoryLimits, MemoryStore, Store};
 use tokio::time::{Instant, advance, sleep};
 
-use crate::support::PLACE;
+use crate::support::CLIENT_IP;
 
-use super::shelf::Shelf;
+use super::reference_store::ReferenceStore;
 
-/// Where most visits come from.
-/// A store that nobody else knows, and its clock. All times in the suite are whole units of that
-/// clock, so that the same requirement takes no time at all with one store, and a second or two
-/// with another.
+/// A new store, its clock, and helpers that call it. The suite measures time in units of the
+/// clock: a minute that passes instantly on a paused clock, a fraction of a second on a real
+/// one. So the same requirement is instant on one store and takes a second or two on another.
 #[derive(Clone)]
-pub struct Subject {
+pub struct StoreUnderTest {
     pub store: Arc<dyn Store>,
     clock: Clock,
-    /// What the store stands on, and what ends with it.
+    /// Resources that the store needs, such as a Redis process. They are dropped with the
+    /// store.
     _kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// How time passes for a store.
 #[derive(Clone, Copy)]
 enum Clock {
-    /// When it is told to. The store goes by tokio's clock, which stands still in between.
-    Told,
-    /// Of its own accord. A machine that is busy with something else may let more of it pass than
-    /// anybody wanted: see [`Subject::lazy_timeout`]. The larger the unit, the less often it does.
+    /// tokio's paused clock, which only the test advances.
+    Paused,
+    /// The system clock, which advances by itself. On a busy machine more time may pass than
+    /// intended; [`StoreUnderTest::check_in_time`] detects that. The larger the unit, the rarer
+    /// it is.
     Wall { unit: Duration },
 }
 
-/// What is said of a time that was not kept: the machine stalled, and the answer means nothing.
+/// The machine stalled and a deadline passed too early, so the run proves nothing.
 #[derive(Debug)]
 pub struct Stalled;
 
-/// How a requirement ends that depends on the time: if it was not kept, all begins anew.
+/// The result of a requirement that depends on time. If it is `Err`, the requirement runs
+/// again.
 pub type Timely = Result<(), Stalled>;
 
-/// The memory store.
-pub async fn memory() -> Option<Subject> {
-    Some(told(Arc::new(MemoryStore::new(MemoryLimits::default()))))
+/// The memory store, on a paused clock.
+pub async fn memory() -> Option<StoreUnderTest> {
+    Some(on_paused_clock(Arc::new(MemoryStore::new(MemoryLimits::default()))))
 }
 
-/// The same, where time passes as it does when nobody tests.
-pub async fn memory_on_the_wall() -> Option<Subject> {
+/// The memory store on the system clock, as in production.
+pub async fn memory_on_wall_clock() -> Option<StoreUnderTest> {
     let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
     let clock = Clock::Wall { unit: Duration::from_millis(50) };
-    Some(Subject { store, clock, _kept: None })
+    Some(StoreUnderTest { store, clock, _kept: None })
 }
 
-/// A Redis of its own; none, where none is installed.
+/// A Redis process for this test alone; `None` if Redis is not installed.
 #[cfg(feature = "redis")]
-pub async fn redis() -> Option<Subject> {
+pub async fn redis() -> Option<StoreUnderTest> {
     let server = crate::redis_server::RedisServer::start()?;
     let store = Arc::new(server.store());
     let clock = Clock::Wall { unit: Duration::from_millis(300) };
-    Some(Subject { store, clock, _kept: Some(Arc::new(server)) })
+    Some(StoreUnderTest { store, clock, _kept: Some(Arc::new(server)) })
 }
 
-/// As somebody else might write it who has read the contract and nothing more.
-pub async fn shelf() -> Option<Subject> {
-    Some(told(Arc::new(Shelf::default())))
+/// The reference implementation, on a paused clock.
+pub async fn reference() -> Option<StoreUnderTest> {
+    Some(on_paused_clock(Arc::new(ReferenceStore::default())))
 }
 
-/// A subject whose store goes by tokio's clock.
-pub fn told(store: Arc<dyn Store>) -> Subject {
+/// Puts a store that uses tokio's clock under test, and pauses the clock.
+pub fn on_paused_clock(store: Arc<dyn Store>) -> StoreUnderTest {
     tokio::time::pause();
-    Subject { store, clock: Clock::Told, _kept: None }
+    StoreUnderTest { store, clock: Clock::Paused, _kept: None }
 }
 
-impl Subject {
-    /// So many units of time.
+impl StoreUnderTest {
+    /// The duration of `count` units.
     pub fn units(&self, count: u32) -> Duration {
         let unit = match self.clock {
-            Clock::Told => Duration::from_secs(60),
+            Clock::Paused => Duration::from_secs(60),
             Clock::Wall { unit } => unit,
         };
         unit * count
     }
 
-    /// Two clocks on the wall never agree in every millisecond.
+    /// The maximum difference between two system clocks, such as ours and that of Redis.
     fn tolerance(&self) -> Duration {
         match self.clock {
-            Clock::Told => Duration::ZERO,
+            Clock::Paused => Duration::ZERO,
             Clock::Wall { .. } => Duration::from_millis(10),
         }
     }
 
-    /// Lets time pass.
+    /// Waits until so many units have passed.
     pub async fn pass(&self, units: u32) {
         match self.clock {
-            Clock::Told => advance(self.units(units)).await,
+            Clock::Paused => advance(self.units(units)).await,
             Clock::Wall { .. } => sleep(self.units(units) + self.tolerance()).await,
         }
     }
 
-    /// Whether fewer than so many units have passed since then. Whoever wants to see that
-    /// something still lives asks the store first and this after it, and believes the store only
-    /// if this holds.
-    pub fn lazy_timeout(&self, since: Instant, units: u32) -> Timely {
+    /// Returns `Err` if so many units may have passed since then. A test that asserts that a
+    /// session is still live asks the store first and calls this afterwards: only if it returns
+    /// `Ok` does a missing session mean a fault of the store.
+    pub fn check_in_time(&self, since: Instant, units: u32) -> Timely {
         let is_in_time = since.elapsed() + self.tolerance() < self.units(units);
         is_in_time.then_some(()).ok_or(Stalled)
     }
 
-    /// Asserts that a time was measured right: it is at least what was waited for, and at most
-    /// what passed since.
+    /// Asserts that a store measured a duration correctly: it is at least the time that the
+    /// test waited, and at most the time that has passed.
     pub fn assert_passed(&self, measured: Duration, units: u32, since: Instant) {
         let least = self.units(units).saturating_sub(self.tolerance());
         let most = since.elapsed() + self.tolerance();
@@ -119,44 +121,44 @@ impl Subject {
         );
     }
 
-    /// A lifetime in units.
+    /// A lifetime with both timeouts in units.
     pub fn lifetime(&self, idle: u32, absolute: u32) -> Lifetime {
         Lifetime { idle: self.units(idle), absolute: self.units(absolute) }
     }
 
-    /// One that lasts for longer than anybody waits here.
+    /// A lifetime that outlasts every test.
     pub fn long_lifetime(&self) -> Lifetime {
         self.lifetime(1_000, 10_000)
     }
 
-    /// A session with one value.
+    /// Creates a session with one value.
     pub async fn begin(&self, name: &str, value: &str) -> Key {
         self.begin_for(self.long_lifetime(), name, value).await
     }
 
-    /// The same, for a lifetime.
+    /// Creates a session with one value and this lifetime.
     pub async fn begin_for(&self, lifetime: Lifetime, name: &str, value: &str) -> Key {
         let key = key();
-        assert!(self.store.create(key, lifetime, PLACE, name, value).await.unwrap());
+        assert!(self.store.create(key, lifetime, CLIENT_IP, name, value).await.unwrap());
         key
     }
 
-    /// A session of a user.
+    /// Creates a session of a user.
     pub async fn begin_as(&self, user: &str) -> Key {
         self.begin(USERNAME, user).await
     }
 
-    /// The value of a name; none, too, if there is no session.
+    /// Returns a value; `None` also if there is no session.
     pub async fn get(&self, key: Key, name: &str) -> Option<String> {
         self.store.get(key, name).await.unwrap().flatten()
     }
 
-    /// Sets a value in a session that lives.
+    /// Sets a value in a live session.
     pub async fn set(&self, key: Key, name: &str, value: &str) {
         assert_eq!(self.store.set(key, name, value).await.unwrap(), Some(()));
     }
 
-    /// The names that have a value, in alphabetical order.
+    /// Returns the names that have a value, sorted; `None` if there is no session.
     pub async fn keys(&self, key: Key) -> Option<Vec<String>> {
         let mut keys = self.store.keys(key).await.unwrap()?;
         keys.sort();
@@ -164,10 +166,10 @@ impl Subject {
     }
 
     pub async fn visit(&self, key: Key) -> Visit {
-        self.store.visit(key, PLACE, "a").await.unwrap()
+        self.store.visit(key, CLIENT_IP, "a").await.unwrap()
     }
 
-    /// What a visit finds in a session that lives.
+    /// Visits a session that must be live.
     pub async fn visited(&self, key: Key) -> LiveVisit {
         match self.visit(key).await {
             Visit::Live(visited) => visited,
@@ -175,7 +177,7 @@ impl Subject {
         }
     }
 
-    /// What a visit finds in a session that lives for so many units from then.
+    /// Visits a session that must be live for so many units after `since`.
     pub async fn visited_in_time(
         &self,
         key: Key,
@@ -183,19 +185,19 @@ impl Subject {
         units: u32,
     ) -> Result<LiveVisit, Stalled> {
         let visit = self.visit(key).await;
-        self.lazy_timeout(since, units)?;
+        self.check_in_time(since, units)?;
         match visit {
             Visit::Live(visited) => Ok(visited),
             other => panic!("{key} is {other:?}"),
         }
     }
 
-    /// Whether a visit finds the session alive, which makes it so for a while.
-    pub async fn lives(&self, key: Key) -> bool {
+    /// Returns `true` if a visit finds the session live. The visit is use.
+    pub async fn is_live(&self, key: Key) -> bool {
         matches!(self.visit(key).await, Visit::Live(_))
     }
 
-    /// Moves a session that lives to a new key, which is given.
+    /// Rotates a live session and returns its new key.
     pub async fn rotate(&self, key: Key, lifetime: Option<Lifetime>) -> Key {
         let new = self::key();
         assert!(self.store.rotate(key, new, lifetime).await.unwrap());
@@ -210,7 +212,7 @@ impl Subject {
         self.store.sessions_of(user).await.unwrap()
     }
 
-    /// The keys of a user's sessions, in the order of the list.
+    /// Returns the keys of a user's sessions, in the order of the list.
     pub async fn keys_of(&self, user: &str) -> Vec<Key> {
         self.sessions_of(user).await.into_iter().map(|listed| listed.key).collect()
     }
@@ -219,8 +221,8 @@ impl Subject {
         self.store.counters().await.unwrap()
     }
 
-    /// Asserts that no operation finds a session here, and that none brings one to life. (To end
-    /// it is left out: that may well find where it moved to.)
+    /// Asserts that no operation finds a session with this key, and that none creates one.
+    /// `destroy` is not called, because it follows rotations.
     pub async fn assert_accepts_nothing(&self, key: Key) {
         let (store, new) = (&self.store, self::key());
         assert_eq!(store.get(key, "a").await.unwrap(), None, "get");
@@ -236,13 +238,14 @@ impl Subject {
         for lifetime in [None, Some(self.long_lifetime())] {
             assert!(!store.rotate(key, new, lifetime).await.unwrap(), "rotate");
         }
-        assert!(!self.lives(key).await, "it came to life");
-        assert!(!self.lives(new).await, "it came to life under another key");
+        assert!(!self.is_live(key).await, "it is live");
+        assert!(!self.is_live(new).await, "it is live under another key");
         assert_eq!(store.get(new, "a").await.unwrap(), None, "in another session");
-        assert!(self.keys_of("ghost").await.is_empty(), "it became somebody's");
+        assert!(self.keys_of("ghost").await.is_empty(), "a user has it");
     }
 
-    /// The same, of a session that did not move either: to end it is nothing.
+    /// Like `assert_accepts_nothing`, for a key that was not rotated either: `destroy` finds
+    /// nothing.
     pub async fn assert_dead(&self, key: Key) {
         self.assert_accepts_nothing(key).await;
         assert!(!self.destroy(key).await, "destroy");
@@ -250,7 +253,7 @@ impl Subject {
     }
 }
 
-/// A key that nobody ever had.
+/// A new random key.
 pub fn key() -> Key {
     Id::generate().key()
 }

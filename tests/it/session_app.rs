@@ -1,5 +1,6 @@
-//! A handler that does to its session what the path says, and an application that has no other. It
-//! is served within the tests, and by a process of its own (`tests/doing/server.rs`).
+//! An application with one handler, which performs the session operation that the path names.
+//! The tests serve it in their own process, and as a separate one
+//! (`tests/session_app/server.rs`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,19 +11,19 @@ use dustdevil::{
     Settings, Store, handler,
 };
 
-/// An application with one route, `/{what}`, and its sessions in this store.
+/// An application with one route, `/{what}`, and with this session store.
 pub fn application(store: Arc<dyn Store>, settings: Settings) -> Application {
     let settings = Settings {
         session_store: Some(Arc::clone(&store)),
         template_path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pages"),
         ..settings
     };
-    let routes = [("/{what}", handler::<DoHandler> as dustdevil::Handler)];
+    let routes = [("/{what}", handler::<OperationHandler> as dustdevil::Handler)];
     Application::new(routes, settings).expect("nothing is wrong with it").state(store)
 }
 
-/// Does something to a session, and says what came of it.
-pub async fn act(
+/// Performs one operation on a session, and returns its result as text.
+pub async fn run_operation(
     session: &Session,
     store: &dyn Store,
     what: &str,
@@ -43,7 +44,7 @@ pub async fn act(
         "clear" => session.clear().await.map(done)?,
         "destroy" => session.destroy().await.map(done)?,
         "rotate" => session.rotate().await.map(done)?,
-        // What it counted to; 0 if the session ended meanwhile.
+        // The new count; 0 if the session has ended in the meantime.
         "count" => {
             let count = |count: Option<u32>| count.unwrap_or(0) + 1;
             session.update(name, count).await?.unwrap_or_default().to_string()
@@ -62,11 +63,11 @@ pub async fn act(
     })
 }
 
-struct DoHandler {
+struct OperationHandler {
     base: SessionHandler,
 }
 
-impl RequestHandler for DoHandler {
+impl RequestHandler for OperationHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
@@ -83,7 +84,8 @@ impl RequestHandler for DoHandler {
             return self.base.render(exchange, "page.html", values).await;
         }
         let store = exchange.state::<Arc<dyn Store>>()?;
-        let answer = act(&self.base.session, &**store, &what, &name, &value).await?;
-        exchange.write(answer)
+        let result =
+            run_operation(&self.base.session, &**store, &what, &name, &value).await?;
+        exchange.write(result)
     }
 }
