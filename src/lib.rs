@@ -1,6 +1,6 @@
 //! Dustdevil is an HTTP/1.1 server, written by hand on tokio sockets, with the handler layer of
-//! Tornado (`RequestHandler` and its `initialize` hook) and server-side sessions. It is written to
-//! be read, for engineers and learners that want to see how a web server works.
+//! Tornado (`RequestHandler` and its `initialize` hook) and server-side sessions. It is written
+//! to be read, for engineers and learners that want to see how a web server works.
 //!
 //! Not here, on purpose: TLS for clients, HTTP/2, WebSocket and compression. A reverse proxy in
 //! front of the server adds them; see
@@ -73,14 +73,15 @@
 //! # The log
 //!
 //! The crate logs through the `log` facade and prints nothing. The demo prints the log to
-//! standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads standard
-//! error, the demo drops lines instead of blocking, and `[W] 12 log lines dropped` says so later.
+//! standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads
+//! standard error, the demo drops lines instead of blocking, and `[W] 12 log lines dropped`
+//! says so later.
 //!
 //! The targets:
 //!
-//! - `dustdevil::access`: a line per request, as in Tornado:
-//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, warn for 4xx, error for 5xx. The query
-//!   is left out, because it can hold secrets.
+//! - `dustdevil::access`: a line per request, in Tornado's format:
+//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, warn for 4xx, error for 5xx. The
+//!   query is left out, because it can hold secrets.
 //! - `dustdevil::general`: messages of error responses ([`Error::Http`]), rejected requests,
 //!   and aborted responses.
 //! - `dustdevil::application`: errors of the application, with the message behind a 500.
@@ -94,8 +95,8 @@
 //! - `session_created session= ip=`: the first write of a client has created a session.
 //! - `session_rotated from= to= ip=`: a session has a new id.
 //! - `session_expired reason=logout session= ip=`: its own client has destroyed it.
-//! - `session_expired reason=revoked session= ip=`: its user has revoked it from another session,
-//!   at this `ip`.
+//! - `session_expired reason=revoked session= ip=`: its user has revoked it from another
+//!   session, at this `ip`.
 //! - `session_expired reason=limit_per_user session= ip=`: a login exceeded the limit of
 //!   sessions per user, and this was the user's oldest session.
 //! - `session_expired reason=revoked_all session=`: it was ended by
