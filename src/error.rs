@@ -104,6 +104,7 @@ impl Error {
     }
 }
 
+/// The text for the log. The client gets [`to_http_error`](Error::to_http_error) instead.
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,6 +142,8 @@ impl From<HttpError> for Error {
     }
 }
 
+/// A request that the HTTP layer rejects while a handler reads its content. A 503 means that
+/// there was no memory for the content at the moment, so the client may retry in a second.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let error = HttpError::new(refusal.status, refusal.message);

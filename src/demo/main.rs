@@ -96,6 +96,7 @@ impl RequestHandler for LoginHandler {
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
         if credentials::authenticate(exchange, &username, &password)? {
+            // Both functions rotate the session id, against session fixation.
             if exchange.get_body_argument("remember").is_ok() {
                 self.base.session.log_in_for(&username, REMEMBER_ME).await?;
             } else {
@@ -129,6 +130,7 @@ impl RequestHandler for MainHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
+        // `update` is atomic: two concurrent requests of a session count as two visits.
         let visits = self.base.session.update("visits", count).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
         let visits = visits.to_string();
@@ -168,8 +170,8 @@ impl RequestHandler for LogoutHandler {
     }
 }
 
-/// Builds the application without listening, so that tests can send it requests without a
-/// socket.
+/// Builds the application: settings, routes, and the state that handlers share. Listens on no
+/// address, so that tests can send requests without a socket.
 pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
         allowed_hosts: options.hosts(),
@@ -240,6 +242,7 @@ async fn main() -> ExitCode {
             log.finish(served.as_ref().err().map(error_line));
             if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        // The log has not started, so nothing else writes to standard error.
         Err(message) => {
             let _ = std::io::stderr().write_all(error_line(message).as_bytes());
             ExitCode::FAILURE

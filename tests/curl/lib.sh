@@ -31,9 +31,10 @@ browse() {
     fetch "$@" --cookie "$jar" --cookie-jar "$jar"
 }
 
-# Sends standard input unchanged, where curl would correct a bad request, and prints the
-# responses until the server closes the connection. For curl, telnet is plain TCP as long as the
-# server sends no telnet command (byte 255). If nothing comes back, `expect` will say so.
+# Sends standard input unchanged (as HTTP, curl would correct a bad request), and prints the
+# responses until the server closes the connection. For curl, telnet is plain TCP, except that
+# byte 255 begins a telnet command; text does not contain it. If nothing comes back, `expect`
+# says so.
 send() {
     curl --silent --max-time 60 "telnet://${address#http://}" || true
 }
