@@ -81,9 +81,12 @@ fn report(exchange: &Exchange, event: &str, username: &str) {
 
 /// The rate limits of logins, as in the table at the top of this file.
 pub(crate) struct LoginThrottle {
-    per_user_and_network: Throttle,
-    per_network: [Throttle; NETWORKS],
-    per_user: Throttle,
+    /// Keys: the smallest network of a client, and a user name.
+    user_in_network: Throttle,
+    /// Keys: the networks of a client, each size in a throttle of its own.
+    network: [Throttle; NETWORKS],
+    /// Keys: a user name.
+    user: Throttle,
 }
 
 /// Maximum number of networks of one client: an IPv4 address is one, an IPv6 address is in a
@@ -96,9 +99,9 @@ impl LoginThrottle {
     pub(crate) fn new() -> LoginThrottle {
         let minute = Duration::from_secs(60);
         LoginThrottle {
-            per_user_and_network: Throttle::new(5, minute),
-            per_network: GUESSES.map(|guesses| Throttle::new(guesses, minute)),
-            per_user: Throttle::new(100, minute),
+            user_in_network: Throttle::new(5, minute),
+            network: GUESSES.map(|guesses| Throttle::new(guesses, minute)),
+            user: Throttle::new(100, minute),
         }
     }
 
@@ -116,24 +119,22 @@ impl LoginThrottle {
     /// it are taken back. Otherwise rejected attempts at one name would use up the network's
     /// limit for all names. The error is the time until the next attempt is allowed.
     fn count(&self, networks: &[IpAddr], username: &str) -> Result<(), Duration> {
-        for (number, (throttle, network)) in
-            self.per_network.iter().zip(networks).enumerate()
-        {
+        for (number, (throttle, network)) in self.network.iter().zip(networks).enumerate() {
             throttle
                 .attempt(network)
                 .inspect_err(|_| self.forgive_networks(&networks[..number]))?;
         }
-        self.per_user_and_network
+        self.user_in_network
             .attempt(&(networks[0], username))
             .inspect_err(|_| self.forgive_networks(networks))?;
-        self.per_user.attempt(username).inspect_err(|_| {
-            self.per_user_and_network.forgive(&(networks[0], username));
+        self.user.attempt(username).inspect_err(|_| {
+            self.user_in_network.forgive(&(networks[0], username));
             self.forgive_networks(networks);
         })
     }
 
     fn forgive_networks(&self, networks: &[IpAddr]) {
-        for (throttle, network) in self.per_network.iter().zip(networks) {
+        for (throttle, network) in self.network.iter().zip(networks) {
             throttle.forgive(network);
         }
     }
@@ -143,8 +144,8 @@ impl LoginThrottle {
     /// owner do not reset the limit for a distributed attack.
     fn forgive(&self, networks: &[IpAddr], username: &str) {
         self.forgive_networks(networks);
-        self.per_user_and_network.forget(&(networks[0], username));
-        self.per_user.forgive(username);
+        self.user_in_network.forget(&(networks[0], username));
+        self.user.forgive(username);
     }
 }
 
