@@ -131,7 +131,7 @@ async fn a_second_signal_ends_it_immediately() {
         signal_and_wait(&demo).await;
         sleep(Duration::from_millis(pause)).await;
         demo.signal(signal);
-        assert!(client.is_closed().await, "the response was not awaited");
+        assert!(client.is_closed().await, "the connection is still open");
         let ended = demo.wait();
         assert_eq!(ended.status.code(), Some(1));
         let message = "dustdevil: stopped before every request was answered";
