@@ -93,22 +93,22 @@ impl LoginThrottle {
             .attempt(&(networks[0], username))
             .inspect_err(|_| self.take_back(networks))?;
         self.from_everywhere.attempt(username).inspect_err(|_| {
-            self.at_one_name.forgive(&(networks[0], username));
+            self.at_one_name.refund(&(networks[0], username));
             self.take_back(networks);
         })
     }
 
     fn take_back(&self, networks: &[IpAddr]) {
         for (throttle, network) in self.at_all_names.iter().zip(networks) {
-            throttle.forgive(network);
+            throttle.refund(network);
         }
     }
 
     /// Only wrong guesses count; at a name, only those since the last right one.
     fn forgive(&self, networks: &[IpAddr], username: &str) {
         self.take_back(networks);
-        self.at_one_name.forget(&(networks[0], username));
-        self.from_everywhere.forgive(username);
+        self.at_one_name.reset(&(networks[0], username));
+        self.from_everywhere.refund(username);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// The Content-Type of a file, and its Content-Encoding if it has one. Text is taken to be UTF-8. Of
-/// what is not in the table, nobody can say what it is, and browsers do not show it.
+/// The Content-Type of a file, and its Content-Encoding if it has one. Text is taken to be
+/// UTF-8. Of what is not in the table, nobody can say what it is, and browsers do not show it.
 pub(crate) fn content_type(path: &Path) -> (String, Option<&'static str>) {
     let essence = essence(path).unwrap_or("application/octet-stream");
     let is_text = essence.starts_with("text/") || TEXT.contains(&essence);
