@@ -368,9 +368,6 @@ impl fmt::Debug for Exchange {
 
 /// Returns an empty response with the application's default fields.
 fn blank_response(shared: &Shared, https: bool) -> Response {
-    Response::with_defaults(if https {
-        &shared.https_default_fields
-    } else {
-        &shared.default_fields
-    })
+    let fields = if https { &shared.https_default_fields } else { &shared.default_fields };
+    Response::with_defaults(fields)
 }

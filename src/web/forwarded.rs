@@ -14,25 +14,24 @@ use std::net::IpAddr;
 
 use crate::http::request::Request;
 
-/// Returns the client's address, and `true` if the client uses https.
+/// Returns the client's address, and `true` if the client uses https. `proxies` are the trusted
+/// ones.
 pub(crate) fn client_address(
     request: &Request,
     peer: IpAddr,
-    trusted_proxies: &[IpAddr],
+    proxies: &[IpAddr],
 ) -> (IpAddr, bool) {
-    let is_trusted =
-        |hop: &IpAddr| trusted_proxies.iter().any(|proxy| proxy.to_canonical() == *hop);
+    let is_proxy = |hop: &IpAddr| proxies.iter().any(|proxy| proxy.to_canonical() == *hop);
     // A dual-stack socket shows IPv4 peers as IPv4-mapped IPv6 addresses (RFC 4291 section
     // 2.5.5.2).
     let peer = peer.to_canonical();
-    if !is_trusted(&peer) {
+    if !is_proxy(&peer) {
         return (peer, false);
     }
     let lines: Vec<&str> = text_values(request, "X-Forwarded-For").collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
     let mut hops = hops.map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-    let client =
-        hops.find_map(|hop| Some(hop.to_canonical()).filter(|hop| !is_trusted(hop)));
+    let client = hops.find_map(|hop| Some(hop.to_canonical()).filter(|hop| !is_proxy(hop)));
     let protocol = text_values(request, "X-Forwarded-Proto").last().unwrap_or_default();
     (client.unwrap_or(peer), protocol.eq_ignore_ascii_case("https"))
 }

@@ -174,14 +174,11 @@ async fn run_request<H: RequestHandler>(
 ) -> Response {
     let mut handler: Option<H> = None;
     let deadline = deadline(now(), exchange.shared.settings.handler_timeout);
-    let outcome = catch_panic_async(pin!(execute_and_finish(
-        &mut handler,
-        &mut exchange,
-        incoming,
-        deadline
-    )))
-    .await;
-    let outcome = outcome.unwrap_or(Err(Error::Panic));
+    let outcome = {
+        let work =
+            pin!(execute_and_finish(&mut handler, &mut exchange, incoming, deadline));
+        catch_panic_async(work).await.unwrap_or(Err(Error::Panic))
+    };
     if let Err(Error::Panic) = outcome {
         handler = None;
         exchange.close_connection();
@@ -340,12 +337,11 @@ async fn respond_with_error<H: RequestHandler>(exchange: &mut Exchange, error: E
         http_error = http_error.with_header("Allow", allow_value(H::SUPPORTED_METHODS));
     }
     let deadline = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
-    let outcome = catch_panic_async(pin!(until(
-        deadline,
-        pin!(finish_with_error_page::<H>(exchange, &http_error))
-    )))
-    .await;
-    if let Err(error) = outcome.unwrap_or(Err(Error::Panic)) {
+    let outcome = {
+        let page = pin!(finish_with_error_page::<H>(exchange, &http_error));
+        catch_panic_async(pin!(until(deadline, page))).await.unwrap_or(Err(Error::Panic))
+    };
+    if let Err(error) = outcome {
         // A step that failed for the first page, such as a call of the session store, is not
         // tried again: the plain page needs neither template nor session.
         report(exchange, &error);

@@ -116,9 +116,8 @@ impl StaticFiles {
     pub async fn version(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
         let now = cached_clock::now();
         let cached = self.cache().files.get(path).cloned();
-        if let Some(cached) =
-            cached.filter(|cached| now < cached.checked + REVALIDATE_AFTER)
-        {
+        let is_fresh = |cached: &CachedFile| now < cached.checked + REVALIDATE_AFTER;
+        if let Some(cached) = cached.filter(is_fresh) {
             return Ok(Some(cached.file));
         }
         let found = self.find(path).await?;
