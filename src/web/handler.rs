@@ -25,10 +25,10 @@
 //! # Cancellation
 //!
 //! If the client disconnects, or the handler timeout passes, the handler is dropped at the
-//! `.await` at which it waits: dropping a future is how Rust cancels it. Destructors run, so what
-//! the handler holds is released. Work that must not be interrupted between two steps belongs in a
-//! task of its own (`tokio::spawn`). A handler that does not reach an `.await` cannot be
-//! cancelled, and blocks its worker thread: see tokio's `spawn_blocking`.
+//! `.await` at which it waits: dropping a future is how Rust cancels it. Destructors run, so
+//! what the handler holds is released. Work that must not be interrupted between two steps
+//! belongs in a task of its own (`tokio::spawn`). A handler that does not reach an `.await`
+//! cannot be cancelled, and blocks its worker thread: see tokio's `spawn_blocking`.
 
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};

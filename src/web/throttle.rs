@@ -34,7 +34,7 @@ pub struct Throttle {
     limit: u32,
     span: Duration,
     windows: Mutex<Windows>,
-    /// SipHash with a random key, so that a client cannot construct two keys with the same
+    /// `SipHash` with a random key, so that a client cannot construct two keys with the same
     /// hash.
     hasher: RandomState,
 }
