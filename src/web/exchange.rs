@@ -1,9 +1,9 @@
 //! The exchange: one request, and the response that is being built for it.
 //!
-//! A handler's methods borrow it. Its methods are those of Tornado's `RequestHandler`; more of
-//! them are in `exchange_arguments` (arguments and forms), `exchange_cookies` (cookies, the
-//! session), `exchange_render` (templates, redirects, static URLs) and `exchange_xsrf` (XSRF
-//! tokens).
+//! The methods of a handler borrow it as `&mut Exchange`. It has the methods of Tornado's
+//! `RequestHandler`; more of them are in `exchange_arguments` (arguments and forms),
+//! `exchange_cookies` (cookies, the session), `exchange_render` (templates, redirects, static
+//! URLs) and `exchange_xsrf` (XSRF tokens).
 
 use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;

@@ -23,13 +23,14 @@ use crate::session::store::{Lifetime, Store};
 /// # Worst-case use of resources
 ///
 /// A client that is absent, slow or malicious must not cost another client its response. The
-/// bounds of the process, each with the test that prints its figure (`cargo test NAME --
-/// --nocapture`; 2026-11-26, Linux on x86-64, two cores, debug build):
+/// bounds of the process, each with the test that prints its figure
+/// (`cargo test NAME -- --nocapture`; 2026-11-26, Linux on x86-64, two cores, debug build):
 ///
 /// - **Connection slots.** When a client resets its connection, the slot and the handler or
 ///   stream are released within 1 to 4 ms, in each state of the connection (`departures`). A
 ///   client that has closed its side keeps the slot for the `half_close_timeout`, a client that
-///   has vanished for the `tcp_keepalive`.
+///   has vanished for the `tcp_keepalive`. A stream without an end of its own should await
+///   [`shutdown`](crate::Exchange::shutdown), so that it does not use up the `drain_timeout`.
 /// - **Eviction.** If one address holds 100 of 100 connections, by idling, by trickling heads
 ///   or content, by not reading, or with handlers that wait, a client with another address
 ///   waits for 6 ms at most (`eviction`).
@@ -136,8 +137,8 @@ pub struct Settings {
     /// and the connection that has waited longest for its client is evicted: one that is idle,
     /// that receives a head or slow content, or whose client does not read the response, but
     /// none before its `min_idle_timeout`. If none can be evicted, new connections wait in the
-    /// accept backlog. If the process runs out of file descriptors, the limit is lower for 10
-    /// s. Default: 10,000.
+    /// accept backlog. If the process runs out of file descriptors, the limit is lowered for
+    /// 10 s. Default: 10,000.
     pub max_connections: usize,
     /// The share of `max_connections`, from 0.0 to 1.0, that one client network (an IPv4
     /// address or an IPv6 /64) may hold while clients of other networks wait. Above the limit,

@@ -8,8 +8,7 @@
 //!   key. The token is an HMAC of the key, so nothing is stored for it.
 //! - Signed double-submit cookie: a client without a session gets a random visitor id in the
 //!   cookie `_xsrf`, and a token that is bound to this id. Loading a login form stores nothing
-//!   either. The signature in the cookie keeps a sibling domain from planting an id of its own
-//!   choice.
+//!   either. The signature proves that the id was issued here.
 //!
 //! ```text
 //! r              hex(16 random bytes)                             32 characters
@@ -18,8 +17,12 @@
 //!             or HMAC(secret, "session:" key)[..16]               16 bytes
 //! form _xsrf     hex(mask), hex(mask XOR token)                   64 characters
 //! ```
-//! Login and rotation change the session's key, so earlier tokens become invalid. A visitor's
-//! token is accepted only while the session is empty, and a logout deletes the visitor id.
+//! Login and rotation change the session's key, so earlier tokens become invalid.
+//!
+//! A visitor's token is weaker: an attacker can load a form, and plant the id that was issued
+//! for it in the browser of a victim (cookie tossing). So it is accepted only while the session
+//! is empty, and a logout deletes the visitor id. Over https the prefix `__Host-` prevents
+//! planting.
 //!
 //! The token is masked with new random bytes each time, because a compressed page reveals by
 //! its length which of its parts repeat: an attacker could guess a constant token byte by byte

@@ -9,8 +9,8 @@
 //! clock tick   |        t1         |        t2
 //!              write A   read A   write B           A and B both have the timestamp t1
 //! ```
-//! So a file is cached only if it was older than [`RACY_TIMESTAMP_WINDOW`] when it was read. A
-//! later change then has a later timestamp.
+//! So the cached state of a file is used only if the file was older than
+//! [`RACY_TIMESTAMP_WINDOW`] when it was read. Any later change then has a later timestamp.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
