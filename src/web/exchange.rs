@@ -4,6 +4,9 @@
 //! `RequestHandler`; more of them are in `exchange_arguments` (arguments and forms),
 //! `exchange_cookies` (cookies, the session), `exchange_render` (templates, redirects, static
 //! URLs) and `exchange_xsrf` (XSRF tokens).
+//!
+//! The response is buffered: nothing is sent before the handler has returned, so an error page
+//! can still replace it. Only the content of files and streams is produced while it is sent.
 
 use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
