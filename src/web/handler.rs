@@ -174,11 +174,15 @@ async fn run_request<H: RequestHandler>(
 ) -> Response {
     let mut handler: Option<H> = None;
     let deadline = deadline(now(), exchange.shared.settings.handler_timeout);
-    let outcome = {
-        let work =
-            pin!(execute_and_finish(&mut handler, &mut exchange, incoming, deadline));
-        catch_panic_async(work).await.unwrap_or(Err(Error::Panic))
-    };
+    // Two statements: as one, they would enlarge this future by 32 bytes.
+    let outcome = catch_panic_async(pin!(execute_and_finish(
+        &mut handler,
+        &mut exchange,
+        incoming,
+        deadline
+    )))
+    .await;
+    let outcome = outcome.unwrap_or(Err(Error::Panic));
     if let Err(Error::Panic) = outcome {
         handler = None;
         exchange.close_connection();

@@ -95,8 +95,7 @@ impl Throttle {
         if windows.len() >= MAX_KEYS {
             let mut starts: Vec<Instant> =
                 windows.values().map(|window| window.start).collect();
-            let (_, middle, _) = starts.select_nth_unstable(MAX_KEYS / 2);
-            let middle = *middle;
+            let middle = *starts.select_nth_unstable(MAX_KEYS / 2).1;
             windows.retain(|_, window| window.start > middle);
         }
     }
