@@ -52,7 +52,7 @@ impl Arguments {
         let is_encoded = b"+%".iter().any(|&byte| grammar::position(text, byte).is_some());
         for pair in grammar::split(text, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match grammar::position(pair, b'=') {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
+                Some(equals) => (&pair[..equals], &pair[equals + 1..]),
                 None => (pair, &[][..]),
             };
             arguments.check_limit(limit)?;

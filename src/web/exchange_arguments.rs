@@ -30,42 +30,42 @@ impl Exchange {
     /// Returns all values of an argument: those of the query, then those of the form.
     pub fn get_arguments(&self, name: &str) -> Result<Vec<String>> {
         let mut values = self.get_query_arguments(name)?;
-        values.extend(all(&self.arguments.body, name)?);
+        values.extend(all_values(&self.arguments.body, name)?);
         Ok(values)
     }
 
     /// Returns an argument of the query.
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
         self.check_query()?;
-        one(&self.arguments.query, name).map(arguments::strip_controls)
+        last_value(&self.arguments.query, name).map(arguments::strip_controls)
     }
 
     /// Returns an argument of the query, as it was sent.
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
         self.check_query()?;
-        one(&self.arguments.query, name).map(str::to_owned)
+        last_value(&self.arguments.query, name).map(str::to_owned)
     }
 
     /// Returns all values of an argument of the query.
     pub fn get_query_arguments(&self, name: &str) -> Result<Vec<String>> {
         self.check_query()?;
-        all(&self.arguments.query, name)
+        all_values(&self.arguments.query, name)
     }
 
     /// Returns an argument of the form.
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
-        one(&self.arguments.body, name).map(arguments::strip_controls)
+        last_value(&self.arguments.body, name).map(arguments::strip_controls)
     }
 
     /// Returns an argument of the form, as it was sent: for passwords, which may begin or end
     /// with a space.
     pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
-        one(&self.arguments.body, name).map(str::to_owned)
+        last_value(&self.arguments.body, name).map(str::to_owned)
     }
 
     /// Returns all values of an argument of the form.
     pub fn get_body_arguments(&self, name: &str) -> Result<Vec<String>> {
-        all(&self.arguments.body, name)
+        all_values(&self.arguments.body, name)
     }
 
     /// Returns the files that were uploaded in the form's field of this name.
@@ -89,11 +89,11 @@ impl Exchange {
 }
 
 /// Returns the last value of an argument. Fails with 400 if it is missing.
-fn one<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
+fn last_value<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
     arguments.last(name)?.ok_or_else(|| missing(name))
 }
 
-fn all(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
+fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
     let texts = arguments.values(name).map(arguments::to_text);
     texts.map(|text| text.map(arguments::strip_controls)).collect()
 }

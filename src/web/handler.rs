@@ -166,8 +166,8 @@ pub fn handler<H: RequestHandler + 'static>(
 /// panic has left half-changed; [`future`](crate::future) overrides it with `AssertUnwindSafe`.
 /// That is sound because no such value is used afterwards: the handler is dropped, its future
 /// is not polled again, the response is cleared before the error page is written, and the
-/// connection is closed after it. State shared with other requests is behind mutexes, in whose
-/// critical sections this crate does not panic.
+/// connection is closed after it. State shared with other requests is protected by mutexes, in
+/// whose critical sections this crate does not panic.
 async fn run_request<H: RequestHandler>(
     mut exchange: Box<Exchange>,
     incoming: &mut dyn Incoming,

@@ -69,24 +69,24 @@ pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> 
     });
     let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
     let delimiter = format!("--{boundary}").into_bytes();
-    let mut rest = match find(content, &delimiter) {
-        Some(at) => at + delimiter.len(),
+    let mut offset = match find(content, &delimiter) {
+        Some(start) => start + delimiter.len(),
         None => return Err(malformed("The form does not begin with its boundary.")),
     };
     let inner = [b"\r\n", delimiter.as_slice()].concat();
     let mut form = Form::default();
-    while !content[rest..].starts_with(b"--") {
+    while !content[offset..].starts_with(b"--") {
         // RFC 2046 section 5.1.1: transport padding, white space that gateways may have added.
-        rest = content.len() - skip_ows(&content[rest..]).len();
-        if !content[rest..].starts_with(b"\r\n") {
+        offset = content.len() - skip_ows(&content[offset..]).len();
+        if !content[offset..].starts_with(b"\r\n") {
             return Err(malformed("A boundary of the form does not end in CRLF."));
         }
-        let start = rest + 2;
+        let start = offset + 2;
         let Some(length) = find(&content[start..], &inner) else {
             return Err(malformed("The form ends before its last boundary."));
         };
         form.push(&content.slice(start..start + length), limit)?;
-        rest = start + length + inner.len();
+        offset = start + length + inner.len();
     }
     Ok(form)
 }
@@ -151,8 +151,8 @@ fn parameter(field: &str, name: &str) -> Result<Option<String>> {
 /// Returns the text up to the closing quote, and the rest after it. Browsers encode a quote in
 /// a name as `%22` and do not escape backslashes, so `\"` is the only escape sequence.
 fn unquoted(quoted: &str) -> Result<(String, &str)> {
-    let mut ends = quoted.match_indices('"').map(|(at, _)| at);
-    let closing = ends.find(|&at| !quoted[..at].ends_with('\\'));
+    let mut ends = quoted.match_indices('"').map(|(index, _)| index);
+    let closing = ends.find(|&index| !quoted[..index].ends_with('\\'));
     let closing = closing.ok_or_else(|| malformed("A quote in the form is not closed."))?;
     Ok((quoted[..closing].replace("\\\"", "\""), &quoted[closing + 1..]))
 }

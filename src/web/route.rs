@@ -76,12 +76,12 @@ impl Route {
             return Err(invalid("a path begins with a slash"));
         }
         let last = self.segments.len() - 1;
-        for (at, segment) in self.segments.iter().enumerate() {
+        for (index, segment) in self.segments.iter().enumerate() {
             match segment {
                 Segment::Literal(text) if text.contains(['{', '}']) => {
                     return Err(invalid("a {name} takes a whole segment"));
                 }
-                Segment::Rest(_) if at < last => {
+                Segment::Rest(_) if index < last => {
                     return Err(invalid("a {name...} can only be the last segment"));
                 }
                 Segment::One(name) | Segment::Rest(name) if !is_name(name) => {
@@ -106,15 +106,15 @@ impl Route {
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let path = rest?;
-            let (one, after) = match path.split_once('/') {
-                Some((one, after)) => (one, Some(after)),
+            let (first, after) = match path.split_once('/') {
+                Some((first, after)) => (first, Some(after)),
                 None => (path, None),
             };
             rest = after;
             match segment {
-                Segment::Literal(text) if decode(one)? == *text => {}
-                Segment::One(name) if !one.is_empty() => {
-                    arguments.push((name.clone(), argument(one, is_encoded)?));
+                Segment::Literal(text) if decode(first)? == *text => {}
+                Segment::One(name) if !first.is_empty() => {
+                    arguments.push((name.clone(), argument(first, is_encoded)?));
                 }
                 Segment::Rest(name) if !path.is_empty() && !has_encoded_slash(path) => {
                     arguments.push((name.clone(), argument(path, is_encoded)?));

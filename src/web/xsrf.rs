@@ -147,7 +147,7 @@ fn write_hex(bytes: Token, digits: &mut [u8]) {
 }
 
 fn xor(left: Token, right: Token) -> Token {
-    std::array::from_fn(|at| left[at] ^ right[at])
+    std::array::from_fn(|index| left[index] ^ right[index])
 }
 
 /// The fields by which a browser states the origin of a request.

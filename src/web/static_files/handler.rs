@@ -17,8 +17,8 @@ use crate::web::static_files::file::FoundFile;
 #[derive(Debug)]
 pub(crate) struct OnlyFile(pub(crate) &'static str);
 
-/// Sends a file of the `static_path`: whole (200), a range of it (206), or only the news that
-/// the client's copy is current (304).
+/// Sends a file of the `static_path`: whole (200), a range of it (206), or no content if the
+/// client's copy is current (304).
 pub struct StaticFileHandler {
     found: FoundFile,
 }
