@@ -122,30 +122,30 @@ impl LoginThrottle {
         for (number, (throttle, network)) in self.network.iter().zip(networks).enumerate() {
             throttle
                 .attempt(network)
-                .inspect_err(|_| self.forgive_networks(&networks[..number]))?;
+                .inspect_err(|_| self.refund_networks(&networks[..number]))?;
         }
         self.user_in_network
             .attempt(&(networks[0], username))
-            .inspect_err(|_| self.forgive_networks(networks))?;
+            .inspect_err(|_| self.refund_networks(networks))?;
         self.user.attempt(username).inspect_err(|_| {
-            self.user_in_network.forgive(&(networks[0], username));
-            self.forgive_networks(networks);
+            self.user_in_network.refund(&(networks[0], username));
+            self.refund_networks(networks);
         })
     }
 
-    fn forgive_networks(&self, networks: &[IpAddr]) {
+    fn refund_networks(&self, networks: &[IpAddr]) {
         for (throttle, network) in self.network.iter().zip(networks) {
-            throttle.forgive(network);
+            throttle.refund(network);
         }
     }
 
     /// Takes the attempt of a successful login back. The user's earlier typing errors from this
     /// network are cleared; guesses from other networks still count, so that logins of the
     /// owner do not reset the limit for a distributed attack.
-    fn forgive(&self, networks: &[IpAddr], username: &str) {
-        self.forgive_networks(networks);
-        self.user_in_network.forget(&(networks[0], username));
-        self.user.forgive(username);
+    fn refund(&self, networks: &[IpAddr], username: &str) {
+        self.refund_networks(networks);
+        self.user_in_network.reset(&(networks[0], username));
+        self.user.refund(username);
     }
 }
 

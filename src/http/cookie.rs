@@ -90,7 +90,7 @@ pub struct InvalidCookie {
 
 impl fmt::Display for InvalidCookie {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the cookie {:?} may not be set so", self.name)
+        write!(formatter, "invalid cookie {:?}", self.name)
     }
 }
 

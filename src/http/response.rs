@@ -120,7 +120,7 @@ pub struct InvalidField {
 
 impl fmt::Display for InvalidField {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the header {:?} may not be set so", self.name)
+        write!(formatter, "invalid header {:?}", self.name)
     }
 }
 

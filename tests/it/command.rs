@@ -79,7 +79,7 @@ fn a_broken_template_is_refused() {
 fn a_template_with_an_undefined_placeholder_is_refused() {
     let views = views_with("misspelt", "login.html", "<p>{{ mesage }}</p>");
     let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(message.ends_with("login.html: nobody gives the name \"mesage\""), "{message}");
+    assert!(message.ends_with("login.html: undefined placeholder \"mesage\""), "{message}");
 }
 
 #[tokio::test]

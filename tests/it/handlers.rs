@@ -45,7 +45,7 @@ async fn a_handler_is_a_value_that_needs_no_socket() {
     let mut exchange = exchange(&application, "GET /count");
     let mut handler = CountingHandler::initialize(&mut exchange).await.unwrap();
     handler.get(&mut exchange).await.unwrap();
-    assert_eq!(exchange.written(), b"1");
+    assert_eq!(exchange.write_buffer(), b"1");
     assert_eq!(exchange.response().status, Status::OK);
 }
 
@@ -403,7 +403,7 @@ async fn writing_after_the_end_is_an_error() {
     exchange.write("all of it").unwrap();
     exchange.finish();
     assert!(exchange.write("more").is_err());
-    assert_eq!(exchange.written(), b"all of it");
+    assert_eq!(exchange.write_buffer(), b"all of it");
 }
 
 /// A custom page for 404.

@@ -6,7 +6,7 @@
 //! its form. In addition, the fields `Sec-Fetch-Site` and `Origin`, which scripts cannot set,
 //! reveal cross-site requests.
 
-use dustdevil::web::xsrf::{Bearer, Secret};
+use dustdevil::web::xsrf::{Secret, TokenOwner};
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, SessionHandler, Settings,
     handler,
@@ -250,12 +250,14 @@ async fn a_cross_site_request_is_refused_before_its_token_is_checked() {
 fn tokens_are_valid_only_under_the_same_secret() {
     let (one, same, other) =
         (Secret::new(b"a secret"), Secret::new(b"a secret"), Secret::new(b""));
-    let mark = one.new_mark();
-    let token = one.issue(Bearer::Visitor(&mark));
-    assert!(same.accepts(&token, Bearer::Visitor(&mark)));
-    let read = same.mark(mark.text()).expect("a mark of the same secret");
-    assert!(one.accepts(&same.issue(Bearer::Visitor(&read)), Bearer::Visitor(&mark)));
-    assert!(other.mark(mark.text()).is_none(), "a mark of another secret");
-    assert!(!other.accepts(&token, Bearer::Visitor(&other.new_mark())));
-    assert_ne!(other.new_mark().text(), Secret::new(b"").new_mark().text());
+    let mark = one.new_visitor_id();
+    let token = one.issue(TokenOwner::Visitor(&mark));
+    assert!(same.verify(&token, TokenOwner::Visitor(&mark)));
+    let read = same.visitor_id(mark.text()).expect("a mark of the same secret");
+    assert!(
+        one.verify(&same.issue(TokenOwner::Visitor(&read)), TokenOwner::Visitor(&mark))
+    );
+    assert!(other.visitor_id(mark.text()).is_none(), "a mark of another secret");
+    assert!(!other.verify(&token, TokenOwner::Visitor(&other.new_visitor_id())));
+    assert_ne!(other.new_visitor_id().text(), Secret::new(b"").new_visitor_id().text());
 }
