@@ -64,7 +64,7 @@ pub(crate) fn authenticate(
         .inspect_err(|_| report(exchange, "excess_rate_limit_exceeded", username))?;
     let is_right = exchange.state::<Credentials>()?.matches(username, password);
     match is_right {
-        true => throttle.forgive(&networks, username),
+        true => throttle.refund(&networks, username),
         false => report(exchange, "authn_login_fail", username),
     }
     Ok(is_right)

@@ -1,5 +1,5 @@
-//! A real Redis for one test, on a port and in a folder of its own. It can be killed, started again
-//! and held still, and it ends with the test.
+//! A real Redis process for one test, with its own port and directory. It can be killed,
+//! restarted and frozen (SIGSTOP), and ends with the test.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,43 +13,44 @@ use redis::{Client, Connection, FromRedisValue, RedisResult};
 
 use crate::webdriver::{find_program, wait_until};
 
-/// A Redis that runs, unless it was killed.
+/// A `redis-server` process. Dropping it kills the process and removes the directory.
 pub struct RedisServer {
     child: Child,
     port: u16,
-    folder: PathBuf,
+    directory: PathBuf,
     options: Vec<String>,
 }
 
-/// To write everything down before it is answered, so that a Redis that was killed has lost nothing.
+/// Options with which a write is on disk before Redis replies, so a killed Redis has lost
+/// nothing.
 pub const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
-/// Counts folders and ports, so that no two tests have the same.
+/// A counter that makes the directories and ports of concurrent tests differ.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl RedisServer {
-    /// A Redis that keeps nothing on the disk. `None` where none is installed, and the tests were
-    /// told to do without.
+    /// Starts a Redis without persistence. Returns `None` if Redis is not installed and the
+    /// tests are configured to run without it.
     pub fn start() -> Option<RedisServer> {
         RedisServer::start_with(&[])
     }
 
-    /// The same, with options of `redis-server`.
+    /// Starts a Redis with more options of `redis-server`.
     pub fn start_with(options: &[&str]) -> Option<RedisServer> {
-        is_installed().then(|| RedisServer::run(folder(), options))
+        is_installed().then(|| RedisServer::run(directory(), options))
     }
 
-    /// The same, in a folder that may have files that the options name.
-    pub fn start_in(folder: PathBuf, options: &[&str]) -> Option<RedisServer> {
-        is_installed().then(|| RedisServer::run(folder, options))
+    /// Starts a Redis in a directory that contains files for the options.
+    pub fn start_in(directory: PathBuf, options: &[&str]) -> Option<RedisServer> {
+        is_installed().then(|| RedisServer::run(directory, options))
     }
 
-    fn run(folder: PathBuf, options: &[&str]) -> RedisServer {
+    fn run(directory: PathBuf, options: &[&str]) -> RedisServer {
         let port = free_port();
         let options = options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>();
-        let child = spawn(port, &folder, &options);
-        let mut server = RedisServer { child, port, folder, options };
-        server.wait_until_it_answers();
+        let child = spawn(port, &directory, &options);
+        let mut server = RedisServer { child, port, directory, options };
+        server.wait_until_ready();
         server
     }
 
@@ -61,48 +62,48 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Settings that lead here, and patience that no machine is too slow for.
+    /// Returns settings for this Redis, with a timeout that a slow machine does not reach.
     pub fn settings(&self) -> RedisSettings {
-        let time = Duration::from_secs(30);
-        RedisSettings { urls: vec![self.url()], time, ..RedisSettings::default() }
+        let timeout = Duration::from_secs(30);
+        RedisSettings { urls: vec![self.url()], timeout, ..RedisSettings::default() }
     }
 
-    /// A store that lives here.
+    /// Creates a store in this Redis.
     pub fn store(&self) -> RedisStore {
-        RedisStore::new(self.settings()).expect("settings that are right")
+        RedisStore::new(self.settings()).expect("valid settings")
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills the process (SIGKILL), as a crash would.
     pub fn kill(&mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it has ended");
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process has ended");
     }
 
-    /// Starts it again, on the same port and with what is on its disk.
+    /// Restarts the process on the same port, with the data that is on disk.
     pub fn restart(&mut self) {
-        self.child = spawn(self.port, &self.folder, &self.options);
-        self.wait_until_it_answers();
+        self.child = spawn(self.port, &self.directory, &self.options);
+        self.wait_until_ready();
     }
 
-    /// Holds it still: connections stay, and nobody answers.
+    /// Suspends the process (SIGSTOP): connections stay open, and there are no replies.
     pub fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes the process (SIGCONT).
     pub fn thaw(&self) {
         self.signal("CONT");
     }
 
-    /// What it answers to a command.
-    pub fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+    /// Runs a command on a new connection and returns the reply.
+    pub fn query<T: FromRedisValue>(&self, command: &[&str]) -> T {
         let mut connection = self.connect().expect("a connection");
-        query(&mut connection, command).expect("an answer")
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).expect("a reply")
     }
 
-    /// A figure that it gives of itself: a line of INFO in some section.
+    /// Returns a value of a section of `INFO`.
     pub fn info(&self, section: &str, name: &str) -> Option<String> {
-        let info: String = self.ask(&["INFO", section]);
+        let info: String = self.query(&["INFO", section]);
         let value =
             info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.map(str::to_owned)
@@ -112,19 +113,19 @@ impl RedisServer {
         Client::open(self.url())?.get_connection_with_timeout(Duration::from_secs(1))
     }
 
-    /// It answers once it has read what is on its disk; and be it that it wants a password.
-    fn wait_until_it_answers(&mut self) {
+    /// Waits until Redis has loaded its data and replies.
+    fn wait_until_ready(&mut self) {
         let port = self.port;
-        let has_begun = wait_until(|| {
+        let is_up = wait_until(|| {
             let ended = self.child.try_wait().expect("a status");
             assert!(ended.is_none(), "redis-server has ended: {}", self.log());
             is_ready(port)
         });
-        assert!(has_begun, "redis-server does not answer: {}", self.log());
+        assert!(is_up, "redis-server does not reply: {}", self.log());
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
     fn signal(&self, name: &str) {
@@ -136,10 +137,10 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It may have ended already. A frozen one can be killed, too.
+        // The process may have ended already. SIGKILL also ends a suspended one.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -147,26 +148,27 @@ fn is_installed() -> bool {
     find_program("redis-server", "redis-server", "REDIS").is_some()
 }
 
-/// A folder that no other test has.
-pub fn folder() -> PathBuf {
+/// Creates a directory for one test.
+pub fn directory() -> PathBuf {
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("redis-{}-{number}", std::process::id());
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&directory).expect("a new directory");
+    directory
 }
 
-fn spawn(port: u16, folder: &Path, options: &[String]) -> Child {
+fn spawn(port: u16, directory: &Path, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-    command.args(["--logfile", "log", "--dir"]).arg(folder).args(options);
-    // Nobody who holds the tests' standard output open is left behind.
+    command.args(["--logfile", "log", "--dir"]).arg(directory).args(options);
+    // A process that outlives the tests must not hold their standard output open.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("redis-server starts")
 }
 
-/// A port that is free and stays so, even while the Redis that has it is killed: it is not of those
-/// that systems hand out (RFC 6335 section 6). Others who run these tests begin elsewhere.
+/// Returns a port that is free, and stays free while its Redis is killed and restarted: it
+/// is not an ephemeral port (RFC 6335 section 6), which the kernel could assign to another
+/// socket. The process id makes concurrent runs of the tests start at different ports.
 pub fn free_port() -> u16 {
     loop {
         let number = std::process::id() * 64 + COUNT.fetch_add(1, Ordering::Relaxed);
@@ -182,21 +184,15 @@ fn is_ready(port: u16) -> bool {
     let Ok(mut socket) = std::net::TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
-    let mut answer = [0; 16];
+    let mut reply = [0; 16];
     let _ = socket.set_read_timeout(Some(Duration::from_secs(1)));
-    let read = socket.write_all(b"PING\r\n").and_then(|()| socket.read(&mut answer));
+    let read = socket.write_all(b"PING\r\n").and_then(|()| socket.read(&mut reply));
     match read {
-        // `-NOAUTH` comes from one that is ready; `-LOADING` from one that is not.
+        // `-NOAUTH` comes from a Redis that is ready and has a password, `-LOADING` from
+        // one that is still loading its data.
         Ok(read) => {
-            answer[..read].starts_with(b"+PONG") || answer[..read].starts_with(b"-NOAUTH")
+            reply[..read].starts_with(b"+PONG") || reply[..read].starts_with(b"-NOAUTH")
         }
         Err(_) => false,
     }
-}
-
-fn query<T: FromRedisValue>(
-    connection: &mut Connection,
-    command: &[&str],
-) -> RedisResult<T> {
-    redis::cmd(command[0]).arg(&command[1..]).query(connection)
 }

@@ -1,5 +1,5 @@
-//! The store on Redis: what it promises beyond the contract, and what happens when Redis is away,
-//! slow, full, or not what it seems.
+//! The Redis store: its properties beyond the contract, and its behaviour when Redis is
+//! down, slow, full, a replica or a cluster.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -25,19 +25,24 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const LIFETIME: Lifetime = Lifetime { idle: HOUR, absolute: HOUR };
 
-/// A time limit for calls that are to run into it.
+/// A timeout for calls that must reach it.
 const SHORT: Duration = Duration::from_millis(200);
 
 fn key() -> Key {
     Id::generate().key()
 }
 
-/// A session with `name` = `value`.
-async fn begun(store: &RedisStore, name: &str, value: &str) -> Key {
-    begun_for(store, LIFETIME, name, value).await
+/// Creates a session with the value `name` = `value` and returns its key.
+async fn create_session(store: &RedisStore, name: &str, value: &str) -> Key {
+    create_session_for(store, LIFETIME, name, value).await
 }
 
-async fn begun_for(store: &RedisStore, lifetime: Lifetime, name: &str, value: &str) -> Key {
+async fn create_session_for(
+    store: &RedisStore,
+    lifetime: Lifetime,
+    name: &str,
+    value: &str,
+) -> Key {
     let key = key();
     assert!(store.create(key, lifetime, CLIENT_IP, name, value).await.unwrap());
     key
@@ -51,57 +56,59 @@ fn session_of(key: Key) -> String {
     format!("{{dustdevil}}:session:{key}")
 }
 
-/// Asks again and again, until the answer is yes.
-async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}, and did not");
+/// Polls a condition until it is true. Panics after a minute.
+async fn eventually(expectation: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true().await {
+        assert!(start.elapsed() < Duration::from_secs(60), "never true: {expectation}");
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The sentence of an error that says that the store is away.
-fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+/// Returns the message of [`Error::Unavailable`]; panics for any other result.
+fn unavailable<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {
         Err(Error::Unavailable(message)) => message,
-        other => panic!("not away, but {other:?}"),
+        other => panic!("not unavailable: {other:?}"),
     }
 }
 
-/// The demo with its sessions on this Redis, and a time limit for each call.
-fn demo_on(redis: &RedisServer, time: Duration) -> Application {
-    let store = RedisStore::new(RedisSettings { time, ..redis.settings() }).unwrap();
+/// Creates the demo with its sessions in this Redis.
+fn demo_on(redis: &RedisServer, timeout: Duration) -> Application {
+    let store = RedisStore::new(RedisSettings { timeout, ..redis.settings() }).unwrap();
     let session_store: Option<Arc<dyn Store>> = Some(Arc::new(store));
     crate::demo::make_app(Options { session_store, ..Options::default() }).unwrap()
 }
 
 #[tokio::test]
-async fn a_store_finds_redis_again_when_it_was_killed_and_comes_back() {
+async fn a_store_reconnects_after_redis_was_killed_and_restarted() {
     let Some(mut redis) = RedisServer::start_with(&DURABLE) else { return };
     let store = redis.store();
-    let key = begun(&store, "a", "1").await;
+    let key = create_session(&store, "a", "1").await;
     for _ in 0..2 {
         redis.kill();
-        let why = message(store.get(key, "a").await);
+        let message = unavailable(store.get(key, "a").await);
         assert!(
-            why.starts_with(&format!("Redis at 127.0.0.1:{}: ", redis.port())),
-            "{why}"
+            message.starts_with(&format!("Redis at 127.0.0.1:{}: ", redis.port())),
+            "{message}"
         );
         assert!(store.set(key, "a", "2").await.is_err());
         redis.restart();
-        eventually("it is to be found", async || store.get(key, "a").await.is_ok()).await;
+        eventually("the store reconnects", async || store.get(key, "a").await.is_ok())
+            .await;
         assert_eq!(get(&store, key, "a").await.as_deref(), Some("1"));
     }
 }
 
 #[tokio::test]
-async fn without_redis_the_answer_is_503_until_it_is_back() {
+async fn without_redis_the_response_is_503_until_redis_restarts() {
     let Some(mut redis) = RedisServer::start_with(&DURABLE) else { return };
     let server = serve(demo_on(&redis, Duration::from_secs(30))).await;
     let mut visitor = server.visitor();
     assert_eq!(visitor.log_in().await.field("Location"), Some("/main"));
     redis.kill();
-    // The first may learn of it from a connection that breaks, the second from one that is refused.
+    // The first request may fail because the connection breaks, the second because
+    // connecting is refused.
     for _ in 0..2 {
         let reply = visitor.get("/main").await;
         assert_eq!(
@@ -116,90 +123,95 @@ async fn without_redis_the_answer_is_503_until_it_is_back() {
             "{reply:?}"
         );
     }
-    assert_eq!(visitor.get("/hello").await.status, 200, "who needs no session is served");
+    assert_eq!(
+        visitor.get("/hello").await.status,
+        200,
+        "a page without a session is served"
+    );
     redis.restart();
-    eventually("the page is to come", async || visitor.get("/main").await.status == 200)
+    eventually("the page is served", async || visitor.get("/main").await.status == 200)
         .await;
     assert!(visitor.get("/main").await.text().contains("this is main page"));
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_redis_that_stands_still_costs_no_request_more_than_the_time_limit() {
+async fn a_frozen_redis_delays_no_request_beyond_the_timeout() {
     let Some(redis) = RedisServer::start() else { return };
     let server = serve(demo_on(&redis, SHORT)).await;
     let mut visitor = server.visitor();
-    eventually("somebody logs in", async || {
+    eventually("a login succeeds", async || {
         visitor.log_in().await.field("Location") == Some("/main")
     })
     .await;
     redis.freeze();
     let mut slowest = Duration::ZERO;
     for _ in 0..3 {
-        let mut crowd = tokio::task::JoinSet::new();
+        let mut requests = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let mut visitor = visitor.clone();
-            crowd.spawn(async move {
-                let began = Instant::now();
-                (visitor.get("/main").await.status, began.elapsed())
+            requests.spawn(async move {
+                let start = Instant::now();
+                (visitor.get("/main").await.status, start.elapsed())
             });
         }
-        for (status, took) in crowd.join_all().await {
+        for (status, took) in requests.join_all().await {
             assert_eq!(status, 503);
             slowest = slowest.max(took);
         }
     }
     redis.thaw();
     tell(&format!(
-        "a frozen Redis: at {SHORT:?} a call, the slowest request took {slowest:?}"
+        "a frozen Redis: with a timeout of {SHORT:?}, the slowest request took {slowest:?}"
     ));
-    eventually("it goes on", async || visitor.get("/main").await.status == 200).await;
+    eventually("the page is served", async || visitor.get("/main").await.status == 200)
+        .await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_that_died_is_replaced_by_the_sweep() {
+async fn the_sweep_replaces_a_dead_connection() {
     let Some(redis) = RedisServer::start() else { return };
-    let settings = RedisSettings { time: SHORT, ..redis.settings() };
+    let settings = RedisSettings { timeout: SHORT, ..redis.settings() };
     let store = RedisStore::new(settings).unwrap();
-    eventually("it connects", async || store.sweep().await.is_ok()).await;
+    eventually("the store connects", async || store.sweep().await.is_ok()).await;
     let connections = || redis.info("stats", "total_connections_received").unwrap();
     redis.freeze();
     assert!(store.sweep().await.is_err());
     redis.thaw();
     let before: u32 = connections().parse().unwrap();
-    eventually("it connects anew", async || store.sweep().await.is_ok()).await;
+    eventually("the store reconnects", async || store.sweep().await.is_ok()).await;
     let after: u32 = connections().parse().unwrap();
-    // One of them is the question's own.
+    // One of the new connections is that of the query itself.
     assert!(after > before + 1, "{before} and {after}");
 }
 
 #[tokio::test]
-async fn a_script_that_redis_forgot_is_loaded_again() {
+async fn a_script_that_redis_has_flushed_is_loaded_again() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let key = begun(&store, "a", "1").await;
-    let _: () = redis.ask(&["SCRIPT", "FLUSH"]);
+    let key = create_session(&store, "a", "1").await;
+    let _: () = redis.query(&["SCRIPT", "FLUSH"]);
     assert_eq!(get(&store, key, "a").await.as_deref(), Some("1"));
 }
 
 #[tokio::test]
-async fn to_read_a_value_is_one_trip_to_redis() {
+async fn reading_a_value_takes_one_round_trip() {
     let Some(redis) = RedisServer::start() else { return };
     let store = Arc::new(redis.store());
     let id = Id::generate();
     assert!(store.create(id.key(), LIFETIME, CLIENT_IP, "a", "1").await.unwrap());
     let monitor = Monitor::of(&redis);
 
-    let claims = [id].into_iter();
-    let session = Session::new(store, SessionConfig::default(), CLIENT_IP, claims);
+    let ids = [id].into_iter();
+    let session = Session::new(store, SessionConfig::default(), CLIENT_IP, ids);
     assert_eq!(session.get("a").await.unwrap().as_deref(), Some("1"));
 
     let commands = monitor.commands(&redis);
     assert!(matches!(&commands[..], [one] if one.contains("\"EVALSHA\"")), "{commands:#?}");
 }
 
-/// A connection on which Redis tells of every command that it gets.
+/// A connection in `MONITOR` mode, on which Redis reports every command that it receives.
 struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
@@ -211,7 +223,8 @@ impl Monitor {
         monitor
     }
 
-    /// What clients have sent so far; not what scripts did, and not what others asked.
+    /// Returns the commands of clients so far, without those that scripts called. The
+    /// `ECHO` marks the end of the list.
     fn commands(mut self, redis: &RedisServer) -> Vec<String> {
         let mut socket = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
         socket.write_all(b"ECHO so-far\r\n").unwrap();
@@ -235,16 +248,16 @@ impl Monitor {
 }
 
 #[tokio::test]
-async fn redis_lets_a_session_live_from_use_to_use_and_never_past_its_end() {
+async fn use_extends_a_session_up_to_its_absolute_timeout() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let ends = |key: Key| redis.ask::<u64>(&["PEXPIRETIME", &session_of(key)]);
+    let ends = |key: Key| redis.query::<u64>(&["PEXPIRETIME", &session_of(key)]);
 
     let long = Lifetime { idle: HOUR, absolute: HOUR / 60 };
-    let key = begun_for(&store, long, "a", "1").await;
+    let key = create_session_for(&store, long, "a", "1").await;
     let end = ends(key);
-    let began: u64 = redis.ask(&["HGET", &session_of(key), "began"]);
-    assert_eq!(end, began + 60_000, "the end of all is before the end of idleness");
+    let created: u64 = redis.query(&["HGET", &session_of(key), "created"]);
+    assert_eq!(end, created + 60_000, "the absolute timeout ends before the idle timeout");
     for _ in 0..3 {
         get(&store, key, "a").await;
         store.set(key, "a", "2").await.unwrap();
@@ -254,13 +267,13 @@ async fn redis_lets_a_session_live_from_use_to_use_and_never_past_its_end() {
     assert!(store.rotate(key, new, None).await.unwrap());
     assert_eq!(ends(new), end);
     assert!(store.rotate(new, key, Some(LIFETIME)).await.unwrap());
-    assert!(ends(key) > end, "its time began anew");
+    assert!(ends(key) > end, "its lifetime starts again");
 
-    let key = begun(&store, "a", "1").await;
-    // As if most of its time had passed.
-    let set = |key| redis.ask::<u64>(&["PEXPIRE", &session_of(key), "60000"]);
+    let key = create_session(&store, "a", "1").await;
+    // As if most of the idle timeout had passed.
+    let shorten = |key| redis.query::<u64>(&["PEXPIRE", &session_of(key), "60000"]);
     for name in ["get", "visit", "set", "remove", "compare_and_set", "keys", "clear"] {
-        assert_eq!(set(key), 1);
+        assert_eq!(shorten(key), 1);
         match name {
             "get" => drop(store.get(key, "a").await.unwrap()),
             "visit" => drop(store.visit(key, CLIENT_IP, "a").await.unwrap()),
@@ -274,23 +287,23 @@ async fn redis_lets_a_session_live_from_use_to_use_and_never_past_its_end() {
             "keys" => drop(store.keys(key).await.unwrap()),
             _ => drop(store.clear(key).await.unwrap()),
         }
-        let left: u64 = redis.ask(&["PTTL", &session_of(key)]);
-        assert!(left > 60_000, "{name} is use");
+        let left: u64 = redis.query(&["PTTL", &session_of(key)]);
+        assert!(left > 60_000, "{name} counts as use");
     }
     store.set(key, USERNAME, "ada").await.unwrap();
-    set(key);
+    shorten(key);
     store.sessions_of("ada").await.unwrap();
-    let left: u64 = redis.ask(&["PTTL", &session_of(key)]);
-    assert!(left <= 60_000, "to be listed is no use");
+    let left: u64 = redis.query(&["PTTL", &session_of(key)]);
+    assert!(left <= 60_000, "being listed does not count as use");
 }
 
 #[tokio::test]
-async fn of_sessions_that_ended_nothing_is_left() {
+async fn destroyed_sessions_leave_nothing_in_redis() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
     let mut keys = Vec::new();
     for number in 0..10 {
-        let key = begun(&store, USERNAME, ["ada", "bob"][number % 2]).await;
+        let key = create_session(&store, USERNAME, ["ada", "bob"][number % 2]).await;
         store.set(key, "b", "2").await.unwrap();
         keys.push(key);
     }
@@ -302,21 +315,22 @@ async fn of_sessions_that_ended_nothing_is_left() {
     for key in keys {
         assert!(store.destroy(key).await.unwrap());
     }
-    let _: u64 = redis.ask(&["DEL", &format!("{{dustdevil}}:moved:{}", "0".repeat(32))]);
-    let mut left: Vec<String> = redis.ask(&["KEYS", "*"]);
-    left.retain(|key| !key.starts_with("{dustdevil}:moved:"));
+    let _: u64 =
+        redis.query(&["DEL", &format!("{{dustdevil}}:successor:{}", "0".repeat(32))]);
+    let mut left: Vec<String> = redis.query(&["KEYS", "*"]);
+    left.retain(|key| !key.starts_with("{dustdevil}:successor:"));
     assert_eq!(left, ["{dustdevil}:counters"]);
-    let moved: Vec<String> = redis.ask(&["KEYS", "{dustdevil}:moved:*"]);
-    let [moved] = &moved[..] else { panic!("not one: {moved:?}") };
-    let left: u64 = redis.ask(&["PTTL", moved]);
+    let successors: Vec<String> = redis.query(&["KEYS", "{dustdevil}:successor:*"]);
+    let [successor] = &successors[..] else { panic!("not one: {successors:?}") };
+    let left: u64 = redis.query(&["PTTL", successor]);
     assert!(left <= 60_000);
 }
 
-/// Short enough to be over soon, and long enough to be there first.
-const FLEETING: Lifetime = Lifetime { idle: Duration::from_millis(1), absolute: HOUR };
+/// The shortest idle timeout: the session is created, and expires immediately afterwards.
+const SHORT_LIVED: Lifetime = Lifetime { idle: Duration::from_millis(1), absolute: HOUR };
 
-/// Counters in which all that began is accounted for.
-async fn sound(store: &RedisStore) -> Counters {
+/// Returns the counters and checks that they account for every created session.
+async fn checked_counters(store: &RedisStore) -> Counters {
     let counters = store.counters().await.unwrap();
     let Counters { live, created, ended, expired, evicted, .. } = counters;
     assert_eq!(live + ended + expired + evicted, created, "{counters:?}");
@@ -324,85 +338,90 @@ async fn sound(store: &RedisStore) -> Counters {
 }
 
 #[tokio::test]
-async fn what_vanished_is_counted_once_whoever_finds_it() {
+async fn an_expired_session_is_counted_once() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
     let mut keys = Vec::new();
-    // Several bites of the sweep.
+    // Several batches of the sweep.
     for _ in 0..300 {
-        keys.push(begun_for(&store, FLEETING, USERNAME, "ada").await);
+        keys.push(create_session_for(&store, SHORT_LIVED, USERNAME, "ada").await);
     }
-    let stays = begun(&store, USERNAME, "ada").await;
-    eventually("they vanish", async || {
-        redis.ask::<Vec<String>>(&["KEYS", "{dustdevil}:session:*"]).len() == 1
+    let live = create_session(&store, USERNAME, "ada").await;
+    eventually("Redis deletes the expired sessions", async || {
+        redis.query::<Vec<String>>(&["KEYS", "{dustdevil}:session:*"]).len() == 1
     })
     .await;
-    assert_eq!(sound(&store).await.live, 301, "they were not swept yet");
+    assert_eq!(
+        checked_counters(&store).await.live,
+        301,
+        "expired sessions are counted as live until the sweep"
+    );
     for &key in &keys[..10] {
         assert!(!store.destroy(key).await.unwrap());
         assert_eq!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Gone);
-        sound(&store).await;
+        checked_counters(&store).await;
     }
     assert!(store.create(keys[0], LIFETIME, CLIENT_IP, "a", "1").await.unwrap());
-    assert_eq!(sound(&store).await.expired, 1);
-    assert!(store.rotate(stays, keys[1], None).await.unwrap());
-    assert_eq!(sound(&store).await.expired, 2);
+    assert_eq!(checked_counters(&store).await.expired, 1);
+    assert!(store.rotate(live, keys[1], None).await.unwrap());
+    assert_eq!(checked_counters(&store).await.expired, 2);
     store.sweep().await.unwrap();
-    let counters = sound(&store).await;
+    let counters = checked_counters(&store).await;
     assert_eq!((counters.live, counters.expired, counters.rejected_ids), (2, 300, 10));
     assert_eq!((counters.ended, counters.rotated), (0, 1));
-    assert!(store.destroy(stays).await.unwrap(), "wherever it is by now");
-    assert_eq!(sound(&store).await.ended, 1);
+    assert!(store.destroy(live).await.unwrap(), "also under its old key");
+    assert_eq!(checked_counters(&store).await.ended, 1);
 }
 
 #[tokio::test]
-async fn a_session_that_is_used_outlives_its_day_in_the_calendar() {
+async fn an_expiry_check_reschedules_a_live_session() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let key = begun(&store, "a", "1").await;
-    // As if it had been put down for an hour ago, and used since.
-    let _: u64 = redis.ask(&["ZADD", "{dustdevil}:calendar", "1", &key.to_string()]);
+    let key = create_session(&store, "a", "1").await;
+    // As if its check had been due long ago.
+    let _: u64 = redis.query(&["ZADD", "{dustdevil}:expiry", "1", &key.to_string()]);
     store.sweep().await.unwrap();
-    assert_eq!(sound(&store).await.live, 1);
-    let day: String = redis.ask(&["ZSCORE", "{dustdevil}:calendar", &key.to_string()]);
-    let end: f64 = redis.ask(&["PEXPIRETIME", &session_of(key)]);
-    assert!(day.parse::<f64>().unwrap() >= end, "{day} and {end}");
+    assert_eq!(checked_counters(&store).await.live, 1);
+    let check: String = redis.query(&["ZSCORE", "{dustdevil}:expiry", &key.to_string()]);
+    let end: f64 = redis.query(&["PEXPIRETIME", &session_of(key)]);
+    assert!(check.parse::<f64>().unwrap() >= end, "{check} and {end}");
 }
 
 #[tokio::test]
-async fn a_users_list_does_not_grow_with_sessions_that_vanished() {
+async fn a_users_index_does_not_grow_with_expired_sessions() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let length = || redis.ask::<u64>(&["ZCARD", "{dustdevil}:user:ada"]);
-    let stays = begun(&store, USERNAME, "ada").await;
+    let length = || redis.query::<u64>(&["ZCARD", "{dustdevil}:user:ada"]);
+    let live = create_session(&store, USERNAME, "ada").await;
     for _ in 0..200 {
-        let key = begun_for(&store, FLEETING, USERNAME, "ada").await;
-        eventually("it vanishes", async || get(&store, key, "a").await.is_none()).await;
-        eventually("it is gone", async || {
-            redis.ask::<u64>(&["EXISTS", &session_of(key)]) == 0
+        let key = create_session_for(&store, SHORT_LIVED, USERNAME, "ada").await;
+        eventually("the session expires", async || get(&store, key, "a").await.is_none())
+            .await;
+        eventually("Redis deletes it", async || {
+            redis.query::<u64>(&["EXISTS", &session_of(key)]) == 0
         })
         .await;
     }
-    assert!(length() < 20, "{} are on it, and one lives", length());
+    assert!(length() < 20, "{} entries for one live session", length());
     assert_eq!(store.sessions_over_limit("ada", 1).await.unwrap(), []);
-    let listed = store.sessions_of("ada").await.unwrap();
-    assert_eq!(listed.iter().map(|listed| listed.key).collect::<Vec<_>>(), [stays]);
-    assert_eq!(length(), 1, "whoever looks at all of it cleans it");
+    let sessions = store.sessions_of("ada").await.unwrap();
+    assert_eq!(sessions.iter().map(|info| info.key).collect::<Vec<_>>(), [live]);
+    assert_eq!(length(), 1, "listing the sessions removes the expired ones");
 }
 
 #[tokio::test]
-async fn a_users_list_vanishes_with_the_last_session_that_may_be_on_it() {
+async fn a_users_index_expires_with_its_last_session() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let list = || redis.ask::<u64>(&["PEXPIRETIME", "{dustdevil}:user:ada"]);
-    let end = |key| redis.ask::<u64>(&["HGET", &session_of(key), "end"]);
+    let index_end = || redis.query::<u64>(&["PEXPIRETIME", "{dustdevil}:user:ada"]);
+    let end = |key| redis.query::<u64>(&["HGET", &session_of(key), "absolute_end"]);
     let day = Lifetime { idle: HOUR, absolute: 24 * HOUR };
-    let key = begun_for(&store, LIFETIME, USERNAME, "ada").await;
-    assert_eq!(list(), end(key));
-    let long = begun_for(&store, day, USERNAME, "ada").await;
-    assert_eq!(list(), end(long));
-    begun_for(&store, LIFETIME, USERNAME, "ada").await;
-    assert_eq!(list(), end(long), "a shorter one takes nothing away");
+    let key = create_session_for(&store, LIFETIME, USERNAME, "ada").await;
+    assert_eq!(index_end(), end(key));
+    let long = create_session_for(&store, day, USERNAME, "ada").await;
+    assert_eq!(index_end(), end(long));
+    create_session_for(&store, LIFETIME, USERNAME, "ada").await;
+    assert_eq!(index_end(), end(long), "a shorter session does not shorten it");
     let new = self::key();
     assert!(
         store
@@ -410,7 +429,7 @@ async fn a_users_list_vanishes_with_the_last_session_that_may_be_on_it() {
             .await
             .unwrap()
     );
-    assert_eq!(list(), end(new), "and one that was made longer adds to it");
+    assert_eq!(index_end(), end(new), "a longer lifetime at a rotation extends it");
 }
 
 #[tokio::test]
@@ -420,7 +439,7 @@ async fn names_and_values_may_be_any_text() {
     for text in
         ["", "a b", "{dustdevil}:session:", "\0\r\n\"'\\", "value:x", "Zoë \u{1f32a}"]
     {
-        let key = begun(&store, text, text).await;
+        let key = create_session(&store, text, text).await;
         store.set(key, USERNAME, text).await.unwrap();
         assert_eq!(get(&store, key, text).await.as_deref(), Some(text), "{text:?}");
         assert_eq!(store.sessions_of(text).await.unwrap().len(), 1, "{text:?}");
@@ -432,27 +451,31 @@ async fn names_and_values_may_be_any_text() {
         let swapped = store.compare_and_set(key, text, Some(text), "new").await.unwrap();
         assert_eq!(swapped, Some(true), "{text:?}");
     }
-    for own in ["idle", "end", "began", "used", "told", "place", "octets"] {
-        let key = begun(&store, own, "mine").await;
+    let own_fields =
+        ["idle", "absolute_end", "created", "last_used", "id_sent_at", "last_ip", "bytes"];
+    for own in own_fields {
+        let key = create_session(&store, own, "mine").await;
         assert_eq!(get(&store, key, own).await.as_deref(), Some("mine"));
         assert_eq!(store.keys(key).await.unwrap().unwrap(), [own]);
     }
 }
 
 #[tokio::test]
-async fn a_full_redis_begins_no_session_and_ends_none() {
+async fn a_full_redis_creates_no_session_and_loses_none() {
     let Some(redis) = RedisServer::start() else { return };
     let store = redis.store();
-    let (key, other) =
-        (begun(&store, "a", "1").await, begun(&store, USERNAME, "ada").await);
+    let (key, other) = (
+        create_session(&store, "a", "1").await,
+        create_session(&store, USERNAME, "ada").await,
+    );
     let secret = store.shared_secret().await.unwrap();
     let due = Lifetime { idle: Duration::from_secs(1), ..LIFETIME };
-    let due = begun_for(&store, due, "a", "1").await;
-    let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    let why = message(store.create(self::key(), LIFETIME, CLIENT_IP, "a", "1").await);
-    assert!(why.contains("OOM"), "{why}");
-    assert!(message(store.set(key, "a", "2").await).contains("OOM"));
-    assert!(message(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
+    let due = create_session_for(&store, due, "a", "1").await;
+    let _: () = redis.query(&["CONFIG", "SET", "maxmemory", "1"]);
+    let message = unavailable(store.create(self::key(), LIFETIME, CLIENT_IP, "a", "1").await);
+    assert!(message.contains("OOM"), "{message}");
+    assert!(unavailable(store.set(key, "a", "2").await).contains("OOM"));
+    assert!(unavailable(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
     assert_eq!(get(&store, key, "a").await.as_deref(), Some("1"));
     assert!(matches!(store.visit(key, CLIENT_IP, "a").await, Ok(Visit::Live(_))));
     assert_eq!(store.remove(key, "a").await, Ok(Some(Some(String::from("1")))));
@@ -462,38 +485,39 @@ async fn a_full_redis_begins_no_session_and_ends_none() {
     assert_eq!(
         store.visit(new, CLIENT_IP, "a").await,
         Ok(Visit::Gone),
-        "as if there were room"
+        "the same as with free memory"
     );
     assert_eq!(store.visit(other, CLIENT_IP, "a").await, Ok(Visit::Moved));
-    assert_eq!(store.shared_secret().await.unwrap(), secret, "a server may start");
-    // Used in time, it outlives the second at which it is looked at.
+    assert_eq!(store.shared_secret().await.unwrap(), secret, "a server can start");
+    // A session that is used in time stays live after its first expiry check.
     for _ in 0..8 {
         assert!(get(&store, due, "a").await.is_some());
         store.sweep().await.unwrap();
         sleep(Duration::from_millis(200)).await;
     }
-    let _: () = redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    let _: () = redis.query(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(store.set(key, "a", "2").await, Ok(Some(())));
-    sound(&store).await;
+    checked_counters(&store).await;
 }
 
 #[tokio::test]
-async fn a_replica_is_no_store_until_it_is_promoted() {
+async fn a_replica_rejects_writes_until_it_is_promoted() {
     let Some(redis) = RedisServer::start_with(&["--replica-serve-stale-data", "yes"])
     else {
         return;
     };
     let store = redis.store();
-    let key = begun(&store, "a", "1").await;
-    let _: () = redis.ask(&["REPLICAOF", "127.0.0.1", "1"]);
-    let why = message(store.set(key, "a", "2").await);
-    assert!(why.contains("READONLY"), "{why}");
-    let _: () = redis.ask(&["REPLICAOF", "NO", "ONE"]);
-    eventually("it is one again", async || store.set(key, "a", "2").await.is_ok()).await;
+    let key = create_session(&store, "a", "1").await;
+    let _: () = redis.query(&["REPLICAOF", "127.0.0.1", "1"]);
+    let message = unavailable(store.set(key, "a", "2").await);
+    assert!(message.contains("READONLY"), "{message}");
+    let _: () = redis.query(&["REPLICAOF", "NO", "ONE"]);
+    eventually("the store can write", async || store.set(key, "a", "2").await.is_ok())
+        .await;
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_from_a_redis_that_is_away_and_not_shown() {
+async fn a_wrong_password_is_reported_as_such_and_not_shown() {
     let Some(redis) = RedisServer::start_with(&["--requirepass", "open-sesame"]) else {
         return;
     };
@@ -501,23 +525,23 @@ async fn a_wrong_password_is_told_from_a_redis_that_is_away_and_not_shown() {
         let url = format!("redis://{credentials}127.0.0.1:{}/", redis.port());
         RedisStore::new(RedisSettings { urls: vec![url], ..redis.settings() }).unwrap()
     };
-    let why = message(at("").counters().await);
-    assert!(why.contains("NOAUTH"), "{why}");
+    let message = unavailable(at("").counters().await);
+    assert!(message.contains("NOAUTH"), "{message}");
     let store = at(":open-barley@");
-    let why = message(store.counters().await);
-    assert!(why.contains("it refuses the username or the password"), "{why}");
-    assert!(!why.contains("barley"), "{why}");
+    let message = unavailable(store.counters().await);
+    assert!(message.contains("it refuses the username or the password"), "{message}");
+    assert!(!message.contains("barley"), "{message}");
 
-    // Redis is told the password that we have: no restart of ours is needed.
+    // Redis gets the password that the store uses. The store need not be restarted.
     let mut socket = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
     let commands = "AUTH open-sesame\r\nCONFIG SET requirepass open-barley\r\n";
     socket.write_all(commands.as_bytes()).unwrap();
-    eventually("it is let in", async || store.counters().await.is_ok()).await;
+    eventually("the password is accepted", async || store.counters().await.is_ok()).await;
 }
 
 #[test]
-fn what_is_wrong_with_a_url_is_said_without_its_password() {
-    for (url, what) in [
+fn an_invalid_url_is_reported_without_its_password() {
+    for (url, reason) in [
         ("redis://:barley@/", "did not parse"),
         ("http://:barley@host/", "did not parse"),
         ("redis://:barley@host:6379/first", "database"),
@@ -528,9 +552,9 @@ fn what_is_wrong_with_a_url_is_said_without_its_password() {
         let settings =
             RedisSettings { urls: vec![url.to_owned()], ..RedisSettings::default() };
         let Err(Error::Config(message)) = RedisStore::new(settings) else {
-            panic!("{url} is taken");
+            panic!("{url} is accepted");
         };
-        assert!(message.contains(what), "{url}: {message}");
+        assert!(message.contains(reason), "{url}: {message}");
         assert!(!message.contains("barley"), "{message}");
     }
     let none = RedisSettings { urls: Vec::new(), ..RedisSettings::default() };
@@ -538,18 +562,18 @@ fn what_is_wrong_with_a_url_is_said_without_its_password() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_session_is_in_an_error() {
-    // So that Redis repeats the whole command in its complaint.
+async fn an_error_contains_no_session_data() {
+    // Redis repeats the arguments of an unknown command in its error message.
     let options = ["--rename-command", "EVALSHA", ""];
     let Some(redis) = RedisServer::start_with(&options) else { return };
     let store = redis.store();
-    let why = message(store.create(key(), LIFETIME, CLIENT_IP, "n", "barley").await);
-    assert!(why.contains("unknown command"), "{why}");
-    assert!(!why.contains("barley") && !why.contains("create"), "{why}");
+    let message = unavailable(store.create(key(), LIFETIME, CLIENT_IP, "n", "barley").await);
+    assert!(message.contains("unknown command"), "{message}");
+    assert!(!message.contains("barley") && !message.contains("create"), "{message}");
 }
 
 #[tokio::test]
-async fn the_shared_secret_is_one_for_all() {
+async fn stores_with_the_same_prefix_share_a_secret() {
     let Some(redis) = RedisServer::start() else { return };
     let secret = redis.store().shared_secret().await.unwrap();
     assert_eq!(secret.len(), 32);
@@ -566,7 +590,7 @@ fn visitor(address: SocketAddr) -> Visitor {
 }
 
 #[tokio::test]
-async fn one_logs_in_at_one_process_and_walks_on_at_another() {
+async fn a_login_at_one_process_is_valid_at_another() {
     let Some(redis) = RedisServer::start_with(&["--requirepass", "open-sesame"]) else {
         return;
     };
@@ -574,7 +598,7 @@ async fn one_logs_in_at_one_process_and_walks_on_at_another() {
     let [one, other] =
         [(); 2].map(|()| Process::start(&mut command(["--store", url.as_str()])));
     let mut visitor = visitor(one.address());
-    // A form that one process shows, the other takes.
+    // A form from one process is valid at the other.
     let form = visitor.get("/login").await;
     visitor.address = other.address();
     let token = form.xsrf_token();
@@ -590,7 +614,11 @@ async fn one_logs_in_at_one_process_and_walks_on_at_another() {
     let mut stolen = visitor.clone();
     visitor.address = other.address();
     assert_eq!(visitor.fill("/main", "/logout", &[]).await.status, 302);
-    assert_eq!(stolen.get("/main").await.status, 302, "it ended everywhere");
+    assert_eq!(
+        stolen.get("/main").await.status,
+        302,
+        "the logout is valid at all processes"
+    );
     for process in [one, other] {
         process.signal("TERM");
         let log = process.wait().log.join("\n");
@@ -599,7 +627,7 @@ async fn one_logs_in_at_one_process_and_walks_on_at_another() {
 }
 
 #[tokio::test]
-async fn who_is_logged_in_stays_so_when_the_server_is_started_anew() {
+async fn a_login_survives_a_restart_of_the_server() {
     let Some(redis) = RedisServer::start() else { return };
     let start = || Process::start(&mut command(["--store", redis.url().as_str()]));
     let demo = start();
@@ -615,11 +643,11 @@ async fn who_is_logged_in_stays_so_when_the_server_is_started_anew() {
     assert!(page.contains("this is main page"), "{page}");
     let token = form.xsrf_token();
     let reply = visitor.post("/logout", &[("_xsrf", token.as_str())]).await;
-    assert_eq!(reply.status, 302, "a form of before is good as well: {reply:?}");
+    assert_eq!(reply.status, 302, "a form from before the restart is valid: {reply:?}");
 }
 
-/// What the demo says when it refuses to start with a store.
-fn refusal(store: &str) -> String {
+/// Returns the error line of a demo that cannot start with this store.
+fn startup_error(store: &str) -> String {
     let ended = Process::start(&mut command(["--store", store])).wait();
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.output.is_empty(), "{:?}", ended.output);
@@ -628,26 +656,26 @@ fn refusal(store: &str) -> String {
 }
 
 #[test]
-fn a_redis_that_is_away_at_the_start_is_said_in_a_line() {
-    // Nobody listens there: it is for those who are root.
-    let line = refusal("redis://:open-sesame@127.0.0.1:1/");
-    let start = "the session store is away: Redis at 127.0.0.1:1: ";
-    assert!(line.starts_with(start), "{line}");
+fn an_unreachable_redis_is_reported_in_one_line_at_startup() {
+    // No server listens on port 1: it is a privileged port.
+    let line = startup_error("redis://:open-sesame@127.0.0.1:1/");
+    let prefix = "session store unavailable: Redis at 127.0.0.1:1: ";
+    assert!(line.starts_with(prefix), "{line}");
     assert!(!line.contains("sesame"), "{line}");
-    let line = refusal("redis://:open-sesame@/");
+    let line = startup_error("redis://:open-sesame@/");
     assert!(line.starts_with("the URL of a Redis, "), "{line}");
     assert!(!line.contains("sesame"), "{line}");
-    assert!(refusal("redis://a/,http://b/").starts_with("--store takes memory"));
+    assert!(startup_error("redis://a/,http://b/").starts_with("--store takes memory"));
 }
 
 #[cfg(not(feature = "redis-tls"))]
 #[test]
 fn a_demo_without_tls_says_so() {
     let line = "this dustdevil was built without TLS; build it with --features redis-tls";
-    assert_eq!(refusal("rediss://127.0.0.1/"), line);
+    assert_eq!(startup_error("rediss://127.0.0.1/"), line);
 }
 
-/// Three nodes that are one cluster.
+/// Starts three nodes and joins them into a cluster.
 fn cluster() -> Option<[RedisServer; 3]> {
     let start = || {
         let bus = crate::redis_server::free_port().to_string();
@@ -662,21 +690,21 @@ fn cluster() -> Option<[RedisServer; 3]> {
     Some(nodes)
 }
 
-/// Settings that name two nodes of the three, for they know of the third.
-fn of_cluster(nodes: &[RedisServer; 3]) -> RedisSettings {
+/// Settings with the URLs of two nodes. The third is found through redirections.
+fn cluster_settings(nodes: &[RedisServer; 3]) -> RedisSettings {
     RedisSettings { urls: vec![nodes[0].url(), nodes[1].url()], ..nodes[0].settings() }
 }
 
 #[tokio::test]
-async fn a_cluster_is_a_store_like_any() {
+async fn a_cluster_works_like_a_single_redis() {
     let Some(nodes) = cluster() else { return };
-    // What begins with different prefixes lies on different nodes.
+    // Keys with different hash tags are on different nodes.
     for prefix in ["{a}", "{b}", "{c}", "{d}", "x{e}y"] {
         let prefix = String::from(prefix);
         let store =
-            RedisStore::new(RedisSettings { prefix, ..of_cluster(&nodes) }).unwrap();
-        eventually("the cluster is there", async || store.counters().await.is_ok()).await;
-        let (key, new) = (begun(&store, USERNAME, "ada").await, self::key());
+            RedisStore::new(RedisSettings { prefix, ..cluster_settings(&nodes) }).unwrap();
+        eventually("the cluster is up", async || store.counters().await.is_ok()).await;
+        let (key, new) = (create_session(&store, USERNAME, "ada").await, self::key());
         assert!(store.rotate(key, new, Some(LIFETIME)).await.unwrap());
         assert_eq!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Moved);
         assert_eq!(get(&store, new, USERNAME).await.as_deref(), Some("ada"));
@@ -684,55 +712,55 @@ async fn a_cluster_is_a_store_like_any() {
         store.sweep().await.unwrap();
         assert!(store.destroy(key).await.unwrap());
         assert_eq!(store.shared_secret().await.unwrap().len(), 32);
-        assert_eq!(sound(&store).await.ended, 1);
+        assert_eq!(checked_counters(&store).await.ended, 1);
         for node in &nodes {
-            let _: () = node.ask(&["SCRIPT", "FLUSH"]);
+            let _: () = node.query(&["SCRIPT", "FLUSH"]);
         }
-        assert_eq!(sound(&store).await.ended, 1, "the script is loaded again");
+        assert_eq!(checked_counters(&store).await.ended, 1, "the script is loaded again");
     }
     let untagged =
-        RedisSettings { prefix: String::from("dustdevil"), ..of_cluster(&nodes) };
+        RedisSettings { prefix: String::from("dustdevil"), ..cluster_settings(&nodes) };
     assert!(matches!(RedisStore::new(untagged), Err(Error::Config(_))));
 }
 
 #[tokio::test]
-async fn a_store_follows_its_keys_to_another_node_of_a_cluster() {
+async fn a_store_follows_moved_redirections() {
     let Some(mut nodes) = cluster() else { return };
-    let store = RedisStore::new(of_cluster(&nodes)).unwrap();
-    eventually("the cluster is there", async || store.counters().await.is_ok()).await;
-    begun(&store, "a", "1").await;
-    let from = nodes.iter().position(|node| node.ask::<u64>(&["DBSIZE"]) > 0).unwrap();
+    let store = RedisStore::new(cluster_settings(&nodes)).unwrap();
+    eventually("the cluster is up", async || store.counters().await.is_ok()).await;
+    create_session(&store, "a", "1").await;
+    let from = nodes.iter().position(|node| node.query::<u64>(&["DBSIZE"]) > 0).unwrap();
     let to = (from + 1) % 3;
 
-    let _: () = nodes[from].ask(&["FLUSHALL"]);
-    let slot = nodes[from].ask::<u64>(&["CLUSTER", "KEYSLOT", "{dustdevil}"]).to_string();
-    let name: String = nodes[to].ask(&["CLUSTER", "MYID"]);
+    let _: () = nodes[from].query(&["FLUSHALL"]);
+    let slot = nodes[from].query::<u64>(&["CLUSTER", "KEYSLOT", "{dustdevil}"]).to_string();
+    let name: String = nodes[to].query(&["CLUSTER", "MYID"]);
     for node in [&nodes[to], &nodes[from]] {
-        let _: () = node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &name]);
+        let _: () = node.query(&["CLUSTER", "SETSLOT", &slot, "NODE", &name]);
     }
-    let key = begun(&store, "a", "1").await;
-    assert!(nodes[to].ask::<u64>(&["DBSIZE"]) > 0);
+    let key = create_session(&store, "a", "1").await;
+    assert!(nodes[to].query::<u64>(&["DBSIZE"]) > 0);
 
     nodes[to].kill();
     assert!(store.get(key, "a").await.is_err());
     nodes[to].restart();
-    eventually("it is to be found", async || store.get(key, "a").await.is_ok()).await;
+    eventually("the store reconnects", async || store.get(key, "a").await.is_ok()).await;
 }
 
 #[cfg(feature = "redis-tls")]
 #[tokio::test]
-async fn tls_is_spoken_with_whom_a_certificate_vouches_for() {
-    let folder = crate::redis_server::folder();
+async fn tls_verifies_the_certificate_and_its_host_name() {
+    let directory = crate::redis_server::directory();
     let mut openssl = Command::new("openssl");
     openssl
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", "key.pem", "-out", "certificate.pem"])
-        .current_dir(&folder);
+        .current_dir(&directory);
     let output = openssl.output().expect("openssl");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let certificate = std::fs::read(folder.join("certificate.pem")).unwrap();
+    let certificate = std::fs::read(directory.join("certificate.pem")).unwrap();
 
     let port = crate::redis_server::free_port();
     let options = format!(
@@ -740,25 +768,32 @@ async fn tls_is_spoken_with_whom_a_certificate_vouches_for() {
          --tls-auth-clients no"
     );
     let options: Vec<&str> = options.split(' ').collect();
-    let Some(redis) = RedisServer::start_in(folder, &options) else { return };
+    let Some(redis) = RedisServer::start_in(directory, &options) else { return };
     let settings = RedisSettings {
         urls: vec![format!("rediss://localhost:{port}/")],
         ..redis.settings()
     };
 
     let certificates = certificate.clone();
-    let store =
-        RedisStore::new(RedisSettings { certificates, ..settings.clone() }).unwrap();
-    let key = begun(&store, "a", "1").await;
-    assert_eq!(get(&redis.store(), key, "a").await.as_deref(), Some("1"), "it is the same");
+    let store = RedisStore::new(RedisSettings {
+        ca_certificates: certificates,
+        ..settings.clone()
+    })
+    .unwrap();
+    let key = create_session(&store, "a", "1").await;
+    assert_eq!(
+        get(&redis.store(), key, "a").await.as_deref(),
+        Some("1"),
+        "the same store without TLS"
+    );
 
-    let why = message(RedisStore::new(settings.clone()).unwrap().counters().await);
-    assert!(why.contains("certificate"), "nobody vouches for it: {why}");
+    let message = unavailable(RedisStore::new(settings.clone()).unwrap().counters().await);
+    assert!(message.contains("certificate"), "unknown CA: {message}");
     let urls = vec![format!("rediss://127.0.0.1:{port}/")];
-    let other = RedisSettings { urls, certificates: certificate, ..settings.clone() };
-    let why = message(RedisStore::new(other).unwrap().counters().await);
-    assert!(why.contains("certificate"), "it is for another name: {why}");
+    let other = RedisSettings { urls, ca_certificates: certificate, ..settings.clone() };
+    let message = unavailable(RedisStore::new(other).unwrap().counters().await);
+    assert!(message.contains("certificate"), "another host name: {message}");
     let certificates = b"nonsense".to_vec();
-    let none = RedisSettings { certificates, ..settings };
-    assert!(RedisStore::new(none).is_err(), "a certificate that is none");
+    let none = RedisSettings { ca_certificates: certificates, ..settings };
+    assert!(RedisStore::new(none).is_err(), "not a certificate");
 }

@@ -76,7 +76,7 @@ fn open(store: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
         // A long timeout, so that a slow machine does not look like a Redis that is down.
         let settings = dustdevil::RedisSettings {
             urls: vec![store.to_owned()],
-            time: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
             ..dustdevil::RedisSettings::default()
         };
         Ok(Arc::new(dustdevil::RedisStore::new(settings)?))

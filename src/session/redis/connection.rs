@@ -1,14 +1,45 @@
-//! The connection to Redis that all requests share: made when it is needed, and made anew when it
-//! fails.
+//! [`SharedConnection`]: one connection to Redis that all requests share.
 //!
-//! A connection is made by a task of its own. If whoever needs it first made it, and had to give
-//! up because its time was over, the next would begin again from the start; and where there are
-//! many, none might ever get to the end.
+//! # Multiplexing
 //!
-//! Of a cluster, one node is all we need: our keys are together. Any node tells which it is.
+//! All tasks write their requests to the same TCP connection, without waiting for the
+//! replies to earlier ones (pipelining). Redis replies in order, so the n-th reply belongs
+//! to the n-th request. That is why one connection is enough, and there is no connection
+//! pool.
 //!
-//! Nothing is asked twice, unless Redis said that it did not do it: a write that nobody answered may
-//! have been done.
+//! # Reconnecting
+//!
+//! ```text
+//!        call()                  ok
+//!  none --------> connecting --------> connected
+//!   ^              |      ^             | | |
+//!   |        error |      | call()      | | | MOVED: connecting to another node
+//!   |              v      | after delay | | +------> connecting
+//!   |              failed               | | failover error, or no reply in time
+//!   |                                   | +--------> failed
+//!   +-----------------------------------+ I/O error
+//! ```
+//! A connection is made by a task of its own. If the calling task made it, the handshake
+//! would be cancelled with that task, by its timeout or because its client disconnected,
+//! and the next call would start from the beginning. On a slow network no handshake might
+//! ever be completed.
+//!
+//! A call that arrives while the task is connecting waits for its result, so a reconnect
+//! delays requests instead of failing them. The result is in a watch channel, which has two
+//! properties that matter here. All receivers see the value. And it stores the value: a
+//! receiver that starts to wait after the value was sent still gets it, so there is no lost
+//! wake-up.
+//!
+//! # Retries
+//!
+//! A request is sent a second time only if Redis has replied that it did not run the first
+//! one: `MOVED`, or `NOSCRIPT`, after which the redis crate loads the script. A request
+//! without a reply may have been executed, so it is not retried (at-most-once delivery).
+//!
+//! # Clusters
+//!
+//! All keys of a store are on one node of a cluster, because they share a hash tag. So one
+//! connection is enough here, too. Any node names the right one in its `MOVED` redirection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,141 +51,158 @@ use redis::{
     ScriptInvocation,
 };
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{self, Instant, timeout_at};
 
 use crate::session::error::Error;
-use crate::session::redis::node::{client, ip, is_out_of_order, moved_to, reason};
+use crate::session::redis::node::{address, client, is_failover_error, moved_to, reason};
 
-/// For how long nobody tries again when Redis was out of reach. Whoever asks meanwhile has the
-/// answer at once.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Reconnect delay (backoff): time after a failed attempt in which calls fail immediately,
+/// with the error of that attempt. Without it, each request would try to connect to a Redis
+/// that is down.
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 
-/// Nobody waits for longer, whatever the settings say; so no sum of times is too large.
-const LONGEST: Duration = Duration::from_secs(3600);
+/// Upper bound of the timeout, so that adding it to the current time cannot overflow.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// How often one call is sent on to another node of the cluster. While keys move, nodes may not
-/// agree on where they are.
-const MOST_MOVES: usize = 4;
+/// Maximum number of `MOVED` redirections that one call follows. While the cluster migrates
+/// a slot, nodes may disagree about its owner and redirect to each other.
+const MAX_REDIRECTS: usize = 4;
 
-/// The way to Redis.
-pub(super) struct Line {
+/// A multiplexed connection to one of several nodes, which is made when it is first needed
+/// and replaced when it fails.
+pub(super) struct SharedConnection {
     nodes: Vec<Client>,
-    /// Which of the nodes is tried first when a connection is made: each in its turn.
-    turn: AtomicUsize,
-    /// Where they are, for messages.
-    ip: String,
-    time: Duration,
-    /// This is a `std::sync::Mutex` because it is never held while anything is waited for.
+    /// Counter that selects the node to try first when connecting (round robin).
+    next_node: AtomicUsize,
+    /// Hosts and ports of the nodes, for messages.
+    address: String,
+    timeout: Duration,
+    /// The current connection or attempt; `None` before the first call and after an I/O
+    /// error.
+    ///
+    /// A `std::sync::Mutex`, because no code awaits while holding it: each critical section
+    /// reads or replaces the value, which takes nanoseconds. A tokio mutex is only needed
+    /// if a lock must be held across `.await`. This lock is not held while connecting.
     current: Mutex<Option<Attempt>>,
 }
 
-/// A connection that is being made, that was made, or that could not be made.
+/// A connection attempt: connecting (`None`), connected or failed. Clones share the result.
 #[derive(Clone)]
 struct Attempt(watch::Receiver<Option<Result<Connection, Failure>>>);
 
-/// A connection; its clones share it.
+/// A handle to an established connection. Clones share the connection.
 #[derive(Clone)]
 struct Connection {
     node: Client,
-    link: MultiplexedConnection,
+    handle: MultiplexedConnection,
 }
 
-/// Why there is no connection, and since when.
+/// The reason for which an attempt has failed, and the time at which it did.
 #[derive(Clone)]
 struct Failure {
     reason: String,
     at: Instant,
 }
 
-impl Line {
-    /// Does not connect yet. `certificates` are in PEM, and empty for those of the system.
+impl SharedConnection {
+    /// Does not connect yet. `ca_certificates` are in PEM format; empty selects those of
+    /// the operating system.
     pub(super) fn new(
         urls: &[String],
-        certificates: &[u8],
-        time: Duration,
-    ) -> Result<Line, Error> {
-        let nodes: Vec<Client> =
-            urls.iter().map(|url| client(url, certificates)).collect::<Result<_, _>>()?;
+        ca_certificates: &[u8],
+        timeout: Duration,
+    ) -> Result<SharedConnection, Error> {
+        let nodes = urls.iter().map(|url| client(url, ca_certificates));
+        let nodes: Vec<Client> = nodes.collect::<Result<_, _>>()?;
         if nodes.is_empty() {
-            return Err(Error::Config(String::from("no Redis was named")));
+            return Err(Error::Config(String::from("`urls` is empty")));
         }
-        let ip = nodes.iter().map(ip).collect::<Vec<_>>().join(", ");
-        let time = time.min(LONGEST);
-        Ok(Line { nodes, turn: AtomicUsize::new(0), ip, time, current: Mutex::new(None) })
+        let address = nodes.iter().map(address).collect::<Vec<_>>().join(", ");
+        let (next_node, current) = (AtomicUsize::new(0), Mutex::new(None));
+        let timeout = timeout.min(MAX_TIMEOUT);
+        Ok(SharedConnection { nodes, next_node, address, timeout, current })
     }
 
-    /// Has a script run, within the time limit.
+    /// Runs a script and returns its reply. Fails with [`Error::Unavailable`] if there is
+    /// no reply within the timeout, which covers connecting and redirections, too.
+    ///
+    /// Cancellation safety: dropping the future harms neither the connection nor other
+    /// calls. A request that is not written yet is not sent. If it has been sent, Redis may
+    /// execute it; the connection's task reads the reply and discards it, so later replies
+    /// are matched correctly.
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, Error> {
-        let deadline = Instant::now() + self.time;
-        let mut moves = 0;
+        let deadline = Instant::now() + self.timeout;
+        let mut redirects = 0;
         loop {
             let attempt = self.attempt();
             let mut connection = match timeout_at(deadline, attempt.connection()).await {
                 Ok(connection) => connection.map_err(|reason| self.unavailable(&reason))?,
-                Err(_) => return Err(self.unavailable(&self.silence())),
+                Err(_) => return Err(self.unavailable(&self.timeout_message())),
             };
-            let asked = Instant::now();
-            // If Redis does not know the script, it is loaded and run then.
-            let answer = script.invoke_async(&mut connection.link);
-            match timeout_at(deadline, answer).await {
-                Ok(Ok(answer)) => return Ok(answer),
+            let sent_at = Instant::now();
+            let reply = script.invoke_async(&mut connection.handle);
+            match timeout_at(deadline, reply).await {
+                Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => {
                     let moved_to = moved_to(&connection.node, &error);
-                    self.hang_up(&attempt, moved_to.as_ref(), &error);
-                    if moved_to.is_none() || moves == MOST_MOVES {
+                    self.discard(&attempt, moved_to.as_ref(), &error);
+                    if moved_to.is_none() || redirects == MAX_REDIRECTS {
                         return Err(self.unavailable(&reason(&error)));
                     }
-                    moves += 1;
+                    redirects += 1;
                 }
                 Err(_) => {
-                    // Unless most of the time went by while there was no connection yet, this one
-                    // is as good as dead.
-                    if asked.elapsed() >= self.time / 2 {
-                        self.replace(&attempt, || Some(Attempt::failed(self.silence())));
+                    // A connection without a reply is considered dead, unless connecting
+                    // used up most of the timeout, so that there was little time for the
+                    // reply.
+                    if sent_at.elapsed() >= self.timeout / 2 {
+                        let failed = || Some(Attempt::failed(self.timeout_message()));
+                        self.replace(&attempt, failed);
                     }
-                    return Err(self.unavailable(&self.silence()));
+                    return Err(self.unavailable(&self.timeout_message()));
                 }
             }
         }
     }
 
-    /// The connection as it is, unless it failed a while ago: then another is begun.
+    /// Returns the current attempt if it is usable; otherwise starts another.
     fn attempt(&self) -> Attempt {
         let mut current = self.current();
         match &*current {
-            Some(attempt) if attempt.is_hopeful() => attempt.clone(),
-            _ => {
-                let attempt = self.dial();
-                *current = Some(attempt.clone());
-                attempt
-            }
+            Some(attempt) if attempt.is_usable() => attempt.clone(),
+            _ => current.insert(self.start_connecting()).clone(),
         }
     }
 
-    /// Begins to make a connection to any of the nodes.
-    fn dial(&self) -> Attempt {
+    fn start_connecting(&self) -> Attempt {
         let mut nodes = self.nodes.clone();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        nodes.rotate_left(turn % self.nodes.len());
-        Attempt::begin(nodes, self.time)
+        let first = self.next_node.fetch_add(1, Ordering::Relaxed);
+        nodes.rotate_left(first % self.nodes.len());
+        Attempt::start(nodes, self.timeout)
     }
 
-    /// Lets go of a connection if this error says that it is of no more use.
-    fn hang_up(&self, attempt: &Attempt, moved_to: Option<&Client>, error: &RedisError) {
+    /// Discards a connection if the error shows that it is of no further use. Other errors,
+    /// such as that of a full Redis, concern one request only.
+    fn discard(&self, old: &Attempt, moved_to: Option<&Client>, error: &RedisError) {
         if let Some(node) = moved_to {
-            self.replace(attempt, || Some(Attempt::begin(vec![node.clone()], self.time)));
+            self.replace(old, || Some(Attempt::start(vec![node.clone()], self.timeout)));
         } else if error.is_io_error() {
-            self.replace(attempt, || None);
-        } else if is_out_of_order(error) {
-            self.replace(attempt, || Some(Attempt::failed(reason(error))));
+            self.replace(old, || None);
+        } else if is_failover_error(error) {
+            self.replace(old, || Some(Attempt::failed(reason(error))));
         }
     }
 
-    /// Puts something else in the place of a connection, unless somebody has already. Those who still
-    /// wait for answers on it may do so.
+    /// Replaces the current attempt if it is still `old` (compare-and-swap). When a
+    /// connection breaks, all calls that use it fail, and each of them gets here. Without
+    /// the comparison, the second would discard the connection that the first has just
+    /// begun to make.
+    ///
+    /// Calls in flight on the old connection hold a handle to it, so it stays open until
+    /// they end.
     fn replace(&self, old: &Attempt, new: impl FnOnce() -> Option<Attempt>) {
         let mut current = self.current();
         if current.as_ref().is_some_and(|current| current.0.same_channel(&old.0)) {
@@ -162,29 +210,31 @@ impl Line {
         }
     }
 
+    /// A poisoned lock is used all the same: the value is replaced in one assignment, so a
+    /// panic cannot leave it half-written.
     fn current(&self) -> MutexGuard<'_, Option<Attempt>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn silence(&self) -> String {
-        format!("no answer within {:?}", self.time)
+    fn timeout_message(&self) -> String {
+        format!("no answer within {:?}", self.timeout)
     }
 
     fn unavailable(&self, reason: &str) -> Error {
-        Error::Unavailable(format!("Redis at {}: {reason}", self.ip))
+        Error::Unavailable(format!("Redis at {}: {reason}", self.address))
     }
 }
 
 impl Attempt {
-    /// Begins to make a connection to the first of these that takes one.
-    fn begin(nodes: Vec<Client>, time: Duration) -> Attempt {
+    /// Spawns a task that connects to the first node that accepts a connection.
+    fn start(nodes: Vec<Client>, timeout: Duration) -> Attempt {
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
-            let outcome = match timeout(time, connect_to_any(nodes)).await {
+            let outcome = match time::timeout(timeout, connect_to_any(nodes)).await {
                 Ok(outcome) => outcome.map_err(Failure::new),
-                Err(_) => Err(Failure::new(format!("no connection within {time:?}"))),
+                Err(_) => Err(Failure::new(format!("no connection within {timeout:?}"))),
             };
-            // Nobody may be left who waits for it.
+            // Fails if there is no receiver left: the store was dropped.
             let _ = sender.send(Some(outcome));
         });
         Attempt(receiver)
@@ -194,23 +244,24 @@ impl Attempt {
         Attempt(watch::channel(Some(Err(Failure::new(reason)))).1)
     }
 
-    /// Waits until there is a connection, or none.
+    /// Waits until the attempt has succeeded or failed.
     async fn connection(&self) -> Result<Connection, String> {
         let mut outcome = self.0.clone();
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(connection))) => Ok(connection.clone()),
             Ok(Some(Err(failure))) => Err(failure.reason.clone()),
-            // The runtime that it was made on has ended.
+            // The sender was dropped: the runtime of the connecting task was shut down.
             _ => Err(String::from("the connection was given up")),
         }
     }
 
-    /// Whether it is worth waiting for.
-    fn is_hopeful(&self) -> bool {
+    /// Returns `true` if a call should wait for this attempt or use its connection, and
+    /// `false` if it failed longer than [`RECONNECT_DELAY`] ago or its task was cancelled.
+    fn is_usable(&self) -> bool {
         match &*self.0.borrow() {
             None => self.0.has_changed().is_ok(),
             Some(Ok(_)) => true,
-            Some(Err(failure)) => failure.at.elapsed() < PAUSE,
+            Some(Err(failure)) => failure.at.elapsed() < RECONNECT_DELAY,
         }
     }
 }
@@ -221,18 +272,20 @@ impl Failure {
     }
 }
 
+/// Connects to the first node that accepts a connection. Fails with the error of the last
+/// node.
 async fn connect_to_any(nodes: Vec<Client>) -> Result<Connection, String> {
-    let mut why = String::new();
+    let mut last_error = String::new();
     for node in nodes {
         match connect(&node).await {
-            Ok(link) => return Ok(Connection { node, link }),
-            Err(error) => why = reason(&error),
+            Ok(handle) => return Ok(Connection { node, handle }),
+            Err(error) => last_error = reason(&error),
         }
     }
-    Err(why)
+    Err(last_error)
 }
 
-/// The time limits are the caller's.
+/// Connects without the redis crate's own timeouts, because the callers set one.
 async fn connect(node: &Client) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)

@@ -1,11 +1,19 @@
-//! Sessions in Redis or Valkey, for several servers that are one site.
+//! [`RedisStore`]: sessions in Redis or Valkey, shared by all servers of one site.
 //!
-//! A session is a hash, and each operation one call of the script beside this file, `redis.lua`: one
-//! way there and back, done as a whole. So what the contract promises holds between machines. The
-//! time is that of Redis, and so is the care for what has expired; the script explains itself.
+//! A session is a Redis hash. Each operation is one call of the Lua script `script.lua`,
+//! which costs one round trip. Redis executes a script atomically: it runs no other command
+//! until the script ends. So operations are atomic between servers, too, as the
+//! [contract](crate::session::store) requires. All times are read from Redis's clock, and
+//! Redis deletes expired sessions itself.
 //!
-//! A Redis that is away is [`Error::Unavailable`] for as long as it is. Nothing falls back to another
-//! store.
+//! ```text
+//!  RedisStore -----------------> SharedConnection -------> script.lua
+//!               operation,         timeout,      EVALSHA     runs in Redis
+//!               arguments          reconnect
+//! ```
+//! While Redis cannot be reached, every operation fails with [`Error::Unavailable`]. There
+//! is no fallback to another store, because that store would not know which sessions are
+//! live.
 
 mod connection;
 
@@ -14,45 +22,49 @@ mod node;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs, Value};
+use redis::{FromRedisValue, Script, ToRedisArgs, Value};
 
 use crate::crypto;
 use crate::session::error::Error;
 use crate::session::id::Key;
-use crate::session::redis::connection::Line;
-use crate::session::store::StoreFuture;
+use crate::session::redis::connection::SharedConnection;
 use crate::session::store::{
-    Counters, Lifetime, LiveVisit, ROTATION_GRACE, SessionInfo, Store, Visit,
+    Counters, Lifetime, LiveVisit, ROTATION_GRACE, SessionInfo, Store, StoreFuture, Visit,
 };
 
 const SCRIPT: &str = include_str!("script.lua");
 
-/// Sessions that are looked at in one call while sweeping, so that nobody waits long for it.
-const BITE: usize = 128;
+/// Maximum number of sessions that one call of `sweep` checks. Redis is single-threaded, so
+/// a script that checked all expired sessions in one call would block every other client
+/// until it ends.
+const SWEEP_BATCH: usize = 128;
 
-/// Redis counts time in 63 bits of milliseconds. A lifetime of a hundred years leaves room.
-const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+/// Upper bound of a lifetime: 100 years in milliseconds. Redis stores times as 63-bit
+/// milliseconds; with this bound, adding a lifetime to the current time cannot overflow.
+const MAX_MILLIS: u64 = 100 * 365 * 24 * 3600 * 1000;
 
-/// Where a [`RedisStore`] finds its Redis, and what it does there.
+/// Addresses and limits of a [`RedisStore`].
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://host:6379/`, or `redis://name:password@host:6379/1` for the database 1, or
-    /// `rediss://` for TLS (feature `redis-tls`). Several are nodes of one cluster, which tell of the
-    /// others, or a primary and its replicas: what one of them cannot do, the next is asked for.
-    /// Default: `redis://127.0.0.1/`.
+    /// URLs of the Redis servers: `redis://host:6379/`, `redis://name:password@host:6379/1`
+    /// for the database 1, or `rediss://` for TLS (feature `redis-tls`). Several URLs are
+    /// nodes of one cluster, or a primary and its replicas. The nodes of a cluster that are
+    /// not listed are found through redirections. If one server cannot be reached or cannot
+    /// write, the next is tried. Default: `redis://127.0.0.1/`.
     pub urls: Vec<String>,
-    /// What all keys begin with. On a cluster, it must have a part in braces. Default:
-    /// `{dustdevil}`.
+    /// Prefix of all Redis keys. In a cluster it must contain a hash tag, that is, a part
+    /// in braces. Default: `{dustdevil}`.
     pub prefix: String,
-    /// Bytes of names and values in one session, and 32 for each value. Past it a write
-    /// fails. Default: 16 KiB.
+    /// Maximum size of a session: the bytes of its names and values, and 32 bytes for each
+    /// value. Above the limit a write fails with [`Error::TooLarge`]. Default: 16 KiB.
     pub max_session_bytes: usize,
-    /// How long an operation may take, and connecting. Past it, it is
-    /// [`Error::Unavailable`]. Default: 1 s.
-    pub time: Duration,
-    /// Certificates, in PEM, of who is trusted to vouch for a Redis that is reached with TLS.
-    /// Default: empty, which is those that the system trusts.
-    pub certificates: Vec<u8>,
+    /// Timeout of an operation, including the time to connect. After it the operation fails
+    /// with [`Error::Unavailable`]. Default: 1 s.
+    pub timeout: Duration,
+    /// CA certificates in PEM format, against which the certificates of Redis servers are
+    /// verified. Only used with TLS. Default: empty, which selects the CA certificates of
+    /// the operating system.
+    pub ca_certificates: Vec<u8>,
 }
 
 impl Default for RedisSettings {
@@ -61,13 +73,13 @@ impl Default for RedisSettings {
             urls: vec![String::from("redis://127.0.0.1/")],
             prefix: String::from("{dustdevil}"),
             max_session_bytes: 16 * 1024,
-            time: Duration::from_secs(1),
-            certificates: Vec::new(),
+            timeout: Duration::from_secs(1),
+            ca_certificates: Vec::new(),
         }
     }
 }
 
-/// Sessions in Redis or Valkey.
+/// A session store in Redis 6 or later, or in Valkey.
 ///
 /// ```no_run
 /// # async fn example() -> dustdevil::Result {
@@ -78,7 +90,7 @@ impl Default for RedisSettings {
 /// let urls = vec![String::from("redis://10.0.0.7/")];
 /// let store = RedisStore::new(RedisSettings { urls, ..RedisSettings::default() })?;
 /// let settings = Settings {
-///     // What one process signs, the others know.
+///     // All servers of the site accept each other's XSRF tokens.
 ///     cookie_secret: store.shared_secret().await?,
 ///     session_store: Some(Arc::new(store)),
 ///     ..Settings::default()
@@ -87,86 +99,80 @@ impl Default for RedisSettings {
 /// # }
 /// ```
 ///
-/// It takes Redis 6 or later, or Valkey. Redis decides what becomes of sessions when it has no room
-/// left or is killed:
+/// # When Redis is full
 ///
-/// - With `maxmemory-policy noeviction`, no session begins then and no value is set, and none that
-///   there is is lost. Any other policy may throw away the list of a user's sessions or the trace of
-///   one that moved, before the sessions themselves; nobody would find and end those. It is not for
-///   this.
-/// - With `appendonly yes` and `appendfsync always`, what was answered is on the disk. Else a Redis
-///   that is killed forgets what happened last: a session that somebody ended a moment before may
-///   live again. So does a replica that takes over before it was told.
+/// Set `maxmemory-policy noeviction`. When Redis reaches `maxmemory`, creating a session
+/// and setting a value then fail; existing sessions are still read, rotated and destroyed,
+/// and none is lost.
+///
+/// No other policy is suitable. Redis could evict the index of a user's sessions, or the
+/// successor of a rotated session, before the sessions themselves. Revoking all sessions of
+/// the user, or a logout with the old id, would then miss sessions that are live.
+///
+/// # When Redis is killed
+///
+/// With `appendonly yes` and `appendfsync always`, a write is on disk before Redis replies.
+/// With any other setting, a Redis that is killed loses its last writes: a session that was
+/// destroyed a moment before may be live again. The same happens when a replica takes over,
+/// because replication is asynchronous.
 pub struct RedisStore {
     script: Script,
-    line: Line,
+    connection: SharedConnection,
     prefix: String,
     max_session_bytes: usize,
 }
 
 impl RedisStore {
-    /// A store that connects when it is first used. [`Error::Config`] for settings that cannot be
-    /// right.
+    /// Creates a store, which connects when it is first used. Fails with [`Error::Config`]
+    /// if the settings are invalid.
     pub fn new(settings: RedisSettings) -> Result<RedisStore, Error> {
-        let RedisSettings { urls, prefix, max_session_bytes, time, certificates } =
+        let RedisSettings { urls, prefix, max_session_bytes, timeout, ca_certificates } =
             settings;
-        if urls.len() > 1 && !has_tag(&prefix) {
+        if urls.len() > 1 && !has_hash_tag(&prefix) {
             return Err(Error::Config(format!(
                 "the prefix {prefix:?} has no part in braces, which a cluster needs to keep \
                  all keys on one node"
             )));
         }
-        let line = Line::new(&urls, &certificates, time)?;
-        Ok(RedisStore { script: Script::new(SCRIPT), line, prefix, max_session_bytes })
+        let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
+        let script = Script::new(SCRIPT);
+        Ok(RedisStore { script, connection, prefix, max_session_bytes })
     }
 
-    /// A secret that all who use this Redis and this prefix have in common, for
-    /// [`cookie_secret`](crate::Settings::cookie_secret). Whoever may read this Redis knows it, as
-    /// they know all sessions. If Redis forgets it, who asks later is given another.
+    /// Returns a secret that all stores with this Redis and this prefix share, for
+    /// [`cookie_secret`](crate::Settings::cookie_secret). The first caller creates it.
+    /// Every client that can read this Redis knows the secret, as it knows the sessions. If
+    /// Redis loses the secret, the next caller creates another.
     pub async fn shared_secret(&self) -> Result<Vec<u8>, Error> {
         let offered = crypto::random::<32>();
-        let secret: Vec<u8> =
-            self.operation("shared_secret").with(&offered[..]).run().await?;
+        let secret: Vec<u8> = self.call("shared_secret", &offered[..]).await?;
         match secret.len() {
             32 => Ok(secret),
-            _ => Err(Error::Config(String::from("the secret in Redis is none of ours"))),
+            _ => Err(Error::Config(String::from(
+                "unexpected value of the shared secret in Redis",
+            ))),
         }
     }
 
-    fn operation(&self, name: &str) -> Operation<'_> {
+    /// Calls an operation of the script. Every call passes the prefix as its only Redis key,
+    /// then the name of the operation and its arguments, usually a tuple.
+    async fn call<T: FromRedisValue>(
+        &self,
+        operation: &str,
+        arguments: impl ToRedisArgs,
+    ) -> Result<T, Error> {
         let mut script = self.script.prepare_invoke();
-        script.key(&self.prefix).arg(name);
-        Operation { line: &self.line, script }
+        script.key(&self.prefix).arg(operation).arg(arguments);
+        self.connection.call(&script).await
     }
 
-    /// An operation on one session.
-    fn on(&self, key: Key, name: &str) -> Operation<'_> {
-        self.operation(name).with(key.to_string())
-    }
-
-    /// What an operation that sets a value says it did.
-    fn outcome(&self, done: i64) -> Result<bool, Error> {
-        match done {
+    /// Converts the reply of an operation that sets a value: 1 if the value is set, 0 if it
+    /// is not, -1 if the session would be too large.
+    fn write_result(&self, reply: i64) -> Result<bool, Error> {
+        match reply {
             ..0 => Err(Error::TooLarge { limit: self.max_session_bytes }),
-            done => Ok(done > 0),
+            reply => Ok(reply > 0),
         }
-    }
-}
-
-/// A call of the script that is being put together.
-struct Operation<'a> {
-    line: &'a Line,
-    script: ScriptInvocation<'a>,
-}
-
-impl Operation<'_> {
-    fn with(mut self, argument: impl ToRedisArgs) -> Self {
-        self.script.arg(argument);
-        self
-    }
-
-    async fn run<T: FromRedisValue>(self) -> Result<T, Error> {
-        self.line.call(&self.script).await
     }
 }
 
@@ -180,25 +186,21 @@ impl Store for RedisStore {
         value: &'a str,
     ) -> StoreFuture<'a, bool> {
         StoreFuture::boxed(async move {
-            let operation = self
-                .on(key, "create")
-                .with(millis(lifetime.idle))
-                .with(millis(lifetime.absolute))
-                .with(ip.to_string())
-                .with(name)
-                .with(value)
-                .with(self.max_session_bytes);
-            self.outcome(operation.run().await?)
+            let (idle, absolute) = (millis(lifetime.idle), millis(lifetime.absolute));
+            let (key, ip, max_bytes) =
+                (key.to_string(), ip.to_string(), self.max_session_bytes);
+            let arguments = (key, idle, absolute, ip, name, value, max_bytes);
+            self.write_result(self.call("create", arguments).await?)
         })
     }
 
     fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
         StoreFuture::boxed(async move {
-            let operation = self.on(key, "visit").with(ip.to_string()).with(name);
-            Ok(match operation.run().await? {
-                Found::Not(0) => Visit::Gone,
-                Found::Not(_) => Visit::Moved,
-                Found::Live { value, renew, idle, left } => {
+            let arguments = (key.to_string(), ip.to_string(), name);
+            Ok(match self.call("visit", arguments).await? {
+                VisitReply::NotLive(0) => Visit::Gone,
+                VisitReply::NotLive(_) => Visit::Moved,
+                VisitReply::Live { value, renew, idle, left } => {
                     let left = Duration::from_millis(left);
                     let lifetime =
                         Lifetime { idle: Duration::from_millis(idle), absolute: left };
@@ -214,9 +216,9 @@ impl Store for RedisStore {
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
-            let found: Option<(Option<String>,)> =
-                self.on(key, "get").with(name).run().await?;
-            Ok(found.map(|(value,)| value))
+            let reply: Option<(Option<String>,)> =
+                self.call("get", (key.to_string(), name)).await?;
+            Ok(reply.map(|(value,)| value))
         })
     }
 
@@ -227,10 +229,9 @@ impl Store for RedisStore {
         value: &'a str,
     ) -> StoreFuture<'a, Option<()>> {
         StoreFuture::boxed(async move {
-            let operation =
-                self.on(key, "set").with(name).with(value).with(self.max_session_bytes);
-            let done: Option<i64> = operation.run().await?;
-            done.map(|done| self.outcome(done).map(drop)).transpose()
+            let arguments = (key.to_string(), name, value, self.max_session_bytes);
+            let reply: Option<i64> = self.call("set", arguments).await?;
+            reply.map(|reply| self.write_result(reply).map(drop)).transpose()
         })
     }
 
@@ -240,9 +241,9 @@ impl Store for RedisStore {
         name: &'a str,
     ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
-            let taken: Option<(Option<String>,)> =
-                self.on(key, "remove").with(name).run().await?;
-            Ok(taken.map(|(value,)| value))
+            let reply: Option<(Option<String>,)> =
+                self.call("remove", (key.to_string(), name)).await?;
+            Ok(reply.map(|(value,)| value))
         })
     }
 
@@ -254,31 +255,27 @@ impl Store for RedisStore {
         value: &'a str,
     ) -> StoreFuture<'a, Option<bool>> {
         StoreFuture::boxed(async move {
-            // An `expected` that is none adds no argument.
-            let operation = self
-                .on(key, "compare_and_set")
-                .with(name)
-                .with(value)
-                .with(self.max_session_bytes)
-                .with(expected);
-            let done: Option<i64> = operation.run().await?;
-            done.map(|done| self.outcome(done)).transpose()
+            // The redis crate passes `None` as no argument, which the script reads as nil.
+            let arguments =
+                (key.to_string(), name, value, self.max_session_bytes, expected);
+            let reply: Option<i64> = self.call("compare_and_set", arguments).await?;
+            reply.map(|reply| self.write_result(reply)).transpose()
         })
     }
 
     fn keys(&self, key: Key) -> StoreFuture<'_, Option<Vec<String>>> {
-        StoreFuture::boxed(self.on(key, "keys").run())
+        StoreFuture::boxed(self.call("keys", key.to_string()))
     }
 
     fn clear(&self, key: Key) -> StoreFuture<'_, Option<()>> {
         StoreFuture::boxed(async move {
-            let done: Option<i64> = self.on(key, "clear").run().await?;
-            Ok(done.map(drop))
+            let reply: Option<i64> = self.call("clear", key.to_string()).await?;
+            Ok(reply.map(drop))
         })
     }
 
     fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
-        StoreFuture::boxed(self.on(key, "destroy").run())
+        StoreFuture::boxed(self.call("destroy", key.to_string()))
     }
 
     fn rotate(
@@ -287,47 +284,43 @@ impl Store for RedisStore {
         new: Key,
         lifetime: Option<Lifetime>,
     ) -> StoreFuture<'_, bool> {
-        let operation =
-            self.on(key, "rotate").with(new.to_string()).with(millis(ROTATION_GRACE));
-        StoreFuture::boxed(match lifetime {
-            Some(lifetime) => {
-                operation.with(millis(lifetime.idle)).with(millis(lifetime.absolute)).run()
-            }
-            None => operation.run(),
-        })
+        let lifetime =
+            lifetime.map(|lifetime| (millis(lifetime.idle), millis(lifetime.absolute)));
+        let arguments =
+            (key.to_string(), new.to_string(), millis(ROTATION_GRACE), lifetime);
+        StoreFuture::boxed(self.call("rotate", arguments))
     }
 
     fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
         StoreFuture::boxed(async move {
-            let keys: Vec<String> = self.on(key, "successors").run().await?;
+            let keys: Vec<String> = self.call("successors", key.to_string()).await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
         })
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
         StoreFuture::boxed(async move {
-            let rows: Vec<Row> = self.operation("sessions_of").with(user).run().await?;
-            Ok(rows.into_iter().filter_map(listed).collect())
+            let rows: Vec<Row> = self.call("sessions_of", user).await?;
+            Ok(rows.into_iter().filter_map(session_info).collect())
         })
     }
 
     fn sessions_over_limit<'a>(
         &'a self,
         user: &'a str,
-        most: usize,
+        max: usize,
     ) -> StoreFuture<'a, Vec<Key>> {
         StoreFuture::boxed(async move {
-            let keys: Vec<String> =
-                self.operation("sessions_over_limit").with(user).with(most).run().await?;
+            let keys: Vec<String> = self.call("sessions_over_limit", (user, max)).await?;
             Ok(keys.iter().filter_map(|key| Key::parse(key)).collect())
         })
     }
 
     fn counters(&self) -> StoreFuture<'_, Counters> {
         StoreFuture::boxed(async move {
-            let counted: [Option<u64>; 6] = self.operation("counters").run().await?;
+            let counts: [Option<u64>; 6] = self.call("counters", None::<&str>).await?;
             let [live, created, ended, expired, rotated, rejected_ids] =
-                counted.map(Option::unwrap_or_default);
+                counts.map(Option::unwrap_or_default);
             Ok(Counters {
                 live,
                 created,
@@ -340,59 +333,59 @@ impl Store for RedisStore {
         })
     }
 
-    /// It is what notices a connection that has died, too: a server sweeps every second, whether
-    /// anybody comes or not.
+    /// Corrects the counters and the expiry index; the sessions themselves are deleted by
+    /// Redis. It is also the health check of the connection: the server calls it every
+    /// second, so a dead connection is replaced even if no request needs a session.
     fn sweep(&self) -> StoreFuture<'_, ()> {
         StoreFuture::boxed(async move {
-            while self.operation("sweep").with(BITE).run::<usize>().await? == BITE {}
+            while self.call::<usize>("sweep", SWEEP_BATCH).await? == SWEEP_BATCH {}
             Ok(())
         })
     }
 }
 
-/// What a visit finds.
-enum Found {
-    /// No live session: 0, or 1 if it moved.
-    Not(i64),
-    Live {
-        value: Option<String>,
-        renew: bool,
-        idle: u64,
-        left: u64,
-    },
+/// The reply of the operation `visit`.
+enum VisitReply {
+    /// No live session has this key. 1 if it was rotated to another key, otherwise 0.
+    NotLive(i64),
+    /// The session is live. `idle` is its idle timeout and `left` the rest of its absolute
+    /// timeout, both in milliseconds.
+    Live { value: Option<String>, renew: bool, idle: u64, left: u64 },
 }
 
-impl FromRedisValue for Found {
-    fn from_redis_value(answer: Value) -> Result<Found, redis::ParsingError> {
-        if let Value::Int(moved) = answer {
-            return Ok(Found::Not(moved));
+impl FromRedisValue for VisitReply {
+    fn from_redis_value(reply: Value) -> Result<VisitReply, redis::ParsingError> {
+        if let Value::Int(moved) = reply {
+            return Ok(VisitReply::NotLive(moved));
         }
-        let (value, renew, idle, left) = redis::from_redis_value(answer)?;
-        Ok(Found::Live { value, renew, idle, left })
+        let (value, renew, idle, left) = redis::from_redis_value(reply)?;
+        Ok(VisitReply::Live { value, renew, idle, left })
     }
 }
 
-/// A session as the script lists it: its key, its age, for how long nobody used it, both in
-/// milliseconds, its place and its device.
+/// A row of the reply of `sessions_of`: the session's key, its age and the time since its
+/// last use, both in milliseconds, its last client address and its device.
 type Row = (String, u64, u64, String, Option<String>);
 
-/// None for a row that nobody here wrote.
-fn listed((key, age, unused, ip, device): Row) -> Option<SessionInfo> {
+/// Returns `None` if the row is malformed, which means that another program has written it.
+fn session_info((key, age, idle, ip, device): Row) -> Option<SessionInfo> {
     Some(SessionInfo {
         key: Key::parse(&key)?,
         age: Duration::from_millis(age),
-        idle: Duration::from_millis(unused),
+        idle: Duration::from_millis(idle),
         last_ip: ip.parse().ok()?,
         device,
     })
 }
 
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).map_or(LONGEST, |millis| millis.min(LONGEST))
+    u64::try_from(duration.as_millis()).map_or(MAX_MILLIS, |millis| millis.min(MAX_MILLIS))
 }
 
-/// Whether a prefix has a part in braces, by which a cluster knows what belongs together.
-fn has_tag(prefix: &str) -> bool {
+/// Returns `true` if a prefix contains a hash tag: a non-empty part in braces. A cluster
+/// hashes only this part, so keys with the same hash tag are in one slot, and thus on one
+/// node.
+fn has_hash_tag(prefix: &str) -> bool {
     let tag = prefix.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     tag.is_some_and(|(tag, _)| !tag.is_empty())
 }

@@ -1,5 +1,5 @@
-//! A Redis as it is named by a URL, and as it is named by another of its cluster; and what it says
-//! when something is wrong.
+//! Addresses and errors of Redis servers: a [`Client`] from a URL or from a redirection,
+//! and what an error means for the connection and for the log.
 
 use redis::io::tcp::TcpSettings;
 use redis::{
@@ -11,71 +11,78 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use crate::session::error::Error;
 
-/// What it takes to connect to a Redis. `certificates` are in PEM, and empty for those of the system.
-pub(super) fn client(url: &str, certificates: &[u8]) -> Result<Client, Error> {
+/// Creates a client for a URL, without connecting. `ca_certificates` are in PEM format;
+/// empty selects those of the operating system.
+pub(super) fn client(url: &str, ca_certificates: &[u8]) -> Result<Client, Error> {
     let info = url.into_connection_info().map_err(|error| {
         let reason = reason(&error);
-        setup(format!(
+        config_error(format!(
             "the URL of a Redis, which is like redis://host:6379/, is wrong: {reason}"
         ))
     })?;
-    // Many small questions are asked at once, and none is to wait for another's answer.
+    // `TCP_NODELAY` disables Nagle's algorithm, which would hold back a small request until
+    // Redis has acknowledged the previous one.
     let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    client_of(info, certificates)
+    client_from_info(info, ca_certificates)
 }
 
 #[cfg(not(feature = "redis-tls"))]
-fn client_of(info: ConnectionInfo, _: &[u8]) -> Result<Client, Error> {
-    Client::open(info).map_err(|error| setup(reason(&error)))
+fn client_from_info(info: ConnectionInfo, _: &[u8]) -> Result<Client, Error> {
+    Client::open(info).map_err(|error| config_error(reason(&error)))
 }
 
 #[cfg(feature = "redis-tls")]
-fn client_of(info: ConnectionInfo, certificates: &[u8]) -> Result<Client, Error> {
-    // What TLS is computed with. Whoever chose another before has their reasons.
+fn client_from_info(info: ConnectionInfo, ca_certificates: &[u8]) -> Result<Client, Error> {
+    // rustls needs a crypto provider for the process. This fails, and changes nothing, if
+    // the application has installed one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-    let client = match certificates.is_empty() || !is_tls {
+    let client = match ca_certificates.is_empty() || !is_tls {
         true => Client::open(info),
-        false => Client::build_with_tls(info, trusted(certificates)?),
+        false => Client::build_with_tls(info, root_certificates(ca_certificates)?),
     };
-    client.map_err(|error| setup(reason(&error)))
+    client.map_err(|error| config_error(reason(&error)))
 }
 
-/// Text in which there is no certificate at all would be taken for an empty list.
+/// Checks that the text contains a certificate. The redis crate would accept a text without
+/// any as an empty list, and every connection would fail later.
 #[cfg(feature = "redis-tls")]
-fn trusted(certificates: &[u8]) -> Result<redis::TlsCertificates, Error> {
-    match CertificateDer::pem_slice_iter(certificates).next() {
+fn root_certificates(ca_certificates: &[u8]) -> Result<redis::TlsCertificates, Error> {
+    match CertificateDer::pem_slice_iter(ca_certificates).next() {
         Some(Ok(_)) => {
-            let root_cert = Some(certificates.to_vec());
+            let root_cert = Some(ca_certificates.to_vec());
             Ok(redis::TlsCertificates { client_tls: None, root_cert })
         }
-        _ => Err(setup("the certificates for Redis are no certificates in PEM")),
+        _ => Err(config_error("the certificates for Redis are no certificates in PEM")),
     }
 }
 
-fn setup(message: impl Into<String>) -> Error {
+fn config_error(message: impl Into<String>) -> Error {
     Error::Config(message.into())
 }
 
-/// Where a Redis is, for messages: a host and a port, and no password.
-pub(super) fn ip(client: &Client) -> String {
+/// Returns host and port for messages, without the credentials of the URL.
+pub(super) fn address(client: &Client) -> String {
     client.get_connection_info().addr().to_string()
 }
 
-/// The node of the cluster that has our keys, if that is what a node says when it is asked for them:
-/// `ROTATION_GRACE 219 10.0.0.7:6379`. It has done nothing then.
-pub(super) fn moved_to(asked: &Client, error: &RedisError) -> Option<Client> {
+/// Returns the node that has the keys, if the error is a redirection of a Redis Cluster:
+/// `MOVED 219 10.0.0.7:6379` names the slot and the node that serves it. The redirecting
+/// node has not executed the request. Credentials and TLS settings are taken from
+/// `redirecting`, because all nodes of a cluster share them.
+pub(super) fn moved_to(redirecting: &Client, error: &RedisError) -> Option<Client> {
     if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
         return None;
     }
     let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-    let info = asked.get_connection_info().clone();
+    let info = redirecting.get_connection_info().clone();
     let mut address = info.addr().clone();
     match &mut address {
         ConnectionAddr::Tcp(old, old_port)
         | ConnectionAddr::TcpTls { host: old, port: old_port, .. } => {
             *old_port = port.parse().ok()?;
-            // Without a name it is the same host, or one that is nowhere known by name.
+            // An empty host means the host of the redirecting node; `?` means that the node
+            // does not know its own host name. In both cases only the port changes.
             if !matches!(host, "" | "?") {
                 host.clone_into(old);
             }
@@ -85,9 +92,11 @@ pub(super) fn moved_to(asked: &Client, error: &RedisError) -> Option<Client> {
     Client::open(info.set_addr(address)).ok()
 }
 
-/// Whether another node, or the same one in a while, may do better: this one is no primary any more,
-/// or speaks of something else.
-pub(super) fn is_out_of_order(error: &RedisError) -> bool {
+/// Returns `true` if the node cannot serve requests now, but another node, or the same one
+/// later, may: it is a replica (`READONLY`, `MASTERDOWN`), its cluster is down
+/// (`CLUSTERDOWN`), or the connection must be made again, for example after a reply that is
+/// not Redis protocol.
+pub(super) fn is_failover_error(error: &RedisError) -> bool {
     let server = [
         ServerErrorKind::ReadOnly,
         ServerErrorKind::MasterDown,
@@ -97,7 +106,8 @@ pub(super) fn is_out_of_order(error: &RedisError) -> bool {
         || server.into_iter().any(|kind| error.kind() == ErrorKind::Server(kind))
 }
 
-/// What went wrong, without anything of what was sent: that is nobody's business in a log.
+/// Describes an error for the log. Leaves out everything that the client has sent, because
+/// a log must not contain session values, session keys or passwords.
 pub(super) fn reason(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::Io => error.to_string(),
@@ -105,15 +115,16 @@ pub(super) fn reason(error: &RedisError) -> String {
             String::from("it refuses the username or the password")
         }
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            String::from("its answer is none that was expected")
+            String::from("unexpected reply")
         }
         ErrorKind::InvalidClientConfig => {
-            // What comes behind repeats a part of the URL.
+            // The part after the separator repeats a part of the URL, which may be the
+            // password.
             error.to_string().split(" - ").next().unwrap_or_default().to_owned()
         }
         _ => {
             let code = error.code().unwrap_or(error.category());
-            // Of an unknown command it repeats the arguments.
+            // Redis repeats the arguments of a command that it does not know.
             let detail =
                 error.detail().and_then(|detail| detail.split(", with args").next());
             detail.map_or(code.to_owned(), |detail| format!("{code} {detail}"))
