@@ -7,12 +7,14 @@
 //! client cannot choose them to make many of them collide (hash flooding).
 //!
 //! ```text
-//!  home      0     1     2     3     4     5     6     7
+//!  bucket    0     1     2     3     4     5     6     7
 //!         +-----+-----+-----+-----+-----+-----+-----+-----+
-//!         |     |     | 2:A | 2:B | 3:C |     |     | 7:D |    tag modulo 8 : slot
+//!         |     |     | 2:A | 2:B | 3:C |     |     | 7:D |    home bucket : slot
 //!         +-----+-----+-----+-----+-----+-----+-----+-----+
-//!                        ^ home of B and A, ^ B has taken the home bucket of C
 //! ```
+//!
+//! A and B have the same home bucket, so B is in the next one. That is the home bucket of C,
+//! and C is in the one after it: its lookup reads buckets 3 and 4.
 //!
 //! A `HashMap<Key, Slot>` would store each key a second time, because the session contains it.
 //! A bucket here has the tag and the slot, 8 bytes, so 8 buckets share a cache line and a
