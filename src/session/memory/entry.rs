@@ -1,33 +1,35 @@
-//! A session in memory.
+//! A session as the memory store has it.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::session::id::Key;
 use crate::session::memory::clock::{Millis, millis};
-use crate::session::memory::timer_wheel::Page;
-use crate::session::memory::user_index::{Login, Writer};
+use crate::session::memory::timer_wheel::Bucket;
+use crate::session::memory::user_index::{LoginSeq, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{DEVICE, Lifetime, LiveVisit, SessionInfo, USERNAME};
 
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) values: Values,
-    began: Millis,
-    /// For how long it may go unused.
-    idle: Millis,
-    /// When its time is up, however it is used.
-    end: Millis,
-    /// Last of all.
-    pub(crate) used: Millis,
-    /// When the client was last told its id.
+    /// Time of the creation or of the last login.
+    started_at: Millis,
+    /// Idle timeout in milliseconds.
+    idle_timeout: Millis,
+    /// Time of the absolute timeout.
+    deadline: Millis,
+    /// Time of the last use. It never decreases, although the times of uses may: see
+    /// [`clock`](crate::session::memory::clock).
+    pub(crate) last_used: Millis,
+    /// Time at which the client was last sent the session's id in a cookie.
     id_sent_at: Millis,
-    /// From where it was last visited.
-    ip: IpAddr,
-    /// Its page in the calendar.
-    pub(crate) look_at: Page,
-    /// Its place among its user's, if it is somebody's.
-    pub(crate) login: Login,
+    /// Client address of the last visit.
+    last_ip: IpAddr,
+    /// The bucket of the timer wheel that the session is in.
+    pub(crate) wheel_bucket: Bucket,
+    /// Its number in the user index. Without meaning if the session is anonymous.
+    pub(crate) login_seq: LoginSeq,
 }
 
 impl Entry {
@@ -35,52 +37,57 @@ impl Entry {
         let mut entry = Entry {
             key,
             values: Values::default(),
-            began: 0,
-            idle: 0,
-            end: 0,
-            used: now,
+            started_at: 0,
+            idle_timeout: 0,
+            deadline: 0,
+            last_used: now,
             id_sent_at: now,
-            ip,
-            look_at: 0,
-            login: 0,
+            last_ip: ip,
+            wheel_bucket: 0,
+            login_seq: 0,
         };
-        entry.begin(lifetime, now);
+        entry.start(lifetime, now);
         entry
     }
 
-    /// When its time is up, unless it is used before.
+    /// Returns the time at which the session expires, by its idle or its absolute timeout,
+    /// unless it is used before.
     pub(crate) fn expiry(&self) -> Millis {
-        self.used.saturating_add(self.idle).min(self.end)
+        self.last_used.saturating_add(self.idle_timeout).min(self.deadline)
     }
 
+    /// Returns the logged-in user, or `None` if the session is anonymous.
     pub(crate) fn user(&self) -> Option<&str> {
         self.values.get(USERNAME)
     }
 
-    /// Enters it as the latest of its user's, if it is somebody's.
-    pub(crate) fn enter(&mut self, users: &mut Writer) {
+    /// Adds the session to the user index as the user's latest login, unless it is anonymous.
+    pub(crate) fn index_user(&mut self, users: &mut Writer) {
         if let Some(user) = self.user() {
-            self.login = users.add(user, self.key, self.expiry());
+            self.login_seq = users.add(user, self.key, self.expiry());
         }
     }
 
-    /// Enters by which key it goes now, and until when it lives at least.
-    pub(crate) fn update(&self, users: &mut Writer) {
+    /// Writes the current key and expiry to the user index.
+    pub(crate) fn update_index(&self, users: &mut Writer) {
         if let Some(user) = self.user() {
-            users.update(user, self.login, self.key, self.expiry());
+            users.update(user, self.login_seq, self.key, self.expiry());
         }
     }
 
-    pub(crate) fn strike_out(&self, users: &mut Writer) {
+    pub(crate) fn unindex_user(&self, users: &mut Writer) {
         if let Some(user) = self.user() {
-            users.remove(user, self.login);
+            users.remove(user, self.login_seq);
         }
     }
 
+    /// Records a visit, and returns the value of `name`. The cookie should be renewed if the id
+    /// was last sent longer ago than the renew interval (sliding expiration).
     pub(crate) fn visit(&mut self, ip: IpAddr, name: &str, now: Millis) -> LiveVisit {
-        self.ip = ip;
-        let left = Duration::from_millis(self.end.saturating_sub(now));
-        let lifetime = Lifetime { idle: Duration::from_millis(self.idle), absolute: left };
+        self.last_ip = ip;
+        let left = Duration::from_millis(self.deadline.saturating_sub(now));
+        let idle = Duration::from_millis(self.idle_timeout);
+        let lifetime = Lifetime { idle, absolute: left };
         let renew =
             now.saturating_sub(self.id_sent_at) >= millis(lifetime.renew_interval());
         if renew {
@@ -90,27 +97,28 @@ impl Entry {
         LiveVisit { value, renew, max_age: lifetime.max_age(left) }
     }
 
-    /// Goes by another key from now on, of which the client is told; perhaps for another lifetime.
+    /// Changes the key, which the caller sends to the client, and restarts the lifetime if one
+    /// is given.
     pub(crate) fn rotate(&mut self, new: Key, lifetime: Option<Lifetime>, now: Millis) {
         (self.key, self.id_sent_at) = (new, now);
         if let Some(lifetime) = lifetime {
-            self.begin(lifetime, now);
+            self.start(lifetime, now);
         }
     }
 
-    fn begin(&mut self, lifetime: Lifetime, now: Millis) {
-        self.began = now;
-        self.idle = millis(lifetime.idle);
-        self.end = now.saturating_add(millis(lifetime.absolute));
+    fn start(&mut self, lifetime: Lifetime, now: Millis) {
+        self.started_at = now;
+        self.idle_timeout = millis(lifetime.idle);
+        self.deadline = now.saturating_add(millis(lifetime.absolute));
     }
 
-    pub(crate) fn listed(&self, now: Millis) -> SessionInfo {
-        let ago = |time: Millis| Duration::from_millis(now.saturating_sub(time));
+    pub(crate) fn info(&self, now: Millis) -> SessionInfo {
+        let since = |time: Millis| Duration::from_millis(now.saturating_sub(time));
         SessionInfo {
             key: self.key,
-            age: ago(self.began),
-            idle: ago(self.used),
-            last_ip: self.ip,
+            age: since(self.started_at),
+            idle: since(self.last_used),
+            last_ip: self.last_ip,
             device: self.values.get(DEVICE).map(str::to_owned),
         }
     }

@@ -1,5 +1,13 @@
-//! The map: shards, and which sessions are in which.
+//! The memory store: an array of shards, and the [`Store`] operations over it.
+//!
+//! An operation locks the shard of its key, and computes its result while it holds the lock. So
+//! the operations on a session are linearizable, and every future is ready when it is returned.
+//!
+//! Lock order: shards by index, and then at most one shard of the user index. Code that holds a
+//! lock takes only locks after it in this order, so no two threads can wait for each other
+//! (deadlock).
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -7,25 +15,29 @@ use crate::session::id::Key;
 use crate::session::memory::clock::{Clock, Millis};
 use crate::session::memory::entry::Entry;
 use crate::session::memory::lock::{Guard, Lock};
-use crate::session::memory::shard::{Room, Shard};
-use crate::session::memory::user_index::{Beyond, Users, Writer};
+use crate::session::memory::shard::{Capacity, Shard};
+use crate::session::memory::user_index::{Excess, UserIndex, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::StoreFuture;
 use crate::session::store::{Counters, Lifetime, SessionInfo, Store, Visit};
 
-/// How much a [`MemoryStore`] holds.
+/// The limits of a [`MemoryStore`].
+///
+/// From 4,096 sessions on the store is sharded, and each shard enforces its part of
+/// `max_sessions` and `max_bytes`. A session may then be evicted a little before the limit is
+/// reached, and it is the oldest of its shard.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
-    /// Sessions in all. Past it the oldest anonymous one ends, or, where each is somebody's,
-    /// the one that has been so for longest; one that moves counts as young again. From 4,096 on,
-    /// this and the next limit are kept shard by shard: a session may end a little before them,
-    /// and is the oldest of its shard. Default: 100,000.
+    /// Maximum number of sessions. Above the limit the oldest anonymous session is evicted, or
+    /// if there is none, the session with the oldest login; a rotation makes a session the
+    /// newest. Default: 100,000.
     pub max_sessions: usize,
-    /// Bytes of names and values in all sessions, and 32 for each value. Past it sessions end
-    /// likewise, but never the one that was just written to. Default: 256 MiB.
+    /// Maximum size of the names and values of all sessions in bytes, plus 32 for each value.
+    /// Above the limit sessions are evicted in the same order, except for the one that was just
+    /// written. Default: 256 MiB.
     pub max_bytes: usize,
-    /// Bytes of names and values in one session, and 32 for each value. Past it a write
-    /// fails. Default: 16 KiB.
+    /// Maximum size of the names and values of one session in bytes, plus 32 for each value.
+    /// Above the limit a write fails. Default: 16 KiB.
     pub max_session_bytes: usize,
 }
 
@@ -39,134 +51,146 @@ impl Default for MemoryLimits {
     }
 }
 
-/// Sessions in memory.
+/// A [`Store`] in the memory of this process.
 pub struct MemoryStore {
     shards: Box<[Lock<Shard>]>,
-    users: Arc<Users>,
+    users: Arc<UserIndex>,
     clock: Clock,
 }
 
-/// Shards of a store that is large enough for them to fill evenly.
+/// Number of shards of a large store. With many more shards than threads, two threads rarely
+/// need the same lock.
 const SHARDS: usize = 64;
 
-/// A store smaller than this has one shard, and so keeps to its limits exactly.
-const LARGE: usize = 64 * SHARDS;
+/// A store for fewer sessions than this has one shard, so its limits are exact. A larger one
+/// has enough sessions to fill its shards evenly.
+const SHARDING_THRESHOLD: usize = 64 * SHARDS;
 
-/// Of the largest sessions, a shard holds at least so many: or one of them would push out too many
-/// small ones.
-const FEWEST: usize = 16;
+/// Minimum number of sessions of the maximum size that a shard must hold. With fewer, one large
+/// session could evict too many small ones, so the store is not sharded.
+const MIN_LARGE_SESSIONS_PER_SHARD: usize = 16;
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        let is_roomy = limits.max_bytes / SHARDS >= FEWEST * limits.max_session_bytes;
-        let is_large = limits.max_sessions >= LARGE && is_roomy;
-        MemoryStore::in_shards(limits, if is_large { SHARDS } else { 1 })
+        let min_bytes = MIN_LARGE_SESSIONS_PER_SHARD * limits.max_session_bytes;
+        let is_sharded = limits.max_sessions >= SHARDING_THRESHOLD
+            && limits.max_bytes / SHARDS >= min_bytes;
+        MemoryStore::with_shards(limits, if is_sharded { SHARDS } else { 1 })
     }
 
-    pub(crate) fn in_shards(limits: MemoryLimits, count: usize) -> MemoryStore {
-        let room = Room {
+    pub(crate) fn with_shards(limits: MemoryLimits, count: usize) -> MemoryStore {
+        let capacity = Capacity {
             sessions: (limits.max_sessions / count).max(1),
             bytes: limits.max_bytes / count,
             max_session_bytes: limits.max_session_bytes,
         };
-        let users = Arc::new(Users::new(count));
-        let shard = |_| Lock::new(Shard::new(room, Writer::new(&users)));
+        let users = Arc::new(UserIndex::new(count));
+        let shard = |_| Lock::new(Shard::new(capacity, Writer::new(&users)));
         MemoryStore { shards: (0..count).map(shard).collect(), users, clock: Clock::new() }
     }
 
-    /// How many sessions there are, those included whose time is up and that were not swept yet.
+    /// Returns the number of sessions, including expired ones that have not been swept yet.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if the store has no session.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn index(&self, key: Key) -> usize {
-        // A shard's index goes by the first bytes of a key; this goes by the last.
+    /// Returns the index of the shard of a key. It depends on the last byte, because the hash
+    /// table of a shard uses the first four. If both used the same byte, the keys of a shard
+    /// would have only 1 in 64 of its buckets as their home.
+    fn shard_index(&self, key: Key) -> usize {
         usize::from(key.as_bytes()[15]) % self.shards.len()
     }
 
     fn shard(&self, key: Key) -> Guard<'_, Shard> {
-        self.shards[self.index(key)].lock()
+        self.shards[self.shard_index(key)].lock()
     }
 
-    /// The two shards of two keys; only the first, if both are in one. Everybody locks the one
-    /// that comes first in the row first, so that no two wait for each other.
+    /// Locks the shards of two keys; the second is `None` if both keys are in the same one.
+    ///
+    /// The locks are taken in the order of the shards' indices, not of the arguments. Otherwise
+    /// two rotations in opposite directions could deadlock: each would hold the lock that the
+    /// other one waits for.
     fn two_shards(
         &self,
         one: Key,
         other: Key,
     ) -> (Guard<'_, Shard>, Option<Guard<'_, Shard>>) {
-        let (first, second) = (self.index(one), self.index(other));
-        if first == second {
-            return (self.shard(one), None);
-        }
-        if first < second {
-            let one = self.shard(one);
-            (one, Some(self.shard(other)))
-        } else {
-            let other = self.shard(other);
-            (self.shard(one), Some(other))
+        match self.shard_index(one).cmp(&self.shard_index(other)) {
+            Ordering::Equal => (self.shard(one), None),
+            Ordering::Less => (self.shard(one), Some(self.shard(other))),
+            Ordering::Greater => {
+                let other = self.shard(other);
+                (self.shard(one), Some(other))
+            }
         }
     }
 
+    /// Destroys a session by its key or by one that it had until a rotation. If another task
+    /// rotates the session between two steps of the loop, the next step follows it.
     fn destroy_now(&self, mut key: Key) -> bool {
         loop {
             let mut shard = self.shard(key);
             let now = self.clock.now();
-            if shard.end(key, now) {
+            if shard.destroy(key, now) {
                 return true;
             }
-            match shard.whereto(key, now) {
-                Some(next) => key = next,
+            match shard.successor(key, now) {
+                Some(new) => key = new,
                 None => return false,
             }
         }
     }
 
+    /// Rotates a session under the locks of both shards, so that no other task can see it
+    /// missing from both.
     fn rotate_now(&self, key: Key, new: Key, lifetime: Option<Lifetime>) -> bool {
         let (mut old_shard, mut new_shard) = self.two_shards(key, new);
-        let Some(entry) = old_shard.leave(key, new, lifetime, self.clock.now()) else {
+        let now = self.clock.now();
+        let Some(entry) = old_shard.take_for_rotation(key, new, lifetime, now) else {
             return false;
         };
-        new_shard.as_mut().unwrap_or(&mut old_shard).arrive(entry, lifetime);
+        new_shard.as_mut().unwrap_or(&mut old_shard).insert_rotated(entry, lifetime);
         true
     }
 
-    fn moves_now(&self, mut key: Key) -> Vec<Key> {
-        let mut moves = Vec::new();
-        while let Some(next) = self.shard(key).whereto(key, self.clock.now()) {
-            moves.push(next);
-            key = next;
+    fn successors_now(&self, mut key: Key) -> Vec<Key> {
+        let mut successors = Vec::new();
+        while let Some(new) = self.shard(key).successor(key, self.clock.now()) {
+            successors.push(new);
+            key = new;
         }
-        moves
+        successors
     }
 
-    /// Looks at a session of a user, by the key that it had when it was looked for, or by the one
-    /// that it has moved to since.
-    fn look_at(&self, mut key: Key, user: &str, now: Millis) -> Option<SessionInfo> {
+    /// Returns the session that the user index had under this key. It may have been rotated
+    /// since the index was read, so its successors are tried, too. Only one shard is locked at
+    /// a time: a list of sessions is not a snapshot.
+    fn session_info(&self, mut key: Key, user: &str, now: Millis) -> Option<SessionInfo> {
         loop {
             let mut shard = self.shard(key);
-            if let Some(entry) = shard.users_entry(key, user, now) {
-                return Some(entry.listed(now));
+            if let Some(entry) = shard.entry_of_user(key, user, now) {
+                return Some(entry.info(now));
             }
-            key = shard.whereto(key, now)?;
+            key = shard.successor(key, now)?;
         }
     }
 
-    /// Seldom is a session looked at for this: most are known to live longer.
-    fn beyond_now(&self, user: &str, most: usize) -> Vec<Key> {
+    /// Asks the user index until it knows exactly. Usually that is the first time, because most
+    /// sessions are known to expire later than now.
+    fn over_limit_now(&self, user: &str, max: usize) -> Vec<Key> {
         let now = self.clock.now();
         loop {
-            match self.users.beyond(user, most, now) {
-                Beyond::These(keys) => return keys,
-                Beyond::DependsOn(keys) => {
+            match self.users.over_limit(user, max, now) {
+                Excess::Exactly(keys) => return keys,
+                Excess::CheckFirst(keys) => {
                     for key in keys {
-                        self.shard(key).see_to(key, now);
+                        self.shard(key).refresh_or_expire(key, now);
                     }
                 }
             }
@@ -174,6 +198,8 @@ impl MemoryStore {
     }
 }
 
+/// The guard of a shard is dropped before each of these methods returns, and so before the
+/// future is awaited. The closures read or replace the values of a session under the lock.
 impl Store for MemoryStore {
     fn create<'a>(
         &'a self,
@@ -263,24 +289,22 @@ impl Store for MemoryStore {
     }
 
     fn successors(&self, key: Key) -> StoreFuture<'_, Vec<Key>> {
-        StoreFuture::ready(Ok(self.moves_now(key)))
+        StoreFuture::ready(Ok(self.successors_now(key)))
     }
 
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
-        // All are looked at as they are now: there may be many, and one look at the clock will do.
         let now = self.clock.now();
-        let keys = self.users.of(user).into_iter();
-        StoreFuture::ready(Ok(keys
-            .filter_map(|key| self.look_at(key, user, now))
-            .collect()))
+        let keys = self.users.sessions_of(user).into_iter();
+        let sessions = keys.filter_map(|key| self.session_info(key, user, now)).collect();
+        StoreFuture::ready(Ok(sessions))
     }
 
     fn sessions_over_limit<'a>(
         &'a self,
         user: &'a str,
-        most: usize,
+        max: usize,
     ) -> StoreFuture<'a, Vec<Key>> {
-        StoreFuture::ready(Ok(self.beyond_now(user, most)))
+        StoreFuture::ready(Ok(self.over_limit_now(user, max)))
     }
 
     fn counters(&self) -> StoreFuture<'_, Counters> {
@@ -293,7 +317,8 @@ impl Store for MemoryStore {
             let mut is_more = true;
             while is_more {
                 is_more = false;
-                // A bite of each in turn: whoever waits for a shard has it before the next.
+                // One batch per shard and round. The lock is released between two batches, and
+                // the task yields, so that requests are handled in the meantime.
                 for shard in &self.shards {
                     if shard.lock().sweep(self.clock.now()) {
                         is_more = true;

@@ -1,5 +1,9 @@
-//! Where sessions have moved, for a while: a logout that was sent with the old id still ends them,
-//! and nobody else who comes with it is taken for somebody new.
+//! The keys that sessions were rotated away from, with their successors. A key is remembered
+//! for the grace period of a rotation.
+//!
+//! They serve requests that were already in flight with the old id: a logout still ends the
+//! session, and a visit returns [`Moved`](crate::session::store::Visit::Moved), so that the
+//! request does not create a second session for the client.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,47 +13,47 @@ use crate::session::memory::clock::{Millis, millis};
 use crate::session::store::ROTATION_GRACE;
 
 #[derive(Default)]
-pub(crate) struct Moved {
-    whereto: HashMap<Key, Key, BuildIdentityHasher>,
-    /// Who moved when, in the order in which they came.
-    moves: VecDeque<(Millis, Key)>,
+pub(crate) struct RotatedKeys {
+    successors: HashMap<Key, Key, BuildIdentityHasher>,
+    /// The old keys with the time of their rotation, oldest first. All are kept for the same
+    /// period, so the first is the first to be forgotten, and a queue replaces a timer wheel.
+    queue: VecDeque<(Millis, Key)>,
 }
 
-impl Moved {
-    /// Remembers a move, and no more than so many.
-    pub(crate) fn add(&mut self, key: Key, new: Key, now: Millis, most: usize) {
-        self.whereto.insert(key, new);
-        self.moves.push_back((now, key));
-        if self.moves.len() > most {
-            self.forget_first();
+impl RotatedKeys {
+    /// Records a rotation. Above `max` the oldest one is forgotten before its grace period
+    /// ends, so that frequent rotations cannot exhaust memory.
+    pub(crate) fn add(&mut self, key: Key, new: Key, now: Millis, max: usize) {
+        self.successors.insert(key, new);
+        self.queue.push_back((now, key));
+        if self.queue.len() > max {
+            self.forget_oldest();
         }
     }
 
-    /// Where the session of this key has moved.
-    pub(crate) fn whereto(&mut self, key: Key, now: Millis) -> Option<Key> {
-        self.forget(now);
-        self.whereto.get(&key).copied()
+    /// Returns the key that a session was rotated to from this one within the grace period.
+    pub(crate) fn successor(&mut self, key: Key, now: Millis) -> Option<Key> {
+        self.forget_old(now);
+        self.successors.get(&key).copied()
     }
 
-    /// Forgets what is long ago.
-    pub(crate) fn forget(&mut self, now: Millis) {
-        while self
-            .moves
-            .front()
-            .is_some_and(|(when, _)| when + millis(ROTATION_GRACE) <= now)
-        {
-            self.forget_first();
+    /// Forgets the keys whose grace period has ended.
+    pub(crate) fn forget_old(&mut self, now: Millis) {
+        let is_old = |&(time, _): &(Millis, Key)| time + millis(ROTATION_GRACE) <= now;
+        while self.queue.front().is_some_and(is_old) {
+            self.forget_oldest();
         }
     }
 
-    /// A key is in use again: nobody is to be sent around in a circle.
-    pub(crate) fn forget_one(&mut self, key: Key) {
-        self.whereto.remove(&key);
+    /// Forgets a key that a session has again. Otherwise the chain of successors could be a
+    /// cycle, and following it would not end.
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.successors.remove(&key);
     }
 
-    fn forget_first(&mut self) {
-        if let Some((_, key)) = self.moves.pop_front() {
-            self.whereto.remove(&key);
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.queue.pop_front() {
+            self.successors.remove(&key);
         }
     }
 }

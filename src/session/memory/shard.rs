@@ -1,7 +1,18 @@
-//! A part of the static map: the sessions behind one lock.
+//! A shard of the memory store: the sessions behind one lock.
 //!
-//! Nothing here looks through all sessions, ever: what has expired and what has to go are at the
-//! front of a list, and what is named by its key is found by it.
+//! The session itself is in the slab. The key table finds it by its key, the timer wheel by its
+//! next expiry check, and the eviction lists by its age; these three refer to it by slot. The
+//! user index, which all shards share, refers to it by key. Each operation leaves all of them
+//! in step. No other thread can see the shard in between, because it is locked; a reader of the
+//! user index can, and checks the session again.
+//!
+//! Eviction: a shard above its capacity deletes the oldest anonymous session; if there is none,
+//! the authenticated session that logged in first. Anonymous sessions are evicted first,
+//! because a client can create any number of them without a password: in a single list they
+//! would push out the sessions of logged-in users. Within each list the order is FIFO, by
+//! creation, login or rotation, and not LRU. So a visit need not move the session in its list,
+//! which would write to the nodes of its neighbors as well; the price is that a session in use
+//! may be evicted before an idle one.
 
 use std::net::IpAddr;
 
@@ -9,53 +20,62 @@ use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::memory::clock::Millis;
 use crate::session::memory::entry::Entry;
-use crate::session::memory::key_table::Index;
-use crate::session::memory::rotated::Moved;
+use crate::session::memory::key_table::KeyTable;
+use crate::session::memory::rotated::RotatedKeys;
 use crate::session::memory::slab::{List, Slab, Slot};
-use crate::session::memory::timer_wheel::{Calendar, Due};
+use crate::session::memory::timer_wheel::{Due, TimerWheel};
 use crate::session::memory::user_index::Writer;
 use crate::session::memory::values::Values;
 use crate::session::store::{Counters, Lifetime, USERNAME, Visit};
 
-/// Steps that are taken in one go while sweeping, so that nobody waits long for a lock.
-const BITE: usize = 128;
+/// Number of steps of a sweep under one lock, so that requests do not wait long for the lock.
+const SWEEP_BATCH: usize = 128;
 
-/// How much one shard holds.
+/// The links that the eviction lists use in the slab. A session is in one of the two lists.
+const LINK: usize = 0;
+
+/// The limits of one shard: its part of [`MemoryLimits`](super::MemoryLimits).
 #[derive(Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
+    /// Maximum number of sessions.
     pub(crate) sessions: usize,
+    /// Maximum size of the values of all sessions.
     pub(crate) bytes: usize,
+    /// Maximum size of the values of one session.
     pub(crate) max_session_bytes: usize,
 }
 
 pub(crate) struct Shard {
-    slots: Index,
+    /// The slot of each session.
+    slots: KeyTable,
     entries: Slab<Entry>,
-    /// In the order in which they go when there is no room: who came first, and before anybody's.
-    anonymous: List<0>,
-    /// In the order in which they became somebody's.
-    somebodys: List<0>,
-    calendar: Calendar,
-    moved: Moved,
-    /// Whose sessions are where, here and in all other shards.
+    /// Anonymous sessions, oldest first. They are evicted before authenticated ones.
+    anonymous: List<LINK>,
+    /// Sessions of logged-in users, oldest login first. A rotation also moves a session to the
+    /// end, because it is inserted again.
+    authenticated: List<LINK>,
+    wheel: TimerWheel,
+    /// The successors of keys that were in this shard.
+    rotated: RotatedKeys,
+    /// Changes the user index, which all shards share.
     users: Writer,
-    room: Room,
-    /// What the values of all sessions take.
+    capacity: Capacity,
+    /// Sum of the sizes of all values.
     bytes: usize,
     counters: Counters,
 }
 
 impl Shard {
-    pub(crate) fn new(room: Room, users: Writer) -> Shard {
+    pub(crate) fn new(capacity: Capacity, users: Writer) -> Shard {
         Shard {
-            slots: Index::default(),
+            slots: KeyTable::default(),
             entries: Slab::default(),
             anonymous: List::default(),
-            somebodys: List::default(),
-            calendar: Calendar::default(),
-            moved: Moved::default(),
+            authenticated: List::default(),
+            wheel: TimerWheel::default(),
+            rotated: RotatedKeys::default(),
             users,
-            room,
+            capacity,
             bytes: 0,
             counters: Counters::default(),
         }
@@ -69,6 +89,8 @@ impl Shard {
         Counters { live: self.len() as u64, ..self.counters }
     }
 
+    /// Adds a session with one value. Returns `false` if a live session has its key. The error
+    /// comes before the first change, so a value that is too large leaves no trace.
     pub(crate) fn create(
         &mut self,
         mut entry: Entry,
@@ -76,57 +98,58 @@ impl Shard {
         value: &str,
         now: Millis,
     ) -> Result<bool, Error> {
-        if self.live(entry.key, now).is_some() {
+        if self.get_live(entry.key, now).is_some() {
             return Ok(false);
         }
-        entry.values = self.checked(Values::default().with(name, value))?;
-        entry.enter(&mut self.users);
+        entry.values = self.check_size(Values::default().with(name, value))?;
+        entry.index_user(&mut self.users);
         self.counters.created += 1;
         self.insert(entry);
         Ok(true)
     }
 
+    /// Records a visit to a live session, or counts the rejected key.
     pub(crate) fn visit(&mut self, key: Key, ip: IpAddr, name: &str, now: Millis) -> Visit {
-        if let Some(slot) = self.live(key, now) {
+        if let Some(slot) = self.get_live(key, now) {
             return Visit::Live(self.entries[slot].visit(ip, name, now));
         }
         self.counters.rejected_ids += 1;
-        match self.moved.whereto(key, now) {
+        match self.rotated.successor(key, now) {
             Some(_) => Visit::Moved,
             None => Visit::Gone,
         }
     }
 
-    /// Looks at the values of a live session.
+    /// Applies `read` to the values of a live session.
     pub(crate) fn read<T>(
         &mut self,
         key: Key,
         now: Millis,
-        look: impl FnOnce(&Values) -> T,
+        read: impl FnOnce(&Values) -> T,
     ) -> Option<T> {
-        let slot = self.live(key, now)?;
-        Some(look(&self.entries[slot].values))
+        let slot = self.get_live(key, now)?;
+        Some(read(&self.entries[slot].values))
     }
 
-    /// Puts others in the place of a live session's values, if `change` makes any, and gives what
-    /// it says besides.
+    /// Applies `change` to the values of a live session. It returns new values, or `None` to
+    /// keep the old ones, and the result of the operation.
     pub(crate) fn change<T>(
         &mut self,
         key: Key,
         now: Millis,
         change: impl FnOnce(&Values) -> (Option<Values>, T),
     ) -> Result<Option<T>, Error> {
-        let Some(slot) = self.live(key, now) else { return Ok(None) };
-        let (values, answer) = change(&self.entries[slot].values);
+        let Some(slot) = self.get_live(key, now) else { return Ok(None) };
+        let (values, result) = change(&self.entries[slot].values);
         if let Some(values) = values {
-            let values = self.checked(values)?;
+            let values = self.check_size(values)?;
             self.replace(slot, values);
         }
-        Ok(Some(answer))
+        Ok(Some(result))
     }
 
-    /// A live session, if it is this user's. Being looked at is not use.
-    pub(crate) fn users_entry(
+    /// Returns a live session if it belongs to this user. This is not use.
+    pub(crate) fn entry_of_user(
         &mut self,
         key: Key,
         user: &str,
@@ -141,191 +164,208 @@ impl Shard {
         (entry.user() == Some(user)).then_some(entry)
     }
 
-    /// Finds out whether a session still lives, for whoever asks how many its user has.
-    pub(crate) fn see_to(&mut self, key: Key, now: Millis) {
+    /// Updates the user index about a session: writes its current expiry, or deletes the
+    /// session if it has expired.
+    pub(crate) fn refresh_or_expire(&mut self, key: Key, now: Millis) {
         let Some(slot) = self.find(key) else { return };
         let entry = &self.entries[slot];
         if entry.expiry() > now {
-            entry.update(&mut self.users);
+            entry.update_index(&mut self.users);
         } else {
             self.expire(slot);
         }
     }
 
-    /// Ends a session; `false` if there is none.
-    pub(crate) fn end(&mut self, key: Key, now: Millis) -> bool {
-        let Some(slot) = self.live(key, now) else { return false };
+    /// Destroys a live session. Returns `false` if there is none.
+    pub(crate) fn destroy(&mut self, key: Key, now: Millis) -> bool {
+        let Some(slot) = self.get_live(key, now) else { return false };
         self.counters.ended += 1;
-        self.drop(slot);
+        self.delete(slot);
         true
     }
 
-    pub(crate) fn whereto(&mut self, key: Key, now: Millis) -> Option<Key> {
-        self.moved.whereto(key, now)
+    pub(crate) fn successor(&mut self, key: Key, now: Millis) -> Option<Key> {
+        self.rotated.successor(key, now)
     }
 
-    /// Lets a session go to another shard, or to another key of this one.
-    pub(crate) fn leave(
+    /// The first half of a rotation: takes a live session out of this shard and gives it its
+    /// new key. Its entry in the user index stays, so the caller must insert it under the same
+    /// locks.
+    pub(crate) fn take_for_rotation(
         &mut self,
         key: Key,
         new: Key,
         lifetime: Option<Lifetime>,
         now: Millis,
     ) -> Option<Entry> {
-        let slot = self.live(key, now)?;
+        let slot = self.get_live(key, now)?;
         let mut entry = self.extract(slot);
         entry.rotate(new, lifetime, now);
-        self.moved.add(key, new, now, self.room.sessions);
+        self.rotated.add(key, new, now, self.capacity.sessions);
         self.counters.rotated += 1;
         Some(entry)
     }
 
-    /// Takes in a session that has left another. Whatever has its key now has it no more.
-    pub(crate) fn arrive(&mut self, mut entry: Entry, lifetime: Option<Lifetime>) {
+    /// The second half of a rotation: inserts the session into the shard of its new key. A
+    /// session that already has this key is destroyed. A new lifetime means a login, and makes
+    /// the session the latest of its user.
+    pub(crate) fn insert_rotated(&mut self, mut entry: Entry, lifetime: Option<Lifetime>) {
         if let Some(slot) = self.find(entry.key) {
             self.counters.ended += 1;
-            self.drop(slot);
+            self.delete(slot);
         }
-        self.moved.forget_one(entry.key);
+        self.rotated.forget(entry.key);
         match lifetime {
             Some(_) => {
-                entry.strike_out(&mut self.users);
-                entry.enter(&mut self.users);
+                entry.unindex_user(&mut self.users);
+                entry.index_user(&mut self.users);
             }
-            None => entry.update(&mut self.users),
+            None => entry.update_index(&mut self.users),
         }
         self.insert(entry);
     }
 
-    /// Looks at some of the sessions that are due. `true` if there may be more.
+    /// Frees expired sessions, in a batch of limited size. Returns `true` if there may be more.
     pub(crate) fn sweep(&mut self, now: Millis) -> bool {
-        self.moved.forget(now);
-        for _ in 0..BITE {
-            match self.calendar.due(now) {
-                Due::Look(slot) => self.look_at(slot, now),
-                Due::PageTurned => {}
-                Due::Nothing => return false,
+        self.rotated.forget_old(now);
+        for _ in 0..SWEEP_BATCH {
+            match self.wheel.due(now) {
+                Due::Check(slot) => self.check_expiry(slot, now),
+                Due::BucketEmpty => {}
+                Due::None => return false,
             }
         }
         true
     }
 
-    fn look_at(&mut self, slot: Slot, now: Millis) {
+    /// Deletes a session if it has expired, or else inserts it into the timer wheel again.
+    fn check_expiry(&mut self, slot: Slot, now: Millis) {
         let entry = &self.entries[slot];
-        let (expiry, look_at) = (entry.expiry(), entry.look_at);
+        let (expiry, bucket) = (entry.expiry(), entry.wheel_bucket);
         if expiry <= now {
             self.expire(slot);
             return;
         }
-        self.calendar.strike_out(&mut self.entries, slot, look_at);
-        self.entries[slot].look_at = self.calendar.enter(&mut self.entries, slot, expiry);
+        self.wheel.remove(&mut self.entries, slot, bucket);
+        self.entries[slot].wheel_bucket =
+            self.wheel.insert(&mut self.entries, slot, expiry);
     }
 
-    /// Where the session of this key is, whether it lives or not.
+    /// Returns the slot of the session with this key, which may have expired.
     fn find(&self, key: Key) -> Option<Slot> {
         self.slots.get(key, |slot| self.entries[slot].key == key)
     }
 
-    /// Where the session of this key is, if it lives. Marks it as used; lets go of it if its time
-    /// is up.
-    fn live(&mut self, key: Key, now: Millis) -> Option<Slot> {
+    /// Returns the slot of the live session with this key, and marks the session as used.
+    /// Deletes it if it has expired: expiry is checked here, and does not depend on the sweep.
+    fn get_live(&mut self, key: Key, now: Millis) -> Option<Slot> {
         let slot = self.find(key)?;
         let entry = &mut self.entries[slot];
         if entry.expiry() > now {
-            entry.used = entry.used.max(now);
+            entry.last_used = entry.last_used.max(now);
             return Some(slot);
         }
         self.expire(slot);
         None
     }
 
+    /// Deletes an expired session. All expired sessions go through here, and are counted once.
     fn expire(&mut self, slot: Slot) {
         self.counters.expired += 1;
-        self.drop(slot);
+        self.delete(slot);
     }
 
-    /// Values, if a session may have so much.
-    fn checked(&self, values: Values) -> Result<Values, Error> {
-        let limit = self.room.max_session_bytes;
-        if values.cost() > limit { Err(Error::TooLarge { limit }) } else { Ok(values) }
+    /// Returns the values, or an error if they are too large for one session.
+    fn check_size(&self, values: Values) -> Result<Values, Error> {
+        let limit = self.capacity.max_session_bytes;
+        if values.size() > limit { Err(Error::TooLarge { limit }) } else { Ok(values) }
     }
 
-    /// Gives a session other values. It may be somebody else's with them.
+    /// Replaces the values of a session. The user may change with them.
     fn replace(&mut self, slot: Slot, values: Values) {
-        self.bytes += values.cost();
+        self.bytes += values.size();
         let entry = &mut self.entries[slot];
         let old = std::mem::replace(&mut entry.values, values);
-        self.bytes -= old.cost();
+        self.bytes -= old.size();
         if old.bytes_of(USERNAME) != entry.values.bytes_of(USERNAME) {
             self.change_user(slot, old.get(USERNAME));
         }
-        self.make_room(slot);
+        self.evict_to_fit(slot);
     }
 
-    /// A session is no more the one's whose it was.
-    fn change_user(&mut self, slot: Slot, before: Option<&str>) {
+    /// Updates the user index and the eviction lists after the user of a session has changed.
+    fn change_user(&mut self, slot: Slot, old_user: Option<&str>) {
         let entry = &mut self.entries[slot];
-        if let Some(user) = before {
-            self.users.remove(user, entry.login);
+        if let Some(user) = old_user {
+            self.users.remove(user, entry.login_seq);
         }
-        entry.enter(&mut self.users);
-        let is_somebodys = entry.user().is_some();
-        self.unlink(slot, before.is_some());
-        self.append(slot, is_somebodys);
+        entry.index_user(&mut self.users);
+        let is_authenticated = entry.user().is_some();
+        self.unlink(slot, old_user.is_some());
+        self.append(slot, is_authenticated);
     }
 
+    /// Inserts a session into all data structures but the user index.
     fn insert(&mut self, entry: Entry) {
-        let (key, cost) = (entry.key, entry.values.cost());
-        let (expiry, is_somebodys) = (entry.expiry(), entry.user().is_some());
-        let slot = self.entries.put(entry);
+        let (key, size) = (entry.key, entry.values.size());
+        let (expiry, is_authenticated) = (entry.expiry(), entry.user().is_some());
+        let slot = self.entries.insert(entry);
         self.slots.insert(key, slot);
-        self.entries[slot].look_at = self.calendar.enter(&mut self.entries, slot, expiry);
-        self.append(slot, is_somebodys);
-        self.bytes += cost;
-        self.make_room(slot);
+        self.entries[slot].wheel_bucket =
+            self.wheel.insert(&mut self.entries, slot, expiry);
+        self.append(slot, is_authenticated);
+        self.bytes += size;
+        self.evict_to_fit(slot);
     }
 
-    /// Lets go of a session for good.
-    fn drop(&mut self, slot: Slot) {
+    /// Deletes a session, also from the user index. The caller counts the reason.
+    fn delete(&mut self, slot: Slot) {
         let entry = self.extract(slot);
-        entry.strike_out(&mut self.users);
+        entry.unindex_user(&mut self.users);
     }
 
+    /// Removes a session from all data structures but the user index.
     fn extract(&mut self, slot: Slot) -> Entry {
         let entry = &self.entries[slot];
-        let (look_at, is_somebodys) = (entry.look_at, entry.user().is_some());
-        self.calendar.strike_out(&mut self.entries, slot, look_at);
-        self.unlink(slot, is_somebodys);
-        let entry = self.entries.take(slot);
+        let (bucket, is_authenticated) = (entry.wheel_bucket, entry.user().is_some());
+        self.wheel.remove(&mut self.entries, slot, bucket);
+        self.unlink(slot, is_authenticated);
+        let entry = self.entries.remove(slot);
         self.slots.remove(entry.key, slot);
-        self.bytes -= entry.values.cost();
+        self.bytes -= entry.values.size();
         entry
     }
 
-    /// Ends the oldest, but for one, until all others have room.
-    fn make_room(&mut self, but: Slot) {
-        while self.len() > self.room.sessions || self.bytes > self.room.bytes {
-            let Some(slot) = self.oldest_but(but) else { return };
+    /// Evicts sessions until the shard is within its capacity. The session that was just
+    /// written, `except`, is never evicted: its client would otherwise lose what it has just
+    /// stored.
+    fn evict_to_fit(&mut self, except: Slot) {
+        while self.len() > self.capacity.sessions || self.bytes > self.capacity.bytes {
+            let Some(slot) = self.oldest_except(except) else { return };
             self.counters.evicted += 1;
-            self.drop(slot);
+            self.delete(slot);
         }
     }
 
-    fn oldest_but(&self, but: Slot) -> Option<Slot> {
-        let other = |list: &List<0>| {
+    /// Returns the session that is evicted next: the first of a list, or the second if the
+    /// first is `except`.
+    fn oldest_except(&self, except: Slot) -> Option<Slot> {
+        let oldest = |list: &List<LINK>| {
             let first = list.first()?;
-            if first == but { self.entries.behind(list, first) } else { Some(first) }
+            if first == except { self.entries.next(list, first) } else { Some(first) }
         };
-        other(&self.anonymous).or_else(|| other(&self.somebodys))
+        oldest(&self.anonymous).or_else(|| oldest(&self.authenticated))
     }
 
-    fn append(&mut self, slot: Slot, is_somebodys: bool) {
-        let list = if is_somebodys { &mut self.somebodys } else { &mut self.anonymous };
+    fn append(&mut self, slot: Slot, is_authenticated: bool) {
+        let list =
+            if is_authenticated { &mut self.authenticated } else { &mut self.anonymous };
         self.entries.append(list, slot);
     }
 
-    fn unlink(&mut self, slot: Slot, is_somebodys: bool) {
-        let list = if is_somebodys { &mut self.somebodys } else { &mut self.anonymous };
+    fn unlink(&mut self, slot: Slot, is_authenticated: bool) {
+        let list =
+            if is_authenticated { &mut self.authenticated } else { &mut self.anonymous };
         self.entries.unlink(list, slot);
     }
 }

@@ -1,15 +1,35 @@
-//! Things that stay where they were put, and lists that run through them.
+//! A slab, and intrusive doubly linked lists through its nodes.
 //!
-//! A list is a first and a last slot, and each thing knows its neighbors. So one is taken out of
-//! the middle at the same cost however many there are, and a place in a list costs eight bytes.
+//! A slab is a vector whose elements keep their index. A removed value leaves a vacant node,
+//! whose slot goes onto the free list and is used again by the next insert. Insert, remove and
+//! access are O(1), and a slot is four bytes where a pointer has eight.
+//!
+//! A list is intrusive: the links are stored in the nodes, not in memory of the list's own. So
+//! a node is unlinked from the middle in O(1), and nothing is allocated to append one. Each
+//! node has links for two lists, of eight bytes each.
+//!
+//! ```text
+//!  nodes       1            2            3            4
+//!          +--------+   +--------+   +--------+   +--------+
+//!  value   |   A    |   | vacant |   |   B    |   |   C    |      free: [2]
+//!          +--------+   +--------+   +--------+   +--------+
+//!  prev    |   3    |   |   -    |   |   -    |   |   1    |      list: first 3, last 4
+//!  next    |   4    |   |   -    |   |   1    |   |   -    |            (B, A, C)
+//!          +--------+   +--------+   +--------+   +--------+
+//! ```
+//!
+//! Why not the crate `slab`: it measures the same (a million sessions with one value take 230
+//! bytes each, a cold visit 732 ns instead of 743 ns of CPU time, which is noise), and it would
+//! save fifteen lines here. But the lists would still be ours, and it would be the 41st package
+//! of the default build, which may have 40.
 
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
-/// Lists that a thing may be in at once.
+/// Number of lists that a node can be in at the same time.
 const LISTS: usize = 2;
 
-/// Where a thing is. They count from one, so that one that may be missing takes no more room.
+/// The position of a node. It counts from one, so that `Option<Slot>` is also four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(NonZeroU32);
 
@@ -19,41 +39,46 @@ impl Slot {
     }
 }
 
-/// Why there is something in a slot.
-const KNOWN: &str = "a slot is known as long as it is taken";
+/// The reason why an access by slot does not panic: the owner of the slab forgets the slot of a
+/// value that it removes.
+const OCCUPIED: &str = "slots are only used while they are occupied";
 
 pub(crate) struct Slab<T> {
     nodes: Vec<Node<T>>,
-    /// Slots that are free again.
+    /// The free list: slots of vacant nodes.
     free: Vec<Slot>,
 }
 
 struct Node<T> {
-    thing: Option<T>,
-    neighbors: [Neighbors; LISTS],
+    /// `None` if the node is vacant.
+    value: Option<T>,
+    links: [Links; LISTS],
 }
 
+/// The neighbors of a node in one list.
 #[derive(Clone, Copy)]
-struct Neighbors {
-    before: Option<Slot>,
-    behind: Option<Slot>,
+struct Links {
+    prev: Option<Slot>,
+    next: Option<Slot>,
 }
 
-const ALONE: Neighbors = Neighbors { before: None, behind: None };
+/// The links of a node that is in no list, and of the only node of one.
+const UNLINKED: Links = Links { prev: None, next: None };
 
-/// A list through a slab. A thing is in no more than one of each number.
-pub(crate) struct List<const NUMBER: usize> {
+/// A doubly linked list through the nodes of a slab. `LINK` is the index of the links that it
+/// uses; a node must not be in two lists that use the same ones.
+pub(crate) struct List<const LINK: usize> {
     first: Option<Slot>,
     last: Option<Slot>,
 }
 
-impl<const NUMBER: usize> Default for List<NUMBER> {
+impl<const LINK: usize> Default for List<LINK> {
     fn default() -> Self {
         List { first: None, last: None }
     }
 }
 
-impl<const NUMBER: usize> List<NUMBER> {
+impl<const LINK: usize> List<LINK> {
     pub(crate) fn first(&self) -> Option<Slot> {
         self.first
     }
@@ -66,63 +91,59 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    pub(crate) fn put(&mut self, thing: T) -> Slot {
-        let node = Node { thing: Some(thing), neighbors: [ALONE; LISTS] };
+    /// Stores a value and returns its slot. The node is in no list.
+    pub(crate) fn insert(&mut self, value: T) -> Slot {
+        let node = Node { value: Some(value), links: [UNLINKED; LISTS] };
         if let Some(slot) = self.free.pop() {
             *self.node(slot) = node;
             return slot;
         }
         self.nodes.push(node);
         let number = u32::try_from(self.nodes.len()).ok().and_then(NonZeroU32::new);
-        Slot(number.expect("there is one at least, and no machine has room for 4 Gi"))
+        Slot(
+            number
+                .expect("a slab has at least one node now, and memory for fewer than 2^32"),
+        )
     }
 
-    /// What is taken is to be in no list any more.
-    pub(crate) fn take(&mut self, slot: Slot) -> T {
-        let thing = self.node(slot).thing.take().expect(KNOWN);
+    /// Removes a value. Its node must have been unlinked from all lists.
+    pub(crate) fn remove(&mut self, slot: Slot) -> T {
+        let value = self.node(slot).value.take().expect(OCCUPIED);
         self.free.push(slot);
-        thing
+        value
     }
 
-    /// Puts a thing at the end of a list.
-    pub(crate) fn append<const NUMBER: usize>(
-        &mut self,
-        list: &mut List<NUMBER>,
-        slot: Slot,
-    ) {
-        let before = list.last.replace(slot);
-        self.node(slot).neighbors[NUMBER] = Neighbors { before, behind: None };
-        match before {
+    /// Appends a node to a list. It must not be in one that uses the same links.
+    pub(crate) fn append<const LINK: usize>(&mut self, list: &mut List<LINK>, slot: Slot) {
+        let prev = list.last.replace(slot);
+        self.node(slot).links[LINK] = Links { prev, next: None };
+        match prev {
             None => list.first = Some(slot),
-            Some(before) => self.node(before).neighbors[NUMBER].behind = Some(slot),
+            Some(prev) => self.node(prev).links[LINK].next = Some(slot),
         }
     }
 
-    /// Takes a thing out of the list that it is in.
-    pub(crate) fn unlink<const NUMBER: usize>(
-        &mut self,
-        list: &mut List<NUMBER>,
-        slot: Slot,
-    ) {
-        let alone = &mut self.node(slot).neighbors[NUMBER];
-        let Neighbors { before, behind } = std::mem::replace(alone, ALONE);
-        match before {
-            None => list.first = behind,
-            Some(before) => self.node(before).neighbors[NUMBER].behind = behind,
+    /// Unlinks a node from the list that it is in.
+    pub(crate) fn unlink<const LINK: usize>(&mut self, list: &mut List<LINK>, slot: Slot) {
+        let links = &mut self.node(slot).links[LINK];
+        let Links { prev, next } = std::mem::replace(links, UNLINKED);
+        match prev {
+            None => list.first = next,
+            Some(prev) => self.node(prev).links[LINK].next = next,
         }
-        match behind {
-            None => list.last = before,
-            Some(behind) => self.node(behind).neighbors[NUMBER].before = before,
+        match next {
+            None => list.last = prev,
+            Some(next) => self.node(next).links[LINK].prev = prev,
         }
     }
 
-    /// What comes behind a thing in a list.
-    pub(crate) fn behind<const NUMBER: usize>(
+    /// Returns the node after this one in a list. The list is passed for its `LINK` only.
+    pub(crate) fn next<const LINK: usize>(
         &self,
-        _list: &List<NUMBER>,
+        _list: &List<LINK>,
         slot: Slot,
     ) -> Option<Slot> {
-        self.nodes[slot.index()].neighbors[NUMBER].behind
+        self.nodes[slot.index()].links[LINK].next
     }
 
     fn node(&mut self, slot: Slot) -> &mut Node<T> {
@@ -134,12 +155,12 @@ impl<T> Index<Slot> for Slab<T> {
     type Output = T;
 
     fn index(&self, slot: Slot) -> &T {
-        self.nodes[slot.index()].thing.as_ref().expect(KNOWN)
+        self.nodes[slot.index()].value.as_ref().expect(OCCUPIED)
     }
 }
 
 impl<T> IndexMut<Slot> for Slab<T> {
     fn index_mut(&mut self, slot: Slot) -> &mut T {
-        self.node(slot).thing.as_mut().expect(KNOWN)
+        self.node(slot).value.as_mut().expect(OCCUPIED)
     }
 }

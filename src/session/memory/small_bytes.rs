@@ -1,45 +1,50 @@
-//! Bytes that do not change. Where there are few they lie in the session itself: whoever has
-//! found the session has them too, and does not wait for memory once more.
+//! Immutable bytes with the small-buffer optimisation: up to 30 bytes are stored inline, in the
+//! session itself, and need no allocation and no second cache miss. Longer ones are on the
+//! heap.
+//!
+//! Why not smallvec: a `SmallVec<[u8; 30]>`, with its feature `union`, also has a capacity,
+//! which immutable bytes do not need. With it a session without its links is 128 bytes instead
+//! of 120, and one of a million sessions takes 238 bytes instead of 230. At the same size as
+//! here, `SmallVec<[u8; 24]>`, a user name longer than 14 letters would be on the heap.
 
 use std::ops::Deref;
 
-pub(crate) enum Bytes {
-    /// Here.
-    Few { length: u8, bytes: [u8; FEW] },
-    /// Elsewhere.
-    Many(Box<[u8]>),
+pub(crate) enum SmallBytes {
+    Inline { length: u8, bytes: [u8; INLINE_CAPACITY] },
+    Heap(Box<[u8]>),
 }
 
-/// As many as lie here: a user's name of twenty letters, and what it is kept with. So a session
-/// takes 136 bytes with its places in lists: little more than two lines of the processor's cache.
-const FEW: usize = 30;
+/// Maximum number of bytes that are stored inline: enough for a user name of twenty letters
+/// with its value name and the length prefixes. With it a session is 136 bytes, links included,
+/// little more than two cache lines.
+const INLINE_CAPACITY: usize = 30;
 
-impl Default for Bytes {
-    fn default() -> Bytes {
-        Bytes::Few { length: 0, bytes: [0; FEW] }
+impl Default for SmallBytes {
+    fn default() -> SmallBytes {
+        SmallBytes::Inline { length: 0, bytes: [0; INLINE_CAPACITY] }
     }
 }
 
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Bytes {
-        let mut few = [0; FEW];
-        match (u8::try_from(bytes.len()), few.get_mut(..bytes.len())) {
-            (Ok(length), Some(room)) => {
-                room.copy_from_slice(&bytes);
-                Bytes::Few { length, bytes: few }
+impl From<Vec<u8>> for SmallBytes {
+    fn from(bytes: Vec<u8>) -> SmallBytes {
+        let mut inline = [0; INLINE_CAPACITY];
+        match (u8::try_from(bytes.len()), inline.get_mut(..bytes.len())) {
+            (Ok(length), Some(target)) => {
+                target.copy_from_slice(&bytes);
+                SmallBytes::Inline { length, bytes: inline }
             }
-            _ => Bytes::Many(bytes.into()),
+            _ => SmallBytes::Heap(bytes.into()),
         }
     }
 }
 
-impl Deref for Bytes {
+impl Deref for SmallBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Bytes::Few { length, bytes } => &bytes[..usize::from(*length)],
-            Bytes::Many(bytes) => bytes,
+            SmallBytes::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            SmallBytes::Heap(bytes) => bytes,
         }
     }
 }

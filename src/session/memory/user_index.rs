@@ -1,9 +1,19 @@
-//! Whose sessions are where.
+//! A secondary index: the sessions of each user, in the order of their logins.
 //!
-//! This index has locks of its own. It is changed by a [`Writer`], which each shard has one of, so that
-//! only what holds the lock of a session's shard can change what the index says of the session. To read
-//! it takes no shard, so what it says may be over by the time the session is looked at. What it keeps
-//! of crowds is a sum of what stands in it.
+//! It serves the list of a user's sessions and the limit on their number. It is sharded like
+//! the store, by a hash of the user name, and each shard has a mutex of its own. The mutexes
+//! are last in the lock order: no code takes another lock while it holds one.
+//!
+//! Consistency: the index is changed through a [`Writer`], and each shard of the store owns
+//! one. So a change to what the index says about a session is made under the lock of the
+//! session's shard, together with the change of the session, and the two never contradict each
+//! other. A reader of the index does not hold that lock. Its result may be stale by the time it
+//! reads the session: the session may have ended, or have been rotated to another key. Readers
+//! check again.
+//!
+//! The index also has a lower bound of each session's expiry. Uses only postpone an expiry, so
+//! that a session whose bound is in the future is certainly live, and the limit can be enforced
+//! without locking the shards of all sessions of the user.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,159 +23,132 @@ use crate::session::id::Key;
 use crate::session::memory::clock::Millis;
 use crate::session::memory::lock::Lock;
 
-/// A session's place among all sessions of its user: a later login has a larger number.
-pub(crate) type Login = u64;
+/// A sequence number that each login gets. A later login has a larger one.
+pub(crate) type LoginSeq = u64;
 
-/// A hash of a user's name, of so many bits that no two users will ever share one.
-type User = [u64; 2];
+/// A 128-bit hash of a user name, in place of the name: it has a fixed size, and with so many
+/// bits two users do not share one.
+type UserHash = [u64; 2];
 
-pub(crate) struct Users {
-    shards: Box<[Lock<Logins>]>,
-    /// Keyed with a secret, so that nobody can choose names that meet.
+pub(crate) struct UserIndex {
+    shards: Box<[Lock<UserShard>]>,
+    /// SipHash with a secret key, so that a client cannot choose names with the same hash.
     hasher: RandomState,
 }
 
 #[derive(Default)]
-struct Logins {
-    sorted: BTreeMap<(User, Login), Place>,
-    last: Login,
-    /// Of users who had many sessions when these were counted.
-    crowds: BTreeMap<User, Crowd>,
+struct UserShard {
+    /// A B-tree, in which the sessions of one user are a range, sorted by login.
+    sessions: BTreeMap<(UserHash, LoginSeq), IndexedSession>,
+    last_login_seq: LoginSeq,
 }
 
-/// What is known of a session without looking at it.
-struct Place {
+/// What the index knows about a session.
+struct IndexedSession {
     key: Key,
-    /// It lives until then, and longer if it is used.
-    until: Millis,
+    /// The earliest time at which the session may expire. A use makes it expire later.
+    expires_at: Millis,
 }
 
-/// What is known of all sessions of a user, so that they need not be counted at each login.
-struct Crowd {
-    count: usize,
-    /// All of them live until then.
-    until: Millis,
+/// The live sessions that a user has above a limit, as far as the index can tell.
+pub(crate) enum Excess {
+    /// Exactly these, the latest login first.
+    Exactly(Vec<Key>),
+    /// It depends on these sessions, which may have expired. After the caller has checked them,
+    /// and so updated the index, it must ask again.
+    CheckFirst(Vec<Key>),
 }
 
-/// From so many sessions on, what is known of all is kept.
-const MANY: usize = 8;
-
-/// What a user has beyond a number of sessions, as far as that can be told without looking at them.
-pub(crate) enum Beyond {
-    /// These.
-    These(Vec<Key>),
-    /// That depends on whether these still live.
-    DependsOn(Vec<Key>),
-}
-
-impl Users {
-    pub(crate) fn new(shards: usize) -> Users {
-        let shards = (0..shards).map(|_| Lock::new(Logins::default())).collect();
-        Users { shards, hasher: RandomState::new() }
+impl UserIndex {
+    pub(crate) fn new(shards: usize) -> UserIndex {
+        let shards = (0..shards).map(|_| Lock::new(UserShard::default())).collect();
+        UserIndex { shards, hasher: RandomState::new() }
     }
 
-    /// The sessions of a user, the latest login first.
-    pub(crate) fn of(&self, user: &str) -> Vec<Key> {
-        let (user, shard) = self.find(user);
-        shard.lock().of(user).rev().map(|ip| ip.key).collect()
+    /// Returns the keys of a user's sessions, the latest login first. Some may have expired.
+    pub(crate) fn sessions_of(&self, user: &str) -> Vec<Key> {
+        let (user, shard) = self.locate(user);
+        shard.lock().sessions_of(user).map(|session| session.key).collect()
     }
 
-    /// The live sessions of a user but for the latest so many, the latest login first.
-    pub(crate) fn beyond(&self, user: &str, most: usize, now: Millis) -> Beyond {
-        let (user, shard) = self.find(user);
-        let mut logins = shard.lock();
-        match logins.crowds.get(&user) {
-            Some(crowd) if crowd.until > now => {
-                let first = logins.of(user).take(crowd.count.saturating_sub(most));
-                let mut keys: Vec<Key> = first.map(|ip| ip.key).collect();
-                keys.reverse();
-                Beyond::These(keys)
+    /// Finds the live sessions of a user that come after the `max` latest logins. It iterates
+    /// over the user's sessions, of which there are hardly more than the limit: 100 take about
+    /// 3,000 instructions, a seventh of a bare login. Cached counts would save that, but would
+    /// have to be kept in step in four methods.
+    pub(crate) fn over_limit(&self, user: &str, max: usize, now: Millis) -> Excess {
+        let (user, shard) = self.locate(user);
+        let (mut excess, mut may_have_expired) = (Vec::new(), Vec::new());
+        for (rank, session) in shard.lock().sessions_of(user).enumerate() {
+            if session.expires_at <= now {
+                may_have_expired.push(session.key);
             }
-            _ => logins.look_through(user, most, now),
+            if rank >= max {
+                excess.push(session.key);
+            }
+        }
+        match excess.is_empty() || may_have_expired.is_empty() {
+            true => Excess::Exactly(excess),
+            false => Excess::CheckFirst(may_have_expired),
         }
     }
 
-    fn find(&self, user: &str) -> (User, &Lock<Logins>) {
+    /// Returns the hash of a user name, and the shard that has the user.
+    fn locate(&self, user: &str) -> (UserHash, &Lock<UserShard>) {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(user.as_bytes());
         let first = hasher.finish();
         hasher.write_u8(0);
-        // The remainder fits, for it is less than the number of shards.
+        // The conversion does not fail: the remainder is less than the number of shards.
         let index = usize::try_from(first % self.shards.len() as u64).unwrap_or_default();
         ([first, hasher.finish()], &self.shards[index])
     }
 }
 
-/// What changes the index. It lies in a shard, and to change anything is to have the shard locked.
+impl UserShard {
+    /// Returns the sessions of a user, the latest login first.
+    fn sessions_of(&self, user: UserHash) -> impl Iterator<Item = &IndexedSession> {
+        let range = (user, LoginSeq::MIN)..=(user, LoginSeq::MAX);
+        self.sessions.range(range).rev().map(|(_, session)| session)
+    }
+}
+
+/// The right to change the index. It is owned by a shard of the store and its methods take
+/// `&mut self`, so the compiler proves that the caller holds that shard's lock.
 pub(crate) struct Writer {
-    users: Arc<Users>,
+    index: Arc<UserIndex>,
 }
 
 impl Writer {
-    pub(crate) fn new(users: &Arc<Users>) -> Writer {
-        Writer { users: Arc::clone(users) }
+    pub(crate) fn new(index: &Arc<UserIndex>) -> Writer {
+        Writer { index: Arc::clone(index) }
     }
 
-    /// Enters a session as the latest of its user's.
-    pub(crate) fn add(&mut self, user: &str, key: Key, until: Millis) -> Login {
-        let (user, shard) = self.users.find(user);
-        let mut logins = shard.lock();
-        logins.last += 1;
-        let login = logins.last;
-        logins.sorted.insert((user, login), Place { key, until });
-        if let Some(crowd) = logins.crowds.get_mut(&user) {
-            crowd.count += 1;
-            crowd.until = crowd.until.min(until);
-        }
-        login
+    /// Adds a session as the latest login of a user, and returns its sequence number.
+    pub(crate) fn add(&mut self, user: &str, key: Key, expires_at: Millis) -> LoginSeq {
+        let (user, shard) = self.index.locate(user);
+        let mut shard = shard.lock();
+        shard.last_login_seq += 1;
+        let login_seq = shard.last_login_seq;
+        shard.sessions.insert((user, login_seq), IndexedSession { key, expires_at });
+        login_seq
     }
 
-    pub(crate) fn remove(&mut self, user: &str, login: Login) {
-        let (user, shard) = self.users.find(user);
-        let mut logins = shard.lock();
-        let is_removed = logins.sorted.remove(&(user, login)).is_some();
-        if let Some(crowd) = logins.crowds.get_mut(&user) {
-            crowd.count -= usize::from(is_removed);
-            if crowd.count == 0 {
-                logins.crowds.remove(&user);
-            }
-        }
+    pub(crate) fn remove(&mut self, user: &str, login_seq: LoginSeq) {
+        let (user, shard) = self.index.locate(user);
+        shard.lock().sessions.remove(&(user, login_seq));
     }
 
-    /// A session goes by this key from now on, or has been seen to live longer.
-    pub(crate) fn update(&mut self, user: &str, login: Login, key: Key, until: Millis) {
-        let (user, shard) = self.users.find(user);
-        if let Some(ip) = shard.lock().sorted.get_mut(&(user, login)) {
-            *ip = Place { key, until };
-        }
-    }
-}
-
-impl Logins {
-    /// The sessions of a user, the latest login last.
-    fn of(&self, user: User) -> impl DoubleEndedIterator<Item = &Place> {
-        let logins = self.sorted.range((user, Login::MIN)..=(user, Login::MAX));
-        logins.map(|(_, ip)| ip)
-    }
-
-    fn look_through(&mut self, user: User, most: usize, now: Millis) -> Beyond {
-        let mut all = Crowd { count: 0, until: Millis::MAX };
-        let (mut beyond, mut in_doubt) = (Vec::new(), Vec::new());
-        for ip in self.of(user).rev() {
-            if ip.until <= now {
-                in_doubt.push(ip.key);
-            }
-            if all.count >= most {
-                beyond.push(ip.key);
-            }
-            all = Crowd { count: all.count + 1, until: all.until.min(ip.until) };
-        }
-        if all.count >= MANY {
-            self.crowds.insert(user, all);
-        }
-        match beyond.is_empty() || in_doubt.is_empty() {
-            true => Beyond::These(beyond),
-            false => Beyond::DependsOn(in_doubt),
+    /// Replaces the key and the expiry of a session.
+    pub(crate) fn update(
+        &mut self,
+        user: &str,
+        login_seq: LoginSeq,
+        key: Key,
+        expires_at: Millis,
+    ) {
+        let (user, shard) = self.index.locate(user);
+        if let Some(session) = shard.lock().sessions.get_mut(&(user, login_seq)) {
+            *session = IndexedSession { key, expires_at };
         }
     }
 }

@@ -1,50 +1,60 @@
-//! The values of a session, with their names: one behind the other, in one piece of memory. Most
-//! sessions have few and small ones, so that looking through them is faster than any map, and
-//! two allocations for each would be most of what a session takes.
+//! The values of a session: pairs of a value name and a value, in one buffer.
+//!
+//! The encoding is length-prefixed. Each pair is the name and then the value, and each of these
+//! is a length followed by the text:
+//!
+//! ```text
+//!  +---+----------+---+-------+---+-------+-----+-----------+------ - - ---+
+//!  | 8 | username | 3 | ann   | 5 | theme | 255 | 300 (u32) | 300 bytes    |
+//!  +---+----------+---+-------+---+-------+-----+-----------+------ - - ---+
+//! ```
+//!
+//! Most sessions have few and small values, so a linear search is faster than a map. A map
+//! would also need two allocations per value, more memory than all the rest of a session.
 
-use crate::session::memory::small_bytes::Bytes;
+use crate::session::memory::small_bytes::SmallBytes;
 
-/// What a value takes of its session's room besides the bytes of its name and its own.
+/// Bytes that each value counts for the limits in addition to its name and its text.
 const OVERHEAD: usize = 32;
 
-/// What is as long as this or longer has this first, and then its length in four bytes. What is
-/// shorter has its length in one.
-const LONG: u8 = u8::MAX;
+/// A length byte below this is the length itself. This byte is followed by the length in four
+/// bytes.
+const LONG_MARKER: u8 = u8::MAX;
 
-/// They do not change: whoever wants others makes others.
-///
-/// Each is its name and the value, and both have their length before them.
+/// Immutable: a change builds new values. The old ones stay in use if the new ones exceed a
+/// limit.
 #[derive(Default)]
 pub(crate) struct Values {
-    bytes: Bytes,
+    bytes: SmallBytes,
 }
 
 impl Values {
-    /// These values, with another in place of the one that has its name, or behind them.
+    /// Returns these values with one set. A pair of this name is replaced, and moves to the
+    /// end.
     pub(crate) fn with(&self, name: &str, value: &str) -> Values {
-        let (before, behind) = self.around(name);
+        let (before, after) = self.split_around(name);
         let (name, value) = (name.as_bytes(), value.as_bytes());
-        // No more room than they take, for it would have to be given back.
-        let room = before.len() + behind.len() + taken(name) + taken(value);
-        let mut bytes = Vec::with_capacity(room);
+        // The exact capacity: `Box<[u8]>` would reallocate to give back any excess.
+        let capacity = before.len() + after.len() + encoded_len(name) + encoded_len(value);
+        let mut bytes = Vec::with_capacity(capacity);
         bytes.extend_from_slice(before);
-        bytes.extend_from_slice(behind);
+        bytes.extend_from_slice(after);
         append(&mut bytes, name);
         append(&mut bytes, value);
         Values { bytes: bytes.into() }
     }
 
-    /// These values, but for the one of a name.
+    /// Returns these values without the one of this name.
     pub(crate) fn without(&self, name: &str) -> Values {
-        let (before, behind) = self.around(name);
-        Values { bytes: [before, behind].concat().into() }
+        let (before, after) = self.split_around(name);
+        Values { bytes: [before, after].concat().into() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.bytes_of(name).map(text)
     }
 
-    /// A value for whoever only compares it, and need not be told again that it is text.
+    /// Returns a value as bytes, for a comparison, which needs no check that they are UTF-8.
     pub(crate) fn bytes_of(&self, name: &str) -> Option<&[u8]> {
         let found = self.iter().find(|(found, _)| *found == name.as_bytes());
         found.map(|(_, value)| value)
@@ -54,16 +64,17 @@ impl Values {
         self.iter().map(|(name, _)| text(name))
     }
 
-    /// What they take of their session's room.
-    pub(crate) fn cost(&self) -> usize {
+    /// Returns the bytes that these values count for the limits.
+    pub(crate) fn size(&self) -> usize {
         self.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD).sum()
     }
 
-    /// What stands before the value of a name, and behind it; if there is none, all is before it.
-    fn around(&self, name: &str) -> (&[u8], &[u8]) {
+    /// Returns the encoded pairs before and after the one of this name. Without such a pair all
+    /// are before it.
+    fn split_around(&self, name: &str) -> (&[u8], &[u8]) {
         let mut start = 0;
         for (found, value) in self.iter() {
-            let end = start + taken(found) + taken(value);
+            let end = start + encoded_len(found) + encoded_len(value);
             if found == name.as_bytes() {
                 return (&self.bytes[..start], &self.bytes[end..]);
             }
@@ -75,43 +86,45 @@ impl Values {
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &*self.bytes;
         std::iter::from_fn(move || {
-            let (name, behind) = split(rest)?;
-            let (value, behind) = split(behind)?;
-            rest = behind;
+            let (name, after) = decode_first(rest)?;
+            let (value, after) = decode_first(after)?;
+            rest = after;
             Some((name, value))
         })
     }
 }
 
+/// Appends a text with its length prefix.
 fn append(bytes: &mut Vec<u8>, text: &[u8]) {
     match u8::try_from(text.len()) {
-        Ok(short) if short < LONG => bytes.push(short),
+        Ok(short) if short < LONG_MARKER => bytes.push(short),
         _ => {
             let long = u32::try_from(text.len()).expect("a session has less than 4 GiB");
-            bytes.push(LONG);
+            bytes.push(LONG_MARKER);
             bytes.extend_from_slice(&long.to_ne_bytes());
         }
     }
     bytes.extend_from_slice(text);
 }
 
-/// What a text takes when it is appended.
-fn taken(text: &[u8]) -> usize {
-    let length = if text.len() < usize::from(LONG) { 1 } else { 1 + size_of::<u32>() };
-    length + text.len()
+/// Returns the number of bytes that [`append`] adds.
+fn encoded_len(text: &[u8]) -> usize {
+    let prefix =
+        if text.len() < usize::from(LONG_MARKER) { 1 } else { 1 + size_of::<u32>() };
+    prefix + text.len()
 }
 
-/// What was appended first, and what is behind it.
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&first, behind) = bytes.split_first()?;
-    if first < LONG {
-        return behind.split_at_checked(usize::from(first));
+/// Splits off the first text. Returns it without its length prefix, and the bytes after it.
+fn decode_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, after) = bytes.split_first()?;
+    if first < LONG_MARKER {
+        return after.split_at_checked(usize::from(first));
     }
-    let (length, behind) = behind.split_first_chunk()?;
-    behind.split_at_checked(u32::from_ne_bytes(*length) as usize)
+    let (length, after) = after.split_first_chunk()?;
+    after.split_at_checked(u32::from_ne_bytes(*length) as usize)
 }
 
-/// What was put in as text is text.
+/// The bytes are UTF-8, because they were a `&str` when they were set.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
