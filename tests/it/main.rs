@@ -28,6 +28,7 @@ mod defaults;
 mod departures;
 mod eviction;
 mod faults;
+mod guide;
 mod handlers;
 mod ids;
 mod injection;
