@@ -228,7 +228,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         let is_first = !mem::replace(&mut self.has_responded, true);
         let is_only =
             is_first && request.framing() == Framing::Empty && request.says_close();
-        let mut upload = Upload::of(&request);
+        let mut upload = Upload::new(&request);
         let max_content = self.socket.limits().max_content;
         let response = match upload.take_buffered(&mut self.socket.input, max_content) {
             Some(content) => {
@@ -277,7 +277,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
             socket.flush().await?;
             let reply = tokio::select! {
                 biased;
-                reply = wanted.request() => reply,
+                reply = wanted.next() => reply,
                 gone = socket.watch() => match gone? {},
             };
             if let Some(reply) = reply {

@@ -13,7 +13,7 @@ use md5::{Digest, Md5};
 use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
-use crate::http::file::{FileBody, State, is_still};
+use crate::http::file::{FileBody, FileVersion, check_unchanged};
 use crate::web::static_files::content_type::content_type;
 
 /// Files up to this size are kept in memory.
@@ -41,7 +41,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct StaticFile {
     path: PathBuf,
-    state: State,
+    state: FileVersion,
     is_settled: bool,
     /// Its entity tag and its date. The tag is a hash of the content, so that two servers with the
     /// same file have the same; above 4 MiB, it is one of the length and the date. Then a file that
@@ -66,7 +66,7 @@ impl StaticFile {
         metadata: &Metadata,
         before: Option<&StaticFile>,
     ) -> io::Result<StaticFile> {
-        let state = State::of(metadata);
+        let state = FileVersion::new(metadata);
         let content = match state.length {
             0..=SMALL => Some(read_small(file, state)?),
             _ => None,
@@ -124,7 +124,7 @@ impl StaticFile {
 
     /// Returns `true` if what has this metadata now is this file, unchanged.
     pub(crate) fn is_still(&self, metadata: &Metadata) -> bool {
-        self.is_settled && self.state == State::of(metadata)
+        self.is_settled && self.state == FileVersion::new(metadata)
     }
 }
 
@@ -142,10 +142,10 @@ impl Found {
     }
 }
 
-fn read_small(file: &File, state: State) -> io::Result<Bytes> {
+fn read_small(file: &File, state: FileVersion) -> io::Result<Bytes> {
     let mut content = Vec::new();
     file.take(SMALL + 1).read_to_end(&mut content)?;
-    is_still(file, state)?;
+    check_unchanged(file, state)?;
     match content.len() as u64 == state.length {
         true => Ok(content.into()),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -153,7 +153,7 @@ fn read_small(file: &File, state: State) -> io::Result<Bytes> {
 }
 
 /// Reads a file through for its hash.
-fn hash(mut file: &File, state: State) -> io::Result<String> {
+fn hash(mut file: &File, state: FileVersion) -> io::Result<String> {
     let (mut hash, mut piece) = (Md5::new(), vec![0; 64 * 1024]);
     loop {
         match file.read(&mut piece)? {
@@ -161,13 +161,13 @@ fn hash(mut file: &File, state: State) -> io::Result<String> {
             length => hash.update(&piece[..length]),
         }
     }
-    is_still(file, state)?;
+    check_unchanged(file, state)?;
     Ok(hex::encode(hash.finalize()))
 }
 
 /// A large file is not read through for its tag. Inode and ctime are not in it: they differ on each
 /// server that has the file, and change with what is not the content.
-fn version_of_large(state: State) -> String {
+fn version_of_large(state: FileVersion) -> String {
     let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = since.unwrap_or_default().as_nanos();
     hex::encode(Md5::digest(format!("{} {time}", state.length)))
