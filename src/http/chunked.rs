@@ -7,9 +7,9 @@
 //! Digest: ... CRLF      optional trailer section
 //! CRLF
 //! ```
-//! Chunk extensions and trailer fields are validated and discarded. They are not merged into the
-//! header fields: a proxy that filters the head does not see trailers, so merging would let a client
-//! bypass the filter.
+//! Chunk extensions and trailer fields are validated and discarded. They are not merged into
+//! the header fields: a proxy that filters the head does not see trailers, so merging would let
+//! a client bypass the filter.
 
 use bytes::{Buf, BytesMut};
 
@@ -20,9 +20,9 @@ use crate::http::head::parse_fields;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
-/// Maximum overhead of one message in bytes: chunk-size lines and CRLFs, minus one byte for each byte
-/// of data. Without a limit, a client could keep the decoder busy with chunks of one byte, or send
-/// endless chunk extensions that `max_content` does not count.
+/// Maximum overhead of one message in bytes: chunk-size lines and CRLFs, minus one byte for
+/// each byte of data. Without a limit, a client could keep the decoder busy with chunks of one
+/// byte, or send endless chunk extensions that `max_content` does not count.
 const MAX_OVERHEAD: usize = 16 * 1024;
 
 /// Maximum size of the trailer section in bytes.
@@ -67,9 +67,9 @@ impl Decoder {
         }
     }
 
-    /// Decodes the bytes in `input` and appends the data to `content`. Returns `true` at the end of
-    /// the content. Removes what it has decoded from `input`; an incomplete line stays there, as
-    /// do bytes after the end, which belong to the next request.
+    /// Decodes the bytes in `input` and appends the data to `content`. Returns `true` at the
+    /// end of the content. Removes what it has decoded from `input`; an incomplete line stays
+    /// there, as do bytes after the end, which belong to the next request.
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
@@ -142,8 +142,8 @@ impl Decoder {
         Ok(Some(size))
     }
 
-    /// Returns a line that may have extensions, and the bytes after it. Returns `None` if the line
-    /// is incomplete but may become valid.
+    /// Returns a line that may have extensions, and the bytes after it. Returns `None` if the
+    /// line is incomplete but may become valid.
     fn line_with_extensions<'o>(
         &self,
         rest: &'o [u8],
@@ -179,7 +179,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     if digits.is_empty() || !are_extensions(extensions) {
         return Err(not_a_size());
     }
-    // `checked_mul`: a size that overflows is an error. A silent overflow would be request smuggling.
+    // `checked_mul`: a size that overflows is an error. A silent overflow would be request
+    // smuggling.
     let digit = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
     let add = |size: u64, next: u8| size.checked_mul(16)?.checked_add(digit(next)?);
     let size = digits.iter().try_fold(0, |size, next| add(size, *next));
@@ -195,9 +196,10 @@ fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
 /// ```text
 /// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
-/// Returns `true` if `rest` is a valid sequence of chunk extensions. Extensions have no effect here,
-/// but invalid ones are rejected: a parser that honours an unclosed quote would look for the end of
-/// the line elsewhere, so two parsers would see different chunks (request smuggling).
+/// Returns `true` if `rest` is a valid sequence of chunk extensions. Extensions have no effect
+/// here, but invalid ones are rejected: a parser that honours an unclosed quote would look for
+/// the end of the line elsewhere, so two parsers would see different chunks (request
+/// smuggling).
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
         let name = skip_ows(rest).strip_prefix(b";").map(skip_ows);
@@ -227,7 +229,8 @@ fn not_a_size() -> Refusal {
     Refusal::bad("Invalid chunk-size line.")
 }
 
-/// Validates the trailer section and removes it from `rest`. Returns `false` if it is incomplete.
+/// Validates the trailer section and removes it from `rest`. Returns `false` if it is
+/// incomplete.
 fn skip_trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
     let end = parse_fields(rest, &mut headers)?.map(|(length, _)| length);
@@ -239,8 +242,8 @@ fn skip_trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     Ok(end.is_some())
 }
 
-/// Writes the chunk-size line of a chunk of `length` bytes. The caller writes the data and a CRLF
-/// after it.
+/// Writes the chunk-size line of a chunk of `length` bytes. The caller writes the data and a
+/// CRLF after it.
 pub fn push_size(output: &mut BytesMut, length: usize) {
     output.extend_from_slice(format!("{length:x}\r\n").as_bytes());
 }

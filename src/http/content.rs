@@ -1,8 +1,8 @@
-//! Reading request content (RFC 9112 section 6) within its limits: size, timeout, minimum data rate
-//! and memory.
+//! Reading request content (RFC 9112 section 6) within its limits: size, timeout, minimum data
+//! rate and memory.
 //!
-//! The connection reads the content, and the handler waits for it. They are two futures of one task,
-//! connected by a channel:
+//! The connection reads the content, and the handler waits for it. They are two futures of one
+//! task, connected by a channel:
 //!
 //! ```text
 //!   handler: Requester::read --- oneshot: "read it" ---> connection: Requests::next
@@ -38,27 +38,29 @@ use crate::http::status::Status;
 /// Grace period at the start of an upload, before the minimum data rate applies.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Data rate of a healthy upload in bytes per second. Eviction treats an upload as waiting for its
-/// client since the time at which this rate would have brought as many bytes as have arrived.
+/// Data rate of a healthy upload in bytes per second. Eviction treats an upload as waiting for
+/// its client since the time at which this rate would have brought as many bytes as have
+/// arrived.
 const HEALTHY_RATE: u64 = 16 * 1024;
 
-/// Maximum time by which that may be in the future. Otherwise one fast burst would protect a stalled
-/// upload from eviction for minutes.
+/// Maximum time by which that may be in the future. Otherwise one fast burst would protect a
+/// stalled upload from eviction for minutes.
 const MAX_CREDIT: Duration = Duration::from_secs(2);
 
-/// Maximum size in bytes of content that is read and discarded after the response, if the handler
-/// did not read it, so that the connection stays usable. Larger content closes the connection.
+/// Maximum size in bytes of content that is read and discarded after the response, if the
+/// handler did not read it, so that the connection stays usable. Larger content closes the
+/// connection.
 const MAX_DISCARDED: u64 = 64 * 1024;
 
 /// The content of one request, which may not have arrived yet.
 pub trait Incoming: Send {
-    /// Reads the whole content. A client that expects `100 Continue` receives it now. The second
-    /// call returns empty content.
+    /// Reads the whole content. A client that expects `100 Continue` receives it now. The
+    /// second call returns empty content.
     fn read(&mut self) -> Reading<'_>;
 }
 
-/// A future that resolves to the content. If the client has disconnected, it stays pending, and the
-/// connection drops the handler that waits for it.
+/// A future that resolves to the content. If the client has disconnected, it stays pending, and
+/// the connection drops the handler that waits for it.
 pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send + 'a>>;
 
 /// Content that has already arrived.
@@ -89,8 +91,8 @@ impl Incoming for Requester {
         Box::pin(async {
             let Some(requester) = self.0.take() else { return Ok(Bytes::new()) };
             let (sender, receiver) = oneshot::channel();
-            // Errors are ignored here and below: if the connection has dropped its end, it is about
-            // to drop this future, too.
+            // Errors are ignored here and below: if the connection has dropped its end, it is
+            // about to drop this future, too.
             let _ = requester.send(sender);
             match receiver.await {
                 Ok(content) => content,
@@ -112,8 +114,8 @@ impl Requests {
 pub(crate) struct Upload {
     framing: Framing,
     expects_continue: bool,
-    /// `true` while a read is in progress. It stays `true` if the read fails, or if its future is
-    /// dropped; the end of the content is then unknown, and the connection must close.
+    /// `true` while a read is in progress. It stays `true` if the read fails, or if its future
+    /// is dropped; the end of the content is then unknown, and the connection must close.
     is_broken: bool,
 }
 
@@ -143,14 +145,14 @@ impl Upload {
         Upload { framing, expects_continue, is_broken: false }
     }
 
-    /// Returns `true` if the content has been read completely, so that the next bytes on the socket
-    /// belong to the next request.
+    /// Returns `true` if the content has been read completely, so that the next bytes on the
+    /// socket belong to the next request.
     pub(crate) fn is_read(&self) -> bool {
         self.framing == Framing::Empty
     }
 
-    /// Removes the content from the front of `input` if it has arrived completely together with the
-    /// head. Returns `None` if not; the content is then read through the channel.
+    /// Removes the content from the front of `input` if it has arrived completely together with
+    /// the head. Returns `None` if not; the content is then read through the channel.
     pub(crate) fn take_buffered(
         &mut self,
         input: &mut BytesMut,
@@ -210,8 +212,8 @@ impl Upload {
         Ok(content)
     }
 
-    /// Sends the interim response `100 Continue` if the client expects it (RFC 9110 section 10.1.1).
-    /// A client whose content has begun to arrive did not wait, so it gets none.
+    /// Sends the interim response `100 Continue` if the client expects it (RFC 9110 section
+    /// 10.1.1). A client whose content has begun to arrive did not wait, so it gets none.
     async fn send_continue(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -223,22 +225,23 @@ impl Upload {
         Ok(())
     }
 
-    /// Returns `true` if the connection can be kept alive: the content was read, or is small enough
-    /// to be [discarded](Upload::discard). Chunked content has no declared size, so `discard` decides.
+    /// Returns `true` if the connection can be kept alive: the content was read, or is small
+    /// enough to be [discarded](Upload::discard). Chunked content has no declared size, so
+    /// `discard` decides.
     pub(crate) fn may_discard(&self) -> bool {
         let is_small = match self.framing {
             Framing::Empty => return !self.is_broken,
             Framing::Length(length) => length <= MAX_DISCARDED,
             Framing::Chunked => true,
         };
-        // After a final response, a client that expects `100 Continue` may send its content or skip
-        // it, so the next bytes would be ambiguous.
+        // After a final response, a client that expects `100 Continue` may send its content or
+        // skip it, so the next bytes would be ambiguous.
         is_small && !self.is_broken && !self.expects_continue
     }
 
-    /// Reads content that the handler did not read, and discards it. Returns `false` if the content
-    /// is malformed, too large or too slow. The connection must close then, without another
-    /// response, because the response was sent before.
+    /// Reads content that the handler did not read, and discards it. Returns `false` if the
+    /// content is malformed, too large or too slow. The connection must close then, without
+    /// another response, because the response was sent before.
     pub(crate) async fn discard(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -295,7 +298,8 @@ async fn read_length(
     Ok(Bytes::from_owner(content))
 }
 
-/// Reads chunked content. The size is checked as chunks are announced, before their data arrives.
+/// Reads chunked content. The size is checked as chunks are announced, before their data
+/// arrives.
 async fn read_chunks(
     socket: &mut BufferedSocket<impl Socket>,
     max_content: usize,
@@ -317,8 +321,8 @@ async fn read_chunks(
             return Ok(Bytes::from_owner(content));
         }
         if pace.arrived >= READ_AHEAD as u64 {
-            // Requests a larger input buffer, so that a large upload needs fewer system calls. Has
-            // no effect if the memory budget is used up.
+            // Requests a larger input buffer, so that a large upload needs fewer system calls.
+            // Has no effect if the memory budget is used up.
             socket.read_ahead();
         }
         let (eviction, deadline) =
@@ -330,8 +334,9 @@ async fn read_chunks(
 
 /// Runs a read of the socket until the deadline, or until the connection is evicted.
 ///
-/// The read is polled once first. Data has usually arrived already, and then neither a timer nor an
-/// entry in the eviction list is created. The future that needs both is boxed, because it is large.
+/// The read is polled once first. Data has usually arrived already, and then neither a timer
+/// nor an entry in the eviction list is created. The future that needs both is boxed, because
+/// it is large.
 async fn read_until(
     deadline: Instant,
     mut read: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
@@ -375,10 +380,10 @@ impl Pace {
         Pace { began: Instant::now(), arrived: 0 }
     }
 
-    /// Returns the time at which the upload fails with 408 if no more data arrives. It has fallen
-    /// below `min_content_rate` then, or has reached `content_timeout`. A minimum rate stops
-    /// slowloris attacks with content: a byte every few seconds would satisfy any timeout that is
-    /// restarted by each read.
+    /// Returns the time at which the upload fails with 408 if no more data arrives. It has
+    /// fallen below `min_content_rate` then, or has reached `content_timeout`. A minimum rate
+    /// stops slowloris attacks with content: a byte every few seconds would satisfy any timeout
+    /// that is restarted by each read.
     fn deadline(&self, limits: &Limits) -> Instant {
         let seconds = self.arrived / u64::from(limits.min_content_rate.max(1));
         let by_rate = RATE_GRACE_PERIOD + Duration::from_secs(seconds);

@@ -12,8 +12,8 @@ const INITIAL_CAPACITY: usize = 8 * 1024;
 /// Content as it arrives, and the part of the memory budget that is reserved for it. The
 /// reservation ends when the last [`Bytes`](bytes::Bytes) of the content is dropped.
 ///
-/// Memory is reserved as content arrives and not for its declared length: otherwise a client could
-/// use up the budget with a large `Content-Length` and no content.
+/// Memory is reserved as content arrives and not for its declared length: otherwise a client
+/// could use up the budget with a large `Content-Length` and no content.
 pub(crate) struct ContentBuffer {
     pub(crate) bytes: Vec<u8>,
     reservation: Reservation,
@@ -24,9 +24,9 @@ impl ContentBuffer {
         ContentBuffer { bytes: Vec::new(), reservation: admission.empty_reservation() }
     }
 
-    /// Reserves capacity for `additional` more bytes. The capacity doubles, so that each byte is
-    /// copied only a few times (amortized constant cost), up to `max`. Returns 503 if the budget or
-    /// the allocator has no memory.
+    /// Reserves capacity for `additional` more bytes. The capacity doubles, so that each byte
+    /// is copied only a few times (amortized constant cost), up to `max`. Returns 503 if the
+    /// budget or the allocator has no memory.
     pub(crate) fn reserve(
         &mut self,
         admission: &Admission,
@@ -38,8 +38,8 @@ impl ContentBuffer {
             return Ok(());
         }
         let capacity = (2 * length).max(INITIAL_CAPACITY).min(max).max(length + additional);
-        // Small content is not counted, so that it is accepted even if large content has used up
-        // the budget.
+        // Small content is not counted, so that it is accepted even if large content has used
+        // up the budget.
         let is_reserved =
             capacity <= BUFFER_CAPACITY || admission.grow(&mut self.reservation, capacity);
         let is_reserved =

@@ -1,11 +1,11 @@
-//! [`FileBody`]: a range of an open file as the content of a response, and the check that the file
-//! does not change while it is sent.
+//! [`FileBody`]: a range of an open file as the content of a response, and the check that the
+//! file does not change while it is sent.
 //!
-//! Linux has no asynchronous read of ordinary files that epoll could wait for: `read` blocks the
-//! thread while the disk works. So each read first tries the page cache, the kernel's copy of file
-//! contents in memory, with `preadv2(2)` and `RWF_NOWAIT`, which fails instead of waiting for the
-//! disk. Only if the bytes are not in the page cache, the read goes to tokio's blocking thread
-//! pool, at the cost of two thread switches.
+//! Linux has no asynchronous read of ordinary files that epoll could wait for: `read` blocks
+//! the thread while the disk works. So each read first tries the page cache, the kernel's copy
+//! of file contents in memory, with `preadv2(2)` and `RWF_NOWAIT`, which fails instead of
+//! waiting for the disk. Only if the bytes are not in the page cache, the read goes to tokio's
+//! blocking thread pool, at the cost of two thread switches.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -24,9 +24,9 @@ pub(crate) const SMALL_READ_SIZE: usize = 8 * 1024;
 
 /// A range of an open file: the part that has not been read yet.
 ///
-/// Other processes may write to the file in the meantime. If it has changed after a read, the bytes
-/// of that read are not sent: a mixture of two versions is not valid content. The response then ends
-/// before its declared length, so the client cannot take it for complete.
+/// Other processes may write to the file in the meantime. If it has changed after a read, the
+/// bytes of that read are not sent: a mixture of two versions is not valid content. The
+/// response then ends before its declared length, so the client cannot take it for complete.
 #[derive(Debug)]
 pub struct FileBody {
     file: Arc<File>,
@@ -37,8 +37,8 @@ pub struct FileBody {
 }
 
 impl FileBody {
-    /// Creates the body for a range of an open file. `version` is the file's version when it was
-    /// opened. The caller must not share the file offset.
+    /// Creates the body for a range of an open file. `version` is the file's version when it
+    /// was opened. The caller must not share the file offset.
     pub(crate) fn new(file: File, version: FileVersion, range: Range<u64>) -> FileBody {
         FileBody { file: Arc::new(file), version, range, buffer: Vec::new() }
     }
@@ -48,8 +48,8 @@ impl FileBody {
         self.range.end - self.range.start
     }
 
-    /// Reads the next bytes, at most `max`: from the page cache on this thread, or else on a thread
-    /// of the blocking pool.
+    /// Reads the next bytes, at most `max`: from the page cache on this thread, or else on a
+    /// thread of the blocking pool.
     pub(crate) async fn read(&mut self, max: usize) -> io::Result<&[u8]> {
         let length = usize::try_from(self.length()).unwrap_or(max).min(max);
         let (version, start) = (self.version, self.range.start);
@@ -114,8 +114,8 @@ impl FileVersion {
 }
 
 /// Device number, inode number, and ctime (time of the last change to the inode) in seconds and
-/// nanoseconds. The ctime cannot be set, so a file that replaces another with the same length and
-/// mtime is recognized as different.
+/// nanoseconds. The ctime cannot be set, so a file that replaces another with the same length
+/// and mtime is recognized as different.
 type Identity = (u64, u64, i64, i64);
 
 #[cfg(unix)]
@@ -143,9 +143,9 @@ fn is_unlinked(_: &Metadata) -> bool {
 
 /// Returns an error if the open file is not the given version any more.
 ///
-/// A file that was unlinked, or replaced by `rename(2)`, keeps its content for open descriptors, so
-/// its changed ctime is accepted. Any other change of the ctime counts as a change of the content,
-/// because the mtime can be set back.
+/// A file that was unlinked, or replaced by `rename(2)`, keeps its content for open
+/// descriptors, so its changed ctime is accepted. Any other change of the ctime counts as a
+/// change of the content, because the mtime can be set back.
 pub(crate) fn check_unchanged(file: &File, version: FileVersion) -> io::Result<()> {
     let metadata = file.metadata()?;
     let now = FileVersion::new(&metadata);

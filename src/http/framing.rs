@@ -1,8 +1,8 @@
 //! Framing of requests: how the end of the content is determined (RFC 9112 section 6.3).
 //!
-//! Framing is where request smuggling happens (RFC 9112 section 11.2). If a proxy and this server
-//! see different ends of the content, then bytes that the proxy forwards as content are the next
-//! request here, and no rule of the proxy was applied to them:
+//! Framing is where request smuggling happens (RFC 9112 section 11.2). If a proxy and this
+//! server see different ends of the content, then bytes that the proxy forwards as content are
+//! the next request here, and no rule of the proxy was applied to them:
 //!
 //! ```text
 //! POST / HTTP/1.1
@@ -13,9 +13,9 @@
 //!
 //! GET /admin HTTP/1.1 ...         and reads this as the next request
 //! ```
-//! So every ambiguity is rejected with 400, also where the RFC allows a server to repair it: two
-//! Content-Length fields even if they are equal, Content-Length together with Transfer-Encoding,
-//! chunked in HTTP/1.0, chunked more than once or not last.
+//! So every ambiguity is rejected with 400, also where the RFC allows a server to repair it:
+//! two Content-Length fields even if they are equal, Content-Length together with
+//! Transfer-Encoding, chunked in HTTP/1.0, chunked more than once or not last.
 
 use crate::http::grammar::is_tchar;
 use crate::http::method::Version;
@@ -115,8 +115,8 @@ fn is_chunked(coding: &[u8]) -> bool {
     coding.eq_ignore_ascii_case(b"chunked")
 }
 
-/// Returns `true` if `coding` is a valid transfer coding other than chunked. `chunked;x=y` is neither,
-/// because chunked has no parameters.
+/// Returns `true` if `coding` is a valid transfer coding other than chunked. `chunked;x=y` is
+/// neither, because chunked has no parameters.
 fn is_other(coding: &[u8]) -> bool {
     let end = coding.iter().position(|&byte| byte == b';');
     let name = coding[..end.unwrap_or(coding.len())].trim_ascii_end();

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A method that a handler can support, as in Tornado's `SUPPORTED_METHODS`. The server responds
-/// to all other methods, including CONNECT and TRACE, with 501.
+/// A method that a handler can support, as in Tornado's `SUPPORTED_METHODS`. The server
+/// responds to all other methods, including CONNECT and TRACE, with 501.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The names are those of the RFC.
 pub enum Method {
@@ -59,8 +59,8 @@ impl fmt::Display for Method {
 /// The protocol version of a request, as far as the server's behaviour depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0: no chunked transfer coding, and the connection closes after the response unless
-    /// the request has `Connection: keep-alive`.
+    /// HTTP/1.0: no chunked transfer coding, and the connection closes after the response
+    /// unless the request has `Connection: keep-alive`.
     Http10,
     /// HTTP/1.1 and higher minor versions, which are compatible (RFC 9110 section 2.5).
     Http11,

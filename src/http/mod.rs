@@ -7,11 +7,12 @@
 //!
 //! - The vocabulary: [`method`], [`status`], [`limits`], [`refusal`] and `grammar`.
 //! - From bytes to a request: [`target`], [`framing`], [`head`], [`request`].
-//! - State that all connections share: [`shutdown`], `buffer_budget`, `eviction`, [`server_state`].
+//! - State that all connections share: [`shutdown`], `buffer_budget`, `eviction`,
+//!   [`server_state`].
 //! - The socket and its buffers: [`buffered`]. Reading content: [`chunked`], `content_buffer`,
 //!   [`content`].
-//! - From a response to bytes: [`date`], [`stream`], [`file`](mod@file), [`body`], [`response`],
-//!   `send`.
+//! - From a response to bytes: [`date`], [`stream`], [`file`](mod@file), [`body`],
+//!   [`response`], `response_head`, `send`.
 //! - The life of a connection: `lazy_timer`, [`connection`].
 //! - Optional features of HTTP that handlers use: [`cookie`], [`conditions`], [`range`].
 
@@ -59,6 +60,8 @@ pub mod body;
 
 pub mod response;
 
+pub(crate) mod response_head;
+
 pub(crate) mod send;
 
 pub(crate) mod lazy_timer;
@@ -80,8 +83,8 @@ use crate::http::response::Response;
 /// The application behind a connection: a function from requests to responses, like tower's
 /// `Service`. A connection calls it for one request at a time.
 pub trait Service: Send + Sync + 'static {
-    /// Returns the response to a request from the client at `peer`. Content may not have arrived
-    /// yet; it is read from the socket only when this calls [`Incoming::read`].
+    /// Returns the response to a request from the client at `peer`. Content may not have
+    /// arrived yet; it is read from the socket only when this calls [`Incoming::read`].
     fn respond<'a>(
         &'a self,
         request: Request,

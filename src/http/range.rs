@@ -8,9 +8,9 @@ use std::ops::Range;
 /// The result of applying a Range field to content of a certain length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// The whole content (200): the field is malformed, has another unit than bytes, or has several
-    /// ranges of which some can be satisfied. A server may ignore any Range field (RFC 9110 section
-    /// 14.2).
+    /// The whole content (200): the field is malformed, has another unit than bytes, or has
+    /// several ranges of which some can be satisfied. A server may ignore any Range field (RFC
+    /// 9110 section 14.2).
     Whole,
     /// These bytes (206).
     Part(Range<u64>),

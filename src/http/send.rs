@@ -17,7 +17,7 @@ use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, Socket};
 use crate::http::chunked;
 use crate::http::file::{FileBody, READ_SIZE, SMALL_READ_SIZE};
-use crate::http::response::Delimiter;
+use crate::http::response_head::Delimiter;
 use crate::http::stream::{Data, Stream, StreamError};
 
 /// Sends the content of a response whose head was written.

@@ -6,16 +6,16 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(u16);
 
-/// Generates from one table the constants, the reason phrases, and the status lines as constants,
-/// so that a response copies its status line instead of formatting it.
+/// Generates from one table the constants, the reason phrases, and the status lines as
+/// constants, so that a response copies its status line instead of formatting it.
 macro_rules! statuses {
     ($($code:literal $name:ident $reason:literal)*) => {
         #[allow(missing_docs)] // The names are those of the RFC.
         impl Status {
             $(pub const $name: Status = Status($code);)*
 
-            /// Returns the reason phrase, or an empty string for a code that is not in the table.
-            /// The grammar allows an empty phrase (RFC 9112 section 4).
+            /// Returns the reason phrase, or an empty string for a code that is not in the
+            /// table. The grammar allows an empty phrase (RFC 9112 section 4).
             pub fn reason(self) -> &'static str {
                 match self.0 {
                     $($code => $reason,)*

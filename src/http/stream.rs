@@ -3,12 +3,13 @@
 //! ```text
 //!   producer --StreamSender::send--> channel of capacity 1 --> connection --> socket
 //! ```
-//! Backpressure: the channel holds one value, so the producer waits in `send` until the connection
-//! has taken the value before it, and the connection takes the next one only after the client has
-//! accepted the last. A slow client slows the producer down instead of filling memory.
+//! Backpressure: the channel holds one value, so the producer waits in `send` until the
+//! connection has taken the value before it, and the connection takes the next one only after
+//! the client has accepted the last. A slow client slows the producer down instead of filling
+//! memory.
 //!
-//! The producer is not a task of its own. The connection polls it, so it is dropped, at its next
-//! `.await`, when the client disconnects.
+//! The producer is not a task of its own. The connection polls it, so it is dropped, at its
+//! next `.await`, when the client disconnects.
 
 use std::error::Error;
 use std::fmt;
@@ -21,8 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::future::catch_panic_async;
 
-/// An error of a producer. It is logged; the client sees the connection end before the content is
-/// complete.
+/// An error of a producer. It is logged; the client sees the connection end before the content
+/// is complete.
 pub type StreamError = Box<dyn Error + Send + Sync>;
 
 /// The future that produces content.
@@ -35,10 +36,10 @@ pub(crate) type Data = Result<Bytes, StreamError>;
 pub struct Stream {
     length: Option<u64>,
     data: mpsc::Receiver<Data>,
-    /// `None` after the producer has completed. The mutex is never locked, because only the owner
-    /// of the stream polls the producer. It makes `Stream` `Sync` although the future is only
-    /// `Send`: an `Exchange` that contains a stream must be `Sync`, so that a handler can hold a
-    /// reference to it across `.await`.
+    /// `None` after the producer has completed. The mutex is never locked, because only the
+    /// owner of the stream polls the producer. It makes `Stream` `Sync` although the future is
+    /// only `Send`: an `Exchange` that contains a stream must be `Sync`, so that a handler can
+    /// hold a reference to it across `.await`.
     producer: Mutex<Option<Producer>>,
 }
 
@@ -48,8 +49,9 @@ pub struct StreamSender {
 }
 
 impl StreamSender {
-    /// Waits until [`send`](StreamSender::send) would not wait. A producer calls it before it does
-    /// expensive work for data that a slow client may never read. Fails if the stream is closed.
+    /// Waits until [`send`](StreamSender::send) would not wait. A producer calls it before it
+    /// does expensive work for data that a slow client may never read. Fails if the stream is
+    /// closed.
     pub async fn ready(&self) -> io::Result<()> {
         self.data.reserve().await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -64,8 +66,8 @@ impl StreamSender {
 
 impl Stream {
     /// Creates content of a known length in bytes, or of an unknown one. The producer must send
-    /// exactly the declared length. If it fails, panics, or sends less or more, the connection ends
-    /// in such a way that the client does not take the content for complete.
+    /// exactly the declared length. If it fails, panics, or sends less or more, the connection
+    /// ends in such a way that the client does not take the content for complete.
     pub fn new<W, E>(
         length: Option<u64>,
         producer: impl FnOnce(StreamSender) -> W,
