@@ -127,7 +127,7 @@ impl Decoder {
         let (line, after) = match after.strip_prefix(b"\r\n") {
             // Fast path: almost no line has extensions.
             Some(after) => (digits, after),
-            None => match self.line_with_extensions(rest)? {
+            None => match self.extended_line(rest)? {
                 Some(line) => line,
                 None => return Ok(None),
             },
@@ -144,10 +144,7 @@ impl Decoder {
 
     /// Returns a line that may have extensions, and the bytes after it. Returns `None` if the
     /// line is incomplete but may become valid.
-    fn line_with_extensions<'o>(
-        &self,
-        rest: &'o [u8],
-    ) -> Result<Option<Parts<'o>>, Refusal> {
+    fn extended_line<'o>(&self, rest: &'o [u8]) -> Result<Option<Parts<'o>>, Refusal> {
         let end = rest.iter().position(|&byte| byte == b'\n');
         if self.overhead + end.unwrap_or(rest.len()) > MAX_OVERHEAD {
             return Err(too_much_overhead());
@@ -179,8 +176,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     if digits.is_empty() || !are_extensions(extensions) {
         return Err(not_a_size());
     }
-    // `checked_mul`: a size that overflows is an error. A silent overflow would be request
-    // smuggling.
+    // A size above `u64::MAX` is an error. Silent overflow would allow request smuggling.
     let digit = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
     let add = |size: u64, next: u8| size.checked_mul(16)?.checked_add(digit(next)?);
     let size = digits.iter().try_fold(0, |size, next| add(size, *next));

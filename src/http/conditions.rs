@@ -27,7 +27,7 @@ pub struct Validators {
 /// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All preconditions hold, or there are none: the request is processed normally.
+    /// There are no preconditions, or all are true: the request is processed normally.
     Proceed,
     /// 304 (Not Modified): the client's copy is current.
     NotModified,

@@ -3,14 +3,12 @@
 //!
 //! The connection reads the content, and the handler waits for it. They are two futures of one
 //! task, connected by a channel:
-//!
 //! ```text
 //!   handler: Requester::read --- oneshot: "read it" ---> connection: Requests::next
 //!   handler:     Reading     <--- oneshot: content ----- connection: Upload::read
 //! ```
 //! So the connection can watch the socket while the handler does something else, and drop the
-//! handler when the client disconnects. Content that no handler requests is not read before the
-//! response.
+//! handler when the client disconnects.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -38,18 +36,16 @@ use crate::http::status::Status;
 /// Grace period at the start of an upload, before the minimum data rate applies.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Data rate of a healthy upload in bytes per second. Eviction treats an upload as waiting for
-/// its client since the time at which this rate would have brought as many bytes as have
-/// arrived.
+/// Data rate of a healthy upload in bytes per second. For eviction, an upload waits for its
+/// client since the time at which this rate would have brought the bytes that have arrived.
 const HEALTHY_RATE: u64 = 16 * 1024;
 
 /// Maximum time by which that may be in the future. Otherwise one fast burst would protect a
 /// stalled upload from eviction for minutes.
 const MAX_CREDIT: Duration = Duration::from_secs(2);
 
-/// Maximum size in bytes of content that is read and discarded after the response, if the
-/// handler did not read it, so that the connection stays usable. Larger content closes the
-/// connection.
+/// Maximum bytes of content that are read and discarded after the response, if the handler did
+/// not read them, to keep the connection alive. Larger content closes the connection.
 const MAX_DISCARDED: u64 = 64 * 1024;
 
 /// The content of one request, which may not have arrived yet.
@@ -91,8 +87,7 @@ impl Incoming for Requester {
         Box::pin(async {
             let Some(requester) = self.0.take() else { return Ok(Bytes::new()) };
             let (sender, receiver) = oneshot::channel();
-            // Errors are ignored here and below: if the connection has dropped its end, it is
-            // about to drop this future, too.
+            // If the connection has dropped its end, it is about to drop this future, too.
             let _ = requester.send(sender);
             match receiver.await {
                 Ok(content) => content,
@@ -213,7 +208,7 @@ impl Upload {
     }
 
     /// Sends the interim response `100 Continue` if the client expects it (RFC 9110 section
-    /// 10.1.1). A client whose content has begun to arrive did not wait, so it gets none.
+    /// 10.1.1), but not if content has begun to arrive, because the client did not wait then.
     async fn send_continue(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -234,8 +229,8 @@ impl Upload {
             Framing::Length(length) => length <= MAX_DISCARDED,
             Framing::Chunked => true,
         };
-        // After a final response, a client that expects `100 Continue` may send its content or
-        // skip it, so the next bytes would be ambiguous.
+        // After a final response, a client that expects `100 Continue` may send or skip its
+        // content.
         is_small && !self.is_broken && !self.expects_continue
     }
 
@@ -312,17 +307,15 @@ async fn read_chunks(
         let max = socket.input.len();
         content.reserve(&socket.admission, max, max_content.saturating_add(max))?;
         let is_whole = decoder.decode(&mut socket.input, &mut content.bytes)?;
-        let length =
-            (content.bytes.len() as u64).saturating_add(decoder.remaining_in_chunk());
-        if length > max_content as u64 {
+        let arrived = content.bytes.len() as u64;
+        if arrived.saturating_add(decoder.remaining_in_chunk()) > max_content as u64 {
             return Err(too_large().into());
         }
         if is_whole {
             return Ok(Bytes::from_owner(content));
         }
         if pace.arrived >= READ_AHEAD as u64 {
-            // Requests a larger input buffer, so that a large upload needs fewer system calls.
-            // Has no effect if the memory budget is used up.
+            // A larger input buffer, if the budget allows, for fewer system calls.
             socket.read_ahead();
         }
         let (eviction, deadline) =
@@ -380,10 +373,9 @@ impl Pace {
         Pace { began: Instant::now(), arrived: 0 }
     }
 
-    /// Returns the time at which the upload fails with 408 if no more data arrives. It has
-    /// fallen below `min_content_rate` then, or has reached `content_timeout`. A minimum rate
-    /// stops slowloris attacks with content: a byte every few seconds would satisfy any timeout
-    /// that is restarted by each read.
+    /// Returns the time at which the upload fails with 408 if no more data arrives: it has then
+    /// fallen below `min_content_rate`, or has reached `content_timeout`. The minimum rate
+    /// stops slow uploads (a form of slowloris) long before `content_timeout`.
     fn deadline(&self, limits: &Limits) -> Instant {
         let seconds = self.arrived / u64::from(limits.min_content_rate.max(1));
         let by_rate = RATE_GRACE_PERIOD + Duration::from_secs(seconds);

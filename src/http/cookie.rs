@@ -44,7 +44,7 @@ fn unquote(value: &str) -> &str {
     inner.unwrap_or(value)
 }
 
-/// The SameSite attribute: which requests from other sites include the cookie (RFC 6265bis
+/// The `SameSite` attribute: which requests from other sites include the cookie (RFC 6265bis
 /// section 5.6.7). It is a defence against cross-site request forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
@@ -140,8 +140,7 @@ impl SetCookie {
         self
     }
 
-    /// Sets a domain, whose hosts then all get the cookie. Default: none, which means this host
-    /// only.
+    /// Sets a domain. All its hosts get the cookie. Default: none, which means this host only.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> SetCookie {
         self.domain = Some(domain.into());

@@ -53,7 +53,7 @@ pub(crate) fn is_field_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// Removes the CR at the end of a line whose LF has been removed.
+/// Removes the CR at the end of a line. The LF has been removed before.
 pub(crate) fn strip_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -6,7 +6,7 @@
 //! CRLF                               end of the head
 //! ```
 //! Zero-copy parsing: the request keeps the bytes of its head, and each name and value is a
-//! [`Span`], a pair of offsets into them.
+//! [`Span`], a pair of offsets into them. None of them is copied to a `String` of its own.
 
 use std::fmt;
 use std::ops::Range;
@@ -65,11 +65,11 @@ impl Request {
     /// Parses one head and removes it from the front of `input`. Returns `None`, and leaves
     /// `input` unchanged, if the head is incomplete.
     ///
-    /// `seen` is the number of bytes that the last call has seen; it starts at 0 for each head.
-    /// The parser is not incremental, so a head that arrives byte by byte would take quadratic
-    /// time if each call parsed it again. It is parsed again only if the new bytes contain a
-    /// line end or a byte that no field value may contain. So an invalid line is rejected when
-    /// it is complete.
+    /// `seen` is the number of bytes that the call before has seen; it starts at 0 for each
+    /// head. The parser is not incremental, so a head that arrives byte by byte would take
+    /// quadratic time if each call parsed it again. It is parsed again only if the new bytes
+    /// contain a line end or a byte that no field value may contain. So an invalid line is
+    /// rejected as soon as it is complete.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
@@ -230,10 +230,10 @@ impl Request {
     }
 }
 
-/// Rejects a request whose target and Host field name different hosts. RFC 9112 section 3.2.2
-/// says that a server ignores Host if the target is in absolute-form. But a proxy that uses
-/// Host would see another host than this server, so the request is stopped, like an ambiguous
-/// framing.
+/// Rejects a request if its target and its Host field name different hosts. RFC 9112 section
+/// 3.2.2 says that a server ignores Host if the target is in absolute-form. But a proxy that
+/// uses Host would see another host than this server, so the request is stopped, like an
+/// ambiguous framing.
 fn check_same_authority(target: &[u8], host: &[u8], scheme: Scheme) -> Result<(), Refusal> {
     match is_same_authority(target, host, scheme) {
         true => Ok(()),
@@ -264,11 +264,8 @@ fn first_line<'o>(input: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, 
 
 /// Returns the length in bytes of the empty lines at the front.
 fn empty_lines(input: &[u8]) -> usize {
-    2 * input
-        .chunks_exact(2)
-        .take(MAX_EMPTY_LINES)
-        .take_while(|pair| pair == b"\r\n")
-        .count()
+    let pairs = input.chunks_exact(2).take(MAX_EMPTY_LINES);
+    2 * pairs.take_while(|pair| pair == b"\r\n").count()
 }
 
 /// Returns `true` if only empty lines have arrived, so that the connection is still idle.
@@ -276,8 +273,8 @@ pub(crate) fn is_only_empty_lines(input: &[u8]) -> bool {
     input.chunks(2).all(|pair| b"\r\n".starts_with(pair))
 }
 
-/// Returns the refusal for an incomplete head that is above a limit, or whose first line is
-/// invalid. Without this check, a head without an end would fill the input buffer.
+/// Returns the refusal for an incomplete head that exceeds a limit or has an invalid first
+/// line. Without this check, a head without an end would fill the input buffer.
 fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let head = &input[empty_lines(input)..];
     if !head.contains(&b'\n') {

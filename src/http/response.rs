@@ -60,18 +60,14 @@ impl DefaultFields {
     pub(crate) fn new(
         fields: impl IntoIterator<Item = (&'static str, &'static str)>,
     ) -> Result<DefaultFields, InvalidField> {
-        let mut default_fields = Response::new(Status::OK);
+        let mut response = Response::new(Status::OK);
         for (name, value) in fields {
-            default_fields.set_field(name, value)?;
+            response.set_field(name, value)?;
         }
-        let mut lines = BytesMut::new();
-        push_lines(&mut lines, &default_fields.fields);
-        let has_content_type = has(&default_fields.fields, "Content-Type");
-        Ok(DefaultFields {
-            fields: default_fields.fields,
-            lines: lines.into(),
-            has_content_type,
-        })
+        let (fields, mut lines) = (response.fields, BytesMut::new());
+        push_lines(&mut lines, &fields);
+        let has_content_type = has(&fields, "Content-Type");
+        Ok(DefaultFields { fields, lines: lines.into(), has_content_type })
     }
 }
 
@@ -142,16 +138,14 @@ impl std::error::Error for InvalidField {}
 impl Response {
     /// Creates a response without fields and content.
     pub fn new(status: Status) -> Response {
-        let body = Body::Bytes(Bytes::new());
-        let (default_fields, fields, default_type) = (None, Vec::new(), None);
         Response {
             status,
-            body,
+            body: Body::Bytes(Bytes::new()),
             close: false,
-            default_fields,
-            fields,
+            default_fields: None,
             static_fields: &[],
-            default_type,
+            fields: Vec::new(),
+            default_type: None,
         }
     }
 
@@ -302,13 +296,8 @@ fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
 
 pub(super) fn push_lines(output: &mut BytesMut, fields: &[(Text, Text)]) {
     for (name, value) in fields {
-        push_line(output, name, value);
+        for part in [name, ": ", value, "\r\n"] {
+            output.extend_from_slice(part.as_bytes());
+        }
     }
-}
-
-fn push_line(output: &mut BytesMut, name: &str, value: &str) {
-    output.extend_from_slice(name.as_bytes());
-    output.extend_from_slice(b": ");
-    output.extend_from_slice(value.as_bytes());
-    output.extend_from_slice(b"\r\n");
 }

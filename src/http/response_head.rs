@@ -1,5 +1,13 @@
-//! The head of a response, from a [`Response`] to bytes, and what it depends on: the request's
-//! method and version, and the delimiter of the content.
+//! The head of a response, from a [`Response`] to bytes, and the delimiter of its content.
+//!
+//! ```text
+//! HTTP/1.1 200 OK CRLF                          status line (RFC 9112 section 4)
+//! Date: Sun, 06 Nov 1994 08:49:37 GMT CRLF      cached for one second
+//! Content-Type: text/html CRLF                  the fields of the response
+//! Content-Length: 13 CRLF                       or Transfer-Encoding, from the body
+//! Connection: close CRLF                        if the connection does not persist
+//! CRLF                                          end of the head
+//! ```
 
 use bytes::BytesMut;
 
@@ -40,8 +48,8 @@ impl RequestInfo {
         }
     }
 
-    /// Returns the properties of a rejected request whose bytes are still in `input`. Its
-    /// version may be unknown; the response is HTTP/1.1, because it was parsed as HTTP/1.1.
+    /// Returns the properties of a rejected request at the front of `input`. Its version may be
+    /// unknown; the response is HTTP/1.1, because the request was parsed as HTTP/1.1.
     pub(crate) fn for_rejected(input: &[u8]) -> RequestInfo {
         let method = request::first_method(input).unwrap_or(Method::Get);
         RequestInfo { method, version: Version::Http11, persistent: false }
