@@ -33,7 +33,8 @@ use crate::http::lazy_timer::LazyTimer;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
-use crate::http::response::{Delimiter, RequestInfo, Response};
+use crate::http::response::Response;
+use crate::http::response_head::{Delimiter, RequestInfo};
 use crate::http::send::send;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
@@ -224,11 +225,11 @@ impl<S: Socket, V: Service> Connection<S, V> {
     async fn handle(&mut self, request: Request) -> io::Result<AfterResponse> {
         cached_clock::refresh();
         self.socket.begin_work(request.head_length(), now());
-        let asked = RequestInfo::of(&request);
+        let asked = RequestInfo::new(&request);
         let is_first = !mem::replace(&mut self.has_responded, true);
         let is_only =
             is_first && request.framing() == Framing::Empty && request.says_close();
-        let mut upload = Upload::of(&request);
+        let mut upload = Upload::new(&request);
         let max_content = self.socket.limits().max_content;
         let response = match upload.take_buffered(&mut self.socket.input, max_content) {
             Some(content) => {
@@ -277,7 +278,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
             socket.flush().await?;
             let reply = tokio::select! {
                 biased;
-                reply = wanted.request() => reply,
+                reply = wanted.next() => reply,
                 gone = socket.watch() => match gone? {},
             };
             if let Some(reply) = reply {
@@ -326,8 +327,8 @@ impl<S: Socket, V: Service> Connection<S, V> {
     fn refuse(&mut self, refusal: &Refusal) -> AfterResponse {
         let (code, address) = (refusal.status.code(), self.socket.admission.peer().ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.message);
-        let asked = RequestInfo::of_rejected(&self.socket.input);
-        let response = Response::of_refusal(refusal);
+        let asked = RequestInfo::for_rejected(&self.socket.input);
+        let response = Response::from_refusal(refusal);
         self.write(response, asked, false);
         AfterResponse::LingeringClose
     }

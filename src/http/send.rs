@@ -17,8 +17,8 @@ use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, Socket};
 use crate::http::chunked;
 use crate::http::file::{FileBody, READ_SIZE, SMALL_READ_SIZE};
-use crate::http::response::Delimiter;
-use crate::http::stream::{Piece, Stream, StreamError};
+use crate::http::response_head::Delimiter;
+use crate::http::stream::{Data, Stream, StreamError};
 
 /// Sends the content of a response whose head was written.
 pub(crate) async fn send(
@@ -60,7 +60,7 @@ async fn send_stream(
 
 async fn send_pieces(
     socket: &mut BufferedSocket<impl Socket>,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: mpsc::Receiver<Data>,
     length: Option<u64>,
     delimiter: Delimiter,
 ) -> io::Result<Result<(), Broken>> {

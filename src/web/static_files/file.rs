@@ -25,7 +25,7 @@ use md5::{Digest, Md5};
 use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
-use crate::http::file::{FileBody, State, is_still};
+use crate::http::file::{FileBody, FileVersion, check_unchanged};
 use crate::web::static_files::content_type::content_type;
 
 /// Maximum size in bytes of a file whose content is kept in memory.
@@ -53,7 +53,7 @@ pub struct FoundFile {
 #[derive(Debug)]
 pub struct StaticFile {
     path: PathBuf,
-    state: State,
+    state: FileVersion,
     timestamp_is_safe: bool,
     /// Entity tag and modification date. Up to 4 MiB the tag is a hash of the content, so that
     /// two servers with the same file have the same tag. Above, it is a hash of length and
@@ -78,7 +78,7 @@ impl StaticFile {
         metadata: &Metadata,
         previous: Option<&StaticFile>,
     ) -> io::Result<StaticFile> {
-        let state = State::of(metadata);
+        let state = FileVersion::new(metadata);
         let content = match state.length {
             0..=MAX_IN_MEMORY => Some(read_small(file, state)?),
             _ => None,
@@ -139,7 +139,7 @@ impl StaticFile {
 
     /// Returns `true` if the metadata proves that the file has not changed since it was read.
     pub(crate) fn is_unchanged(&self, metadata: &Metadata) -> bool {
-        self.timestamp_is_safe && self.state == State::of(metadata)
+        self.timestamp_is_safe && self.state == FileVersion::new(metadata)
     }
 }
 
@@ -160,10 +160,10 @@ impl FoundFile {
 }
 
 /// Reads a small file whole. Fails if it changes while it is read.
-fn read_small(file: &File, state: State) -> io::Result<Bytes> {
+fn read_small(file: &File, state: FileVersion) -> io::Result<Bytes> {
     let mut content = Vec::new();
     file.take(MAX_IN_MEMORY + 1).read_to_end(&mut content)?;
-    is_still(file, state)?;
+    check_unchanged(file, state)?;
     match content.len() as u64 == state.length {
         true => Ok(content.into()),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -171,7 +171,7 @@ fn read_small(file: &File, state: State) -> io::Result<Bytes> {
 }
 
 /// Returns the hash of a file's content, read with a buffer of 64 KiB.
-fn hash(mut file: &File, state: State) -> io::Result<String> {
+fn hash(mut file: &File, state: FileVersion) -> io::Result<String> {
     let (mut hash, mut buffer) = (Md5::new(), vec![0; 64 * 1024]);
     loop {
         match file.read(&mut buffer)? {
@@ -179,14 +179,14 @@ fn hash(mut file: &File, state: State) -> io::Result<String> {
             length => hash.update(&buffer[..length]),
         }
     }
-    is_still(file, state)?;
+    check_unchanged(file, state)?;
     Ok(hex::encode(hash.finalize()))
 }
 
 /// Returns a hash of length and mtime, because hashing a large file would take too long. Inode
 /// and ctime are left out: they differ between servers with the same file, and change without
 /// the content.
-fn version_of_large(state: State) -> String {
+fn version_of_large(state: FileVersion) -> String {
     let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = since.unwrap_or_default().as_nanos();
     hex::encode(Md5::digest(format!("{} {time}", state.length)))
