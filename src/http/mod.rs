@@ -39,6 +39,8 @@ pub mod server_state;
 
 pub mod buffered;
 
+mod disconnect;
+
 pub mod chunked;
 
 pub(crate) mod content_buffer;
