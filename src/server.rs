@@ -162,6 +162,9 @@ impl Server {
         }
     }
 
+    /// Accepts connections until `stop` completes, then drains them. The shutdown signal makes
+    /// idle connections close, and each response from then on carries `Connection: close`. At
+    /// the end, dropping `connections` aborts the tasks that are left.
     async fn serve_until(self, stop: impl Future<Output = ()>) {
         let Server { listener, application, state } = self;
         let mut connections = Connections::new(Arc::clone(&application), state);
@@ -235,6 +238,7 @@ impl Connections {
                 biased;
                 Some(_) = self.tasks.join_next(), if is_full => {}
                 () = self.state.candidate_added(), if is_full => {}
+                // By then the lowered limit has expired, and more connections may be open.
                 () = sleep(FD_LIMIT_DURATION), if is_full && self.fd_limit.is_some() => {}
                 accepted = listener.accept(), if may_accept => match accepted {
                     Ok((socket, peer)) if is_full && self.state.is_at_share(peer) => {
@@ -277,14 +281,13 @@ impl Connections {
     /// Returns the connection limit.
     fn max_connections(&self) -> usize {
         let setting = self.application.settings().max_connections.max(1);
-        self.fd_limited_max()
-            .map_or(setting, |max_connections| max_connections.min(setting))
+        self.fd_limited_max().map_or(setting, |max| max.min(setting))
     }
 
     /// Returns the lowered connection limit, for a while after a shortage of file descriptors.
     fn fd_limited_max(&self) -> Option<usize> {
         let lasts = |(_, since): &(usize, Instant)| since.elapsed() < FD_LIMIT_DURATION;
-        self.fd_limit.filter(lasts).map(|(max_connections, _)| max_connections)
+        self.fd_limit.filter(lasts).map(|(max, _)| max)
     }
 
     /// Handles EMFILE (the process is out of file descriptors) and ENFILE (the system is). Open

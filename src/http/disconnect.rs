@@ -1,9 +1,9 @@
 //! The end of a connection, seen from its socket: noticing that the client disconnects, and the
 //! lingering close.
 //!
-//! TCP has two ways to end a connection. FIN says that one side will send no more; the other
-//! direction stays open (half-close). RST says that the connection is gone, and discards what
-//! is in flight in both directions.
+//! TCP has two ways to end a connection. FIN means that its sender will send no more; the other
+//! direction stays open (half-close). RST ends both directions immediately and discards what is
+//! in flight.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
