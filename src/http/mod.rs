@@ -44,6 +44,8 @@ pub mod server_state;
 
 pub mod buffered;
 
+mod disconnect;
+
 pub mod chunked;
 
 pub(crate) mod content_buffer;
