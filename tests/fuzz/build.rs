@@ -16,10 +16,11 @@ const SENDING: [u8; 4] = [0, 7, 1, 40];
 fn main() {
     println!("cargo::rerun-if-changed=../transcripts");
     println!("cargo::rerun-if-changed=../it/steps.rs");
-    fs::create_dir_all("seeds").expect("a folder for the seeds");
-    let folder = Path::new("../transcripts");
-    for path in paths(folder) {
-        let path_below = path.strip_prefix(folder).expect("it lies in the folder");
+    fs::create_dir_all("seeds").expect("a directory for the seeds");
+    let directory = Path::new("../transcripts");
+    for path in paths(directory) {
+        let path_below =
+            path.strip_prefix(directory).expect("the path is below the directory");
         let name = path_below.to_string_lossy().replace('/', "-");
         fs::write(Path::new("seeds").join(name), seed(&path)).expect("a seed written");
     }

@@ -26,7 +26,7 @@ pub struct ControlClient {
     task: JoinHandle<Figures>,
 }
 
-/// What the control client has observed.
+/// The observations of the control client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     pub responses: u32,

@@ -83,7 +83,7 @@ fn create_forbidden_files(folder: &Path, name: &str) {
 }
 
 /// A note that can be read and written under preconditions. `/note` has a strong tag and a
-/// date; `/weak-note` has a weak tag and no date. What is written is not stored.
+/// date; `/weak-note` has a weak tag and no date. PUT stores nothing.
 pub struct NoteHandler {
     validators: Validators,
 }

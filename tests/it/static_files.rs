@@ -232,7 +232,7 @@ async fn head_is_get_without_content() {
 /// Path traversal: dots, encoded dots and slashes, backslashes and symbolic links that would
 /// lead out of the static directory.
 #[tokio::test]
-async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
+async fn nothing_outside_the_directory_and_nothing_hidden_is_ever_served() {
     let (server, folder) = serving("traversal").await;
     let outside = folder.parent().unwrap().join("outside.txt");
     fs::write(&outside, "outside").unwrap();

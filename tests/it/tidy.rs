@@ -1,5 +1,5 @@
-//! Checks of the source itself: the dependencies between layers and files, the length of files, the
-//! words of comments, and the tables of `tests/README.md`.
+//! Checks of the source itself: the dependencies between layers and files, the length of files,
+//! the words of comments, and the tables of `tests/README.md`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,8 @@ fn layers_do_not_import_each_other() {
     }
 }
 
-/// Returns the module of a file: `http` for `src/http/mod.rs`, `web::xsrf` for `src/web/xsrf.rs`.
+/// Returns the module of a file: `http` for `src/http/mod.rs`, `web::xsrf` for
+/// `src/web/xsrf.rs`.
 fn module(path: &Path) -> String {
     let path = path.strip_prefix(project("src")).unwrap().with_extension("");
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
@@ -71,8 +72,8 @@ fn imports_have_no_cycle() {
         .iter()
         .map(|(path, text)| (module(path), imports(text, &modules)))
         .collect();
-    // Topological sorting (Kahn, 1962): modules whose imports have all been removed are removed, too.
-    // The modules of a cycle remain.
+    // Topological sorting (Kahn, 1962): modules whose imports have all been removed are
+    // removed, too. The modules of a cycle remain.
     loop {
         let names: Vec<String> = left.iter().map(|(module, _)| module.clone()).collect();
         let before = left.len();
@@ -105,7 +106,8 @@ fn words(text: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Returns the words of the comments of a source file, or of a Markdown file, without code blocks.
+/// Returns the words of the comments of a source file, or of a Markdown file, without code
+/// blocks.
 fn prose(path: &Path, text: &str) -> Vec<String> {
     let marker = match path.extension().and_then(|extension| extension.to_str()) {
         Some("md") => "",

@@ -1,5 +1,5 @@
-//! Mutation tests of the suite: each mutant is the reference store with one flaw, and at least one
-//! requirement must fail for it. Requirements that no mutant fails would prove nothing.
+//! Mutation tests of the suite: each mutant is the reference store with one flaw, and at least
+//! one requirement must fail for it. Requirements that no mutant fails would prove nothing.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};

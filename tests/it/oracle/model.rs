@@ -38,7 +38,7 @@ pub struct Size {
     pub trailers: usize,
 }
 
-/// What follows the last valid request.
+/// The rest of the input after the last valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
     /// Nothing that requires a response.
