@@ -257,7 +257,9 @@ impl Shard {
     }
 
     /// Returns the slot of the live session with this key, and marks the session as used.
-    /// Deletes it if it has expired: expiry is checked here, and does not depend on the sweep.
+    /// Deletes it if it has expired: expiry does not depend on the sweep. These are the two
+    /// rules of [`clock`](crate::session::memory::clock), because `now` may be earlier than a
+    /// `now` before.
     fn get_live(&mut self, key: Key, now: Millis) -> Option<Slot> {
         let slot = self.find(key)?;
         let entry = &mut self.entries[slot];

@@ -32,7 +32,7 @@ type UserHash = [u64; 2];
 
 pub(crate) struct UserIndex {
     shards: Box<[Lock<UserShard>]>,
-    /// SipHash with a secret key, so that a client cannot choose names with the same hash.
+    /// `SipHash` with a secret key, so that a client cannot choose names with the same hash.
     hasher: RandomState,
 }
 
