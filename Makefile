@@ -44,7 +44,7 @@ check: cargo
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --lib --no-default-features --features redis -- -D warnings
 	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --features "$(ALL)"
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet --features "$(ALL)" --document-private-items
 
 # Without a sanitizer: there is no unsafe code in which it would find errors, it needs a nightly
 # toolchain, and it halves the number of runs. Inputs found earlier are in the corpus and run
@@ -64,7 +64,7 @@ curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
 
 doc: cargo
-	cargo doc --locked --no-deps --features "$(ALL)"
+	cargo doc --locked --no-deps --lib --features "$(ALL)" --document-private-items
 	@echo "target/doc/dustdevil/index.html"
 
 # Installs the real clients that the tests use, if the system allows it.

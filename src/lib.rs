@@ -55,7 +55,9 @@
 //! keep rustfmt from sorting them by name.
 //!
 //! The demo, `src/demo/main.rs`, is an application that uses only the public API. Pages on
-//! topics that belong to no module (terms, tutorial, index of files) are in the module `guide`.
+//! topics that belong to no module (terms, tutorial, index of files) are in
+//! [`guide`], which begins with the two paths: [one request](guide::request) and
+//! [one session](guide::session).
 //!
 //! # How a request passes through
 //!
@@ -134,6 +136,8 @@ mod listener;
 mod signals;
 
 pub mod server;
+
+pub mod guide;
 
 pub use crate::error::{Error, HttpError, Result};
 pub use crate::http::cookie::{SameSite, SetCookie};

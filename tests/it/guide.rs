@@ -1,7 +1,7 @@
 //! The guide is true: its files and functions exist, and each path is short enough for an evening.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::project;
 
@@ -45,69 +45,76 @@ fn locate(item: &str) -> (PathBuf, Vec<&str>) {
     panic!("no file has {item}")
 }
 
-/// Whether a line begins the definition of `name`, without the indentation.
+/// Returns `true` if a line begins the definition of `name`.
 fn defines(line: &str, name: &str) -> bool {
-    let words = line.split_whitespace();
-    let mut words = words.skip_while(|word| {
-        word.starts_with("pub") || ["async", "const", "unsafe"].contains(word)
-    });
+    let is_modifier =
+        |word: &&str| word.starts_with("pub") || ["async", "const"].contains(word);
+    let mut words = line.split_whitespace().skip_while(is_modifier);
     let is_item = matches!(words.next(), Some("fn" | "struct" | "enum" | "trait"));
-    let rest = words.next().unwrap_or_default();
-    is_item
-        && rest.strip_prefix(name).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
-        && !rest[name.len()..].starts_with('_')
+    let found = words.next().unwrap_or_default();
+    let end = found.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(found.len());
+    is_item && found[..end] == *name
 }
 
-/// The lines of an item, from its signature to its closing brace. rustfmt has put that brace at the
-/// indentation of the signature.
-fn item_lines<'t>(text: &'t str, names: &[&str], item: &str) -> Vec<&'t str> {
-    let lines: Vec<&str> = text.lines().collect();
-    let (begin, end) = match names {
-        [_] => (0, lines.len()),
-        [of, _] => {
-            let is_owner = |line: &&str| {
-                let is_block = ["impl", "pub trait", "pub(crate) trait"];
-                is_block.iter().any(|block| line.starts_with(block))
-                    && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == *of)
-            };
-            let blocks = lines.iter().enumerate().filter(|(_, line)| is_owner(line));
-            let mut blocks = blocks.map(|(at, _)| {
-                let length = lines[at..].iter().position(|line| *line == "}").unwrap();
-                (at, at + length)
-            });
-            let has_it = |&(begin, end): &(usize, usize)| {
-                lines[begin..end].iter().any(|line| defines(line, names[1]))
-            };
-            blocks.find(has_it).unwrap_or_else(|| panic!("no block has {item}"))
+/// The files in which an item may be: that of its module, and others of the directory, which may
+/// have more methods of a type.
+fn sources_of(file: &Path) -> Vec<String> {
+    let mut files = vec![file.to_owned()];
+    let siblings = fs::read_dir(file.parent().unwrap()).unwrap();
+    files.extend(siblings.map(|entry| entry.unwrap().path()));
+    let rust = files.iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    rust.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// The lines of the `impl` and `trait` blocks of a type.
+fn blocks_of<'t>(text: &'t str, owner: &str) -> Vec<&'t str> {
+    let mut found = Vec::new();
+    let mut is_inside = false;
+    for line in text.lines() {
+        let is_block = ["impl", "pub trait", "pub(crate) trait"]
+            .iter()
+            .any(|start| line.starts_with(start));
+        let mut words = line.split(|c: char| !c.is_alphanumeric());
+        is_inside =
+            (is_inside || (is_block && words.any(|word| word == owner))) && line != "}";
+        if is_inside {
+            found.push(line);
         }
-        _ => panic!("{item} is nested too deeply"),
-    };
-    let name = names.last().unwrap();
-    let first = lines[begin..end].iter().position(|line| defines(line, name));
-    let first = begin + first.unwrap_or_else(|| panic!("{item} does not exist"));
-    let indent = lines[first].len() - lines[first].trim_start().len();
-    let closing = [format!("{:indent$}}}", ""), format!("{:indent$}) {{}}", "")];
-    let is_last = |line: &&str| {
-        closing.iter().any(|closing| line.starts_with(closing.as_str()))
-            || (line.len() - line.trim_start().len() == indent && line.ends_with([';', '}']))
-    };
-    let length = lines[first..].iter().position(|line| is_last(&line)).unwrap();
-    lines[first..=first + length].to_vec()
+    }
+    found
+}
+
+/// The code lines of an item, from its signature to its closing brace. rustfmt has put that brace
+/// at the indentation of the signature.
+fn item_lines(item: &str) -> usize {
+    let (file, names) = locate(item);
+    for text in sources_of(&file) {
+        let (lines, name) = match names[..] {
+            [name] => (text.lines().collect(), name),
+            [owner, name] => (blocks_of(&text, owner), name),
+            _ => panic!("{item} is nested too deeply"),
+        };
+        let Some(first) = lines.iter().position(|line| defines(line, name)) else {
+            continue;
+        };
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let depth = indent(lines[first]);
+        let is_last = |line: &&str| indent(line) == depth && line.ends_with([';', '}']);
+        let length = lines[first..].iter().position(is_last).expect(item);
+        return lines[first..=first + length].iter().filter(|line| is_code(line)).count();
+    }
+    panic!("{item} does not exist")
 }
 
 /// The code lines of the items and whole files that a page leads through.
 fn path_lines(text: &str) -> usize {
-    let items = item_links(text).map(|item| {
-        let (file, names) = locate(item);
-        let source = fs::read_to_string(file).unwrap();
-        item_lines(&source, &names, item).into_iter().filter(|line| is_code(line)).count()
-    });
-    let files = code_spans(text).filter(|span| span.starts_with("tests/") && span.ends_with(".rs"));
+    let files =
+        code_spans(text).filter(|span| span.starts_with("tests/") && span.ends_with(".rs"));
     let files = files.map(|file| {
         let source = fs::read_to_string(project(file)).unwrap();
         source.lines().filter(|line| is_code(line)).count()
     });
-    items.sum::<usize>() + files.sum::<usize>()
+    item_links(text).map(item_lines).sum::<usize>() + files.sum::<usize>()
 }
 
 #[test]
@@ -173,7 +180,8 @@ fn every_file_that_the_guide_names_exists() {
 #[test]
 fn the_table_of_terms_has_25_to_35_terms_and_a_file_for_each() {
     let text = page("terms.md");
-    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
     assert!((25..=35).contains(&rows.len()), "{} terms", rows.len());
     for row in rows {
         assert!(row.ends_with("` |"), "no file: {row}");

@@ -54,9 +54,12 @@ fn the_make_commands_in_the_readme_exist() {
 
 #[test]
 fn every_linked_file_exists() {
-    for (directory, file) in
-        [("", "README.md"), ("tests", "README.md"), ("tests/bench", "README.md"), ("", "CHANGELOG.md")]
-    {
+    for (directory, file) in [
+        ("", "README.md"),
+        ("tests", "README.md"),
+        ("tests/bench", "README.md"),
+        ("", "CHANGELOG.md"),
+    ] {
         let text = fs::read_to_string(project(directory).join(file)).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let is_external = link.starts_with("https:") || link.starts_with('#');

@@ -472,7 +472,8 @@ async fn a_full_redis_creates_no_session_and_loses_none() {
     let due = Lifetime { idle: Duration::from_secs(1), ..LIFETIME };
     let due = create_session_for(&store, due, "a", "1").await;
     let _: () = redis.query(&["CONFIG", "SET", "maxmemory", "1"]);
-    let message = unavailable(store.create(self::key(), LIFETIME, CLIENT_IP, "a", "1").await);
+    let message =
+        unavailable(store.create(self::key(), LIFETIME, CLIENT_IP, "a", "1").await);
     assert!(message.contains("OOM"), "{message}");
     assert!(unavailable(store.set(key, "a", "2").await).contains("OOM"));
     assert!(unavailable(store.compare_and_set(key, "b", None, "2").await).contains("OOM"));
@@ -567,7 +568,8 @@ async fn an_error_contains_no_session_data() {
     let options = ["--rename-command", "EVALSHA", ""];
     let Some(redis) = RedisServer::start_with(&options) else { return };
     let store = redis.store();
-    let message = unavailable(store.create(key(), LIFETIME, CLIENT_IP, "n", "barley").await);
+    let message =
+        unavailable(store.create(key(), LIFETIME, CLIENT_IP, "n", "barley").await);
     assert!(message.contains("unknown command"), "{message}");
     assert!(!message.contains("barley") && !message.contains("create"), "{message}");
 }
