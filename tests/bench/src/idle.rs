@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Result;
+use crate::args::Args;
 use crate::client::Client;
-use crate::contestant::{Contestant, start_limit, taking_part};
+use crate::competitor::{Competitor, participants, start_baseline};
+use crate::directory::Directory;
 use crate::figures::{Series, grouped, print_table};
-use crate::folder::Folder;
 use crate::goal::Goal;
 use crate::process::{Server, files};
-use crate::wish::Wish;
 
 /// How many there are: as many as Dustdevil has by default.
 const CONNECTIONS: u32 = 10_000;
@@ -24,29 +24,29 @@ const FIRST: u32 = 500;
 const OTHER_FILES: u64 = 100;
 
 /// A server is looked at so often, until it gives no more memory back.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// nginx has no page but files.
 const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Each contestant is started, and left by itself, in turns.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
+/// Each competitor is started, and left by itself, in turns.
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let files = files()?;
     if files < u64::from(CONNECTIONS) + OTHER_FILES {
         println!("Left out, because `ulimit -n` is {files}: idle connections.\n");
         return Ok(Vec::new());
     }
-    let folder = Folder::new()?;
-    let contestants = taking_part(wish).into_iter();
-    let mut subjects: Vec<_> = contestants.map(|one| (one, Series::default())).collect();
-    let rounds = wish.rounds_of_memory();
+    let directory = Directory::new()?;
+    let competitors = participants(args).into_iter();
+    let mut subjects: Vec<_> = competitors.map(|one| (one, Series::default())).collect();
+    let rounds = args.rounds_of_memory();
     for round in 1..=rounds {
         eprintln!("idle: round {round} of {rounds}");
-        for (contestant, bytes) in &mut subjects {
-            let growth = bytes_a_connection(*contestant, &folder)
-                .map_err(|error| format!("{}: {error}", contestant.name()))?;
+        for (competitor, bytes) in &mut subjects {
+            let growth = bytes_a_connection(*competitor, &directory)
+                .map_err(|error| format!("{}: {error}", competitor.name()))?;
             bytes.push(growth);
         }
     }
@@ -55,16 +55,16 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
 }
 
 /// By how much a server's memory grows for each connection that was answered once, and waits.
-fn bytes_a_connection(contestant: Contestant, folder: &Folder) -> Result<f64> {
-    let server = match contestant {
-        Contestant::Limit => {
-            let model = Contestant::Dustdevil.start(folder)?;
+fn bytes_a_connection(competitor: Competitor, directory: &Directory) -> Result<f64> {
+    let server = match competitor {
+        Competitor::Baseline => {
+            let model = Competitor::Dustdevil.start(directory)?;
             let answer = Client::new(model.address)?.send(HELLO.as_bytes())?;
-            start_limit(HELLO.len(), 1, &answer.bytes())?
+            start_baseline(HELLO.len(), 1, &answer.bytes())?
         }
-        _ => contestant.start(folder)?,
+        _ => competitor.start(directory)?,
     };
-    let request = if contestant == Contestant::Nginx { FILE } else { HELLO };
+    let request = if competitor == Competitor::Nginx { FILE } else { HELLO };
     drop(connect(&server, request, FIRST)?);
     let before = settled_memory(&server)?;
     let connections = connect(&server, request, CONNECTIONS)?;
@@ -89,7 +89,7 @@ fn connect(server: &Server, request: &str, count: u32) -> Result<Vec<TcpStream>>
 fn settled_memory(server: &Server) -> Result<f64> {
     let mut memory = server.memory()?;
     loop {
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         let before = std::mem::replace(&mut memory, server.memory()?);
         if memory >= before {
             return Ok(memory);
@@ -103,20 +103,20 @@ fn is_open(stream: &TcpStream) -> bool {
     peek.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-fn print(subjects: &[(Contestant, Series)]) {
-    let row = |(contestant, bytes): &(Contestant, Series)| {
-        vec![contestant.name().to_owned(), format!("{:.0}", bytes.median())]
+fn print(subjects: &[(Competitor, Series)]) {
+    let row = |(competitor, bytes): &(Competitor, Series)| {
+        vec![competitor.name().to_owned(), format!("{:.0}", bytes.median())]
     };
     let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
     let head = format!("{} idle connections, of", grouped(CONNECTIONS));
-    print_table(&[&head, "octets a connection"], &rows);
+    print_table(&[&head, "bytes a connection"], &rows);
 }
 
-fn goal(subjects: &[(Contestant, Series)]) -> Option<Goal> {
-    let dustdevil = subjects.iter().find(|subject| subject.0 == Contestant::Dustdevil)?;
+fn goal(subjects: &[(Competitor, Series)]) -> Option<Goal> {
+    let dustdevil = subjects.iter().find(|subject| subject.0 == Competitor::Dustdevil)?;
     Some(Goal {
         of: "idle connection".to_owned(),
-        figure: "octets".to_owned(),
+        figure: "bytes".to_owned(),
         at_most: 2048.0,
         measured: dustdevil.1.median(),
     })

@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
     /// Of the times that requests took, the median, in microseconds.
     pub(crate) median: f64,
     /// 99 in 100 took no longer than this.
-    pub(crate) late: f64,
+    pub(crate) p99: f64,
 }
 
 impl Load {
@@ -43,8 +43,8 @@ impl Load {
         if server.counters()?.refused > refused {
             return Err("not every request was answered as it should be".into());
         }
-        let Figures { requests, median, late, .. } = figures;
-        Ok(Outcome { processor: microseconds(time) / requests, median, late })
+        let Figures { requests, median, p99, .. } = figures;
+        Ok(Outcome { processor: microseconds(time) / requests, median, p99 })
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Figures {
     pub(crate) bytes: f64,
     pub(crate) duration: f64,
     pub(crate) median: f64,
-    pub(crate) late: f64,
+    pub(crate) p99: f64,
 }
 
 impl Wrk {
@@ -86,8 +86,8 @@ impl Wrk {
             [_, errors, ..] if errors > 0.0 => {
                 Err(format!("{errors} requests were not answered as they should be").into())
             }
-            [requests, _, bytes, duration, median, late] => {
-                Ok(Figures { requests, bytes, duration, median, late })
+            [requests, _, bytes, duration, median, p99] => {
+                Ok(Figures { requests, bytes, duration, median, p99 })
             }
             _ => Err("wrk gives other figures".into()),
         }

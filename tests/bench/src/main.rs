@@ -4,9 +4,9 @@
 //! and memory is theirs alone: the demo, nginx, and this program again, told to `serve`. In
 //! reading order: the server whose sessions are measured ([`server`]) and what it is filled with
 //! ([`fill`]), the ones that it is compared to ([`peers`]), how they are started and looked at
-//! from outside ([`process`], [`folder`], [`contestant`]), who asks them ([`client`], and wrk in
+//! from outside ([`process`], [`directory`], [`competitor`]), who asks them ([`client`], and wrk in
 //! [`load`]), how figures are put together ([`figures`]) and judged ([`goal`]), what the command
-//! line asks for ([`wish`]), and then the questions, each in a file of its own. The first has
+//! line asks for ([`args`]), and then the questions, each in a file of its own. The first has
 //! several scenarios ([`scenario`]).
 //!
 //! No figure means much alone: how fast a machine is differs from one to the next, and from one
@@ -16,8 +16,8 @@
 
 use std::process::ExitCode;
 
+use args::Args;
 use goal::Goal;
-use wish::Wish;
 
 mod server;
 
@@ -27,9 +27,9 @@ mod peers;
 
 mod process;
 
-mod folder;
+mod directory;
 
-mod contestant;
+mod competitor;
 
 mod client;
 
@@ -39,7 +39,7 @@ mod figures;
 
 mod goal;
 
-mod wish;
+mod args;
 
 mod scenario;
 
@@ -49,23 +49,23 @@ mod idle;
 
 mod scale;
 
-mod room;
+mod memory;
 
-mod calm;
+mod latency;
 
 /// What can go wrong ends the program, with a sentence.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A question: its name on the command line, and what answers it.
-type Part = (&'static str, fn(&Wish) -> Result<Vec<Goal>>);
+type Part = (&'static str, fn(&Args) -> Result<Vec<Goal>>);
 
 /// All of them.
 const PARTS: [Part; 5] = [
     ("requests", requests::measure),
     ("idle", idle::measure),
-    ("room", room::measure),
+    ("memory", memory::measure),
     ("scale", scale::measure),
-    ("calm", calm::measure),
+    ("latency", latency::measure),
 ];
 
 const USAGE: &str = "\
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["serve", "store", limit] => server::serve(limit),
         ["serve", peer, ref arguments @ ..] => peers::serve(peer, arguments),
-        [rounds, ref names @ ..] => Wish::new(rounds, names).and_then(|wish| drive(&wish)),
+        [rounds, ref names @ ..] => Args::new(rounds, names).and_then(|args| drive(&args)),
         [] => Err(USAGE.into()),
     };
     match done {
@@ -96,10 +96,10 @@ fn main() -> ExitCode {
 }
 
 /// Answers the questions that are asked for, or, where none is, all of them.
-fn drive(wish: &Wish) -> Result {
+fn drive(args: &Args) -> Result {
     let mut goals = Vec::new();
-    for (_, measure) in PARTS.iter().filter(|part| wish.has_part(part.0)) {
-        goals.extend(measure(wish)?);
+    for (_, measure) in PARTS.iter().filter(|part| args.has_part(part.0)) {
+        goals.extend(measure(args)?);
     }
     goal::print(&goals);
     Ok(())

@@ -23,7 +23,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
     /// What is asked to end it; where that is nobody, it is killed.
-    farewell: Option<Command>,
+    stop_command: Option<Command>,
 }
 
 /// Processor time that a server has had, that of threads which have ended included.
@@ -65,7 +65,7 @@ impl Server {
         let address = line.split_whitespace().last().unwrap_or_default();
         let address = address.trim_start_matches("http://").parse();
         let address = address.map_err(|_| "the server did not start")?;
-        Ok(Server { child, address, farewell: None })
+        Ok(Server { child, address, stop_command: None })
     }
 
     /// A program that says nothing, and listens on an address when it is ready. It has processes
@@ -73,10 +73,10 @@ impl Server {
     pub(crate) fn spawn_at(
         address: SocketAddr,
         command: &mut Command,
-        farewell: Command,
+        stop_command: Command,
     ) -> Result<Server> {
         let child = command.spawn()?;
-        let server = Server { child, address, farewell: Some(farewell) };
+        let server = Server { child, address, stop_command: Some(stop_command) };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if began.elapsed() > Duration::from_secs(5) {
@@ -97,13 +97,13 @@ impl Server {
         expire: Duration,
     ) -> Result<Duration> {
         let expire = expire.as_millis();
-        self.have_done(&format!(
+        self.run_task(&format!(
             "/fill?from={from}&count={count}&logged_in={logged_in}&expire={expire}"
         ))
     }
 
     /// Has it do something; gives how long that took.
-    pub(crate) fn have_done(&self, path: &str) -> Result<Duration> {
+    pub(crate) fn run_task(&self, path: &str) -> Result<Duration> {
         let answer = Client::new(self.address)?.post(path)?;
         Ok(Duration::try_from_secs_f64(answer.parse()?)?)
     }
@@ -172,8 +172,8 @@ impl Spent {
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = match &mut self.farewell {
-            Some(farewell) => farewell.status().map(drop),
+        let _ = match &mut self.stop_command {
+            Some(stop_command) => stop_command.status().map(drop),
             None => self.child.kill(),
         };
         let _ = self.child.wait();
@@ -181,7 +181,7 @@ impl Drop for Server {
 }
 
 /// Whether the machine has memory for so many sessions more; if not, says so.
-pub(crate) fn is_room_for(sessions: u32) -> Result<bool> {
+pub(crate) fn has_memory_for(sessions: u32) -> Result<bool> {
     let needed = f64::from(sessions) * BYTES_A_SESSION;
     let available = kibibytes("/proc/meminfo", "MemAvailable:")? * 1024.0;
     if needed > available {

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use crate::Result;
-use crate::contestant::{Contestant, start_limit, taking_part};
+use crate::args::Args;
+use crate::competitor::{Competitor, participants, start_baseline};
+use crate::directory::Directory;
 use crate::figures::{Series, print_table, time};
-use crate::folder::Folder;
 use crate::goal::Goal;
 use crate::load::{Wrk, microseconds};
 use crate::process::Server;
-use crate::scenario::{Aim, Figure, SCENARIOS, Scenario};
-use crate::wish::Wish;
+use crate::scenario::{Figure, MaxRatio, SCENARIOS, Scenario};
 
 /// Enough for the processors never to be idle.
 const CONNECTIONS: u32 = 64;
@@ -23,9 +23,9 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 /// Answers longer than this are under way for so long that their bytes are counted, and not they.
 const LONG: usize = 64 * 1024;
 
-/// A contestant in a scenario, with a server of its own.
+/// A competitor in a scenario, with a server of its own.
 struct Subject {
-    contestant: Contestant,
+    competitor: Competitor,
     server: Server,
     /// A file of requests, and the bytes of each.
     requests: [String; 2],
@@ -39,86 +39,86 @@ struct Subject {
 struct Measured {
     rate: Series,
     median: Series,
-    late: Series,
+    p99: Series,
     processor: Series,
     user: Series,
     system: Series,
 }
 
 /// All servers run all the time, and are asked in turns.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let folder = Folder::new()?;
-    let present = taking_part(wish);
-    let mut contests = Vec::new();
-    for scenario in SCENARIOS.iter().filter(|scenario| wish.has_scenario(scenario.name)) {
-        let contestants = scenario.contestants().iter().copied();
-        let contestants = contestants.filter(|contestant| present.contains(contestant));
-        contests.push((scenario, start(scenario, contestants, &folder)?));
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    let directory = Directory::new()?;
+    let present = participants(args);
+    let mut runs = Vec::new();
+    for scenario in SCENARIOS.iter().filter(|scenario| args.has_scenario(scenario.name)) {
+        let competitors = scenario.competitors().iter().copied();
+        let competitors = competitors.filter(|competitor| present.contains(competitor));
+        runs.push((scenario, start(scenario, competitors, &directory)?));
     }
-    for round in 0..=wish.rounds {
+    for round in 0..=args.rounds {
         match round {
             // Whoever is asked for the first time has memory to map and caches to fill.
             0 => eprintln!("requests: a round that does not count"),
-            _ => eprintln!("requests: round {round} of {}", wish.rounds),
+            _ => eprintln!("requests: round {round} of {}", args.rounds),
         }
-        for (scenario, subjects) in &mut contests {
+        for (scenario, subjects) in &mut runs {
             for turn in 0..subjects.len() {
                 // Nobody is always first.
                 let at = (turn + round) % subjects.len();
                 let subject = &mut subjects[at];
                 subject.measure(round).map_err(|error| {
-                    format!("{}, {}: {error}", scenario.name, subject.contestant.name())
+                    format!("{}, {}: {error}", scenario.name, subject.competitor.name())
                 })?;
             }
         }
     }
-    print(&contests);
-    if wish.has_scenario("1KiB") {
-        print_stat(&folder)?;
+    print(&runs);
+    if args.has_scenario("1KiB") {
+        print_stat(&directory)?;
     }
-    Ok(contests.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
+    Ok(runs.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
 }
 
 /// Starts those who take part in a scenario. The limit answers what Dustdevil answers.
 fn start(
     scenario: &Scenario,
-    contestants: impl Iterator<Item = Contestant>,
-    folder: &Folder,
+    competitors: impl Iterator<Item = Competitor>,
+    directory: &Directory,
 ) -> Result<Vec<Subject>> {
     eprintln!("requests: {} begins", scenario.name);
-    let model = scenario.start(Contestant::Dustdevil, folder)?;
-    let requests = scenario.requests(Contestant::Dustdevil, &model)?;
+    let model = scenario.start(Competitor::Dustdevil, directory)?;
+    let requests = scenario.requests(Competitor::Dustdevil, &model)?;
     let request = requests.first().ok_or("there is nothing to ask")?;
     let length = request.len() / scenario.depth.max(1);
     let answer = scenario.answer(&model, &request[..length])?.bytes();
-    let begin = |contestant| {
-        if contestant == Contestant::Limit {
-            let limit = start_limit(length, scenario.depth, &answer)?;
-            return Subject::new(scenario, contestant, limit, &requests, folder);
+    let begin = |competitor| {
+        if competitor == Competitor::Baseline {
+            let limit = start_baseline(length, scenario.depth, &answer)?;
+            return Subject::new(scenario, competitor, limit, &requests, directory);
         }
-        let server = scenario.start(contestant, folder)?;
-        let requests = scenario.requests(contestant, &server)?;
-        Subject::new(scenario, contestant, server, &requests, folder)
+        let server = scenario.start(competitor, directory)?;
+        let requests = scenario.requests(competitor, &server)?;
+        Subject::new(scenario, competitor, server, &requests, directory)
     };
-    contestants.map(begin).collect()
+    competitors.map(begin).collect()
 }
 
 impl Subject {
     fn new(
         scenario: &Scenario,
-        contestant: Contestant,
+        competitor: Competitor,
         server: Server,
         requests: &[String],
-        folder: &Folder,
+        directory: &Directory,
     ) -> Result<Subject> {
         let request = requests.first().ok_or("there is nothing to ask")?;
         let one = &request[..request.len() / scenario.depth.max(1)];
         let answer = scenario.answer(&server, one)?.bytes().len();
-        let file = format!("{}-{}.requests", scenario.name, contestant.name());
-        let file = folder.write(&file, requests.concat())?;
+        let file = format!("{}-{}.requests", scenario.name, competitor.name());
+        let file = directory.write(&file, requests.concat())?;
         let requests = [file, request.len().to_string()];
         let measured = Measured::default();
-        Ok(Subject { contestant, server, requests, answer, measured })
+        Ok(Subject { competitor, server, requests, answer, measured })
     }
 
     fn measure(&mut self, round: usize) -> Result {
@@ -137,7 +137,7 @@ impl Subject {
         };
         self.measured.rate.push(requests / figures.duration * 1e6);
         self.measured.median.push(figures.median);
-        self.measured.late.push(figures.late);
+        self.measured.p99.push(figures.p99);
         self.measured.processor.push(microseconds(spent.sum()) / requests);
         self.measured.user.push(microseconds(spent.user) / requests);
         self.measured.system.push(microseconds(spent.system) / requests);
@@ -152,42 +152,42 @@ impl Subject {
     }
 }
 
-fn find(subjects: &[Subject], contestant: Contestant) -> Option<&Subject> {
-    subjects.iter().find(|subject| subject.contestant == contestant)
+fn find(subjects: &[Subject], competitor: Competitor) -> Option<&Subject> {
+    subjects.iter().find(|subject| subject.competitor == competitor)
 }
 
 /// The peer that takes the least.
 fn best_peer(subjects: &[Subject]) -> Option<&Subject> {
-    let peers = subjects.iter().filter(|subject| subject.contestant.is_peer());
+    let peers = subjects.iter().filter(|subject| subject.competitor.is_peer());
     peers.min_by(|one, other| {
         one.measured.processor.median().total_cmp(&other.measured.processor.median())
     })
 }
 
-fn print(contests: &[(&Scenario, Vec<Subject>)]) {
+fn print(runs: &[(&Scenario, Vec<Subject>)]) {
     let ratio = |one: &Series, other: Option<&Series>| match other {
         Some(other) => format!("{:.2}", one.relative_to(other).median()),
         None => "-".to_owned(),
     };
     let mut rows = Vec::new();
-    for (scenario, subjects) in contests {
+    for (scenario, subjects) in runs {
         // What wrk puts in place of times that it believes to have missed would be wrong there.
         let latency = |series: &Series| match scenario.depth {
             0 | 1 => time(series.median()),
             _ => "-".to_owned(),
         };
         let limit =
-            find(subjects, Contestant::Limit).map(|subject| &subject.measured.processor);
-        let hyper = find(subjects, Contestant::Hyper).map(|subject| &subject.measured.user);
+            find(subjects, Competitor::Baseline).map(|subject| &subject.measured.processor);
+        let hyper = find(subjects, Competitor::Hyper).map(|subject| &subject.measured.user);
         let best = best_peer(subjects).map(|subject| &subject.measured.processor);
         for subject in subjects {
             let figures = &subject.measured;
             rows.push(vec![
                 scenario.title.to_owned(),
-                subject.contestant.name().to_owned(),
+                subject.competitor.name().to_owned(),
                 format!("{:.0}", figures.rate.median()),
                 latency(&figures.median),
-                latency(&figures.late),
+                latency(&figures.p99),
                 time(figures.processor.median()),
                 time(figures.user.median()),
                 time(figures.system.median()),
@@ -219,9 +219,9 @@ fn print(contests: &[(&Scenario, Vec<Subject>)]) {
 
 /// Dustdevil looks with each request whether a file is still what it was. This is what a look takes, on
 /// as many threads at once as serve.
-fn print_stat(folder: &Folder) -> Result {
+fn print_stat(directory: &Directory) -> Result {
     const TIMES: u32 = 200_000;
-    let path = folder.files().join("1KiB.txt");
+    let path = directory.files().join("1KiB.txt");
     let threads = std::thread::available_parallelism()?.get();
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -238,19 +238,19 @@ fn print_stat(folder: &Folder) -> Result {
 
 /// What became of what was aimed at, as far as those who are compared took part.
 fn goals(scenario: &Scenario, subjects: &[Subject]) -> Vec<Goal> {
-    let goal = |aim: &Aim| {
-        let own = find(subjects, Contestant::Dustdevil)?.figure(aim.figure);
-        let other = find(subjects, aim.to)?.figure(aim.figure);
-        let of = match aim.figure {
+    let goal = |limit: &MaxRatio| {
+        let own = find(subjects, Competitor::Dustdevil)?.figure(limit.figure);
+        let other = find(subjects, limit.to)?.figure(limit.figure);
+        let of = match limit.figure {
             Figure::Processor => "CPU",
             Figure::User => "user time",
         };
         Some(Goal {
             of: scenario.title.to_owned(),
-            figure: format!("{of}, ratio to {}'s", aim.to.name()),
-            at_most: aim.at_most,
+            figure: format!("{of}, ratio to {}'s", limit.to.name()),
+            at_most: limit.at_most,
             measured: own.relative_to(other).median(),
         })
     };
-    scenario.aims.iter().filter_map(goal).collect()
+    scenario.max_ratios.iter().filter_map(goal).collect()
 }

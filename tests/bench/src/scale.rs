@@ -1,22 +1,22 @@
 //! Does a request take longer when there are more sessions?
 
 use crate::Result;
+use crate::args::Args;
 use crate::figures::{Series, grouped, print_table, time};
 use crate::goal::Goal;
 use crate::load::Load;
-use crate::process::{FOREVER, Server, is_room_for};
-use crate::wish::Wish;
+use crate::process::{FOREVER, Server, has_memory_for};
 
 /// How many sessions servers have. The first is what the others are compared to.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
 
 /// Enough for the processors never to be idle. How long one request takes then says how long the
 /// queue in front of it is, and so nothing; how much processor time it takes is what counts.
-const MANY: u32 = 64;
+const SATURATING: u32 = 64;
 
 /// Few enough for the processors to be idle at times: how long a request takes is then up to the
 /// server, and to the system that wakes it.
-const FEW: u32 = 2;
+const UNSATURATING: u32 = 2;
 
 /// How long in each round. Short turns and many rounds bear more disturbance than long turns.
 const SECONDS: u32 = 1;
@@ -30,12 +30,12 @@ struct Subject {
     server: usize,
     processor: Series,
     median: Series,
-    late: Series,
+    p99: Series,
 }
 
 /// All servers run all the time, each with its sessions, and are asked in turns.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let rounds = wish.rounds;
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    let rounds = args.rounds;
     let (servers, mut subjects) = start()?;
     for round in 0..=rounds {
         match round {
@@ -57,7 +57,7 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
 fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
     let (mut servers, mut subjects) = (Vec::new(), Vec::new());
     for sessions in SIZES {
-        if !is_room_for(sessions)? {
+        if !has_memory_for(sessions)? {
             break;
         }
         eprintln!("scale: {sessions} sessions begin");
@@ -78,19 +78,19 @@ fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
 
 impl Subject {
     fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Subject {
-        let (processor, median, late) = Default::default();
-        Subject { name, path, sessions, server, processor, median, late }
+        let (processor, median, p99) = Default::default();
+        Subject { name, path, sessions, server, processor, median, p99 }
     }
 
     fn measure(&mut self, servers: &[Server], round: usize) -> Result {
         let (path, sessions, server) = (self.path, self.sessions, &servers[self.server]);
-        let many = Load { path, sessions, connections: MANY, seconds: SECONDS };
-        let few = Load { connections: FEW, ..many };
+        let many = Load { path, sessions, connections: SATURATING, seconds: SECONDS };
+        let few = Load { connections: UNSATURATING, ..many };
         let (many, few) = (many.put_on(server, round)?, few.put_on(server, round)?);
         if round > 0 {
             self.processor.push(many.processor);
             self.median.push(few.median);
-            self.late.push(few.late);
+            self.p99.push(few.p99);
         }
         Ok(())
     }
@@ -117,15 +117,15 @@ fn print(subjects: &[Subject]) {
             subject.processor.relative_to(&first.processor).with_spread(),
             time(subject.median.median()),
             format!("{:.2}", subject.median.relative_to(&first.median).median()),
-            time(subject.late.median()),
-            subject.late.relative_to(&first.late).with_spread(),
+            time(subject.p99.median()),
+            subject.p99.relative_to(&first.p99).with_spread(),
         ]
     };
     let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
     let head = ["live", "CPU a request", "ratio", "p50", "ratio", "p99", "ratio"];
     print_table(&head, &rows);
     println!(
-        "CPU is the server's own, user and system, with {MANY} connections that leave no \
-         processor idle; p50 and p99 are of {FEW} connections that leave them idle at times.\n"
+        "CPU is the server's own, user and system, with {SATURATING} connections that leave no \
+         processor idle; p50 and p99 are of {UNSATURATING} connections that leave them idle at times.\n"
     );
 }

@@ -1,9 +1,9 @@
-//! What is asked of all contestants, one thing after the other.
+//! What is asked of all competitors, one thing after the other.
 
 use crate::Result;
-use crate::client::{Response, Client};
-use crate::contestant::Contestant::{self, Actix, Axum, Dustdevil, Hyper, Limit, Nginx};
-use crate::folder::Folder;
+use crate::client::{Client, Response};
+use crate::competitor::Competitor::{self, Actix, Axum, Baseline, Dustdevil, Hyper, Nginx};
+use crate::directory::Directory;
 use crate::process::Server;
 
 /// A thing to ask.
@@ -12,34 +12,34 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// And in the table.
     pub(crate) title: &'static str,
-    pub(crate) visit: Visit,
+    pub(crate) action: Action,
     /// So many requests arrive at once. 0: each has a connection of its own.
     pub(crate) depth: usize,
-    pub(crate) aims: &'static [Aim],
+    pub(crate) max_ratios: &'static [MaxRatio],
 }
 
 /// What a visitor does.
 #[derive(Clone, Copy)]
-pub(crate) enum Visit {
+pub(crate) enum Action {
     /// Asks for the smallest page there is.
-    Greet,
+    Hello,
     /// Asks for a page behind the login, with one of so many sessions.
-    Read(u32),
+    Page(u32),
     /// Asks for the demo's main page.
-    Enter,
+    Main,
     /// Asks for the login form once more.
-    Knock,
+    Form,
     /// Sends the login form.
-    LogIn,
+    Login,
     /// Asks for a static file.
-    Fetch(&'static str),
+    File(&'static str),
 }
 
 /// How little Dustdevil is to take.
-pub(crate) struct Aim {
+pub(crate) struct MaxRatio {
     pub(crate) figure: Figure,
     /// Compared to this one.
-    pub(crate) to: Contestant,
+    pub(crate) to: Competitor,
     pub(crate) at_most: f64,
 }
 
@@ -52,21 +52,21 @@ pub(crate) enum Figure {
     User,
 }
 
-const fn processor(to: Contestant, at_most: f64) -> Aim {
-    Aim { figure: Figure::Processor, to, at_most }
+const fn processor(to: Competitor, at_most: f64) -> MaxRatio {
+    MaxRatio { figure: Figure::Processor, to, at_most }
 }
 
-const fn user(to: Contestant, at_most: f64) -> Aim {
-    Aim { figure: Figure::User, to, at_most }
+const fn user(to: Competitor, at_most: f64) -> MaxRatio {
+    MaxRatio { figure: Figure::User, to, at_most }
 }
 
 const fn scenario(
     name: &'static str,
     title: &'static str,
-    visit: Visit,
-    aims: &'static [Aim],
+    action: Action,
+    max_ratios: &'static [MaxRatio],
 ) -> Scenario {
-    Scenario { name, title, visit, depth: 1, aims }
+    Scenario { name, title, action, depth: 1, max_ratios }
 }
 
 /// All of them.
@@ -74,31 +74,31 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
     scenario(
         "hello",
         "plain page",
-        Visit::Greet,
-        &[processor(Limit, 1.05), user(Hyper, 0.9)],
+        Action::Hello,
+        &[processor(Baseline, 1.05), user(Hyper, 0.9)],
     ),
     scenario(
         "page",
         "logged-in page",
-        Visit::Read(1),
-        &[processor(Limit, 1.10), user(Hyper, 0.8)],
+        Action::Page(1),
+        &[processor(Baseline, 1.10), user(Hyper, 0.8)],
     ),
     scenario(
         "page-1000",
         "logged-in page, 1,000 sessions",
-        Visit::Read(1000),
-        &[processor(Limit, 1.12), user(Hyper, 0.8)],
+        Action::Page(1000),
+        &[processor(Baseline, 1.12), user(Hyper, 0.8)],
     ),
-    scenario("main", "main page, visits counted", Visit::Enter, &[]),
-    scenario("form", "login form", Visit::Knock, &[processor(Hyper, 1.0)]),
-    scenario("login", "login", Visit::LogIn, &[processor(Limit, 1.25)]),
+    scenario("main", "main page, visits counted", Action::Main, &[]),
+    scenario("form", "login form", Action::Form, &[processor(Hyper, 1.0)]),
+    scenario("login", "login", Action::Login, &[processor(Baseline, 1.25)]),
     Scenario {
         depth: 16,
         ..scenario(
             "pipelined",
             "plain page, 16 at once",
-            Visit::Greet,
-            &[processor(Limit, 1.4)],
+            Action::Hello,
+            &[processor(Baseline, 1.4)],
         )
     },
     Scenario {
@@ -106,59 +106,63 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
         ..scenario(
             "close",
             "a connection a request",
-            Visit::Greet,
-            &[processor(Limit, 1.0)],
+            Action::Hello,
+            &[processor(Baseline, 1.0)],
         )
     },
-    scenario("1KiB", "file, 1 KiB", Visit::Fetch("1KiB.txt"), &[processor(Nginx, 0.75)]),
+    scenario("1KiB", "file, 1 KiB", Action::File("1KiB.txt"), &[processor(Nginx, 0.75)]),
     scenario(
         "100KiB",
         "file, 100 KiB",
-        Visit::Fetch("100KiB.txt"),
+        Action::File("100KiB.txt"),
         &[processor(Nginx, 1.0)],
     ),
-    scenario("10MiB", "file, 10 MiB", Visit::Fetch("10MiB.txt"), &[processor(Nginx, 1.2)]),
+    scenario("10MiB", "file, 10 MiB", Action::File("10MiB.txt"), &[processor(Nginx, 1.2)]),
 ];
 
 impl Scenario {
     /// Who is asked.
-    pub(crate) fn contestants(&self) -> &'static [Contestant] {
-        match self.visit {
-            Visit::Fetch(_) => &[Limit, Dustdevil, Nginx],
-            _ => &[Limit, Dustdevil, Hyper, Axum, Actix],
+    pub(crate) fn competitors(&self) -> &'static [Competitor] {
+        match self.action {
+            Action::File(_) => &[Baseline, Dustdevil, Nginx],
+            _ => &[Baseline, Dustdevil, Hyper, Axum, Actix],
         }
     }
 
     /// Starts one that needs not be told what to answer.
-    pub(crate) fn start(&self, contestant: Contestant, folder: &Folder) -> Result<Server> {
-        match self.visit {
-            Visit::Read(sessions) => contestant.start_with_sessions(folder, sessions),
-            _ => contestant.start(folder),
+    pub(crate) fn start(
+        &self,
+        competitor: Competitor,
+        directory: &Directory,
+    ) -> Result<Server> {
+        match self.action {
+            Action::Page(sessions) => competitor.start_with_sessions(directory, sessions),
+            _ => competitor.start(directory),
         }
     }
 
-    /// The requests that a contestant is sent in turn, which are all of the same length.
+    /// The requests that a competitor is sent in turn, which are all of the same length.
     pub(crate) fn requests(
         &self,
-        contestant: Contestant,
+        competitor: Competitor,
         server: &Server,
     ) -> Result<Vec<String>> {
         let close = if self.depth == 0 { "Connection: close\r\n" } else { "" };
-        let request = match self.visit {
-            Visit::Greet => get("/hello", close),
-            Visit::Fetch(file) => get(&format!("/static/{file}"), close),
-            Visit::Read(sessions) => {
-                let cookie = |number| session_cookie(contestant, number);
+        let request = match self.action {
+            Action::Hello => get("/hello", close),
+            Action::File(file) => get(&format!("/static/{file}"), close),
+            Action::Page(sessions) => {
+                let cookie = |number| session_cookie(competitor, number);
                 return Ok((1..=sessions)
                     .map(|number| get("/page", &cookie(number)))
                     .collect());
             }
-            Visit::Knock => {
+            Action::Form => {
                 let (mark, _) = visit_form(server)?;
                 get("/login", &format!("Cookie: {mark}\r\n"))
             }
-            Visit::LogIn => login(server)?,
-            Visit::Enter => {
+            Action::Login => login(server)?,
+            Action::Main => {
                 let (mark, login) = (visit_form(server)?.0, login(server)?);
                 let session =
                     cookie_of(&Client::new(server.address)?.send(login.as_bytes())?)?;
@@ -173,15 +177,15 @@ impl Scenario {
         let mut client = Client::new(server.address)?;
         let answer = client.send(request.as_bytes())?;
         let content = String::from_utf8_lossy(&answer.content);
-        let is_right = match self.visit {
-            Visit::Greet => content == "Hello, world!",
-            Visit::Fetch(_) => answer.status == 200,
-            Visit::Read(_) => content == crate::server::page(&crate::fill::user(1)),
-            Visit::Enter => content.contains("Good day, <strong>admin</strong>"),
-            Visit::Knock => {
+        let is_right = match self.action {
+            Action::Hello => content == "Hello, world!",
+            Action::File(_) => answer.status == 200,
+            Action::Page(_) => content == crate::server::page(&crate::fill::user(1)),
+            Action::Main => content.contains("Good day, <strong>admin</strong>"),
+            Action::Form => {
                 token(&content).is_some() && answer.header("Set-Cookie").is_none()
             }
-            Visit::LogIn => {
+            Action::Login => {
                 answer.status == 302 && answer.header("Location") == Some("/main")
             }
         };
@@ -196,9 +200,9 @@ fn get(path: &str, fields: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
 }
 
-/// A session's id is its number, as far as a contestant has such ids.
-fn session_cookie(contestant: Contestant, number: u32) -> String {
-    match contestant {
+/// A session's id is its number, as far as a competitor has such ids.
+fn session_cookie(competitor: Competitor, number: u32) -> String {
+    match competitor {
         Axum => {
             let id = tower_sessions::session::Id(number.into());
             format!("Cookie: session_id={id}\r\n")

@@ -17,13 +17,17 @@ use crate::fill::{Filling, Plain, compute, user};
 type Outcome<T = ()> = dustdevil::Result<T>;
 
 /// Work takes as long as it takes.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Serves until the driver lets go of the other end of standard input.
 #[tokio::main]
 pub(crate) async fn serve(limit: &str) -> crate::Result {
     let (sessions, bytes) = (limit.parse()?, usize::MAX);
-    let limits = MemoryLimits { max_sessions: sessions, max_bytes: bytes, ..MemoryLimits::default() };
+    let limits = MemoryLimits {
+        max_sessions: sessions,
+        max_bytes: bytes,
+        ..MemoryLimits::default()
+    };
     let store = Arc::new(MemoryStore::new(limits));
     let server = application(&store)?.listen("127.0.0.1:0").await?;
     println!("{}", server.local_addr()?);
@@ -38,7 +42,7 @@ pub(crate) async fn serve(limit: &str) -> crate::Result {
 fn application(store: &Arc<MemoryStore>) -> Outcome<Application> {
     let settings = Settings {
         session_store: Some(Arc::clone(store) as Arc<dyn Store>),
-        handler_timeout: PATIENCE,
+        handler_timeout: SWEEP_TIMEOUT,
         ..Settings::default()
     };
     let application = Application::new(
@@ -110,8 +114,10 @@ impl RequestHandler for CountersHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
         let counters = exchange.state::<Arc<MemoryStore>>()?.counters().await?;
-        exchange
-            .write(format!("{} {} {}", counters.live, counters.evicted, counters.rejected_ids))
+        exchange.write(format!(
+            "{} {} {}",
+            counters.live, counters.evicted, counters.rejected_ids
+        ))
     }
 }
 

@@ -21,7 +21,8 @@ const IDLE: Duration = Duration::from_secs(75);
 pub(super) async fn serve() -> Result {
     let sessions = Data::new(Sessions::default());
     let application = move || {
-        let (open, personal) = (|| fields(&pages::OPEN), || fields(&pages::NO_STORE_FIELDS));
+        let (open, personal) =
+            (|| fields(&pages::OPEN), || fields(&pages::NO_STORE_FIELDS));
         App::new()
             .app_data(sessions.clone())
             .service(resource("/hello").wrap(open()).route(get().to(hello)))

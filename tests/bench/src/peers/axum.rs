@@ -110,7 +110,8 @@ fn html<const N: usize>(
 }
 
 fn redirect(location: &'static str) -> Response {
-    (StatusCode::FOUND, pages::NO_STORE_FIELDS.clone(), [(LOCATION, location)]).into_response()
+    (StatusCode::FOUND, pages::NO_STORE_FIELDS.clone(), [(LOCATION, location)])
+        .into_response()
 }
 
 fn failed<E>(_: E) -> StatusCode {

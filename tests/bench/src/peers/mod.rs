@@ -5,8 +5,8 @@
 
 mod actix;
 mod axum;
+mod baseline;
 mod hyper;
-mod limit;
 mod pages;
 
 use std::collections::HashMap;
@@ -22,8 +22,8 @@ use crate::fill::user;
 /// Serves as the peer of that name.
 pub(crate) fn serve(kind: &str, arguments: &[&str]) -> Result {
     match (kind, arguments) {
-        ("limit", [length, answer, depth]) => {
-            limit::serve(length.parse()?, answer.parse()?, depth.parse()?)
+        ("baseline", [length, answer, depth]) => {
+            baseline::serve(length.parse()?, answer.parse()?, depth.parse()?)
         }
         ("hyper", []) => hyper::serve(),
         ("axum", []) => axum::serve(),

@@ -1,4 +1,4 @@
-//! A folder for the time of a measurement: static files, and what programs are told in files.
+//! A directory for the time of a measurement: static files, and what programs are told in files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ const FILES: [(&str, usize); 3] =
     [("1KiB.txt", 1 << 10), ("100KiB.txt", 100 << 10), ("10MiB.txt", 10 << 20)];
 
 /// Goes away with all that is in it.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
-impl Folder {
+impl Directory {
     /// One with static files in it. The demo wants its stylesheet among them.
-    pub(crate) fn new() -> Result<Folder> {
+    pub(crate) fn new() -> Result<Directory> {
         let name = format!("dustdevil-bench-{}", std::process::id());
-        let folder = Folder(std::env::temp_dir().join(name));
-        fs::create_dir_all(folder.files())?;
-        fs::write(folder.files().join("site.css"), "")?;
+        let directory = Directory(std::env::temp_dir().join(name));
+        fs::create_dir_all(directory.files())?;
+        fs::write(directory.files().join("site.css"), "")?;
         for (name, bytes) in FILES {
             fs::write(
-                folder.files().join(name),
+                directory.files().join(name),
                 "Dustdevil.\n".repeat(bytes).split_at(bytes).0,
             )?;
         }
-        Ok(folder)
+        Ok(directory)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -45,7 +45,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for Directory {
     fn drop(&mut self) {
         // Whatever is left is the system's to clear away.
         let _ = fs::remove_dir_all(&self.0);

@@ -14,12 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::args::Args;
 use crate::client::Client;
 use crate::figures::{Series, grouped, print_table, quantile, time};
 use crate::goal::Goal;
 use crate::load::microseconds;
-use crate::process::{FOREVER, Server, is_room_for};
-use crate::wish::Wish;
+use crate::process::{FOREVER, Server, has_memory_for};
 
 /// How many expire, or are evicted.
 const SESSIONS: u32 = 1_000_000;
@@ -37,10 +37,10 @@ const AFTER: Duration = Duration::from_secs(1);
 const COMPUTING: Duration = Duration::from_millis(1500);
 
 /// How often it is looked whether sessions have gone.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Sessions that expire are gone by then, or it is a fault.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// When something happened.
 struct Span {
@@ -61,14 +61,14 @@ struct Row {
     name: String,
     length: Series,
     median: Series,
-    late: Series,
-    very_late: Series,
+    p99: Series,
+    p999: Series,
     longest: Series,
 }
 
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let rounds = wish.rounds;
-    if !is_room_for(SESSIONS)? {
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    let rounds = args.rounds;
+    if !has_memory_for(SESSIONS)? {
         return Ok(Vec::new());
     }
     let all = grouped(SESSIONS);
@@ -84,7 +84,7 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
     // Corrected by what it really took.
     let mut filling = Duration::from_secs(3);
     for round in 1..=rounds {
-        eprintln!("calm: round {round} of {rounds}");
+        eprintln!("latency: round {round} of {rounds}");
         let [quiet, computing, expiring, after_expiry, creating, after_creation] =
             &mut rows;
         expire(&mut filling, quiet, expiring, after_expiry)?;
@@ -110,16 +110,16 @@ fn expire(
         if Instant::now() < watched {
             break (server, watched, watched + BEFORE);
         }
-        eprintln!("calm: filling took longer than before; once more");
+        eprintln!("latency: filling took longer than before; once more");
     };
     sleep_until(watched);
     let (samples, span) = watch(&server, || {
         sleep_until(moment);
         while server.counters()?.live > 1 {
-            if moment.elapsed() > PATIENCE {
+            if moment.elapsed() > SWEEP_TIMEOUT {
                 return Err("what has expired is never swept".into());
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(Span { began: moment, ended: Instant::now() })
     })?;
@@ -136,7 +136,7 @@ fn evict(computing: &mut Row, creating: &mut Row, after: &mut Row) -> Result {
     server.fill(0, 1, true, FOREVER)?;
     server.fill(1, SESSIONS, false, FOREVER)?;
     let (samples, span) = watch(&server, || {
-        span_of(|| server.have_done(&format!("/compute?time={}", COMPUTING.as_millis())))
+        span_of(|| server.run_task(&format!("/compute?time={}", COMPUTING.as_millis())))
     })?;
     computing.add(&samples, &span);
     let before = server.counters()?.evicted;
@@ -205,8 +205,8 @@ impl Row {
         times.sort_by(f64::total_cmp);
         self.length.push(microseconds(span.ended - span.began));
         self.median.push(quantile(&times, 500));
-        self.late.push(quantile(&times, 990));
-        self.very_late.push(quantile(&times, 999));
+        self.p99.push(quantile(&times, 990));
+        self.p999.push(quantile(&times, 999));
         self.longest.push(quantile(&times, 1000));
     }
 }
@@ -221,8 +221,8 @@ fn print(rows: &[Row]) {
             row.name.clone(),
             time(row.length.median()),
             cell(&row.median, &quiet.median),
-            cell(&row.late, &quiet.late),
-            cell(&row.very_late, &quiet.very_late),
+            cell(&row.p99, &quiet.p99),
+            cell(&row.p999, &quiet.p999),
             cell(&row.longest, &quiet.longest),
         ]
     };

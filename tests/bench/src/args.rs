@@ -1,23 +1,23 @@
 //! What the command line asks for.
 
-use crate::contestant::Contestant;
+use crate::competitor::Competitor;
 use crate::scenario::SCENARIOS;
 use crate::{PARTS, Result, USAGE};
 
 /// How many rounds, and of what. Where nothing of a kind is named, all of the kind is meant.
-pub(crate) struct Wish {
+pub(crate) struct Args {
     pub(crate) rounds: usize,
     names: Vec<String>,
 }
 
-impl Wish {
-    /// Reads the names of parts, scenarios and contestants.
-    pub(crate) fn new(rounds: &str, names: &[&str]) -> Result<Wish> {
+impl Args {
+    /// Reads the names of parts, scenarios and competitors.
+    pub(crate) fn new(rounds: &str, names: &[&str]) -> Result<Args> {
         let rounds = rounds.parse().ok().filter(|&rounds| rounds > 0).ok_or(USAGE)?;
         if !names.iter().all(|name| kinds().iter().any(|kind| kind.contains(name))) {
             return Err(USAGE.into());
         }
-        Ok(Wish { rounds, names: names.iter().map(|&name| name.to_owned()).collect() })
+        Ok(Args { rounds, names: names.iter().map(|&name| name.to_owned()).collect() })
     }
 
     /// Memory hardly differs from one round to the next, so a few will do.
@@ -58,6 +58,6 @@ fn kinds() -> [Vec<&'static str>; 3] {
     [
         PARTS.map(|part| part.0).to_vec(),
         SCENARIOS.map(|scenario| scenario.name).to_vec(),
-        Contestant::ALL.map(Contestant::name).to_vec(),
+        Competitor::ALL.map(Competitor::name).to_vec(),
     ]
 }

@@ -1,10 +1,10 @@
 //! How much memory does a session take?
 
 use crate::Result;
+use crate::args::Args;
 use crate::figures::{Series, grouped, print_table};
 use crate::goal::Goal;
-use crate::process::{FOREVER, Server, is_room_for};
-use crate::wish::Wish;
+use crate::process::{FOREVER, Server, has_memory_for};
 
 /// How many there are.
 const SESSIONS: u32 = 1_000_000;
@@ -30,14 +30,14 @@ const KINDS: [(&str, Kind); 6] = [
 
 /// The store is compared to maps of the same keys and user names, and to what the peers have. All
 /// of them grow as they grow: at a million, a hash table has room for nearly twice as many.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    if !is_room_for(SESSIONS)? {
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    if !has_memory_for(SESSIONS)? {
         return Ok(Vec::new());
     }
     let mut bytes: [Series; KINDS.len()] = Default::default();
-    let rounds = wish.rounds_of_memory();
+    let rounds = args.rounds_of_memory();
     for round in 1..=rounds {
-        eprintln!("room: round {round} of {rounds}");
+        eprintln!("memory: round {round} of {rounds}");
         for ((_, kind), bytes) in KINDS.iter().zip(&mut bytes) {
             bytes.push(bytes_a_session(*kind)?);
         }
@@ -51,10 +51,10 @@ pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
         })
         .collect();
     let head = format!("{} sessions with one value, in", grouped(SESSIONS));
-    print_table(&[&head, "octets a session", "ratio"], &rows);
+    print_table(&[&head, "bytes a session", "ratio"], &rows);
     let goal = |(_, series): (_, &Series)| Goal {
         of: format!("one of {} sessions with one value", grouped(SESSIONS)),
-        figure: "octets".to_owned(),
+        figure: "bytes".to_owned(),
         at_most: 300.0,
         measured: series.median(),
     };
@@ -70,7 +70,7 @@ fn bytes_a_session(kind: Kind) -> Result<f64> {
     };
     let before = server.memory()?;
     match kind {
-        Kind::Plain(of) => server.have_done(&format!("/plain?of={of}&count={SESSIONS}"))?,
+        Kind::Plain(of) => server.run_task(&format!("/plain?of={of}&count={SESSIONS}"))?,
         _ => server.fill(1, SESSIONS, true, FOREVER)?,
     };
     Ok((server.memory()? - before) / f64::from(SESSIONS))
