@@ -1,4 +1,4 @@
-//! Who is compared, and how each is started.
+//! The servers that are compared, and how each is started.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -10,13 +10,13 @@ use crate::args::Args;
 use crate::directory::Directory;
 use crate::process::{FOREVER, Server};
 
-/// Where `make bench` has the demo built. A `DUSTDEVIL` in the environment names another.
+/// Path of the demo that `make bench` builds. The environment variable `DUSTDEVIL` overrides it,
+/// for example with the version before a change.
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/dustdevil");
 
-/// Who answers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Competitor {
-    /// A loop that reads and writes.
+    /// The lower bound: a loop that writes a prepared response, see [`crate::peers`].
     Baseline,
     /// The demo, or the application of [`crate::server`].
     Dustdevil,
@@ -47,12 +47,12 @@ impl Competitor {
         }
     }
 
-    /// Whether it is one of those that Dustdevil is compared to.
+    /// Returns `true` for a server of another project.
     pub(crate) fn is_peer(self) -> bool {
         !matches!(self, Competitor::Baseline | Competitor::Dustdevil)
     }
 
-    /// Starts it, as long as it needs to be told nothing.
+    /// Starts a server that needs no arguments, which is every one but the baseline.
     pub(crate) fn start(self, directory: &Directory) -> Result<Server> {
         match self {
             Competitor::Dustdevil => start_demo(directory),
@@ -61,7 +61,8 @@ impl Competitor {
         }
     }
 
-    /// Starts it with sessions from number 1 on.
+    /// Starts a server with `count` sessions, numbered from 1. Dustdevil's store is created for
+    /// twice as many, because its shards fill unevenly and none must evict.
     pub(crate) fn start_with_sessions(
         self,
         directory: &Directory,
@@ -76,11 +77,16 @@ impl Competitor {
     }
 }
 
-/// Starts the limit: for requests of a length, so many at once, and with the answer to each. At a
-/// depth of 0, there is one request a connection.
-pub(crate) fn start_baseline(length: usize, depth: usize, answer: &[u8]) -> Result<Server> {
-    let [length, bytes, depth] = [length, answer.len(), depth].map(|size| size.to_string());
-    Server::serve(&["baseline", &length, &bytes, &depth], answer)
+/// Starts the baseline for requests of `length` bytes, of which `depth` are pipelined, with the
+/// response to each. Depth 0 stands for one request per connection.
+pub(crate) fn start_baseline(
+    length: usize,
+    depth: usize,
+    response: &[u8],
+) -> Result<Server> {
+    let [length, bytes, depth] =
+        [length, response.len(), depth].map(|size| size.to_string());
+    Server::serve(&["baseline", &length, &bytes, &depth], response)
 }
 
 fn start_demo(directory: &Directory) -> Result<Server> {
@@ -92,27 +98,31 @@ fn start_demo(directory: &Directory) -> Result<Server> {
         .map_err(|error| format!("{} does not start: {error}", demo.display()).into())
 }
 
-/// Those who are asked for, as far as they are there.
+/// Returns the servers that the command line selects and that are installed.
 pub(crate) fn participants(args: &Args) -> Vec<Competitor> {
-    let is_asked_for = |competitor: &Competitor| args.has_contestant(competitor.name());
-    let is_there =
-        |competitor: &Competitor| *competitor != Competitor::Nginx || is_nginx_there();
-    Competitor::ALL.into_iter().filter(is_asked_for).filter(is_there).collect()
+    let is_selected = |competitor: &Competitor| args.has_competitor(competitor.name());
+    let is_installed =
+        |competitor: &Competitor| *competitor != Competitor::Nginx || is_nginx_installed();
+    Competitor::ALL.into_iter().filter(is_selected).filter(is_installed).collect()
 }
 
-/// If not, says so.
-fn is_nginx_there() -> bool {
+/// Returns `true` if nginx is installed; otherwise prints that it is skipped.
+fn is_nginx_installed() -> bool {
     let version = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
-    let is_there = !matches!(version, Err(error) if error.kind() == ErrorKind::NotFound);
-    if !is_there {
-        println!("Left out, because it is not installed: nginx.\n");
+    let is_installed =
+        !matches!(version, Err(error) if error.kind() == ErrorKind::NotFound);
+    if !is_installed {
+        println!("Skipped nginx: not installed.\n");
     }
-    is_there
+    is_installed
 }
 
-/// As it comes, but that it writes no log, and has room for all who come.
+/// Starts nginx as its packages configure it (one worker per processor, `sendfile`, `tcp_nopush`),
+/// except: no access log, as for all servers here; connections for the whole load; and no limit of
+/// requests per connection, whose default of 1,000 would measure reconnecting.
 fn start_nginx(directory: &Directory) -> Result<Server> {
-    // It cannot choose a port itself.
+    // nginx cannot report a port that the kernel chose, so a free one is found first. Another
+    // process could take the port in between; then nginx does not start and the benchmark fails.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let name = format!("nginx-{}", address.port());
     let mut configuration = format!(

@@ -1,19 +1,20 @@
-//! A directory for the time of a measurement: static files, and what programs are told in files.
+//! A temporary directory: the static files that the servers send, nginx's configuration, and the
+//! requests that wrk sends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
 
-/// The static files, and their bytes.
+/// Names and sizes in bytes of the static files.
 const FILES: [(&str, usize); 3] =
     [("1KiB.txt", 1 << 10), ("100KiB.txt", 100 << 10), ("10MiB.txt", 10 << 20)];
 
-/// Goes away with all that is in it.
+/// Removed with its content when dropped.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// One with static files in it. The demo wants its stylesheet among them.
+    /// Creates the directory and the static files. The demo does not start without its stylesheet.
     pub(crate) fn new() -> Result<Directory> {
         let name = format!("dustdevil-bench-{}", std::process::id());
         let directory = Directory(std::env::temp_dir().join(name));
@@ -32,22 +33,22 @@ impl Directory {
         &self.0
     }
 
-    /// The static files.
+    /// The directory of the static files.
     pub(crate) fn files(&self) -> PathBuf {
         self.0.join("static")
     }
 
-    /// Writes a file; gives its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<String> {
         let path = self.0.join(name);
         fs::write(&path, bytes)?;
-        Ok(path.to_str().ok_or("the path is no text")?.to_owned())
+        Ok(path.to_str().ok_or("the path is not UTF-8")?.to_owned())
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Whatever is left is the system's to clear away.
+        // An error leaves files in the system's temporary directory, which is harmless.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -12,16 +12,16 @@ use crate::competitor::{Competitor, participants, start_baseline};
 use crate::directory::Directory;
 use crate::figures::{Series, grouped, print_table};
 use crate::goal::Goal;
-use crate::process::{Server, files};
+use crate::process::{Server, max_open_files};
 
 /// How many there are: as many as Dustdevil has by default.
 const CONNECTIONS: u32 = 10_000;
 
 /// So many come first and leave again, for what a server keeps for all of them is not theirs.
-const FIRST: u32 = 500;
+const WARM_UP_CONNECTIONS: u32 = 500;
 
 /// The driver has files of its own, and so has each server.
-const OTHER_FILES: u64 = 100;
+const OTHER_DESCRIPTORS: u64 = 100;
 
 /// A server is looked at so often, until it gives no more memory back.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,39 +33,39 @@ const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Each competitor is started, and left by itself, in turns.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
-    let files = files()?;
-    if files < u64::from(CONNECTIONS) + OTHER_FILES {
-        println!("Left out, because `ulimit -n` is {files}: idle connections.\n");
+    let descriptors = max_open_files()?;
+    if descriptors < u64::from(CONNECTIONS) + OTHER_DESCRIPTORS {
+        println!("Left out, because `ulimit -n` is {descriptors}: idle connections.\n");
         return Ok(Vec::new());
     }
     let directory = Directory::new()?;
     let competitors = participants(args).into_iter();
-    let mut subjects: Vec<_> = competitors.map(|one| (one, Series::default())).collect();
-    let rounds = args.rounds_of_memory();
+    let mut series: Vec<_> = competitors.map(|one| (one, Series::default())).collect();
+    let rounds = args.memory_rounds();
     for round in 1..=rounds {
         eprintln!("idle: round {round} of {rounds}");
-        for (competitor, bytes) in &mut subjects {
-            let growth = bytes_a_connection(*competitor, &directory)
+        for (competitor, bytes) in &mut series {
+            let growth = bytes_per_connection(*competitor, &directory)
                 .map_err(|error| format!("{}: {error}", competitor.name()))?;
             bytes.push(growth);
         }
     }
-    print(&subjects);
-    Ok(goal(&subjects).into_iter().collect())
+    print(&series);
+    Ok(goal(&series).into_iter().collect())
 }
 
 /// By how much a server's memory grows for each connection that was answered once, and waits.
-fn bytes_a_connection(competitor: Competitor, directory: &Directory) -> Result<f64> {
+fn bytes_per_connection(competitor: Competitor, directory: &Directory) -> Result<f64> {
     let server = match competitor {
         Competitor::Baseline => {
-            let model = Competitor::Dustdevil.start(directory)?;
-            let answer = Client::new(model.address)?.send(HELLO.as_bytes())?;
-            start_baseline(HELLO.len(), 1, &answer.bytes())?
+            let reference = Competitor::Dustdevil.start(directory)?;
+            let response = Client::new(reference.address)?.send(HELLO.as_bytes())?;
+            start_baseline(HELLO.len(), 1, &response.bytes())?
         }
         _ => competitor.start(directory)?,
     };
     let request = if competitor == Competitor::Nginx { FILE } else { HELLO };
-    drop(connect(&server, request, FIRST)?);
+    drop(connect(&server, request, WARM_UP_CONNECTIONS)?);
     let before = settled_memory(&server)?;
     let connections = connect(&server, request, CONNECTIONS)?;
     let after = settled_memory(&server)?;
@@ -87,10 +87,10 @@ fn connect(server: &Server, request: &str, count: u32) -> Result<Vec<TcpStream>>
 }
 
 fn settled_memory(server: &Server) -> Result<f64> {
-    let mut memory = server.memory()?;
+    let mut memory = server.resident_bytes()?;
     loop {
         thread::sleep(POLL_INTERVAL);
-        let before = std::mem::replace(&mut memory, server.memory()?);
+        let before = std::mem::replace(&mut memory, server.resident_bytes()?);
         if memory >= before {
             return Ok(memory);
         }
@@ -103,19 +103,19 @@ fn is_open(stream: &TcpStream) -> bool {
     peek.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
-fn print(subjects: &[(Competitor, Series)]) {
+fn print(series: &[(Competitor, Series)]) {
     let row = |(competitor, bytes): &(Competitor, Series)| {
         vec![competitor.name().to_owned(), format!("{:.0}", bytes.median())]
     };
-    let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = series.iter().map(row).collect();
     let head = format!("{} idle connections, of", grouped(CONNECTIONS));
     print_table(&[&head, "bytes a connection"], &rows);
 }
 
-fn goal(subjects: &[(Competitor, Series)]) -> Option<Goal> {
-    let dustdevil = subjects.iter().find(|subject| subject.0 == Competitor::Dustdevil)?;
+fn goal(series: &[(Competitor, Series)]) -> Option<Goal> {
+    let dustdevil = series.iter().find(|one| one.0 == Competitor::Dustdevil)?;
     Some(Goal {
-        of: "idle connection".to_owned(),
+        scenario: "idle connection".to_owned(),
         figure: "bytes".to_owned(),
         at_most: 2048.0,
         measured: dustdevil.1.median(),

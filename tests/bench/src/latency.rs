@@ -2,7 +2,7 @@
 //! others can be created?
 //!
 //! A few clients ask for the page of a session that stays, each as soon as it is answered. A
-//! store that stops for a moment stops few requests, and those for long: so beside the quantiles
+//! store that stops for a expiry stops few requests, and those for long: so beside the quantiles
 //! stands the longest of all.
 //!
 //! Whatever a server does beside answering takes a processor, and where there are two, one of them
@@ -27,14 +27,14 @@ const SESSIONS: u32 = 1_000_000;
 /// Clients at once.
 const CLIENTS: usize = 2;
 
-/// How long is watched before anything happens.
-const BEFORE: Duration = Duration::from_secs(2);
+/// How long is sampling_start before anything happens.
+const IDLE_TIME: Duration = Duration::from_secs(2);
 
-/// How long is watched after it.
-const AFTER: Duration = Duration::from_secs(1);
+/// How long is sampling_start after it.
+const AFTER_TIME: Duration = Duration::from_secs(1);
 
 /// How long the thread that has nothing to do with sessions computes.
-const COMPUTING: Duration = Duration::from_millis(1500);
+const COMPUTE_TIME: Duration = Duration::from_millis(1500);
 
 /// How often it is looked whether sessions have gone.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// When something happened.
-struct Span {
+struct Interval {
     began: Instant,
     ended: Instant,
 }
@@ -82,50 +82,52 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     ];
     let mut rows = names.map(|name| Row { name, ..Row::default() });
     // Corrected by what it really took.
-    let mut filling = Duration::from_secs(3);
+    let mut fill_time = Duration::from_secs(3);
     for round in 1..=rounds {
         eprintln!("latency: round {round} of {rounds}");
-        let [quiet, computing, expiring, after_expiry, creating, after_creation] =
-            &mut rows;
-        expire(&mut filling, quiet, expiring, after_expiry)?;
+        let [idle, computing, expiring, after_expiry, creating, after_creation] = &mut rows;
+        expire(&mut fill_time, idle, expiring, after_expiry)?;
         evict(computing, creating, after_creation)?;
     }
     print(&rows);
     Ok(Vec::new())
 }
 
-/// A million sessions of users expire in the same moment.
+/// A million sessions of users expire in the same expiry.
 fn expire(
-    filling: &mut Duration,
-    quiet: &mut Row,
+    fill_time: &mut Duration,
+    idle: &mut Row,
     expiring: &mut Row,
     after: &mut Row,
 ) -> Result {
-    let (server, watched, moment) = loop {
+    let (server, sampling_start, expiry) = loop {
         let server = Server::start(SESSIONS * 2)?;
         server.fill(0, 1, true, FOREVER)?;
-        let time = *filling * 2;
-        let watched = Instant::now() + time;
-        *filling = server.fill(1, SESSIONS, true, time + BEFORE)?;
-        if Instant::now() < watched {
-            break (server, watched, watched + BEFORE);
+        let time = *fill_time * 2;
+        let sampling_start = Instant::now() + time;
+        *fill_time = server.fill(1, SESSIONS, true, time + IDLE_TIME)?;
+        if Instant::now() < sampling_start {
+            break (server, sampling_start, sampling_start + IDLE_TIME);
         }
-        eprintln!("latency: filling took longer than before; once more");
+        eprintln!("latency: fill_time took longer than before; once more");
     };
-    sleep_until(watched);
-    let (samples, span) = watch(&server, || {
-        sleep_until(moment);
+    sleep_until(sampling_start);
+    let (samples, interval) = sample_during(&server, || {
+        sleep_until(expiry);
         while server.counters()?.live > 1 {
-            if moment.elapsed() > SWEEP_TIMEOUT {
+            if expiry.elapsed() > SWEEP_TIMEOUT {
                 return Err("what has expired is never swept".into());
             }
             thread::sleep(POLL_INTERVAL);
         }
-        Ok(Span { began: moment, ended: Instant::now() })
+        Ok(Interval { began: expiry, ended: Instant::now() })
     })?;
-    quiet.add(&samples, &Span { began: watched, ended: moment });
-    expiring.add(&samples, &span);
-    after.add(&samples, &Span { began: span.ended, ended: span.ended + AFTER });
+    idle.add(&samples, &Interval { began: sampling_start, ended: expiry });
+    expiring.add(&samples, &interval);
+    after.add(
+        &samples,
+        &Interval { began: interval.ended, ended: interval.ended + AFTER_TIME },
+    );
     Ok(())
 }
 
@@ -135,58 +137,64 @@ fn evict(computing: &mut Row, creating: &mut Row, after: &mut Row) -> Result {
     let server = Server::start(SESSIONS)?;
     server.fill(0, 1, true, FOREVER)?;
     server.fill(1, SESSIONS, false, FOREVER)?;
-    let (samples, span) = watch(&server, || {
-        span_of(|| server.run_task(&format!("/compute?time={}", COMPUTING.as_millis())))
+    let (samples, interval) = sample_during(&server, || {
+        interval_of(|| {
+            server.run_task(&format!("/compute?time={}", COMPUTE_TIME.as_millis()))
+        })
     })?;
-    computing.add(&samples, &span);
+    computing.add(&samples, &interval);
     let before = server.counters()?.evicted;
-    let (samples, span) =
-        watch(&server, || span_of(|| server.fill(SESSIONS + 1, SESSIONS, false, FOREVER)))?;
+    let (samples, interval) = sample_during(&server, || {
+        interval_of(|| server.fill(SESSIONS + 1, SESSIONS, false, FOREVER))
+    })?;
     let evicted = server.counters()?.evicted - before;
     // Shards fill unevenly, so a few may have had room.
     if evicted < u64::from(SESSIONS / 100 * 95) {
         return Err(format!("the store was not full: it evicted {evicted}").into());
     }
-    creating.add(&samples, &span);
-    after.add(&samples, &Span { began: span.ended, ended: span.ended + AFTER });
+    creating.add(&samples, &interval);
+    after.add(
+        &samples,
+        &Interval { began: interval.ended, ended: interval.ended + AFTER_TIME },
+    );
     Ok(())
 }
 
-fn sleep_until(moment: Instant) {
-    thread::sleep(moment.saturating_duration_since(Instant::now()));
+fn sleep_until(expiry: Instant) {
+    thread::sleep(expiry.saturating_duration_since(Instant::now()));
 }
 
-fn span_of(act: impl FnOnce() -> Result<Duration>) -> Result<Span> {
+fn interval_of(task: impl FnOnce() -> Result<Duration>) -> Result<Interval> {
     let began = Instant::now();
-    act()?;
-    Ok(Span { began, ended: Instant::now() })
+    task()?;
+    Ok(Interval { began, ended: Instant::now() })
 }
 
-/// Has clients ask while something happens, and for a moment after; gives what they saw.
-fn watch(
+/// Has clients ask while something happens, and for a expiry after; gives what they saw.
+fn sample_during(
     server: &Server,
-    happening: impl FnOnce() -> Result<Span>,
-) -> Result<(Vec<Sample>, Span)> {
-    let is_over = AtomicBool::new(false);
+    event: impl FnOnce() -> Result<Interval>,
+) -> Result<(Vec<Sample>, Interval)> {
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let clients: Vec<_> =
-            (0..CLIENTS).map(|_| scope.spawn(|| ask(server, &is_over))).collect();
-        let span = happening();
-        thread::sleep(AFTER);
-        is_over.store(true, Ordering::Relaxed);
+            (0..CLIENTS).map(|_| scope.spawn(|| sample(server, &stop))).collect();
+        let interval = event();
+        thread::sleep(AFTER_TIME);
+        stop.store(true, Ordering::Relaxed);
         let mut samples = Vec::new();
         for client in clients {
             samples.extend(client.join().map_err(|_| "a client panicked")??);
         }
-        Ok((samples, span?))
+        Ok((samples, interval?))
     })
 }
 
 /// Asks for the page until it is over.
-fn ask(server: &Server, is_over: &AtomicBool) -> Result<Vec<Sample>> {
+fn sample(server: &Server, stop: &AtomicBool) -> Result<Vec<Sample>> {
     let mut client = Client::new(server.address)?;
     let mut samples = Vec::new();
-    while !is_over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
         client.get("/page")?;
         samples.push(Sample { began, ended: Instant::now() });
@@ -195,15 +203,15 @@ fn ask(server: &Server, is_over: &AtomicBool) -> Result<Vec<Sample>> {
 }
 
 impl Row {
-    /// Adds a round: the requests that were under way at any time of a span.
-    fn add(&mut self, samples: &[Sample], span: &Span) {
+    /// Adds a round: the requests that were under way at any time of a interval.
+    fn add(&mut self, samples: &[Sample], interval: &Interval) {
         let mut times: Vec<f64> = samples
             .iter()
-            .filter(|sample| sample.began < span.ended && sample.ended > span.began)
+            .filter(|sample| sample.began < interval.ended && sample.ended > interval.began)
             .map(|sample| microseconds(sample.ended - sample.began))
             .collect();
         times.sort_by(f64::total_cmp);
-        self.length.push(microseconds(span.ended - span.began));
+        self.length.push(microseconds(interval.ended - interval.began));
         self.median.push(quantile(&times, 500));
         self.p99.push(quantile(&times, 990));
         self.p999.push(quantile(&times, 999));
@@ -212,18 +220,18 @@ impl Row {
 }
 
 fn print(rows: &[Row]) {
-    let Some(quiet) = rows.first() else { return };
-    let cell = |series: &Series, quiet: &Series| {
-        format!("{} ({:.2})", time(series.median()), series.relative_to(quiet).median())
+    let Some(idle) = rows.first() else { return };
+    let cell = |series: &Series, idle: &Series| {
+        format!("{} ({:.2})", time(series.median()), series.relative_to(idle).median())
     };
     let row = |row: &Row| {
         vec![
             row.name.clone(),
             time(row.length.median()),
-            cell(&row.median, &quiet.median),
-            cell(&row.p99, &quiet.p99),
-            cell(&row.p999, &quiet.p999),
-            cell(&row.longest, &quiet.longest),
+            cell(&row.median, &idle.median),
+            cell(&row.p99, &idle.p99),
+            cell(&row.p999, &idle.p999),
+            cell(&row.longest, &idle.longest),
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();

@@ -13,15 +13,15 @@ const SESSIONS: u32 = 1_000_000;
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// A map that nothing but filling it is done with.
-    Plain(&'static str),
+    PlainMap(&'static str),
     Store,
     /// What a peer looks sessions up in.
     Peer(&'static str),
 }
 
 const KINDS: [(&str, Kind); 6] = [
-    ("a plain map, key to user name", Kind::Plain("names")),
-    ("a plain map of maps, as the tutorial's", Kind::Plain("maps")),
+    ("a plain map, key to user name", Kind::PlainMap("names")),
+    ("a plain map of maps, as the tutorial's", Kind::PlainMap("maps")),
     ("the store", Kind::Store),
     ("hyper's map", Kind::Peer("hyper")),
     ("tower-sessions' store", Kind::Peer("axum")),
@@ -35,11 +35,11 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
         return Ok(Vec::new());
     }
     let mut bytes: [Series; KINDS.len()] = Default::default();
-    let rounds = args.rounds_of_memory();
+    let rounds = args.memory_rounds();
     for round in 1..=rounds {
         eprintln!("memory: round {round} of {rounds}");
         for ((_, kind), bytes) in KINDS.iter().zip(&mut bytes) {
-            bytes.push(bytes_a_session(*kind)?);
+            bytes.push(bytes_per_session(*kind)?);
         }
     }
     let rows: Vec<Vec<String>> = KINDS
@@ -53,7 +53,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let head = format!("{} sessions with one value, in", grouped(SESSIONS));
     print_table(&[&head, "bytes a session", "ratio"], &rows);
     let goal = |(_, series): (_, &Series)| Goal {
-        of: format!("one of {} sessions with one value", grouped(SESSIONS)),
+        scenario: format!("one of {} sessions with one value", grouped(SESSIONS)),
         figure: "bytes".to_owned(),
         at_most: 300.0,
         measured: series.median(),
@@ -63,15 +63,17 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
 }
 
 /// By how much a server's memory grows while it is filled, for each session.
-fn bytes_a_session(kind: Kind) -> Result<f64> {
+fn bytes_per_session(kind: Kind) -> Result<f64> {
     let server = match kind {
         Kind::Peer(name) => Server::serve(&[name], &[])?,
         _ => Server::start(SESSIONS * 2)?,
     };
-    let before = server.memory()?;
+    let before = server.resident_bytes()?;
     match kind {
-        Kind::Plain(of) => server.run_task(&format!("/plain?of={of}&count={SESSIONS}"))?,
+        Kind::PlainMap(of) => {
+            server.run_task(&format!("/plain?of={of}&count={SESSIONS}"))?
+        }
         _ => server.fill(1, SESSIONS, true, FOREVER)?,
     };
-    Ok((server.memory()? - before) / f64::from(SESSIONS))
+    Ok((server.resident_bytes()? - before) / f64::from(SESSIONS))
 }

@@ -21,16 +21,16 @@ const SECONDS: u32 = 1;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 
 /// Answers longer than this are under way for so long that their bytes are counted, and not they.
-const LONG: usize = 64 * 1024;
+const LARGE_RESPONSE: usize = 64 * 1024;
 
 /// A competitor in a scenario, with a server of its own.
-struct Subject {
+struct Case {
     competitor: Competitor,
     server: Server,
     /// A file of requests, and the bytes of each.
     requests: [String; 2],
-    /// The bytes of an answer.
-    answer: usize,
+    /// The bytes of an response.
+    response: usize,
     measured: Measured,
 }
 
@@ -40,7 +40,7 @@ struct Measured {
     rate: Series,
     median: Series,
     p99: Series,
-    processor: Series,
+    cpu: Series,
     user: Series,
     system: Series,
 }
@@ -61,13 +61,13 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
             0 => eprintln!("requests: a round that does not count"),
             _ => eprintln!("requests: round {round} of {}", args.rounds),
         }
-        for (scenario, subjects) in &mut runs {
-            for turn in 0..subjects.len() {
+        for (scenario, cases) in &mut runs {
+            for index in 0..cases.len() {
                 // Nobody is always first.
-                let at = (turn + round) % subjects.len();
-                let subject = &mut subjects[at];
-                subject.measure(round).map_err(|error| {
-                    format!("{}, {}: {error}", scenario.name, subject.competitor.name())
+                let at = (index + round) % cases.len();
+                let case = &mut cases[at];
+                case.measure(round).map_err(|error| {
+                    format!("{}, {}: {error}", scenario.name, case.competitor.name())
                 })?;
             }
         }
@@ -76,7 +76,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     if args.has_scenario("1KiB") {
         print_stat(&directory)?;
     }
-    Ok(runs.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
+    Ok(runs.iter().flat_map(|(scenario, cases)| goals(scenario, cases)).collect())
 }
 
 /// Starts those who take part in a scenario. The limit answers what Dustdevil answers.
@@ -84,61 +84,61 @@ fn start(
     scenario: &Scenario,
     competitors: impl Iterator<Item = Competitor>,
     directory: &Directory,
-) -> Result<Vec<Subject>> {
+) -> Result<Vec<Case>> {
     eprintln!("requests: {} begins", scenario.name);
-    let model = scenario.start(Competitor::Dustdevil, directory)?;
-    let requests = scenario.requests(Competitor::Dustdevil, &model)?;
+    let reference = scenario.start(Competitor::Dustdevil, directory)?;
+    let requests = scenario.requests(Competitor::Dustdevil, &reference)?;
     let request = requests.first().ok_or("there is nothing to ask")?;
     let length = request.len() / scenario.depth.max(1);
-    let answer = scenario.answer(&model, &request[..length])?.bytes();
+    let response = scenario.response(&reference, &request[..length])?.bytes();
     let begin = |competitor| {
         if competitor == Competitor::Baseline {
-            let limit = start_baseline(length, scenario.depth, &answer)?;
-            return Subject::new(scenario, competitor, limit, &requests, directory);
+            let limit = start_baseline(length, scenario.depth, &response)?;
+            return Case::new(scenario, competitor, limit, &requests, directory);
         }
         let server = scenario.start(competitor, directory)?;
         let requests = scenario.requests(competitor, &server)?;
-        Subject::new(scenario, competitor, server, &requests, directory)
+        Case::new(scenario, competitor, server, &requests, directory)
     };
     competitors.map(begin).collect()
 }
 
-impl Subject {
+impl Case {
     fn new(
         scenario: &Scenario,
         competitor: Competitor,
         server: Server,
         requests: &[String],
         directory: &Directory,
-    ) -> Result<Subject> {
+    ) -> Result<Case> {
         let request = requests.first().ok_or("there is nothing to ask")?;
         let one = &request[..request.len() / scenario.depth.max(1)];
-        let answer = scenario.answer(&server, one)?.bytes().len();
+        let response = scenario.response(&server, one)?.bytes().len();
         let file = format!("{}-{}.requests", scenario.name, competitor.name());
         let file = directory.write(&file, requests.concat())?;
         let requests = [file, request.len().to_string()];
         let measured = Measured::default();
-        Ok(Subject { competitor, server, requests, answer, measured })
+        Ok(Case { competitor, server, requests, response, measured })
     }
 
     fn measure(&mut self, round: usize) -> Result {
         let wrk = Wrk { connections: CONNECTIONS, seconds: SECONDS, script: SCRIPT };
-        let before = self.server.spent()?;
+        let before = self.server.cpu_time()?;
         let figures =
             wrk.run(self.server.address, &self.requests.each_ref().map(|a| &**a))?;
-        let spent = self.server.spent()?.since(before);
+        let spent = self.server.cpu_time()?.since(before);
         if round == 0 {
             return Ok(());
         }
-        let requests = match self.answer {
-            #[expect(clippy::cast_precision_loss, reason = "an answer has no petabytes")]
-            long if long > LONG => figures.bytes / long as f64,
+        let requests = match self.response {
+            #[expect(clippy::cast_precision_loss, reason = "an response has no petabytes")]
+            long if long > LARGE_RESPONSE => figures.bytes / long as f64,
             _ => figures.requests,
         };
         self.measured.rate.push(requests / figures.duration * 1e6);
         self.measured.median.push(figures.median);
         self.measured.p99.push(figures.p99);
-        self.measured.processor.push(microseconds(spent.sum()) / requests);
+        self.measured.cpu.push(microseconds(spent.sum()) / requests);
         self.measured.user.push(microseconds(spent.user) / requests);
         self.measured.system.push(microseconds(spent.system) / requests);
         Ok(())
@@ -146,53 +146,52 @@ impl Subject {
 
     fn figure(&self, figure: Figure) -> &Series {
         match figure {
-            Figure::Processor => &self.measured.processor,
+            Figure::Cpu => &self.measured.cpu,
             Figure::User => &self.measured.user,
         }
     }
 }
 
-fn find(subjects: &[Subject], competitor: Competitor) -> Option<&Subject> {
-    subjects.iter().find(|subject| subject.competitor == competitor)
+fn find(cases: &[Case], competitor: Competitor) -> Option<&Case> {
+    cases.iter().find(|case| case.competitor == competitor)
 }
 
 /// The peer that takes the least.
-fn best_peer(subjects: &[Subject]) -> Option<&Subject> {
-    let peers = subjects.iter().filter(|subject| subject.competitor.is_peer());
+fn best_peer(cases: &[Case]) -> Option<&Case> {
+    let peers = cases.iter().filter(|case| case.competitor.is_peer());
     peers.min_by(|one, other| {
-        one.measured.processor.median().total_cmp(&other.measured.processor.median())
+        one.measured.cpu.median().total_cmp(&other.measured.cpu.median())
     })
 }
 
-fn print(runs: &[(&Scenario, Vec<Subject>)]) {
+fn print(runs: &[(&Scenario, Vec<Case>)]) {
     let ratio = |one: &Series, other: Option<&Series>| match other {
         Some(other) => format!("{:.2}", one.relative_to(other).median()),
         None => "-".to_owned(),
     };
     let mut rows = Vec::new();
-    for (scenario, subjects) in runs {
+    for (scenario, cases) in runs {
         // What wrk puts in place of times that it believes to have missed would be wrong there.
         let latency = |series: &Series| match scenario.depth {
             0 | 1 => time(series.median()),
             _ => "-".to_owned(),
         };
-        let limit =
-            find(subjects, Competitor::Baseline).map(|subject| &subject.measured.processor);
-        let hyper = find(subjects, Competitor::Hyper).map(|subject| &subject.measured.user);
-        let best = best_peer(subjects).map(|subject| &subject.measured.processor);
-        for subject in subjects {
-            let figures = &subject.measured;
+        let limit = find(cases, Competitor::Baseline).map(|case| &case.measured.cpu);
+        let hyper = find(cases, Competitor::Hyper).map(|case| &case.measured.user);
+        let best = best_peer(cases).map(|case| &case.measured.cpu);
+        for case in cases {
+            let figures = &case.measured;
             rows.push(vec![
                 scenario.title.to_owned(),
-                subject.competitor.name().to_owned(),
+                case.competitor.name().to_owned(),
                 format!("{:.0}", figures.rate.median()),
                 latency(&figures.median),
                 latency(&figures.p99),
-                time(figures.processor.median()),
+                time(figures.cpu.median()),
                 time(figures.user.median()),
                 time(figures.system.median()),
-                ratio(&figures.processor, limit),
-                ratio(&figures.processor, best),
+                ratio(&figures.cpu, limit),
+                ratio(&figures.cpu, best),
                 ratio(&figures.user, hyper),
             ]);
         }
@@ -212,7 +211,7 @@ fn print(runs: &[(&Scenario, Vec<Subject>)]) {
     ];
     print_table(&head, &rows);
     println!(
-        "{CONNECTIONS} connections leave no processor idle. CPU is the server's own, and its \
+        "{CONNECTIONS} connections leave no cpu idle. CPU is the server's own, and its \
          parts are user and system. wrk knows of no time where several are asked for at once.\n"
     );
 }
@@ -237,16 +236,16 @@ fn print_stat(directory: &Directory) -> Result {
 }
 
 /// What became of what was aimed at, as far as those who are compared took part.
-fn goals(scenario: &Scenario, subjects: &[Subject]) -> Vec<Goal> {
+fn goals(scenario: &Scenario, cases: &[Case]) -> Vec<Goal> {
     let goal = |limit: &MaxRatio| {
-        let own = find(subjects, Competitor::Dustdevil)?.figure(limit.figure);
-        let other = find(subjects, limit.to)?.figure(limit.figure);
+        let own = find(cases, Competitor::Dustdevil)?.figure(limit.figure);
+        let other = find(cases, limit.to)?.figure(limit.figure);
         let of = match limit.figure {
-            Figure::Processor => "CPU",
+            Figure::Cpu => "CPU",
             Figure::User => "user time",
         };
         Some(Goal {
-            of: scenario.title.to_owned(),
+            scenario: scenario.title.to_owned(),
             figure: format!("{of}, ratio to {}'s", limit.to.name()),
             at_most: limit.at_most,
             measured: own.relative_to(other).median(),

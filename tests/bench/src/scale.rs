@@ -11,24 +11,24 @@ use crate::process::{FOREVER, Server, has_memory_for};
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
 
 /// Enough for the processors never to be idle. How long one request takes then says how long the
-/// queue in front of it is, and so nothing; how much processor time it takes is what counts.
-const SATURATING: u32 = 64;
+/// queue in front of it is, and so nothing; how much cpu time it takes is what counts.
+const SATURATING_CONNECTIONS: u32 = 64;
 
 /// Few enough for the processors to be idle at times: how long a request takes is then up to the
 /// server, and to the system that wakes it.
-const UNSATURATING: u32 = 2;
+const UNSATURATING_CONNECTIONS: u32 = 2;
 
 /// How long in each round. Short turns and many rounds bear more disturbance than long turns.
 const SECONDS: u32 = 1;
 
 /// What is measured in turns with others.
-struct Subject {
+struct Case {
     name: String,
     path: &'static str,
     sessions: u32,
     /// Which of the servers it asks.
     server: usize,
-    processor: Series,
+    cpu: Series,
     median: Series,
     p99: Series,
 }
@@ -36,26 +36,26 @@ struct Subject {
 /// All servers run all the time, each with its sessions, and are asked in turns.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let rounds = args.rounds;
-    let (servers, mut subjects) = start()?;
+    let (servers, mut cases) = start()?;
     for round in 0..=rounds {
         match round {
             // Whoever is asked for the first time has memory to map and caches to fill.
             0 => eprintln!("scale: a round that does not count"),
             _ => eprintln!("scale: round {round} of {rounds}"),
         }
-        for turn in 0..subjects.len() {
+        for index in 0..cases.len() {
             // Nobody is always first.
-            let at = (turn + round) % subjects.len();
-            subjects[at].measure(&servers, round)?;
+            let at = (index + round) % cases.len();
+            cases[at].measure(&servers, round)?;
         }
     }
-    print(&subjects);
-    Ok(goal(&subjects).into_iter().collect())
+    print(&cases);
+    Ok(goal(&cases).into_iter().collect())
 }
 
 /// A server for each size that the machine has memory for.
-fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
-    let (mut servers, mut subjects) = (Vec::new(), Vec::new());
+fn start() -> Result<(Vec<Server>, Vec<Case>)> {
+    let (mut servers, mut cases) = (Vec::new(), Vec::new());
     for sessions in SIZES {
         if !has_memory_for(sessions)? {
             break;
@@ -68,27 +68,28 @@ fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
             return Err("the store has not all sessions".into());
         }
         let name = format!("{} sessions", grouped(sessions));
-        subjects.push(Subject::new(name, "/page", sessions, servers.len()));
+        cases.push(Case::new(name, "/page", sessions, servers.len()));
         servers.push(server);
     }
     let smallest = *SIZES.first().ok_or("there is nothing to compare")?;
-    subjects.push(Subject::new("the same page, no session".into(), "/open", smallest, 0));
-    Ok((servers, subjects))
+    cases.push(Case::new("the same page, no session".into(), "/public", smallest, 0));
+    Ok((servers, cases))
 }
 
-impl Subject {
-    fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Subject {
-        let (processor, median, p99) = Default::default();
-        Subject { name, path, sessions, server, processor, median, p99 }
+impl Case {
+    fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Case {
+        let (cpu, median, p99) = Default::default();
+        Case { name, path, sessions, server, cpu, median, p99 }
     }
 
     fn measure(&mut self, servers: &[Server], round: usize) -> Result {
         let (path, sessions, server) = (self.path, self.sessions, &servers[self.server]);
-        let many = Load { path, sessions, connections: SATURATING, seconds: SECONDS };
-        let few = Load { connections: UNSATURATING, ..many };
-        let (many, few) = (many.put_on(server, round)?, few.put_on(server, round)?);
+        let many =
+            Load { path, sessions, connections: SATURATING_CONNECTIONS, seconds: SECONDS };
+        let few = Load { connections: UNSATURATING_CONNECTIONS, ..many };
+        let (many, few) = (many.run(server, round)?, few.run(server, round)?);
         if round > 0 {
-            self.processor.push(many.processor);
+            self.cpu.push(many.cpu);
             self.median.push(few.median);
             self.p99.push(few.p99);
         }
@@ -97,35 +98,35 @@ impl Subject {
 }
 
 /// A page takes as long with many sessions as with few.
-fn goal(subjects: &[Subject]) -> Option<Goal> {
-    let find = |sessions| subjects.iter().find(|subject| subject.sessions == sessions);
+fn goal(cases: &[Case]) -> Option<Goal> {
+    let find = |sessions| cases.iter().find(|case| case.sessions == sessions);
     let (few, many) = (find(SIZES[0])?, find(1_000_000)?);
     Some(Goal {
-        of: format!("logged-in page, {}", many.name),
+        scenario: format!("logged-in page, {}", many.name),
         figure: format!("CPU, ratio to {}", few.name),
         at_most: 1.1,
-        measured: many.processor.relative_to(&few.processor).median(),
+        measured: many.cpu.relative_to(&few.cpu).median(),
     })
 }
 
-fn print(subjects: &[Subject]) {
-    let Some(first) = subjects.first() else { return };
-    let row = |subject: &Subject| {
+fn print(cases: &[Case]) {
+    let Some(first) = cases.first() else { return };
+    let row = |case: &Case| {
         vec![
-            subject.name.clone(),
-            time(subject.processor.median()),
-            subject.processor.relative_to(&first.processor).with_spread(),
-            time(subject.median.median()),
-            format!("{:.2}", subject.median.relative_to(&first.median).median()),
-            time(subject.p99.median()),
-            subject.p99.relative_to(&first.p99).with_spread(),
+            case.name.clone(),
+            time(case.cpu.median()),
+            case.cpu.relative_to(&first.cpu).with_spread(),
+            time(case.median.median()),
+            format!("{:.2}", case.median.relative_to(&first.median).median()),
+            time(case.p99.median()),
+            case.p99.relative_to(&first.p99).with_spread(),
         ]
     };
-    let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
     let head = ["live", "CPU a request", "ratio", "p50", "ratio", "p99", "ratio"];
     print_table(&head, &rows);
     println!(
-        "CPU is the server's own, user and system, with {SATURATING} connections that leave no \
-         processor idle; p50 and p99 are of {UNSATURATING} connections that leave them idle at times.\n"
+        "CPU is the server's own, user and system, with {SATURATING_CONNECTIONS} connections that leave no \
+         cpu idle; p50 and p99 are of {UNSATURATING_CONNECTIONS} connections that leave them idle at times.\n"
     );
 }
