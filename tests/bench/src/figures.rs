@@ -53,7 +53,7 @@ pub(crate) fn time(microseconds: f64) -> String {
 }
 
 /// Formats a number with commas: 1,000,000.
-pub(crate) fn grouped(number: u32) -> String {
+pub(crate) fn grouped(number: impl std::fmt::Display) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()

@@ -1,4 +1,4 @@
-//! How much memory does a connection take that waits?
+//! The part `idle`: memory of an idle persistent connection (keep-alive), in bytes.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -14,28 +14,29 @@ use crate::figures::{Series, grouped, print_table};
 use crate::goal::Goal;
 use crate::process::{Server, max_open_files};
 
-/// How many there are: as many as Dustdevil has by default.
+/// Number of idle connections: Dustdevil's default `max_connections`.
 const CONNECTIONS: u32 = 10_000;
 
-/// So many come first and leave again, for what a server keeps for all of them is not theirs.
+/// Number of connections that are opened and closed before measuring, so that memory that a server
+/// allocates once (thread stacks, pools, caches) is not counted as memory of the connections.
 const WARM_UP_CONNECTIONS: u32 = 500;
 
-/// The driver has files of its own, and so has each server.
+/// File descriptors that the driver and a server need in addition to the connections.
 const OTHER_DESCRIPTORS: u64 = 100;
 
-/// A server is looked at so often, until it gives no more memory back.
+/// Interval at which memory is read until it no longer shrinks.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// nginx has no page but files.
+/// nginx has no `/hello`, so it sends a file.
 const FILE: &str = "GET /static/1KiB.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Each competitor is started, and left by itself, in turns.
+/// Measures all servers in interleaved rounds. A server runs only while it is measured.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let descriptors = max_open_files()?;
     if descriptors < u64::from(CONNECTIONS) + OTHER_DESCRIPTORS {
-        println!("Left out, because `ulimit -n` is {descriptors}: idle connections.\n");
+        println!("Skipped idle connections: `ulimit -n` is {descriptors}.\n");
         return Ok(Vec::new());
     }
     let directory = Directory::new()?;
@@ -54,7 +55,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     Ok(goal(&series).into_iter().collect())
 }
 
-/// By how much a server's memory grows for each connection that was answered once, and waits.
+/// Returns the growth of a server's resident memory per connection that has had one response.
 fn bytes_per_connection(competitor: Competitor, directory: &Directory) -> Result<f64> {
     let server = match competitor {
         Competitor::Baseline => {
@@ -70,22 +71,24 @@ fn bytes_per_connection(competitor: Competitor, directory: &Directory) -> Result
     let connections = connect(&server, request, CONNECTIONS)?;
     let after = settled_memory(&server)?;
     if !connections.iter().all(is_open) {
-        return Err("not every connection was kept".into());
+        return Err("the server closed some of the idle connections".into());
     }
     Ok((after - before) / f64::from(CONNECTIONS))
 }
 
+/// Opens connections and sends one request on each.
 fn connect(server: &Server, request: &str, count: u32) -> Result<Vec<TcpStream>> {
     let connect = |_| {
         let mut client = Client::new(server.address)?;
         match client.send(request.as_bytes())?.status {
             200 => Ok(client.into_stream()),
-            status => Err(format!("the server answers {status}").into()),
+            status => Err(format!("unexpected status {status}").into()),
         }
     };
     (0..count).map(connect).collect()
 }
 
+/// Waits until the server no longer returns memory to the kernel, and returns its resident memory.
 fn settled_memory(server: &Server) -> Result<f64> {
     let mut memory = server.resident_bytes()?;
     loop {
@@ -97,7 +100,8 @@ fn settled_memory(server: &Server) -> Result<f64> {
     }
 }
 
-/// On an open connection there is nothing to read yet; on one that was closed there is its end.
+/// Returns `true` if the server has not closed the connection: then a non-blocking read would block,
+/// instead of returning end-of-file.
 fn is_open(stream: &TcpStream) -> bool {
     let peek = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
     peek.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
@@ -108,8 +112,8 @@ fn print(series: &[(Competitor, Series)]) {
         vec![competitor.name().to_owned(), format!("{:.0}", bytes.median())]
     };
     let rows: Vec<Vec<String>> = series.iter().map(row).collect();
-    let head = format!("{} idle connections, of", grouped(CONNECTIONS));
-    print_table(&[&head, "bytes a connection"], &rows);
+    let head = format!("{} idle connections", grouped(CONNECTIONS));
+    print_table(&[&head, "bytes per connection"], &rows);
 }
 
 fn goal(series: &[(Competitor, Series)]) -> Option<Goal> {

@@ -1,13 +1,12 @@
-//! Does anybody have to wait when a million sessions expire at once, or are evicted as fast as
-//! others can be created?
+//! The part `latency`: latency of requests while a million sessions expire in the same instant, or
+//! are evicted as fast as others are created.
 //!
-//! A few clients ask for the page of a session that stays, each as soon as it is answered. A
-//! store that stops for a expiry stops few requests, and those for long: so beside the quantiles
-//! stands the longest of all.
+//! Two clients request the page of a session that stays live, in a closed loop. A store that
+//! stops for a moment (a long critical section, a sweep under the lock) delays few requests, but
+//! those for long, so it would not show in p99: the table has p99.9 and the maximum, too.
 //!
-//! Whatever a server does beside answering takes a processor, and where there are two, one of them
-//! is not there for answers. How much that alone costs is measured, too: with a thread that
-//! computes something for about as long.
+//! Any background work of the server occupies a processor, which is then missing for requests. The
+//! cost of that alone is measured for comparison, with a thread that computes for about as long.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,41 +20,41 @@ use crate::goal::Goal;
 use crate::load::microseconds;
 use crate::process::{FOREVER, Server, has_memory_for};
 
-/// How many expire, or are evicted.
+/// Number of sessions that expire, or are evicted.
 const SESSIONS: u32 = 1_000_000;
 
-/// Clients at once.
+/// Number of concurrent clients.
 const CLIENTS: usize = 2;
 
-/// How long is sampling_start before anything happens.
+/// Duration of sampling before the sessions expire: the idle server.
 const IDLE_TIME: Duration = Duration::from_secs(2);
 
-/// How long is sampling_start after it.
+/// Duration of sampling after an event.
 const AFTER_TIME: Duration = Duration::from_secs(1);
 
-/// How long the thread that has nothing to do with sessions computes.
+/// How long the thread for comparison computes.
 const COMPUTE_TIME: Duration = Duration::from_millis(1500);
 
-/// How often it is looked whether sessions have gone.
+/// Interval at which the number of live sessions is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Sessions that expire are gone by then, or it is a fault.
+/// Maximum time for the store to remove expired sessions; after it the benchmark fails.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// When something happened.
+/// A time interval in which something happened on the server.
 struct Interval {
     began: Instant,
     ended: Instant,
 }
 
-/// One request.
+/// One request, from its first byte sent to the last byte of its response.
 struct Sample {
     began: Instant,
     ended: Instant,
 }
 
-/// What is told of a stretch of time: how long it was, and of the requests in it the quantiles and
-/// the longest. All are in microseconds.
+/// A row of the table, in microseconds: the length of an interval, and the quantiles and maximum
+/// of latency in it.
 #[derive(Default)]
 struct Row {
     name: String,
@@ -73,15 +72,15 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     }
     let all = grouped(SESSIONS);
     let names = [
-        "nothing".to_owned(),
-        "a thread computes something".to_owned(),
+        "nothing else runs".to_owned(),
+        "a thread computes".to_owned(),
         format!("{all} sessions expire and are swept"),
-        "(the second after)".to_owned(),
-        format!("{all} are created in a full store"),
-        "(the second after)".to_owned(),
+        "(the second after that)".to_owned(),
+        format!("{all} sessions are created in a full store"),
+        "(the second after that)".to_owned(),
     ];
     let mut rows = names.map(|name| Row { name, ..Row::default() });
-    // Corrected by what it really took.
+    // A first estimate; each filling replaces it by the time that it took.
     let mut fill_time = Duration::from_secs(3);
     for round in 1..=rounds {
         eprintln!("latency: round {round} of {rounds}");
@@ -93,7 +92,11 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     Ok(Vec::new())
 }
 
-/// A million sessions of users expire in the same expiry.
+/// Measures while a million sessions expire in the same instant.
+///
+/// Their lifetime has to be set when they are created, but must end after the last one is created
+/// and the idle server is sampled. It is twice the time that the filling took the last time, plus
+/// the time for the idle server; if that was too short, the filling is repeated.
 fn expire(
     fill_time: &mut Duration,
     idle: &mut Row,
@@ -109,59 +112,55 @@ fn expire(
         if Instant::now() < sampling_start {
             break (server, sampling_start, sampling_start + IDLE_TIME);
         }
-        eprintln!("latency: fill_time took longer than before; once more");
+        eprintln!("latency: filling took longer than before; it is repeated");
     };
     sleep_until(sampling_start);
-    let (samples, interval) = sample_during(&server, || {
+    let (samples, sweep) = sample_during(&server, || {
         sleep_until(expiry);
         while server.counters()?.live > 1 {
             if expiry.elapsed() > SWEEP_TIMEOUT {
-                return Err("what has expired is never swept".into());
+                return Err("expired sessions were not swept".into());
             }
             thread::sleep(POLL_INTERVAL);
         }
         Ok(Interval { began: expiry, ended: Instant::now() })
     })?;
     idle.add(&samples, &Interval { began: sampling_start, ended: expiry });
-    expiring.add(&samples, &interval);
-    after.add(
-        &samples,
-        &Interval { began: interval.ended, ended: interval.ended + AFTER_TIME },
-    );
+    expiring.add(&samples, &sweep);
+    after.add(&samples, &Interval { began: sweep.ended, ended: sweep.ended + AFTER_TIME });
     Ok(())
 }
 
-/// A million anonymous sessions begin in a store that is full of such. Whoever is logged in stays,
-/// as the contract has it.
+/// Measures while a thread computes, and then while a million anonymous sessions are created in a
+/// store that is full of anonymous sessions, so that each evicts an older one. The clients' session
+/// has a user and stays: the store evicts anonymous sessions first.
 fn evict(computing: &mut Row, creating: &mut Row, after: &mut Row) -> Result {
     let server = Server::start(SESSIONS)?;
     server.fill(0, 1, true, FOREVER)?;
     server.fill(1, SESSIONS, false, FOREVER)?;
-    let (samples, interval) = sample_during(&server, || {
+    let (samples, compute) = sample_during(&server, || {
         interval_of(|| {
             server.run_task(&format!("/compute?time={}", COMPUTE_TIME.as_millis()))
         })
     })?;
-    computing.add(&samples, &interval);
+    computing.add(&samples, &compute);
     let before = server.counters()?.evicted;
-    let (samples, interval) = sample_during(&server, || {
+    let (samples, creation) = sample_during(&server, || {
         interval_of(|| server.fill(SESSIONS + 1, SESSIONS, false, FOREVER))
     })?;
     let evicted = server.counters()?.evicted - before;
-    // Shards fill unevenly, so a few may have had room.
+    // Shards fill unevenly, so some of them have free capacity left for a few sessions.
     if evicted < u64::from(SESSIONS / 100 * 95) {
         return Err(format!("the store was not full: it evicted {evicted}").into());
     }
-    creating.add(&samples, &interval);
-    after.add(
-        &samples,
-        &Interval { began: interval.ended, ended: interval.ended + AFTER_TIME },
-    );
+    creating.add(&samples, &creation);
+    let ended = creation.ended;
+    after.add(&samples, &Interval { began: ended, ended: ended + AFTER_TIME });
     Ok(())
 }
 
-fn sleep_until(expiry: Instant) {
-    thread::sleep(expiry.saturating_duration_since(Instant::now()));
+fn sleep_until(time: Instant) {
+    thread::sleep(time.saturating_duration_since(Instant::now()));
 }
 
 fn interval_of(task: impl FnOnce() -> Result<Duration>) -> Result<Interval> {
@@ -170,7 +169,8 @@ fn interval_of(task: impl FnOnce() -> Result<Duration>) -> Result<Interval> {
     Ok(Interval { began, ended: Instant::now() })
 }
 
-/// Has clients ask while something happens, and for a expiry after; gives what they saw.
+/// Runs the clients during an event on the server and for [`AFTER_TIME`] after it. Returns their
+/// samples, and the interval that the event reports.
 fn sample_during(
     server: &Server,
     event: impl FnOnce() -> Result<Interval>,
@@ -181,6 +181,7 @@ fn sample_during(
             (0..CLIENTS).map(|_| scope.spawn(|| sample(server, &stop))).collect();
         let interval = event();
         thread::sleep(AFTER_TIME);
+        // Also if the event failed: the scope waits for its threads, which run until then.
         stop.store(true, Ordering::Relaxed);
         let mut samples = Vec::new();
         for client in clients {
@@ -190,7 +191,7 @@ fn sample_during(
     })
 }
 
-/// Asks for the page until it is over.
+/// Requests the page in a closed loop until `stop` is set.
 fn sample(server: &Server, stop: &AtomicBool) -> Result<Vec<Sample>> {
     let mut client = Client::new(server.address)?;
     let mut samples = Vec::new();
@@ -203,7 +204,7 @@ fn sample(server: &Server, stop: &AtomicBool) -> Result<Vec<Sample>> {
 }
 
 impl Row {
-    /// Adds a round: the requests that were under way at any time of a interval.
+    /// Adds the figures of one round: the requests that were in flight at any time of an interval.
     fn add(&mut self, samples: &[Sample], interval: &Interval) {
         let mut times: Vec<f64> = samples
             .iter()
@@ -235,6 +236,6 @@ fn print(rows: &[Row]) {
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-    print_table(&["while", "for", "p50", "p99", "p99.9", "longest"], &rows);
-    println!("In brackets, how many times what it is while nothing happens.\n");
+    print_table(&["while", "for", "p50", "p99", "p99.9", "maximum"], &rows);
+    println!("In parentheses: ratio to the first row.\n");
 }

@@ -45,6 +45,8 @@ mod load;
 
 mod figures;
 
+mod charts;
+
 mod goal;
 
 mod args;
@@ -89,7 +91,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["serve", "store", limit] => server::serve(limit),
+        ["serve", "store", max_sessions] => server::serve(max_sessions),
         ["serve", peer, ref arguments @ ..] => peers::serve(peer, arguments),
         [rounds, ref names @ ..] => Args::new(rounds, names).and_then(|args| drive(&args)),
         [] => Err(USAGE.into()),

@@ -1,4 +1,4 @@
-//! How much memory does a session take?
+//! The part `memory`: memory of a session, in bytes.
 
 use crate::Result;
 use crate::args::Args;
@@ -6,30 +6,33 @@ use crate::figures::{Series, grouped, print_table};
 use crate::goal::Goal;
 use crate::process::{FOREVER, Server, has_memory_for};
 
-/// How many there are.
+/// Number of sessions in each server.
 const SESSIONS: u32 = 1_000_000;
 
-/// What a server is filled with.
+/// The data structure that is filled.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// A map that nothing but filling it is done with.
+    /// A plain map in [`crate::server`], see [`crate::fill::PlainMap`].
     PlainMap(&'static str),
+    /// Dustdevil's memory store.
     Store,
-    /// What a peer looks sessions up in.
+    /// The sessions of a peer.
     Peer(&'static str),
 }
 
 const KINDS: [(&str, Kind); 6] = [
     ("a plain map, key to user name", Kind::PlainMap("names")),
-    ("a plain map of maps, as the tutorial's", Kind::PlainMap("maps")),
-    ("the store", Kind::Store),
+    ("a plain map of maps, as in the tutorial", Kind::PlainMap("maps")),
+    ("Dustdevil's store", Kind::Store),
     ("hyper's map", Kind::Peer("hyper")),
     ("tower-sessions' store", Kind::Peer("axum")),
     ("actix's map", Kind::Peer("actix")),
 ];
 
-/// The store is compared to maps of the same keys and user names, and to what the peers have. All
-/// of them grow as they grow: at a million, a hash table has room for nearly twice as many.
+/// Compares the store to plain maps with the same keys and user names, and to the peers' sessions.
+/// All are measured at the same number of sessions. A hash table doubles its capacity when it is
+/// full, so the figure depends on that number: at a million, std's `HashMap` has capacity for
+/// 1,835,008 (7/8 of 2^21 buckets), nearly the most that can be unused.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     if !has_memory_for(SESSIONS)? {
         return Ok(Vec::new());
@@ -50,8 +53,8 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
             vec![(*name).to_owned(), format!("{:.0}", series.median()), ratio]
         })
         .collect();
-    let head = format!("{} sessions with one value, in", grouped(SESSIONS));
-    print_table(&[&head, "bytes a session", "ratio"], &rows);
+    let head = format!("{} sessions with one value", grouped(SESSIONS));
+    print_table(&[&head, "bytes per session", "ratio"], &rows);
     let goal = |(_, series): (_, &Series)| Goal {
         scenario: format!("one of {} sessions with one value", grouped(SESSIONS)),
         figure: "bytes".to_owned(),
@@ -62,7 +65,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     Ok(store.map(goal).collect())
 }
 
-/// By how much a server's memory grows while it is filled, for each session.
+/// Returns the growth of a server's resident memory per session while it is filled.
 fn bytes_per_session(kind: Kind) -> Result<f64> {
     let server = match kind {
         Kind::Peer(name) => Server::serve(&[name], &[])?,

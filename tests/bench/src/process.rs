@@ -45,8 +45,8 @@ pub(crate) struct Counters {
 
 impl Server {
     /// Starts [`crate::server`] with a store for at most `limit` sessions.
-    pub(crate) fn start(limit: u32) -> Result<Server> {
-        Server::serve(&["store", &limit.to_string()], &[])
+    pub(crate) fn start(max_sessions: u32) -> Result<Server> {
+        Server::serve(&["store", &max_sessions.to_string()], &[])
     }
 
     /// Starts this program as a server. The child reads `input` from standard input.

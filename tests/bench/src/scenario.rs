@@ -185,7 +185,11 @@ impl Scenario {
             }
         };
         if !is_expected {
-            return Err(format!("{}: the answer is {}", self.name, response.status).into());
+            return Err(format!(
+                "{}: unexpected response with status {}",
+                self.name, response.status
+            )
+            .into());
         }
         Ok(response)
     }

@@ -22,15 +22,11 @@ type HandlerResult<T = ()> = dustdevil::Result<T>;
 const TASK_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Serves until standard input ends, which happens when the driver exits, also if it crashes.
-/// `limit` is the maximum number of sessions.
+/// `max_sessions` is the capacity of the store.
 #[tokio::main]
-pub(crate) async fn serve(limit: &str) -> crate::Result {
-    let (sessions, bytes) = (limit.parse()?, usize::MAX);
-    let limits = MemoryLimits {
-        max_sessions: sessions,
-        max_bytes: bytes,
-        ..MemoryLimits::default()
-    };
+pub(crate) async fn serve(max_sessions: &str) -> crate::Result {
+    let (max_sessions, max_bytes) = (max_sessions.parse()?, usize::MAX);
+    let limits = MemoryLimits { max_sessions, max_bytes, ..MemoryLimits::default() };
     let store = Arc::new(MemoryStore::new(limits));
     let server = application(&store)?.listen("127.0.0.1:0").await?;
     println!("{}", server.local_addr()?);
