@@ -23,8 +23,8 @@ impl Client {
         Ok(Client { stream: BufReader::new(stream) })
     }
 
-    /// Sends a GET request with the session id of number 0 and returns the content of the response.
-    /// A status other than 200 is an error.
+    /// Sends a GET request with the session id of number 0 and returns the content of the
+    /// response. A status other than 200 is an error.
     pub(crate) fn get(&mut self, path: &str) -> Result<String> {
         self.send_text(&format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nCookie: session_id={:032x}\r\n\r\n",

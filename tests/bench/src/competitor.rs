@@ -10,8 +10,8 @@ use crate::args::Args;
 use crate::directory::Directory;
 use crate::process::{FOREVER, Server};
 
-/// Path of the demo that `make bench` builds. The environment variable `DUSTDEVIL` overrides it,
-/// for example with the version before a change.
+/// Path of the demo that `make bench` builds. The environment variable `DUSTDEVIL` overrides
+/// it, for example with the version before a change.
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/dustdevil");
 
 #[derive(Clone, Copy, PartialEq)]
@@ -117,12 +117,14 @@ fn is_nginx_installed() -> bool {
     is_installed
 }
 
-/// Starts nginx as its packages configure it (one worker per processor, `sendfile`, `tcp_nopush`),
-/// except: no access log, as for all servers here; connections for the whole load; and no limit of
-/// requests per connection, whose default of 1,000 would measure reconnecting.
+/// Starts nginx as its packages configure it (one worker per processor, `sendfile`,
+/// `tcp_nopush`), except: no access log, as for all servers here; connections for the whole
+/// load; and no limit of requests per connection, whose default of 1,000 would measure
+/// reconnecting.
 fn start_nginx(directory: &Directory) -> Result<Server> {
     // nginx cannot report a port that the kernel chose, so a free one is found first. Another
-    // process could take the port in between; then nginx does not start and the benchmark fails.
+    // process could take the port in between; then nginx does not start and the benchmark
+    // fails.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let name = format!("nginx-{}", address.port());
     let mut configuration = format!(

@@ -1,5 +1,5 @@
-//! A temporary directory: the static files that the servers send, nginx's configuration, and the
-//! requests that wrk sends.
+//! A temporary directory: the static files that the servers send, nginx's configuration, and
+//! the requests that wrk sends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ const FILES: [(&str, usize); 3] =
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// Creates the directory and the static files. The demo does not start without its stylesheet.
+    /// Creates the directory and the static files. The demo does not start without its
+    /// stylesheet.
     pub(crate) fn new() -> Result<Directory> {
         let name = format!("dustdevil-bench-{}", std::process::id());
         let directory = Directory(std::env::temp_dir().join(name));

@@ -1,9 +1,9 @@
 //! The sessions that servers are filled with, and plain maps to compare their memory to.
 //!
-//! Session ids are consecutive numbers, so that a load generator can request any session without
-//! a list of ids. Real ids are random, because a client that guesses an id takes over its session.
-//! The store behaves the same with both: it keeps a session under the MD5 of its id, which
-//! distributes consecutive numbers like random ones.
+//! Session ids are consecutive numbers, so that a load generator can request any session
+//! without a list of ids. Real ids are random, because a client that guesses an id takes over
+//! its session. The store behaves the same with both: it keeps a session under the MD5 of its
+//! id, which distributes consecutive numbers like random ones.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};

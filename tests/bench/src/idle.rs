@@ -17,8 +17,9 @@ use crate::process::{Server, max_open_files};
 /// Number of idle connections: Dustdevil's default `max_connections`.
 const CONNECTIONS: u32 = 10_000;
 
-/// Number of connections that are opened and closed before measuring, so that memory that a server
-/// allocates once (thread stacks, pools, caches) is not counted as memory of the connections.
+/// Number of connections that are opened and closed before measuring, so that memory that a
+/// server allocates once (thread stacks, pools, caches) is not counted as memory of the
+/// connections.
 const WARM_UP_CONNECTIONS: u32 = 500;
 
 /// File descriptors that the driver and a server need in addition to the connections.
@@ -88,7 +89,8 @@ fn connect(server: &Server, request: &str, count: u32) -> Result<Vec<TcpStream>>
     (0..count).map(connect).collect()
 }
 
-/// Waits until the server no longer returns memory to the kernel, and returns its resident memory.
+/// Waits until the server no longer returns memory to the kernel, and returns its resident
+/// memory.
 fn settled_memory(server: &Server) -> Result<f64> {
     let mut memory = server.resident_bytes()?;
     loop {
@@ -100,8 +102,8 @@ fn settled_memory(server: &Server) -> Result<f64> {
     }
 }
 
-/// Returns `true` if the server has not closed the connection: then a non-blocking read would block,
-/// instead of returning end-of-file.
+/// Returns `true` if the server has not closed the connection: then a non-blocking read would
+/// block, instead of returning end-of-file.
 fn is_open(stream: &TcpStream) -> bool {
     let peek = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
     peek.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)

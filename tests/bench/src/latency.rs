@@ -1,12 +1,13 @@
-//! The part `latency`: latency of requests while a million sessions expire in the same instant, or
-//! are evicted as fast as others are created.
+//! The part `latency`: latency of requests while a million sessions expire in the same instant,
+//! or are evicted as fast as others are created.
 //!
 //! Two clients request the page of a session that stays live, in a closed loop. A store that
-//! stops for a moment (a long critical section, a sweep under the lock) delays few requests, but
-//! those for long, so it would not show in p99: the table has p99.9 and the maximum, too.
+//! stops for a moment (a long critical section, a sweep under the lock) delays few requests,
+//! but those for long, so it would not show in p99: the table has p99.9 and the maximum, too.
 //!
-//! Any background work of the server occupies a processor, which is then missing for requests. The
-//! cost of that alone is measured for comparison, with a thread that computes for about as long.
+//! Any background work of the server occupies a processor, which is then missing for requests.
+//! The cost of that alone is measured for comparison, with a thread that computes for about as
+//! long.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -53,8 +54,8 @@ struct Sample {
     ended: Instant,
 }
 
-/// A row of the table, in microseconds: the length of an interval, and the quantiles and maximum
-/// of latency in it.
+/// A row of the table, in microseconds: the length of an interval, and the quantiles and
+/// maximum of latency in it.
 #[derive(Default)]
 struct Row {
     name: String,
@@ -94,9 +95,9 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
 
 /// Measures while a million sessions expire in the same instant.
 ///
-/// Their lifetime has to be set when they are created, but must end after the last one is created
-/// and the idle server is sampled. It is twice the time that the filling took the last time, plus
-/// the time for the idle server; if that was too short, the filling is repeated.
+/// Their lifetime has to be set when they are created, but must end after the last one is
+/// created and the idle server is sampled. It is twice the time that the filling took the last
+/// time, plus the time for the idle server; if that was too short, the filling is repeated.
 fn expire(
     fill_time: &mut Duration,
     idle: &mut Row,
@@ -131,9 +132,9 @@ fn expire(
     Ok(())
 }
 
-/// Measures while a thread computes, and then while a million anonymous sessions are created in a
-/// store that is full of anonymous sessions, so that each evicts an older one. The clients' session
-/// has a user and stays: the store evicts anonymous sessions first.
+/// Measures while a thread computes, and then while a million anonymous sessions are created in
+/// a store that is full of anonymous sessions, so that each evicts an older one. The clients'
+/// session has a user and stays: the store evicts anonymous sessions first.
 fn evict(computing: &mut Row, creating: &mut Row, after: &mut Row) -> Result {
     let server = Server::start(SESSIONS)?;
     server.fill(0, 1, true, FOREVER)?;
@@ -169,8 +170,8 @@ fn interval_of(task: impl FnOnce() -> Result<Duration>) -> Result<Interval> {
     Ok(Interval { began, ended: Instant::now() })
 }
 
-/// Runs the clients during an event on the server and for [`AFTER_TIME`] after it. Returns their
-/// samples, and the interval that the event reports.
+/// Runs the clients during an event on the server and for [`AFTER_TIME`] after it. Returns
+/// their samples, and the interval that the event reports.
 fn sample_during(
     server: &Server,
     event: impl FnOnce() -> Result<Interval>,
@@ -204,7 +205,8 @@ fn sample(server: &Server, stop: &AtomicBool) -> Result<Vec<Sample>> {
 }
 
 impl Row {
-    /// Adds the figures of one round: the requests that were in flight at any time of an interval.
+    /// Adds the figures of one round: the requests that were in flight at any time of an
+    /// interval.
     fn add(&mut self, samples: &[Sample], interval: &Interval) {
         let mut times: Vec<f64> = samples
             .iter()

@@ -1,10 +1,10 @@
--- The script that wrk runs for `scale`: GET requests for one page, each with a session chosen at
--- random among all that the server has.
+-- The script that wrk runs for `scale`: GET requests for one page, each with a session chosen
+-- at random among all that the server has.
 --
--- All requests have the same length, and no two are equal. So a request costs wrk the same with a
--- thousand sessions as with millions. Lua interns strings (it keeps one copy of equal strings), and
--- creates a string faster if it exists already; without the counter in the query that would favour
--- few sessions.
+-- All requests have the same length, and no two are equal. So a request costs wrk the same with
+-- a thousand sessions as with millions. Lua interns strings (it keeps one copy of equal
+-- strings), and creates a string faster if it exists already; without the counter in the query
+-- that would favour few sessions.
 
 local path, sessions
 local number = 0

@@ -32,8 +32,9 @@ pub(crate) struct LoadReport {
 }
 
 impl Load {
-    /// Runs the load against a server. The seed selects the random sessions. It is an error if the
-    /// store did not find a session, because a redirect to the login page is cheaper than the page.
+    /// Runs the load against a server. The seed selects the random sessions. It is an error if
+    /// the store did not find a session, because a redirect to the login page is cheaper than
+    /// the page.
     pub(crate) fn run(self, server: &Server, seed: usize) -> Result<LoadReport> {
         let (refused, before) = (server.counters()?.refused, server.cpu_time()?);
         let wrk =

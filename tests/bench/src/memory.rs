@@ -29,10 +29,10 @@ const KINDS: [(&str, Kind); 6] = [
     ("actix's map", Kind::Peer("actix")),
 ];
 
-/// Compares the store to plain maps with the same keys and user names, and to the peers' sessions.
-/// All are measured at the same number of sessions. A hash table doubles its capacity when it is
-/// full, so the figure depends on that number: at a million, std's `HashMap` has capacity for
-/// 1,835,008 (7/8 of 2^21 buckets), nearly the most that can be unused.
+/// Compares the store to plain maps with the same keys and user names, and to the peers'
+/// sessions. All are measured at the same number of sessions. A hash table doubles its capacity
+/// when it is full, so the figure depends on that number: at a million, std's `HashMap` has
+/// capacity for 1,835,008 (7/8 of 2^21 buckets), nearly the most that can be unused.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     if !has_memory_for(SESSIONS)? {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! Server processes: starting them, and reading their CPU time and memory from `/proc`. Only Linux
-//! has it in this form; on other systems the benchmark ends with an error.
+//! Server processes: starting them, and reading their CPU time and memory from `/proc`. Only
+//! Linux has it in this form; on other systems the benchmark ends with an error.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,8 +14,8 @@ use crate::client::Client;
 /// A lifetime longer than the benchmark, so that no session expires by accident.
 pub(crate) const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Memory that one session may need, in bytes, several times what is measured. While a hash table
-/// grows, the old and the new one exist at the same time.
+/// Memory that one session may need, in bytes, several times what is measured. While a hash
+/// table grows, the old and the new one exist at the same time.
 const MAX_BYTES_PER_SESSION: f64 = 1024.0;
 
 /// A running server process, which is ended when this is dropped.
@@ -72,9 +72,9 @@ impl Server {
         Ok(Server { child, address, stop_command: None })
     }
 
-    /// Starts a program that prints nothing, and waits until it accepts connections at `address`.
-    /// It has child processes (nginx's workers) that a kill would leave running, so it is ended by
-    /// `stop_command`.
+    /// Starts a program that prints nothing, and waits until it accepts connections at
+    /// `address`. It has child processes (nginx's workers) that a kill would leave running, so
+    /// it is ended by `stop_command`.
     pub(crate) fn spawn_at(
         address: SocketAddr,
         command: &mut Command,
@@ -92,8 +92,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Makes the server create `count` sessions, with consecutive numbers beginning at `from`, that
-    /// all expire when `expire` has passed from now. Returns how long that took.
+    /// Makes the server create `count` sessions, with consecutive numbers beginning at `from`,
+    /// that all expire when `expire` has passed from now. Returns how long that took.
     pub(crate) fn fill(
         &self,
         from: u32,
@@ -128,10 +128,10 @@ impl Server {
         let mut hundredths = [0, 0];
         for process in self.processes()? {
             let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-            // proc(5): the second field is the name in parentheses, which may contain spaces and
-            // parentheses itself, so the fields are counted from the last one. `utime` and `stime`
-            // are the 12th and 13th after it, in `USER_HZ`, which is 100 per second on Linux
-            // whatever the kernel's own tick is.
+            // proc(5): the second field is the name in parentheses, which may contain spaces
+            // and parentheses itself, so the fields are counted from the last one. `utime` and
+            // `stime` are the 12th and 13th after it, in `USER_HZ`, which is 100 per second on
+            // Linux whatever the kernel's own tick is.
             let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
             let fields = fields.split_whitespace().skip(11);
             for (sum, field) in hundredths.iter_mut().zip(fields) {
@@ -142,9 +142,9 @@ impl Server {
         Ok(CpuTime { user, system })
     }
 
-    /// Returns the resident set size (RSS) of the server in bytes. `VmRSS` of `/proc/PID/status`
-    /// is cheaper to read, but inexact (proc(5)): the kernel keeps it in counters per thread or per
-    /// processor, and adds them up late.
+    /// Returns the resident set size (RSS) of the server in bytes. `VmRSS` of
+    /// `/proc/PID/status` is cheaper to read, but inexact (proc(5)): the kernel keeps it in
+    /// counters per thread or per processor, and adds them up late.
     pub(crate) fn resident_bytes(&self) -> Result<f64> {
         let mut sum = 0.0;
         for process in self.processes()? {

@@ -1,7 +1,7 @@
 -- The script that wrk runs for `requests`: it sends the requests of a file in order, and starts
--- again at the end. The arguments are the file and the length of a request; all requests have the
--- same length. A "request" may be several pipelined ones (RFC 9112 section 9.3.2), of which wrk
--- counts each response.
+-- again at the end. The arguments are the file and the length of a request; all requests have
+-- the same length. A "request" may be several pipelined ones (RFC 9112 section 9.3.2), of which
+-- wrk counts each response.
 
 local requests = {}
 local number = 0

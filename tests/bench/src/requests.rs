@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::args::Args;
-use crate::charts::{self, Bar, Group};
+use crate::charts::{self, Bar};
 use crate::competitor::{Competitor, participants, start_baseline};
 use crate::directory::Directory;
 use crate::figures::{Series, print_table, time};
@@ -17,14 +17,15 @@ use crate::scenario::{Action, Figure, MaxRatio, SCENARIOS, Scenario};
 /// under full load.
 const CONNECTIONS: u32 = 64;
 
-/// Duration of one measurement, in seconds. Many short interleaved measurements are less sensitive
-/// to disturbances of the machine than a few long ones.
+/// Duration of one measurement, in seconds. Many short interleaved measurements are less
+/// sensitive to disturbances of the machine than a few long ones.
 const SECONDS: u32 = 1;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 
 /// Above this number of bytes, requests are counted by bytes received. A measurement begins and
-/// ends within large responses, which wrk does not count, although the server has sent part of them.
+/// ends within large responses, which wrk does not count, although the server has sent part of
+/// them.
 const LARGE_RESPONSE: usize = 64 * 1024;
 
 /// A server in a scenario. It runs during the whole part, also while others are measured.
@@ -247,9 +248,9 @@ fn print_stat(directory: &Directory) -> Result {
     Ok(())
 }
 
-/// Draws the two charts. Files are shown as ratios to nginx, because their times differ by three
-/// orders of magnitude. One request per connection costs several times as much as the other pages
-/// and would compress their bars, so it is in the table only.
+/// Draws the two charts. Files are shown as ratios to nginx, because their times differ by
+/// three orders of magnitude. One request per connection costs several times as much as the
+/// other pages and would compress their bars, so it is in the table only.
 fn draw(runs: &[Run], rounds: usize) -> Result {
     let is_file = |run: &&Run| matches!(run.0.action, Action::File(_));
     let page = |run: &Run| {
@@ -257,7 +258,7 @@ fn draw(runs: &[Run], rounds: usize) -> Result {
             let cpu = case.measured.cpu.median();
             Bar { server: case.competitor.name(), value: cpu, label: time(cpu) }
         });
-        Group { title: run.0.title.to_owned(), bars: bars.collect() }
+        (run.0.title.to_owned(), bars.collect())
     };
     let file = |run: &Run| {
         let nginx = &find(&run.1, Competitor::Nginx)?.measured.cpu;
@@ -268,12 +269,12 @@ fn draw(runs: &[Run], rounds: usize) -> Result {
             Bar { server: case.competitor.name(), value, label }
         });
         let title = format!("{} (nginx: {})", run.0.title, time(nginx.median()));
-        Some(Group { title, bars: bars.collect() })
+        Some((title, bars.collect()))
     };
     let pages = runs.iter().filter(|run| !is_file(run) && run.0.depth > 0);
-    charts::draw_requests(&pages.map(page).collect::<Vec<_>>(), rounds)?;
+    charts::REQUESTS.draw(&pages.map(page).collect::<Vec<_>>(), rounds)?;
     let files = runs.iter().filter(is_file).filter_map(file);
-    charts::draw_files(&files.collect::<Vec<_>>(), rounds)
+    charts::FILES.draw(&files.collect::<Vec<_>>(), rounds)
 }
 
 /// Compares the figures to the goals of a scenario, if both servers of a ratio were measured.

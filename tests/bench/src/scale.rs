@@ -11,16 +11,16 @@ use crate::process::{FOREVER, Server, has_memory_for};
 /// Numbers of sessions, one server each. The others are compared to the first.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
 
-/// Enough connections to keep all processors busy, for CPU time. Latency under saturation is the
-/// length of the queue and says nothing about the server, so it is not used.
+/// Enough connections to keep all processors busy, for CPU time. Latency under saturation is
+/// the length of the queue and says nothing about the server, so it is not used.
 const SATURATING_CONNECTIONS: u32 = 64;
 
-/// Few enough connections to leave the processors idle at times, for latency: a request does not
-/// queue, so its latency is the server's work plus the kernel's wake-ups.
+/// Few enough connections to leave the processors idle at times, for latency: a request does
+/// not queue, so its latency is the server's work plus the kernel's wake-ups.
 const UNSATURATING_CONNECTIONS: u32 = 2;
 
-/// Duration of one measurement, in seconds. Many short interleaved measurements are less sensitive
-/// to disturbances of the machine than a few long ones.
+/// Duration of one measurement, in seconds. Many short interleaved measurements are less
+/// sensitive to disturbances of the machine than a few long ones.
 const SECONDS: u32 = 1;
 
 /// One row of the table: a page of one server.
@@ -35,7 +35,8 @@ struct Case {
     p99: Series,
 }
 
-/// Measures all servers in interleaved rounds, after a warm-up round. All run from the beginning.
+/// Measures all servers in interleaved rounds, after a warm-up round. All run from the
+/// beginning.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let rounds = args.rounds;
     let (servers, mut cases) = start()?;

@@ -45,8 +45,8 @@ pub(crate) struct MaxRatio {
 pub(crate) enum Figure {
     /// CPU time per request, user and system.
     Cpu,
-    /// CPU time per request in user mode only, which leaves out the kernel's share: socket calls
-    /// cost the same for all servers, and are most of the total.
+    /// CPU time per request in user mode only, which leaves out the kernel's share: socket
+    /// calls cost the same for all servers, and are most of the total.
     User,
 }
 
@@ -113,7 +113,8 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
 ];
 
 impl Scenario {
-    /// Returns the servers that take part. Files are compared to nginx, pages to the frameworks.
+    /// Returns the servers that take part. Files are compared to nginx, pages to the
+    /// frameworks.
     pub(crate) fn competitors(&self) -> &'static [Competitor] {
         match self.action {
             Action::File(_) => &[Baseline, Dustdevil, Nginx],
@@ -134,8 +135,8 @@ impl Scenario {
         }
     }
 
-    /// Returns the requests that wrk sends in order, all of the same length. The server must run,
-    /// because cookies and tokens are fetched from it.
+    /// Returns the requests that wrk sends in order, all of the same length. The server must
+    /// run, because cookies and tokens are fetched from it.
     pub(crate) fn requests(
         &self,
         competitor: Competitor,
@@ -166,8 +167,8 @@ impl Scenario {
         Ok(vec![request.repeat(self.depth.max(1))])
     }
 
-    /// Sends one request and returns the response, after checking that it is the expected one. A
-    /// server must not look fast because it sends an error page.
+    /// Sends one request and returns the response, after checking that it is the expected one.
+    /// A server must not look fast because it sends an error page.
     pub(crate) fn response(&self, server: &Server, request: &str) -> Result<Response> {
         let mut client = Client::new(server.address)?;
         let response = client.send(request.as_bytes())?;

@@ -1,9 +1,9 @@
 //! The Dustdevil application that is measured with many sessions: a page that requires a login,
 //! the same page without one, and the tasks by which the driver fills the store.
 //!
-//! The demo cannot be used for this, because it has one user, and a user has at most 100 sessions.
-//! All settings are the defaults, apart from the size of the store and the timeout of a task. It
-//! writes no log.
+//! The demo cannot be used for this, because it has one user, and a user has at most 100
+//! sessions. All settings are the defaults, apart from the size of the store and the timeout of
+//! a task. It writes no log.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,8 @@ use crate::fill::{FillRequest, PlainMap, compute, user};
 
 type HandlerResult<T = ()> = dustdevil::Result<T>;
 
-/// Timeout of a handler. Creating millions of sessions in one request takes longer than the default.
+/// Timeout of a handler. Creating millions of sessions in one request takes longer than the
+/// default.
 const TASK_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Serves until standard input ends, which happens when the driver exits, also if it crashes.
@@ -101,7 +102,8 @@ impl RequestHandler for PublicHandler {
     }
 }
 
-/// GET `/counters`: the numbers of live sessions, evicted sessions, and ids that were not found.
+/// GET `/counters`: the numbers of live sessions, evicted sessions, and ids that were not
+/// found.
 struct CountersHandler;
 
 impl RequestHandler for CountersHandler {
@@ -189,8 +191,8 @@ impl RequestHandler for ComputeHandler {
     }
 }
 
-/// Runs long work with `spawn_blocking`, so that the runtime's threads go on serving requests. The
-/// response is the number of seconds that the work took.
+/// Runs long work with `spawn_blocking`, so that the runtime's threads go on serving requests.
+/// The response is the number of seconds that the work took.
 async fn run_blocking(
     exchange: &mut Exchange,
     work: impl FnOnce() -> HandlerResult + Send + 'static,

@@ -1,4 +1,5 @@
-//! actix-web with one worker per processor. Its sessions are a map in application data (`Data`).
+//! actix-web with one worker per processor. Its sessions are a map in application data
+//! (`Data`).
 
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use super::{FillRequest, Login, Sessions};
 use crate::Result;
 use crate::server::page;
 
-/// Idle timeout of a connection. With actix's default of 5 seconds, idle connections would be closed
-/// before their memory can be measured.
+/// Idle timeout of a connection. With actix's default of 5 seconds, idle connections would be
+/// closed before their memory can be measured.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 #[actix_web::main]

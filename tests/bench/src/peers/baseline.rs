@@ -1,11 +1,13 @@
 //! The baseline: a loop on tokio that counts bytes and writes a prepared response. It parses
-//! nothing, and finds the end of a request only because all requests have the same length. Its CPU
-//! time is that of the kernel, of tokio and of one read and one write per request, which no server
-//! on tokio avoids; so it is a lower bound for the scenarios with persistent connections.
+//! nothing, and finds the end of a request only because all requests have the same length. Its
+//! CPU time is that of the kernel, of tokio and of one read and one write per request, which no
+//! server on tokio avoids; so it is a lower bound for the scenarios with persistent
+//! connections.
 //!
-//! It accepts connections on the main thread, like the example in tokio's documentation. Every new
-//! connection is then handed to a worker thread, which costs a wake-up. With one request per
-//! connection, servers that accept in a spawned task are below this baseline for that reason.
+//! It accepts connections on the main thread, like the example in tokio's documentation. Every
+//! new connection is then handed to a worker thread, which costs a wake-up. With one request
+//! per connection, servers that accept in a spawned task are below this baseline for that
+//! reason.
 
 use std::io::Read;
 
@@ -20,14 +22,15 @@ struct Baseline {
     request_length: usize,
     /// Length of a response in bytes.
     response_length: usize,
-    /// One response for each pipelined request, in one buffer, so that one write sends them all.
+    /// One response for each pipelined request, in one buffer, so that one write sends them
+    /// all.
     responses: &'static [u8],
     /// `true`: close the connection after its first response.
     closes: bool,
 }
 
-/// Serves requests of `request_length` bytes, of which `depth` are pipelined. The response is read
-/// from standard input. Depth 0 stands for one request per connection.
+/// Serves requests of `request_length` bytes, of which `depth` are pipelined. The response is
+/// read from standard input. Depth 0 stands for one request per connection.
 #[tokio::main]
 pub(crate) async fn serve(
     request_length: usize,

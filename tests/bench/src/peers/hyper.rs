@@ -1,4 +1,5 @@
-//! hyper's HTTP/1 connection, with routing by `match`. hyper has no sessions, so they are in a map.
+//! hyper's HTTP/1 connection, with routing by `match`. hyper has no sessions, so they are in a
+//! map.
 
 use std::collections::HashMap;
 use std::sync::Arc;

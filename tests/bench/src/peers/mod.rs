@@ -32,8 +32,9 @@ pub(crate) fn serve(kind: &str, arguments: &[&str]) -> Result {
     }
 }
 
-/// Prints the server's address for the driver, and ends the process when standard input ends: the
-/// driver holds the other end of that pipe, so no server outlives the driver, also if it crashes.
+/// Prints the server's address for the driver, and ends the process when standard input ends:
+/// the driver holds the other end of that pipe, so no server outlives the driver, also if it
+/// crashes.
 fn announce_address(address: SocketAddr) {
     println!("{address}");
     std::thread::spawn(|| {

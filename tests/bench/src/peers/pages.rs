@@ -1,5 +1,5 @@
-//! The pages of the demo as all peers send them, with about the same header fields, so that their
-//! responses are about as long as Dustdevil's.
+//! The pages of the demo as all peers send them, with about the same header fields, so that
+//! their responses are about as long as Dustdevil's.
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
@@ -10,8 +10,8 @@ pub(super) const HELLO: &str = "Hello, world!";
 
 pub(super) const HTML: &str = "text/html; charset=UTF-8";
 
-/// The XSRF token of all forms. A constant protects against nothing, but it is compared like a real
-/// one.
+/// The XSRF token of all forms. A constant protects against nothing, but it is compared like a
+/// real one.
 pub(super) const TOKEN: &str =
     "2d9563c76c929753210b6adb5f3d39a13657e96258ca042c061ea52e714e1af6";
 
