@@ -7,6 +7,7 @@ ARGS    ?=
 TIME    ?= 600
 ROUNDS  ?= 7
 PARTS   ?=
+CHARTS  ?= target/charts
 
 FUZZ    := tests/fuzz
 BENCH   := tests/bench
@@ -25,7 +26,7 @@ help:  ## this help
 	@echo "make test    all tests, with what they need"
 	@echo "make check   formatting, lints and documentation, without warnings"
 	@echo "make fuzz    send anything to a connection, for TIME=$(TIME) seconds"
-	@echo "make bench   measure it beside others, in ROUNDS=$(ROUNDS)  (PARTS=: of requests, idle, room, scale and calm)"
+	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency)"
 	@echo "make doc     the documentation, as HTML"
 
 run: cargo
@@ -57,7 +58,8 @@ fuzz: cargo fuzzer
 bench: cargo wrk
 	@cargo build --release --locked --quiet
 	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; \
+		CHARTS='$(CHARTS)' exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
 
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)

@@ -1,9 +1,7 @@
-//! The results as SVG charts, from the same values as the printed tables.
-//!
-//! The charts are shown in a README, on light and on dark pages. So the background is
-//! transparent, and a style sheet in the SVG replaces some colours if the system is in dark
-//! mode. The colours are from the palette of Okabe and Ito, which colour-blind readers can tell
-//! apart.
+//! The results as SVG charts, from the same values as the printed tables. A README shows them on
+//! light and on dark pages, so the background is transparent, and a style sheet in the SVG
+//! replaces some colours in dark mode. The colours of bars and lines are from the palette of
+//! Okabe and Ito, which colour-blind readers can tell apart.
 
 use std::path::Path;
 
