@@ -44,7 +44,7 @@ pub(crate) struct Counters {
 }
 
 impl Server {
-    /// Starts [`crate::server`] with a store for at most `limit` sessions.
+    /// Starts [`crate::server`] with a store for at most `max_sessions` sessions.
     pub(crate) fn start(max_sessions: u32) -> Result<Server> {
         Server::serve(&["store", &max_sessions.to_string()], &[])
     }
