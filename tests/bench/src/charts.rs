@@ -1,5 +1,5 @@
-//! The results as SVG charts, from the same values as the printed tables. A README shows them on
-//! light and on dark pages, so the background is transparent, and a style sheet in the SVG
+//! The results as SVG charts, from the same values as the printed tables. A README shows them
+//! on light and on dark pages, so the background is transparent, and a style sheet in the SVG
 //! replaces some colours in dark mode. The colours of bars and lines are from the palette of
 //! Okabe and Ito, which colour-blind readers can tell apart.
 
@@ -38,12 +38,14 @@ pub(crate) const REQUESTS: BarChart = BarChart {
 };
 
 /// Ratios to nginx. On a logarithmic axis, half and twice nginx's time are bars of the same
-/// length, to the left and to the right of 1.
+/// length, to the left and to the right of 1. Only powers of two have a number.
 pub(crate) const FILES: BarChart = BarChart {
     file: "files.svg",
     heading: ["CPU time per request of a static file", "ratio to nginx, logarithmic"],
     scale: f64::log2,
-    tick: |log| log.exp2().to_string(),
+    tick: |log| {
+        if log.fract().abs() < 0.01 { log.exp2().to_string() } else { String::new() }
+    },
 };
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -82,7 +84,7 @@ impl BarChart {
             let mut chart =
                 builder(area, 260).build_cartesian_2d(left..right, -height..0)?;
             let mut mesh = chart.configure_mesh();
-            mesh.disable_y_mesh().disable_y_axis().x_labels(4);
+            mesh.disable_y_mesh().disable_y_axis().x_labels(6);
             mesh.bold_line_style(GRID).light_line_style(TRANSPARENT).axis_style(TEXT);
             mesh.x_label_formatter(&self.tick).label_style(text(16)).draw()?;
             let plot = chart.plotting_area();
@@ -114,9 +116,8 @@ pub(crate) fn draw_scale(points: &[(u32, [f64; 2])], rounds: usize) -> Result {
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().x_labels(5).x_desc("live sessions (logarithmic)").y_labels(6);
         mesh.x_label_formatter(&|log| grouped(format_args!("{:.0}", 10f64.powf(*log))));
-        mesh.y_label_formatter(&|time| format!("{time:.0} µs"));
         mesh.bold_line_style(GRID).light_line_style(TRANSPARENT).axis_style(TEXT);
-        mesh.label_style(text(16)).draw()?;
+        mesh.y_label_formatter(&|y| format!("{y:.0} µs")).label_style(text(16)).draw()?;
         for (index, color) in [CPU, P50].map(color).into_iter().enumerate() {
             let line = points.iter().map(|at| (f64::from(at.0).log10(), at.1[index]));
             let above = |(x, y): (f64, f64)| (x, y + highest / 40.0);

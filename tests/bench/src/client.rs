@@ -19,6 +19,8 @@ pub(crate) struct Response {
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Result<Client> {
         let stream = TcpStream::connect(address)?;
+        // Nagle's algorithm would hold back a small request until the one before is
+        // acknowledged.
         stream.set_nodelay(true)?;
         Ok(Client { stream: BufReader::new(stream) })
     }
@@ -47,8 +49,8 @@ impl Client {
         Ok(String::from_utf8(response.content)?)
     }
 
-    /// Sends the bytes of a request and reads the response, whose end is given by
-    /// `Content-Length`. The servers here do not send chunked content.
+    /// Sends the bytes of a request and reads the response up to its `Content-Length`. The servers
+    /// here do not send chunked content.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<Response> {
         self.stream.get_mut().write_all(request)?;
         let mut head = String::new();

@@ -89,6 +89,7 @@ pub(crate) fn start_baseline(
     Server::serve(&["baseline", &length, &bytes, &depth], response)
 }
 
+/// Starts the demo on a free port, with the static files and without its log.
 fn start_demo(directory: &Directory) -> Result<Server> {
     let demo = std::env::var_os("DUSTDEVIL").unwrap_or_else(|| DEMO.into());
     let mut command = Command::new(&demo);
@@ -117,10 +118,10 @@ fn is_nginx_installed() -> bool {
     is_installed
 }
 
-/// Starts nginx as its packages configure it (one worker per processor, `sendfile`,
-/// `tcp_nopush`), except: no access log, as for all servers here; connections for the whole
-/// load; and no limit of requests per connection, whose default of 1,000 would measure
-/// reconnecting.
+/// Starts nginx with one worker per processor, `sendfile` and `tcp_nopush`, as its packages
+/// configure it, apart from three things: no access log, as for all servers here; enough
+/// connections for the whole load; and no limit of requests per connection (the default of 1,000
+/// would measure reconnecting).
 fn start_nginx(directory: &Directory) -> Result<Server> {
     // nginx cannot report a port that the kernel chose, so a free one is found first. Another
     // process could take the port in between; then nginx does not start and the benchmark

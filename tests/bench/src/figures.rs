@@ -28,6 +28,7 @@ impl Series {
         format!("{:.2} ({lower:.2} to {upper:.2})", self.median())
     }
 
+    /// Returns the values in ascending order.
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

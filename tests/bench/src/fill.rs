@@ -45,6 +45,7 @@ impl FillRequest {
         let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
         let name = if self.logged_in { USERNAME } else { ANONYMOUS };
         for number in self.numbers {
+            // The lifetime shrinks while sessions are created, so that all end together.
             let left = end.saturating_duration_since(Instant::now());
             let lifetime = Lifetime { idle: left, absolute: left };
             store.create(key(number), lifetime, ip, name, &user(number)).await?;

@@ -12,7 +12,7 @@ pub(crate) struct Goal {
     pub(crate) measured: f64,
 }
 
-/// Prints the goals as a table, unless there are none.
+/// Prints the goals as a table. No goals: no table.
 pub(crate) fn print(goals: &[Goal]) {
     if goals.is_empty() {
         return;

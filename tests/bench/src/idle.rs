@@ -57,6 +57,7 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
 }
 
 /// Returns the growth of a server's resident memory per connection that has had one response.
+/// It is the server's own memory: the kernel's socket structures and buffers are not in it.
 fn bytes_per_connection(competitor: Competitor, directory: &Directory) -> Result<f64> {
     let server = match competitor {
         Competitor::Baseline => {

@@ -95,6 +95,12 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
 
 /// Measures while a million sessions expire in the same instant.
 ///
+/// ```text
+/// creating sessions | spare time | idle server | expired, being swept | the second after
+/// ------------------------------>|<- 2 s ----->|<- until 1 is left -->|<- 1 s ---------->
+///                         sampling_start     expiry              sweep.ended
+/// ```
+///
 /// Their lifetime has to be set when they are created, but must end after the last one is
 /// created and the idle server is sampled. It is twice the time that the filling took the last
 /// time, plus the time for the idle server; if that was too short, the filling is repeated.

@@ -97,6 +97,7 @@ impl Wrk {
     }
 }
 
+/// Converts a duration to microseconds, the unit of all figures.
 pub(crate) fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }

@@ -2,8 +2,17 @@
 //! the number of sessions. The results are in `tests/bench/README.md`.
 //!
 //! This program is the driver. Each server is a separate process, so that CPU time and memory
-//! can be read per server: the demo, nginx, and this program again, started as
-//! `dustdevil-bench serve`. In reading order:
+//! can be read per server:
+//!
+//! ```text
+//! dustdevil-bench ROUNDS [PART]...   driver: rounds, /proc/PID, tables, charts, goals
+//!   |-- dustdevil                    the demo
+//!   |-- dustdevil-bench serve ...    baseline, hyper, axum, actix; or the store's application
+//!   |-- nginx                        static files
+//!   `-- wrk                          load generator, one process for each measurement
+//! ```
+//!
+//! In reading order:
 //!
 //! - [`server`], the application with Dustdevil's sessions, [`fill`], the sessions that it is
 //!   filled with, and [`peers`], the servers that Dustdevil is compared to;

@@ -54,6 +54,15 @@ struct Measured {
 type Run = (&'static Scenario, Vec<Case>);
 
 /// Starts all servers, then measures them in interleaved rounds after a warm-up round.
+///
+/// ```text
+/// round 0 (warm-up)  hello: baseline dustdevil hyper axum actix | page: baseline ...
+/// round 1            hello: dustdevil hyper axum actix baseline | page: dustdevil ...
+/// round 2            hello: hyper axum actix baseline dustdevil | page: hyper ...
+/// ```
+///
+/// The servers keep running between their measurements. They are idle then, and an idle server
+/// takes no CPU time; starting one for each measurement would add its warm-up to every figure.
 pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     let directory = Directory::new()?;
     let present = participants(args);
@@ -89,8 +98,8 @@ pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
     Ok(runs.iter().flat_map(|(scenario, cases)| goals(scenario, cases)).collect())
 }
 
-/// Starts the servers of a scenario. The baseline writes the same bytes as Dustdevil, whose
-/// response is recorded first.
+/// Starts the servers of a scenario. The baseline writes the same bytes as Dustdevil, so a
+/// response of Dustdevil is recorded first.
 fn start(
     scenario: &Scenario,
     competitors: impl Iterator<Item = Competitor>,

@@ -116,6 +116,7 @@ fn goal(cases: &[Case]) -> Option<Goal> {
     })
 }
 
+/// Prints the table, with the first row as 1.00 of all ratios.
 fn print(cases: &[Case]) {
     let Some(first) = cases.first() else { return };
     let row = |case: &Case| {

@@ -58,6 +58,7 @@ const fn user(to: Competitor, at_most: f64) -> MaxRatio {
     MaxRatio { figure: Figure::User, to, at_most }
 }
 
+/// Returns a scenario with one request at a time.
 const fn scenario(
     name: &'static str,
     title: &'static str,
@@ -67,6 +68,7 @@ const fn scenario(
     Scenario { name, title, action, depth: 1, max_ratios }
 }
 
+/// The scenarios, in the order of the table.
 pub(crate) const SCENARIOS: [Scenario; 11] = [
     scenario(
         "hello",
@@ -80,6 +82,8 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
         Action::Page(1),
         &[cpu(Baseline, 1.10), user(Hyper, 0.8)],
     ),
+    // With one session, everything that a request reads stays in the processor's L1 cache. A
+    // thousand sessions, requested in order, do not fit into it, as on a real server.
     scenario(
         "page-1000",
         "logged-in page, 1,000 sessions",
@@ -88,7 +92,10 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
     ),
     scenario("main", "main page, visits counted", Action::Main, &[]),
     scenario("form", "login form", Action::Form, &[cpu(Hyper, 1.0)]),
+    // All logins are of one user, which has the maximum number of sessions after 100 requests.
+    // From then on each login also ends the user's oldest session.
     scenario("login", "login", Action::Login, &[cpu(Baseline, 1.25)]),
+    // Pipelined requests share their system calls, so this shows the server's own code best.
     Scenario {
         depth: 16,
         ..scenario(
@@ -98,6 +105,7 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
             &[cpu(Baseline, 1.4)],
         )
     },
+    // Accepting, and closing with FIN: the server closes first, as `Connection: close` asks.
     Scenario {
         depth: 0,
         ..scenario(
@@ -107,6 +115,8 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
             &[cpu(Baseline, 1.0)],
         )
     },
+    // nginx sends files with `sendfile(2)`, which copies nothing to user memory. The larger the
+    // file, the more that is worth.
     scenario("1KiB", "file, 1 KiB", Action::File("1KiB.txt"), &[cpu(Nginx, 0.75)]),
     scenario("100KiB", "file, 100 KiB", Action::File("100KiB.txt"), &[cpu(Nginx, 1.0)]),
     scenario("10MiB", "file, 10 MiB", Action::File("10MiB.txt"), &[cpu(Nginx, 1.2)]),

@@ -23,6 +23,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub(super) async fn serve() -> Result {
     let sessions = Data::new(Sessions::default());
     let application = move || {
+        // Called once per worker: each has an `App` of its own, and all share the sessions.
         let (public, personal) =
             (|| fields(&pages::PUBLIC_FIELDS), || fields(&pages::NO_STORE_FIELDS));
         App::new()
@@ -51,6 +52,7 @@ pub(super) async fn serve() -> Result {
     Ok(server.run().await?)
 }
 
+/// Returns the middleware that adds header fields to every response of a resource.
 fn fields(fields: &[Field]) -> DefaultHeaders {
     fields.iter().fold(DefaultHeaders::new(), |headers, (name, value)| {
         headers.add((name.as_str(), value.as_bytes()))
@@ -85,6 +87,7 @@ async fn show_login(request: HttpRequest) -> HttpResponse {
     HttpResponse::Ok().content_type(pages::HTML).cookie(xsrf_cookie).body(content)
 }
 
+/// Handles the login form: XSRF token, password, new session.
 async fn log_in(
     sessions: Data<Sessions>,
     request: HttpRequest,

@@ -23,6 +23,7 @@ use crate::Result;
 use crate::fill::user;
 use crate::server::page;
 
+/// The error is the status of the response.
 type HandlerResult = std::result::Result<Response, StatusCode>;
 
 #[tokio::main]
@@ -33,6 +34,7 @@ pub(super) async fn serve() -> Result {
         .with_secure(false)
         .with_same_site(SameSite::Lax)
         .with_expiry(Expiry::OnInactivity(Duration::minutes(5)));
+    // A layer applies to the routes before it, so `/hello` is served without a session.
     let router = Router::new()
         .route("/page", get(show_page))
         .route("/main", get(show_main))
@@ -91,11 +93,13 @@ async fn log_in(
     if !login.is_valid() {
         return Ok(redirect("/login"));
     }
+    // A new id at login prevents session fixation; Dustdevil does the same.
     session.cycle_id().await.map_err(internal_error)?;
     session.insert("username", login.username).await.map_err(internal_error)?;
     Ok(redirect("/main"))
 }
 
+/// Creates sessions in the store, as the middleware would save them.
 async fn fill(
     State(store): State<MemoryStore>,
     Query(filling): Query<FillRequest>,

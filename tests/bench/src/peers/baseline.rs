@@ -61,6 +61,7 @@ impl Baseline {
                 0 => return Ok(()),
                 count => unanswered += count,
             }
+            // A read may end within a request, or hold more requests than one write answers.
             while unanswered >= self.request_length {
                 let depth = self.responses.len() / self.response_length;
                 let requests = (unanswered / self.request_length).min(depth);

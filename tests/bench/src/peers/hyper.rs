@@ -44,6 +44,7 @@ pub(super) async fn serve() -> Result {
     }
 }
 
+/// Routes a request to its handler.
 async fn respond(
     sessions: Arc<Sessions>,
     request: Request<Incoming>,
@@ -84,6 +85,7 @@ fn show_login(request: &Request<Incoming>) -> Result<FullResponse> {
     Ok(html(&pages::NO_STORE_FIELDS, pages::login(xsrf_cookie)))
 }
 
+/// Handles the login form: XSRF token, password, new session.
 async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<FullResponse> {
     let xsrf_cookie = cookie(&request, "_xsrf").map(str::to_owned);
     let content = request.collect().await?.to_bytes();
@@ -118,6 +120,7 @@ fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<FullResponse
     Ok(html(&pages::PUBLIC_FIELDS, began.elapsed().as_secs_f64().to_string()))
 }
 
+/// Returns the value of the first cookie with this name (RFC 6265bis section 4.2.1).
 fn cookie<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     let cookies = request.headers().get(COOKIE)?.to_str().ok()?;
     let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));

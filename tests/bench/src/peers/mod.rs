@@ -79,6 +79,7 @@ impl Sessions {
         Some((session.username.clone(), session.visits))
     }
 
+    /// Creates sessions with their numbers as ids.
     fn fill(&self, filling: &FillRequest) {
         for number in filling.from..filling.from + filling.count {
             let session = Session { username: user(number), visits: 0 };
@@ -110,6 +111,8 @@ impl Login {
         cookie == Some(&self.token)
     }
 
+    /// Returns `true` for the demo's default user name and password. Dustdevil compares them in
+    /// constant time; a plain comparison is cheaper and leaks the length of a correct prefix.
     fn is_valid(&self) -> bool {
         self.username == "admin" && self.password == "123"
     }

@@ -6,6 +6,7 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 
+/// Content of the smallest page, `/hello`.
 pub(super) const HELLO: &str = "Hello, world!";
 
 pub(super) const HTML: &str = "text/html; charset=UTF-8";
@@ -19,6 +20,7 @@ pub(super) const TOKEN: &str =
 pub(super) const XSRF_COOKIE_ATTRIBUTES: &str = "Path=/; HttpOnly; SameSite=Lax";
 pub(super) const SESSION_ATTRIBUTES: &str = "Path=/; Max-Age=330; HttpOnly; SameSite=Lax";
 
+/// A header field, parsed once, so that a response only copies it.
 pub(super) type Field = (HeaderName, HeaderValue);
 
 const NOSNIFF: Field = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
