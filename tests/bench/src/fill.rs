@@ -30,7 +30,7 @@ fn key(number: u32) -> Key {
 }
 
 /// Sessions to create.
-pub(crate) struct FillRequest {
+pub(crate) struct Fill {
     pub(crate) numbers: Range<u32>,
     /// `true`: each session has a user. `false`: all are anonymous.
     pub(crate) logged_in: bool,
@@ -38,7 +38,7 @@ pub(crate) struct FillRequest {
     pub(crate) expire: Duration,
 }
 
-impl FillRequest {
+impl Fill {
     /// Creates the sessions through the `Store` trait, like a server.
     pub(crate) async fn fill(self, store: &MemoryStore) -> Result {
         let end = Instant::now() + self.expire;

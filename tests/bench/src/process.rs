@@ -211,10 +211,7 @@ pub(crate) fn max_open_files() -> Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|rest| rest.split_whitespace().next());
-    Ok(soft
-        .ok_or("/proc/self/limits has no limit of open files")?
-        .parse()
-        .unwrap_or(u64::MAX))
+    Ok(soft.ok_or("/proc/self/limits has no files")?.parse().unwrap_or(u64::MAX))
 }
 
 /// Reads the value of a line `name: value kB` of a file in `/proc`.

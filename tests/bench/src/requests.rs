@@ -28,6 +28,21 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 /// them.
 const LARGE_RESPONSE: usize = 64 * 1024;
 
+/// Column titles of the table.
+const HEAD: [&str; 11] = [
+    "scenario",
+    "server",
+    "requests/s",
+    "p50",
+    "p99",
+    "CPU per request",
+    "user",
+    "system",
+    "CPU, to the baseline",
+    "CPU, to the best peer",
+    "user, to hyper",
+];
+
 /// A server in a scenario. It runs during the whole part, also while others are measured.
 struct Case {
     competitor: Competitor,
@@ -219,20 +234,7 @@ fn print(runs: &[Run]) {
             ]);
         }
     }
-    let head = [
-        "scenario",
-        "server",
-        "requests/s",
-        "p50",
-        "p99",
-        "CPU per request",
-        "user",
-        "system",
-        "CPU, to the baseline",
-        "CPU, to the best peer",
-        "user, to hyper",
-    ];
-    print_table(&head, &rows);
+    print_table(&HEAD, &rows);
     println!(
         "{CONNECTIONS} connections saturate the processors. CPU is the server's own time, the \
          sum of user and system; the last three columns are ratios. wrk measures no latency of \

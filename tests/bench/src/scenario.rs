@@ -196,11 +196,9 @@ impl Scenario {
             }
         };
         if !is_expected {
-            return Err(format!(
-                "{}: unexpected response with status {}",
-                self.name, response.status
-            )
-            .into());
+            return Err(
+                format!("{}: unexpected status {}", self.name, response.status).into()
+            );
         }
         Ok(response)
     }

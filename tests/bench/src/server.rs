@@ -14,7 +14,7 @@ use dustdevil::{
     SessionHandler, Settings, Store, handler,
 };
 
-use crate::fill::{FillRequest, PlainMap, compute, user};
+use crate::fill::{Fill, PlainMap, compute, user};
 
 type HandlerResult<T = ()> = dustdevil::Result<T>;
 
@@ -134,7 +134,7 @@ impl RequestHandler for FillHandler {
 
     async fn post(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let from: u32 = number(exchange, "from")?;
-        let filling = FillRequest {
+        let filling = Fill {
             numbers: from..from + number::<u32>(exchange, "count")?,
             logged_in: number(exchange, "logged_in")?,
             expire: Duration::from_millis(number(exchange, "expire")?),

@@ -11,7 +11,7 @@ use actix_web::web::{Data, Form, Query, get, post, resource};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 
 use super::pages::{self, Field};
-use super::{FillRequest, Login, Sessions};
+use super::{Fill, Login, Sessions};
 use crate::Result;
 use crate::server::page;
 
@@ -108,7 +108,7 @@ async fn log_in(
     HttpResponse::Found().insert_header((LOCATION, "/main")).cookie(session).finish()
 }
 
-async fn fill(sessions: Data<Sessions>, filling: Query<FillRequest>) -> HttpResponse {
+async fn fill(sessions: Data<Sessions>, filling: Query<Fill>) -> HttpResponse {
     let began = Instant::now();
     sessions.fill(&filling);
     html(began.elapsed().as_secs_f64().to_string())

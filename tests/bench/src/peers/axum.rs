@@ -18,13 +18,13 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::{Expiry, MemoryStore, Session, SessionManagerLayer, SessionStore};
 
 use super::pages::{self, Field};
-use super::{FillRequest, Login};
+use super::{Fill, Login};
 use crate::Result;
 use crate::fill::user;
 use crate::server::page;
 
 /// The error is the status of the response.
-type HandlerResult = std::result::Result<Response, StatusCode>;
+type PageResult = std::result::Result<Response, StatusCode>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -56,14 +56,14 @@ async fn hello() -> Response {
     html(&pages::PUBLIC_FIELDS, pages::HELLO)
 }
 
-async fn show_page(session: Session) -> HandlerResult {
+async fn show_page(session: Session) -> PageResult {
     match session.get::<String>("username").await.map_err(internal_error)? {
         Some(username) => Ok(html(&pages::PAGE_FIELDS, page(&username))),
         None => Ok(redirect("/login")),
     }
 }
 
-async fn show_main(session: Session) -> HandlerResult {
+async fn show_main(session: Session) -> PageResult {
     let Some(username) = session.get::<String>("username").await.map_err(internal_error)?
     else {
         return Ok(redirect("/login"));
@@ -86,7 +86,7 @@ async fn log_in(
     cookies: Cookies,
     session: Session,
     Form(login): Form<Login>,
-) -> HandlerResult {
+) -> PageResult {
     if !login.has_token(cookies.get("_xsrf").as_ref().map(Cookie::value)) {
         return Err(StatusCode::FORBIDDEN);
     }
@@ -100,10 +100,7 @@ async fn log_in(
 }
 
 /// Creates sessions in the store, as the middleware would save them.
-async fn fill(
-    State(store): State<MemoryStore>,
-    Query(filling): Query<FillRequest>,
-) -> HandlerResult {
+async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Fill>) -> PageResult {
     let began = Instant::now();
     for number in filling.from..filling.from + filling.count {
         let data = HashMap::from([("username".to_owned(), user(number).into())]);

@@ -10,16 +10,16 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::pages::{self, Field};
-use super::{FillRequest, Login, Sessions};
+use super::{Fill, Login, Sessions};
 use crate::Result;
 use crate::server::page;
 
-type FullResponse = Response<Full<Bytes>>;
+type Response = hyper::Response<Full<Bytes>>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -45,10 +45,7 @@ pub(super) async fn serve() -> Result {
 }
 
 /// Routes a request to its handler.
-async fn respond(
-    sessions: Arc<Sessions>,
-    request: Request<Incoming>,
-) -> Result<FullResponse> {
+async fn respond(sessions: Arc<Sessions>, request: Request<Incoming>) -> Result<Response> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/hello") => Ok(html(&pages::PUBLIC_FIELDS, pages::HELLO)),
         (&Method::GET, "/page") => Ok(show_page(&sessions, &request)),
@@ -60,14 +57,14 @@ async fn respond(
     }
 }
 
-fn show_page(sessions: &Sessions, request: &Request<Incoming>) -> FullResponse {
+fn show_page(sessions: &Sessions, request: &Request<Incoming>) -> Response {
     match cookie(request, "session_id").and_then(|id| sessions.username(id)) {
         Some(username) => html(&pages::PAGE_FIELDS, page(&username)),
         None => redirect("/login"),
     }
 }
 
-fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> FullResponse {
+fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> Response {
     match cookie(request, "session_id").and_then(|id| sessions.visit(id)) {
         Some((username, visits)) => {
             html(&pages::NO_STORE_FIELDS, pages::main(&username, visits, pages::TOKEN))
@@ -76,7 +73,7 @@ fn show_main(sessions: &Sessions, request: &Request<Incoming>) -> FullResponse {
     }
 }
 
-fn show_login(request: &Request<Incoming>) -> Result<FullResponse> {
+fn show_login(request: &Request<Incoming>) -> Result<Response> {
     let Some(xsrf_cookie) = cookie(request, "_xsrf") else {
         let mut response = html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN));
         set_cookie(&mut response, "_xsrf", pages::TOKEN, pages::XSRF_COOKIE_ATTRIBUTES)?;
@@ -86,7 +83,7 @@ fn show_login(request: &Request<Incoming>) -> Result<FullResponse> {
 }
 
 /// Handles the login form: XSRF token, password, new session.
-async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<FullResponse> {
+async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<Response> {
     let xsrf_cookie = cookie(&request, "_xsrf").map(str::to_owned);
     let content = request.collect().await?.to_bytes();
     let mut form: HashMap<String, String> =
@@ -109,13 +106,12 @@ async fn log_in(sessions: &Sessions, request: Request<Incoming>) -> Result<FullR
     Ok(response)
 }
 
-fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<FullResponse> {
+fn fill(sessions: &Sessions, request: &Request<Incoming>) -> Result<Response> {
     let query = request.uri().query().unwrap_or_default();
     let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
     let number = |name: &str| query.get(name).ok_or("an argument is missing");
     let began = Instant::now();
-    let filling =
-        FillRequest { from: number("from")?.parse()?, count: number("count")?.parse()? };
+    let filling = Fill { from: number("from")?.parse()?, count: number("count")?.parse()? };
     sessions.fill(&filling);
     Ok(html(&pages::PUBLIC_FIELDS, began.elapsed().as_secs_f64().to_string()))
 }
@@ -128,7 +124,7 @@ fn cookie<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
 }
 
 fn set_cookie(
-    response: &mut FullResponse,
+    response: &mut Response,
     name: &str,
     value: &str,
     attributes: &str,
@@ -138,20 +134,20 @@ fn set_cookie(
     Ok(())
 }
 
-fn html(fields: &[Field], content: impl Into<Bytes>) -> FullResponse {
+fn html(fields: &[Field], content: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(content.into()));
     response.headers_mut().extend(fields.iter().cloned());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(pages::HTML));
     response
 }
 
-fn redirect(location: &'static str) -> FullResponse {
+fn redirect(location: &'static str) -> Response {
     let mut response = empty_response(StatusCode::FOUND);
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(location));
     response
 }
 
-fn empty_response(status: StatusCode) -> FullResponse {
+fn empty_response(status: StatusCode) -> Response {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response.headers_mut().extend(pages::NO_STORE_FIELDS.iter().cloned());

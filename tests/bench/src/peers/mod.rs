@@ -80,7 +80,7 @@ impl Sessions {
     }
 
     /// Creates sessions with their numbers as ids.
-    fn fill(&self, filling: &FillRequest) {
+    fn fill(&self, filling: &Fill) {
         for number in filling.from..filling.from + filling.count {
             let session = Session { username: user(number), visits: 0 };
             self.lock().insert(format!("{number:032x}"), session);
@@ -90,7 +90,7 @@ impl Sessions {
 
 /// Sessions to create; a session's id is its number.
 #[derive(Deserialize)]
-struct FillRequest {
+struct Fill {
     from: u32,
     count: u32,
 }

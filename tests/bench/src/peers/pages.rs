@@ -24,20 +24,19 @@ pub(super) const SESSION_ATTRIBUTES: &str = "Path=/; Max-Age=330; HttpOnly; Same
 pub(super) type Field = (HeaderName, HeaderValue);
 
 const NOSNIFF: Field = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-const SAME_ORIGIN_REFERRER: Field =
-    (REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-const CONTENT_POLICY: Field = (
+const REFERRER: Field = (REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+const POLICY: Field = (
     CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
          frame-ancestors 'none'; base-uri 'none'",
     ),
 );
-const OPENER_POLICY: Field = (
+const OPENER: Field = (
     HeaderName::from_static("cross-origin-opener-policy"),
     HeaderValue::from_static("same-origin"),
 );
-const RESOURCE_POLICY: Field = (
+const RESOURCE: Field = (
     HeaderName::from_static("cross-origin-resource-policy"),
     HeaderValue::from_static("same-origin"),
 );
@@ -47,23 +46,15 @@ const VARY_COOKIE: Field = (VARY, HeaderValue::from_static("Cookie"));
 const NO_STORE: Field = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// Header fields of a public page of the demo.
-pub(super) static PUBLIC_FIELDS: [Field; 5] =
-    [NOSNIFF, SAME_ORIGIN_REFERRER, CONTENT_POLICY, OPENER_POLICY, RESOURCE_POLICY];
+pub(super) static PUBLIC_FIELDS: [Field; 5] = [NOSNIFF, REFERRER, POLICY, OPENER, RESOURCE];
 
 /// Header fields of a page for one visitor, which must not be cached.
-pub(super) static NO_STORE_FIELDS: [Field; 7] = [
-    NOSNIFF,
-    SAME_ORIGIN_REFERRER,
-    CONTENT_POLICY,
-    OPENER_POLICY,
-    RESOURCE_POLICY,
-    VARY_COOKIE,
-    NO_STORE,
-];
+pub(super) static NO_STORE_FIELDS: [Field; 7] =
+    [NOSNIFF, REFERRER, POLICY, OPENER, RESOURCE, VARY_COOKIE, NO_STORE];
 
 /// Header fields of the page of [`crate::server`], which has the default settings.
 pub(super) static PAGE_FIELDS: [Field; 5] =
-    [NOSNIFF, SAME_ORIGIN_REFERRER, FRAME_ANCESTORS, VARY_COOKIE, NO_STORE];
+    [NOSNIFF, REFERRER, FRAME_ANCESTORS, VARY_COOKIE, NO_STORE];
 
 /// Renders `views/login.html`.
 pub(super) fn login(token: &str) -> String {
