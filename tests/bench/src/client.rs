@@ -1,4 +1,8 @@
 //! A blocking HTTP/1.1 client: one connection, one request at a time.
+//!
+//! The driver uses it for everything but load: filling stores, checking responses, opening idle
+//! connections, and sampling latency, which needs the start and end of each single request; wrk
+//! reports quantiles only. A thread per client is simple, and a handful of them is enough.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -49,8 +53,8 @@ impl Client {
         Ok(String::from_utf8(response.content)?)
     }
 
-    /// Sends the bytes of a request and reads the response up to its `Content-Length`. The servers
-    /// here do not send chunked content.
+    /// Sends the bytes of a request and reads the response up to its `Content-Length`. The
+    /// servers here do not send chunked content.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<Response> {
         self.stream.get_mut().write_all(request)?;
         let mut head = String::new();

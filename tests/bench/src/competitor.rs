@@ -120,8 +120,8 @@ fn is_nginx_installed() -> bool {
 
 /// Starts nginx with one worker per processor, `sendfile` and `tcp_nopush`, as its packages
 /// configure it, apart from three things: no access log, as for all servers here; enough
-/// connections for the whole load; and no limit of requests per connection (the default of 1,000
-/// would measure reconnecting).
+/// connections for the whole load; and no limit of requests per connection (the default of
+/// 1,000 would measure reconnecting).
 fn start_nginx(directory: &Directory) -> Result<Server> {
     // nginx cannot report a port that the kernel chose, so a free one is found first. Another
     // process could take the port in between; then nginx does not start and the benchmark

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 
-/// Names and sizes in bytes of the static files.
+/// Names and sizes in bytes of the static files: one that fits into a single write with its
+/// head, one of the size of an image, and one that is larger than the kernel's socket buffers.
 const FILES: [(&str, usize); 3] =
     [("1KiB.txt", 1 << 10), ("100KiB.txt", 100 << 10), ("10MiB.txt", 10 << 20)];
 

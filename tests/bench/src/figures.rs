@@ -9,6 +9,7 @@ impl Series {
         self.0.push(figure);
     }
 
+    /// Returns the median; of an even number of rounds, the lower of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         quantile(&self.sorted(), 500)
     }

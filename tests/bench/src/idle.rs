@@ -25,7 +25,8 @@ const WARM_UP_CONNECTIONS: u32 = 500;
 /// File descriptors that the driver and a server need in addition to the connections.
 const OTHER_DESCRIPTORS: u64 = 100;
 
-/// Interval at which memory is read until it no longer shrinks.
+/// Interval at which memory is read until it no longer shrinks. Allocators return freed memory
+/// to the kernel late, some of them from a background thread.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -1,4 +1,8 @@
 //! Load generation with wrk, which runs one of the Lua scripts of this directory.
+//!
+//! wrk is a closed-loop generator: each connection sends its next request when the response to
+//! the one before has arrived. So a faster server gets more requests, and the load always
+//! saturates; the figure that can be compared is the server's CPU time per request.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

@@ -20,6 +20,7 @@ enum Kind {
     Peer(&'static str),
 }
 
+/// The rows of the table. Ratios are to the first one.
 const KINDS: [(&str, Kind); 6] = [
     ("a plain map, key to user name", Kind::PlainMap("names")),
     ("a plain map of maps, as in the tutorial", Kind::PlainMap("maps")),

@@ -89,6 +89,7 @@ impl Case {
         Case { name, path, sessions, server, cpu, median, p99 }
     }
 
+    /// Measures CPU time and then latency. Round 0 is the warm-up, and is not recorded.
     fn measure(&mut self, servers: &[Server], round: usize) -> Result {
         let (path, sessions, server) = (self.path, self.sessions, &servers[self.server]);
         let many =

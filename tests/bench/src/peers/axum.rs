@@ -1,4 +1,6 @@
-//! axum with the middleware tower-sessions and its in-memory store.
+//! axum with the middleware tower-sessions and its in-memory store: the usual way to have
+//! sessions with axum. The middleware loads a session when a handler first uses it, as
+//! Dustdevil does, and saves it after the handler if it was changed.
 
 use std::collections::HashMap;
 use std::time::Instant;

@@ -1,5 +1,6 @@
-//! hyper's HTTP/1 connection, with routing by `match`. hyper has no sessions, so they are in a
-//! map.
+//! hyper's HTTP/1 connection, with routing by `match`. hyper has no sessions, no forms and no
+//! cookies: sessions are in a map, and the rest is written here. It is the leanest of the
+//! peers, so Dustdevil's goals for user time are ratios to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(super) async fn serve() -> Result {
         tokio::spawn(async move {
             let service =
                 service_fn(move |request| respond(Arc::clone(&sessions), request));
+            // The timer is for hyper's timeout of request heads, which Dustdevil has, too.
             // `pipeline_flush`: responses to pipelined requests are sent with one write, like
             // Dustdevil's. An error means that the client closed the connection.
             let _ = http1::Builder::new()
