@@ -7,6 +7,7 @@ ARGS    ?=
 TIME    ?= 600
 ROUNDS  ?= 7
 PARTS   ?=
+CHARTS  ?= target/charts
 
 FUZZ    := tests/fuzz
 BENCH   := tests/bench
@@ -25,7 +26,7 @@ help:  ## print this help
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
 	@echo "make fuzz    fuzz the connection for TIME=$(TIME) seconds"
-	@echo "make bench   measure it beside others, in ROUNDS=$(ROUNDS)  (PARTS=: of requests, idle, room, scale and calm)"
+	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency)"
 	@echo "make doc     build the documentation as HTML"
 
 run: cargo
@@ -58,7 +59,8 @@ fuzz: cargo fuzzer
 bench: cargo wrk
 	@cargo build --release --locked --quiet
 	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; \
+		CHARTS='$(CHARTS)' exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
 
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
