@@ -68,7 +68,7 @@ fn a_logged_in_page_keeps_to_its_budget() {
 }
 
 /// - The cost of a page, and the list of response fields.
-/// - The session, the values for the template, and the output buffer that the connection shares.
+/// - The session, the template values, and the output buffer that the connection shares.
 /// - The visitor cookie: its name and value, the list of cookies, and the cookie's line.
 /// - The XSRF token.
 const FORM_FOR_A_NEW_VISITOR: Cost = Cost { allocations: 14, bytes: 3433 };

@@ -196,13 +196,13 @@ async fn connections_above_the_descriptor_limit_are_all_answered() {
     let control = ControlClient::begin(address);
     // All clients connect concurrently, and none disconnects. The server closes idle
     // connections to accept the others.
-    let statuses = run_clients(500, move |_| async move {
+    let sockets = run_clients(500, move |_| async move {
         let mut socket = TcpStream::connect(address).await.ok()?;
         timeout(RESPONSE_TIMEOUT, ask(&mut socket)).await.ok()?.ok()?;
         Some(socket)
     })
     .await;
-    assert!(statuses.iter().all(Option::is_some), "a response was lost");
+    assert!(sockets.iter().all(Option::is_some), "a response was lost");
     // The server has descriptors left to open a file that is not in the cache.
     let mut visitor = Visitor { address, cookies: BTreeMap::new() };
     assert_eq!(visitor.get("/static/site.css").await.status, 200);
@@ -696,7 +696,7 @@ async fn a_million_chunks_of_one_byte_do_not_disturb_other_clients() {
 /// The responses that the clients of the next tests received.
 #[derive(Debug, Default)]
 struct Outcomes {
-    statuses: usize,
+    answered: usize,
     refused: usize,
     closed: usize,
 }
@@ -745,7 +745,7 @@ async fn send_largest_requests(kibibytes: Option<u64>) {
     for (read, status, _) in clients.iter().flatten() {
         match (read, &status[9..]) {
             (Ok(Ok(_)), b"503") => outcomes.refused += 1,
-            (Ok(Ok(_)), _) => outcomes.statuses += 1,
+            (Ok(Ok(_)), _) => outcomes.answered += 1,
             _ => outcomes.closed += 1,
         }
     }
