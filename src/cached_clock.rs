@@ -2,10 +2,10 @@
 //!
 //! A short request takes a few microseconds, and reading the clock is a noticeable part of
 //! that. nginx and libuv therefore cache the time per event-loop iteration; here, everything in
-//! one poll of a connection's task sees the same time. A login reads the clock once instead of
-//! after each store operation, which was 9 % of a login. The price: if a handler blocks its
-//! thread, the cached time lags by as much. [`refresh`] is called before and after each
-//! request, so that no timeout begins in the past.
+//! one poll of a connection's task sees the same time. That saves three clock reads of about 50
+//! ns for a plain page, and one per store operation for a login, which were 9 % of it. The
+//! price: if a handler blocks its thread, the cached time lags by as much. [`refresh`] is
+//! called before and after each request, so that no timeout begins in the past.
 
 use std::cell::Cell;
 use std::time::Duration;

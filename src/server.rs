@@ -226,18 +226,18 @@ impl Connections {
             if is_full && self.state.evict_for(self.newest_peer) {
                 tokio::select! {
                     _ = self.tasks.join_next() => {}
-                    () = self.state.eviction_missed() => {}
+                    () = self.state.eviction_queue().eviction_missed() => {}
                 }
                 continue;
             }
-            self.state.set_over_capacity(is_full);
+            self.state.eviction_queue().set_over_capacity(is_full);
             let is_one_above = self.tasks.len() == self.max_connections() + 1;
             let may_accept =
                 !is_full || (is_one_above && self.state.is_at_share(self.newest_peer));
             tokio::select! {
                 biased;
                 Some(_) = self.tasks.join_next(), if is_full => {}
-                () = self.state.candidate_added(), if is_full => {}
+                () = self.state.eviction_queue().candidate_added(), if is_full => {}
                 // By then the lowered limit has expired, and more connections may be open.
                 () = sleep(FD_LIMIT_DURATION), if is_full && self.fd_limit.is_some() => {}
                 accepted = listener.accept(), if may_accept => match accepted {

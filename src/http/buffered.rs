@@ -164,8 +164,8 @@ impl<S: Socket> BufferedSocket<S> {
         let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
         if read.is_pending() && self.input.is_empty() {
             let input = mem::take(&mut self.input);
-            // Only the reservation tells a large buffer from a small one. The capacity does not:
-            // `BytesMut` reports what is left after the bytes that were split off.
+            // Only the reservation tells a large buffer from a small one. The capacity does
+            // not: `BytesMut` reports what is left after the bytes that were split off.
             if self.input_reservation.is_none() {
                 release_buffer(input);
             } else if !self.holds_head {

@@ -211,6 +211,8 @@ impl EvictionQueue {
         self.is_over_capacity.load(Ordering::Relaxed)
     }
 
+    /// Sets whether there are too many connections and none can be evicted. While this is
+    /// `true`, each connection closes after its next response.
     pub(crate) fn set_over_capacity(&self, is_over_capacity: bool) {
         self.is_over_capacity.store(is_over_capacity, Ordering::Relaxed);
     }

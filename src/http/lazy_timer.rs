@@ -50,10 +50,8 @@ impl LazyTimer {
     /// outdated, and the timer is polled again.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let waker = context.waker();
-        let is_registered = self
-            .registered_waker
-            .as_ref()
-            .is_some_and(|registered_waker| registered_waker.will_wake(waker));
+        let is_registered =
+            self.registered_waker.as_ref().is_some_and(|known| known.will_wake(waker));
         if is_registered && now() < self.timer.deadline() {
             return Poll::Pending;
         }

@@ -96,20 +96,8 @@ impl ServerState {
         self.eviction_queue.evict_for(self.network(peer))
     }
 
-    /// See [`EvictionQueue::candidate_added`].
-    pub(crate) async fn candidate_added(&self) {
-        self.eviction_queue.candidate_added().await;
-    }
-
-    /// See [`EvictionQueue::eviction_missed`].
-    pub(crate) async fn eviction_missed(&self) {
-        self.eviction_queue.eviction_missed().await;
-    }
-
-    /// Sets whether there are too many connections and none can be evicted. While this is
-    /// `true`, each connection closes after its next response.
-    pub(crate) fn set_over_capacity(&self, is_over_capacity: bool) {
-        self.eviction_queue.set_over_capacity(is_over_capacity);
+    pub(crate) fn eviction_queue(&self) -> &EvictionQueue {
+        &self.eviction_queue
     }
 }
 
