@@ -1,7 +1,6 @@
 //! The guide is true: its files and functions exist, and each path is short enough for an evening.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use crate::support::project;
 
@@ -26,23 +25,39 @@ fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The targets of the links to items, such as `crate::server::Server::run`.
-fn item_links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](crate::").skip(1).filter_map(|rest| rest.split(')').next())
+/// The links to items: the name, such as `Server::run`, and the module that the link leads to or
+/// through.
+fn item_links(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("[`").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once("`](crate::")?;
+        Some((name, rest.split(')').next()?))
+    })
 }
 
-/// The file of an item, and the names of the item in it.
-fn locate(item: &str) -> (PathBuf, Vec<&str>) {
-    let parts: Vec<&str> = item.split("::").collect();
-    for length in (1..parts.len()).rev() {
-        let module = project("src").join(parts[..length].join("/"));
-        for file in [module.with_extension("rs"), module.join("mod.rs")] {
-            if file.exists() {
-                return (file, parts[length..].to_vec());
-            }
-        }
+/// The source files of a module and of those below it.
+fn sources_of(path: &str) -> Vec<String> {
+    let parts: Vec<&str> = path.split("::").collect();
+    for length in (1..=parts.len()).rev() {
+        let module = parts[..length].join("/");
+        let file = project("src").join(&module).with_extension("rs");
+        let directory =
+            project("src").join(module.rsplit_once('/').map_or("", |(up, _)| up));
+        let mut files = if project("src").join(&module).is_dir() {
+            files_below(&module)
+        } else if file.exists() {
+            // A type may have methods in other files of the directory.
+            let siblings = files_below(
+                directory.strip_prefix(project("src")).unwrap().to_str().unwrap(),
+            );
+            [vec![format!("{module}.rs")], siblings].concat()
+        } else {
+            continue;
+        };
+        files.retain(|name| name.ends_with(".rs"));
+        let read = |name: String| fs::read_to_string(project("src").join(name)).unwrap();
+        return files.into_iter().map(read).collect();
     }
-    panic!("no file has {item}")
+    panic!("no file has {path}")
 }
 
 /// Returns `true` if a line begins the definition of `name`.
@@ -54,16 +69,6 @@ fn defines(line: &str, name: &str) -> bool {
     let found = words.next().unwrap_or_default();
     let end = found.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(found.len());
     is_item && found[..end] == *name
-}
-
-/// The files in which an item may be: that of its module, and others of the directory, which may
-/// have more methods of a type.
-fn sources_of(file: &Path) -> Vec<String> {
-    let mut files = vec![file.to_owned()];
-    let siblings = fs::read_dir(file.parent().unwrap()).unwrap();
-    files.extend(siblings.map(|entry| entry.unwrap().path()));
-    let rust = files.iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
-    rust.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// The lines of the `impl` and `trait` blocks of a type.
@@ -86,13 +91,14 @@ fn blocks_of<'t>(text: &'t str, owner: &str) -> Vec<&'t str> {
 
 /// The code lines of an item, from its signature to its closing brace. rustfmt has put that brace
 /// at the indentation of the signature.
-fn item_lines(item: &str) -> usize {
-    let (file, names) = locate(item);
-    for text in sources_of(&file) {
-        let (lines, name) = match names[..] {
-            [name] => (text.lines().collect(), name),
-            [owner, name] => (blocks_of(&text, owner), name),
-            _ => panic!("{item} is nested too deeply"),
+fn item_lines((item, module): (&str, &str)) -> usize {
+    for text in sources_of(module) {
+        let (lines, name) = match item.split_once("::") {
+            Some((owner, name)) if owner.starts_with(char::is_uppercase) => {
+                (blocks_of(&text, owner), name)
+            }
+            Some((_, name)) => (text.lines().collect(), name),
+            None => (text.lines().collect(), item),
         };
         let Some(first) = lines.iter().position(|line| defines(line, name)) else {
             continue;
@@ -103,7 +109,7 @@ fn item_lines(item: &str) -> usize {
         let length = lines[first..].iter().position(is_last).expect(item);
         return lines[first..=first + length].iter().filter(|line| is_code(line)).count();
     }
-    panic!("{item} does not exist")
+    panic!("{module} has no {item}")
 }
 
 /// The code lines of the items and whole files that a page leads through.
@@ -114,7 +120,12 @@ fn path_lines(text: &str) -> usize {
         let source = fs::read_to_string(project(file)).unwrap();
         source.lines().filter(|line| is_code(line)).count()
     });
-    item_links(text).map(item_lines).sum::<usize>() + files.sum::<usize>()
+    let items = item_links(text).map(|item| {
+        let lines = item_lines(item);
+        println!("{:5} {}", lines, item.0);
+        lines
+    });
+    items.sum::<usize>() + files.sum::<usize>()
 }
 
 #[test]
