@@ -112,6 +112,7 @@ async fn an_argument_that_is_not_utf_8_is_400() {
     assert_eq!(tell("/?verb=argument&%ff=name", &[]).await.0, 400);
 }
 
+/// A form of a million short arguments would take much more memory than its bytes.
 #[tokio::test]
 async fn the_number_of_arguments_is_limited() {
     let server = serve(application(Settings { max_arguments: 3, ..settings() })).await;
@@ -205,6 +206,7 @@ async fn path_arguments_come_decoded_in_order_and_by_name() {
     assert!(exchange.path_argument("id").is_err(), "no route has been looked for yet");
 }
 
+/// Paths are compared after percent-decoding, so `n%65w` is `new`.
 #[tokio::test]
 async fn routes_are_whole_paths_and_the_first_match_wins() {
     let routes = [

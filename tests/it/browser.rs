@@ -96,6 +96,7 @@ async fn the_demo_works_without_javascript() {
     server.stop().await;
 }
 
+/// `HttpOnly`: a script that was injected by XSS cannot steal the session id.
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_cannot_read_the_cookies() {
     let server = serve(demo()).await;
@@ -113,6 +114,8 @@ async fn scripts_cannot_read_the_cookies() {
     server.stop().await;
 }
 
+/// After a logout, the back button must not show a page from the browser's cache:
+/// `Cache-Control: no-store`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_back_after_logging_out_ends_at_the_login() {
     let server = serve(demo()).await;
@@ -151,6 +154,8 @@ impl RequestHandler for TrapHandler {
     }
 }
 
+/// Cross-site request forgery with a real browser: the form is on another origin, and its
+/// button looks harmless.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_on_another_site_cannot_log_a_user_out() {
     let server = serve(demo()).await;

@@ -246,6 +246,8 @@ impl RequestHandler for OwnPageHandler {
     }
 }
 
+/// RFC 9110 section 15.4.5: a 304 has the `Vary` and `Cache-Control` fields that the 200 would
+/// have, because a cache updates its copy with them.
 #[tokio::test]
 async fn a_304_of_a_page_that_asked_the_session_varies_with_the_cookie() {
     let application =

@@ -69,6 +69,9 @@ fn a_domain_is_a_name_and_a_path_begins_with_a_slash() {
     }
 }
 
+/// Browsers drop invalid cookies silently, so the server reports them to the developer: the
+/// conditions of the prefixes, and the limits of 4,096 bytes for name and value and 1,024 for
+/// an attribute (RFC 6265bis section 5.6).
 #[test]
 fn a_cookie_that_no_browser_would_keep_is_an_error() {
     let cookie = |name: &str| SetCookie::new(name, "value");
@@ -212,6 +215,7 @@ async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
     );
 }
 
+/// A browser identifies a cookie by name, domain and path.
 #[tokio::test]
 async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
     let reply = set_cookies("color=/&color=/sub").await;

@@ -62,6 +62,7 @@ where
     outcomes
 }
 
+/// A slowloris attack.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_do_not_disturb_other_clients() {
     let _alone = EXCLUSIVE.lock().await;
@@ -390,6 +391,7 @@ async fn a_handler_that_panics_fails_only_its_own_request() {
     server.stop().await;
 }
 
+/// The handler timeout drops the handler's future; the connection can serve the next request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_never_returns_times_out() {
     let _alone = EXCLUSIVE.lock().await;
@@ -481,6 +483,8 @@ async fn a_shutdown_under_load_loses_no_response() {
     ));
 }
 
+/// The connections in the accept backlog are accepted one by one as descriptors become free,
+/// and are all answered before the process ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_without_free_descriptors_loses_no_response() {
     let _alone = EXCLUSIVE.lock().await;
@@ -539,6 +543,8 @@ async fn a_second_signal_under_load_ends_the_server_immediately() {
     tell("fault: two signals while 50 requests are in flight; all are cut off, exit 1");
 }
 
+/// A deployment that replaces the static directory while files are sent: each response is the
+/// complete old file or a 404.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_vanish_do_not_disturb_other_clients() {
     let _alone = EXCLUSIVE.lock().await;

@@ -148,6 +148,7 @@ async fn the_steps_of_a_request_have_tornados_order() {
     assert_eq!(steps.taken(), ["initialize", "prepare", "on_finish"]);
 }
 
+/// Tornado's order: `initialize` also runs for requests that are refused afterwards.
 #[tokio::test]
 async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
     let (application, steps) = stepping();
@@ -256,6 +257,8 @@ impl RequestHandler for VipHandler {
     }
 }
 
+/// A guard: `initialize` of the base redirects and returns [`Error::Finish`], so the method of
+/// the derived handler never runs.
 #[tokio::test]
 async fn a_base_may_end_the_request() {
     let application =

@@ -101,6 +101,7 @@ async fn all_ranges_together_are_the_whole_file() {
     assert_eq!(together, DIGITS.as_bytes());
 }
 
+/// With the validators of the file on it, a cache could store the error page as the file.
 #[tokio::test]
 async fn a_416_is_about_the_range_and_not_about_the_file() {
     let server = serve(Application::new([], settings_with_files("beyond")).unwrap()).await;

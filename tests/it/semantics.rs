@@ -118,6 +118,7 @@ async fn a_singleton_field_is_sent_once() {
     }
 }
 
+/// RFC 9110 section 9.3.2: HEAD is GET without content, also for errors.
 #[tokio::test]
 async fn head_has_the_fields_of_get_for_every_status() {
     let server = serving("heads").await;
@@ -229,6 +230,7 @@ async fn every_error_has_a_message_except_for_head() {
     }
 }
 
+/// Without a `Server` field, a scanner learns less about which exploits to try.
 #[tokio::test]
 async fn no_response_names_the_server_software() {
     let server = serving("server").await;

@@ -191,6 +191,8 @@ async fn a_range_of_a_file_can_be_requested() {
     }
 }
 
+/// `If-Range` (RFC 9110 section 13.1.5) protects a client that already has a part of an older
+/// version.
 #[tokio::test]
 async fn a_range_is_sent_only_if_if_range_matches() {
     let (server, _) = serving("if_range").await;
@@ -292,6 +294,8 @@ async fn nothing_outside_the_directory_and_nothing_hidden_is_ever_served() {
     assert_eq!(client.ask("GET /static/inside.css").await.status, 200, "a link that stays");
 }
 
+/// Cache busting: the URL contains a hash of the content, so a changed file has another URL,
+/// and the old one may be cached as `immutable`.
 #[tokio::test]
 async fn a_versioned_url_may_be_cached_permanently() {
     let (server, folder) = serving("versions").await;
@@ -382,6 +386,8 @@ async fn a_name_that_is_swapped_for_a_link_leaks_nothing() {
     assert!(shown > 0 && hidden > 0, "{shown} {hidden}");
 }
 
+/// Behind a load balancer, a tag that contained an inode number or a time would differ from
+/// server to server, and each switch would cost a transfer.
 #[tokio::test]
 async fn two_servers_with_the_same_file_give_it_the_same_tag() {
     let (one, one_folder) = serving("one").await;
@@ -481,8 +487,8 @@ async fn a_large_file_arrives_whole_and_in_parts() {
     );
 }
 
-/// Racy timestamps: length and modification time can stay equal while the content changes, so
-/// the entity tag is derived from the content, or from more of the inode.
+/// Length and modification time can stay equal while the content changes: dates are coarse, and
+/// can be set back. So the entity tag of a file up to 4 MiB is a hash of its content.
 #[tokio::test]
 async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
     let (server, folder) = serving("twins").await;

@@ -15,6 +15,8 @@ fn render(source: &str, values: &[(&str, &str)]) -> String {
     template.render(value).unwrap()
 }
 
+/// Cross-site scripting (XSS): a value that contains HTML must appear as text. There is no way
+/// to turn the escaping off.
 #[test]
 fn every_value_is_escaped() {
     let value = "<b title=\"x\">Tom & 'Jerry'</b>";
@@ -24,6 +26,7 @@ fn every_value_is_escaped() {
     assert_eq!(escape::html(value), escaped);
 }
 
+/// Template injection: a value is inserted in one pass, and its braces are not evaluated.
 #[test]
 fn values_are_not_templates_themselves() {
     let values = [("a", "{{ b }}"), ("b", "secret")];

@@ -55,6 +55,7 @@ pub async fn a_name_that_was_not_set_has_no_value(subject: StoreUnderTest) {
     assert_eq!(subject.keys(key).await.unwrap(), ["b"]);
 }
 
+/// Flash messages rely on this: two concurrent requests must not both show the message.
 pub async fn a_removed_value_is_returned_once(subject: StoreUnderTest) {
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(Some(String::from("1"))));
@@ -273,6 +274,7 @@ async fn too_large(subject: &StoreUnderTest) -> Option<String> {
     None
 }
 
+/// A failed write has no effect at all, so the session is as it was before.
 pub async fn a_value_that_is_too_large_changes_nothing(subject: StoreUnderTest) {
     // A store that takes 64 MiB in each session is considered unlimited.
     let Some(large) = too_large(&subject).await else { return };
