@@ -28,7 +28,7 @@ use crate::http::target::{Scheme, is_same_authority};
 /// 2.2 asks for at least one, because some clients send a CRLF after their content.
 const MAX_EMPTY_LINES: usize = 4;
 
-/// A request whose head has arrived. Its content is read through
+/// A request, from the arrival of its head on. Its content is read through
 /// [`Incoming`](crate::http::content::Incoming).
 pub struct Request {
     head: Box<[u8]>,
