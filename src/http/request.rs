@@ -5,8 +5,14 @@
 //! Host: example.com CRLF             field lines
 //! CRLF                               end of the head
 //! ```
-//! Zero-copy parsing: the request keeps the bytes of its head, and each name and value is a
-//! [`Span`], a pair of offsets into them. None of them is copied to a `String` of its own.
+//! Zero-copy parsing: the request keeps the bytes of its head, and each part is a [`Span`], a
+//! pair of offsets into them:
+//!
+//! ```text
+//! GET /main?page=2 HTTP/1.1 CRLF Host: example.com CRLF CRLF
+//!     ^^^^^ ^^^^^^               ^^^^  ^^^^^^^^^^^
+//!     path  query                name  value, which is also the authority
+//! ```
 
 use std::fmt;
 use std::ops::Range;
@@ -85,6 +91,8 @@ impl Request {
         Ok(None)
     }
 
+    /// Parses a complete head, or returns `None`. The request line is checked as soon as it is
+    /// complete, before the fields are parsed.
     fn parse_lines(
         input: &mut BytesMut,
         limits: &Limits,
