@@ -5,8 +5,14 @@
 //! Host: example.com CRLF             field lines
 //! CRLF                               end of the head
 //! ```
-//! Zero-copy parsing: the request keeps the bytes of its head, and each name and value is a
-//! [`Span`], a pair of offsets into them. None of them is copied to a `String` of its own.
+//! Zero-copy parsing: the request keeps the bytes of its head, and each part is a [`Span`], a
+//! pair of offsets into them:
+//!
+//! ```text
+//! GET /main?page=2 HTTP/1.1 CRLF Host: example.com CRLF CRLF
+//!     ^^^^^ ^^^^^^               ^^^^  ^^^^^^^^^^^
+//!     path  query                name  value, which is also the authority
+//! ```
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +34,7 @@ use crate::http::target::{Scheme, is_same_authority};
 /// 2.2 asks for at least one, because some clients send a CRLF after their content.
 const MAX_EMPTY_LINES: usize = 4;
 
-/// A request whose head has arrived. Its content is read through
+/// A request, from the arrival of its head on. Its content is read through
 /// [`Incoming`](crate::http::content::Incoming).
 pub struct Request {
     head: Box<[u8]>,
@@ -85,6 +91,8 @@ impl Request {
         Ok(None)
     }
 
+    /// Parses a complete head, or returns `None`. The request line is checked as soon as it is
+    /// complete, before the fields are parsed.
     fn parse_lines(
         input: &mut BytesMut,
         limits: &Limits,
