@@ -10,7 +10,7 @@
 //!  | Closing             | Idle                | Busy                     |
 //!  |  longest wait first |  longest wait first |  longest work first      |
 //!  +---------------------+---------------------+--------------------------+
-//!  | evicted for any new connection            | only if its network has  |
+//!  | evicted for a new connection              | only if its network has  |
 //!  |                                           | more than its share      |
 //!  +-------------------------------------------+--------------------------+
 //! ```
@@ -20,7 +20,7 @@
 //! Shares keep one attacker with many connections from occupying all slots: a network that has
 //! more than `max_per_network` connections loses its own connections first, even busy ones.
 //!
-//! A busy server never touches the queue: if requests arrive in quick succession, no connection
+//! A busy server does not use the queue: if requests arrive in quick succession, no connection
 //! waits for so long. Adding and removing is O(log n), in a `BTreeMap`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -83,7 +83,8 @@ pub(crate) struct EvictionQueue {
     /// Both are for the accept task alone, and use `notify_one`: if that task is not waiting at
     /// the moment, a permit is stored, and its next wait returns immediately. So no wake-up is
     /// lost between a failed [`evict_for`](EvictionQueue::evict_for) and the wait that follows.
-    /// A permit that is out of date costs one more turn of the accept loop.
+    /// A permit that is out of date makes the accept loop check once more; at worst it evicts
+    /// one connection too many.
     candidate_added: Notify,
     eviction_missed: Notify,
 }
@@ -197,7 +198,8 @@ impl EvictionQueue {
         state.evict(key);
     }
 
-    /// Completes when a candidate has been added to the queue since this completed before.
+    /// Completes when a candidate is added to the queue, or has been added since the last time
+    /// that this completed.
     pub(crate) async fn candidate_added(&self) {
         self.candidate_added.notified().await;
     }
