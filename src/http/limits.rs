@@ -35,8 +35,9 @@ pub struct Limits {
     /// Keep-alive timeout: time for which a connection may be idle before its first request and
     /// between two requests. After it, the connection is closed. Default: 60 s.
     pub idle_timeout: Duration,
-    /// Minimum keep-alive timeout: an idle connection stays open for so long even if the server shuts down or
-    /// another connection needs its slot: a request that is already in flight would be lost. An
+    /// Minimum keep-alive timeout: an idle connection stays open for so long even if the server
+    /// shuts down or another connection needs its slot, because a request in flight would be
+    /// lost. An
     /// `idle_timeout` below it has no effect. A connection that waits for its client in any
     /// other way (head, content, response) is not evicted earlier, either. Default: 250 ms.
     pub min_idle_timeout: Duration,

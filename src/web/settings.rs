@@ -124,7 +124,7 @@ pub struct Settings {
     /// Maximum number of arguments in a query, and in a form. Above the limit: 400. Default:
     /// 1,000.
     pub max_arguments: usize,
-    /// The limits and timeouts of each connection; see [`Limits`].
+    /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,
     /// Handler timeout: from the end of a request's head to its response, without the time in
     /// which content arrives, which has timeouts of its own. Above the limit, the handler is

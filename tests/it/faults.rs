@@ -212,7 +212,8 @@ async fn connections_above_the_descriptor_limit_are_all_answered() {
     demo.signal("TERM");
     let ended = demo.wait();
     assert!(ended.status.success());
-    let warnings = ended.log.iter().filter(|line| line.contains("out of file descriptors")).count();
+    let warnings =
+        ended.log.iter().filter(|line| line.contains("out of file descriptors")).count();
     // One warning for a period, and not one for each client.
     assert!((1..10).contains(&warnings), "{:?}", ended.log);
 }

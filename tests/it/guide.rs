@@ -20,6 +20,10 @@ fn is_code(line: &str) -> bool {
     !line.is_empty() && !line.starts_with("//") && !line.starts_with("--")
 }
 
+fn is_rust(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, end)| end == "rs")
+}
+
 /// The names between backticks, in a page.
 fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
@@ -53,7 +57,7 @@ fn sources_of(path: &str) -> Vec<String> {
         } else {
             continue;
         };
-        files.retain(|name| name.ends_with(".rs"));
+        files.retain(|name| is_rust(name));
         let read = |name: String| fs::read_to_string(project("src").join(name)).unwrap();
         return files.into_iter().map(read).collect();
     }
@@ -114,8 +118,7 @@ fn item_lines((item, module): (&str, &str)) -> usize {
 
 /// The code lines of the items and whole files that a page leads through.
 fn path_lines(text: &str) -> usize {
-    let files =
-        code_spans(text).filter(|span| span.starts_with("tests/") && span.ends_with(".rs"));
+    let files = code_spans(text).filter(|span| span.starts_with("tests/") && is_rust(span));
     let files = files.map(|file| {
         let source = fs::read_to_string(project(file)).unwrap();
         source.lines().filter(|line| is_code(line)).count()
@@ -155,7 +158,7 @@ fn files_below(directory: &str) -> Vec<String> {
 
 #[test]
 fn the_source_stays_below_its_ceiling_of_code_lines() {
-    let sources = files_below("").into_iter().filter(|name| !name.ends_with(".md"));
+    let sources = files_below("").into_iter().filter(|name| !name.starts_with("guide/"));
     let lines = sources.map(|name| {
         let source = fs::read_to_string(project("src").join(name)).unwrap();
         source.lines().filter(|line| is_code(line)).count()
