@@ -55,7 +55,7 @@ fn pipelined_requests_cost_no_more_than_separate_ones() {
 }
 
 /// - The cost of a page.
-/// - The session, and the user name in it.
+/// - The session, the list of presented ids, and the user name.
 const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 8, bytes: 1876 };
 
 #[test]

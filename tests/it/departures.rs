@@ -5,8 +5,9 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -103,14 +104,14 @@ fn limits() -> Limits {
 }
 
 async fn server(working: &Working) -> Running {
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("departures");
-    std::fs::create_dir_all(&directory).unwrap();
-    let file = directory.join("large.bin");
-    if file.metadata().map_or(0, |metadata| metadata.len()) != LARGE as u64 {
-        std::fs::write(file, vec![b'a'; LARGE]).unwrap();
-    }
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("departures");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("large.bin"), vec![b'a'; LARGE]).unwrap();
+        directory
+    });
     let settings = Settings {
-        static_path: directory,
+        static_path: DIRECTORY.clone(),
         limits: limits(),
         check_origin: false,
         // Keepalive times are whole seconds: 2, and three probes one second apart.
@@ -160,7 +161,9 @@ async fn time_until_free<T>(
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(30), is_free).await.expect("the slot is never free");
+    let freed = timeout(Duration::from_secs(30), is_free).await;
+    let (open, working) = (is_open(), working.load(Ordering::SeqCst));
+    assert!(freed.is_ok(), "never free: open is {open}, {working} handlers and streams");
     disconnected.elapsed()
 }
 
