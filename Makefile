@@ -7,26 +7,27 @@ ARGS    ?=
 TIME    ?= 600
 ROUNDS  ?= 7
 PARTS   ?=
+CHARTS  ?= target/charts
 
 FUZZ    := tests/fuzz
 BENCH   := tests/bench
 
-# What the demo is built with, for its STORE.
+# The features that the demo needs for its STORE.
 FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
-# What it can be built with.
+# All features.
 ALL      := json redis redis-tls
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz bench curl doc set-up cargo fuzzer wrk
 
-help:  ## this help
+help:  ## print this help
 	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, ARGS=)"
-	@echo "make curl    tell its story with curl, in another terminal"
-	@echo "make test    all tests, with what they need"
-	@echo "make check   formatting, lints and documentation, without warnings"
-	@echo "make fuzz    send anything to a connection, for TIME=$(TIME) seconds"
-	@echo "make bench   measure it beside others, in ROUNDS=$(ROUNDS)  (PARTS=: of requests, idle, room, scale and calm)"
-	@echo "make doc     the documentation, as HTML"
+	@echo "make curl    run the curl lessons against it, in another terminal"
+	@echo "make test    run all tests; installs the clients that they use"
+	@echo "make check   check formatting, lints and documentation"
+	@echo "make fuzz    fuzz the connection for TIME=$(TIME) seconds"
+	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency)"
+	@echo "make doc     build the documentation as HTML"
 
 run: cargo
 	@cargo build --release --locked --quiet --features "$(FEATURES)"
@@ -44,10 +45,11 @@ check: cargo
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	cargo clippy --locked --lib --no-default-features --features redis -- -D warnings
 	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --features "$(ALL)"
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet --features "$(ALL)" --document-private-items
 
-# There is no unsafe code here, so no sanitizer has much to look for: without one, any toolchain will
-# do, and twice as much is tried. What was found earlier is kept in the corpus, and tried first.
+# Without a sanitizer: there is no unsafe code in which it would find errors, it needs a nightly
+# toolchain, and it halves the number of runs. Inputs found earlier are in the corpus and run
+# first.
 fuzz: cargo fuzzer
 	@mkdir -p $(FUZZ)/corpus/connection
 	cargo fuzz run --fuzz-dir $(FUZZ) --sanitizer none connection \
@@ -57,27 +59,28 @@ fuzz: cargo fuzzer
 bench: cargo wrk
 	@cargo build --release --locked --quiet
 	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; \
+		CHARTS='$(CHARTS)' exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)
 
 curl:
 	@tests/curl/all.sh http://$(ADDRESS):$(PORT)
 
 doc: cargo
-	cargo doc --locked --no-deps --features "$(ALL)"
+	cargo doc --locked --no-deps --lib --features "$(ALL)" --document-private-items
 	@echo "target/doc/dustdevil/index.html"
 
-# Real clients for the tests, as far as the system has them or can install them.
+# Installs the real clients that the tests use, if the system allows it.
 set-up:
 	@tests/set-up.sh
 
-# cargo-fuzz, and the C++ compiler that libFuzzer is built with.
+# Installs cargo-fuzz, and checks for the C++ compiler that builds libFuzzer.
 fuzzer:
-	@command -v c++ >/dev/null || { echo "make: c++ is missing, and libFuzzer cannot be built without it"; exit 1; }
+	@command -v c++ >/dev/null || { echo "make: c++ is missing; libFuzzer is built with it"; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
-		|| { echo "make: cargo-fuzz is missing, and cannot be installed here"; exit 1; }
+		|| { echo "make: cargo-fuzz is missing and cannot be installed"; exit 1; }
 
 wrk:
 	@command -v wrk >/dev/null || { echo "make: wrk is missing; tests/set-up.sh installs it"; exit 1; }
 
 cargo:
-	@command -v cargo >/dev/null || { echo "make: cargo is missing; https://rustup.rs tells how to install it"; exit 1; }
+	@command -v cargo >/dev/null || { echo "make: cargo is missing; see https://rustup.rs"; exit 1; }

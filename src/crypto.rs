@@ -1,52 +1,53 @@
-//! Randomness that nobody can guess, and comparison that tells nobody how far it got.
+//! Cryptographic randomness, and comparison in constant time.
 
 use std::cell::RefCell;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// `N` bytes from the operating system's random generator.
+/// Returns `N` bytes from the random generator of the operating system.
 ///
 /// # Panics
-/// If the operating system has none to give. A server that went on without would hand out
-/// session ids that can be guessed.
+/// If the operating system returns an error. Continuing without randomness would issue session
+/// ids that an attacker can guess.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has random bytes to give");
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
 
-/// 16 random bytes for what hides a secret on its way, and travels beside it. A token needs one
-/// each time it is shown, and to ask the system for so few costs more than all else about it. So 32
-/// of them are asked for at once; each is given out once. Whoever could read the rest in this
-/// process's memory could read the secret itself.
+/// Returns 16 random bytes that mask an XSRF token in a page, against BREACH: with a new mask
+/// in each response, a compressed page does not reveal the token by its length.
+///
+/// A system call for so few bytes would be the most expensive step of a masked token, so one
+/// call fetches 32 masks, and each is used once. The pool is thread-local, so it needs no lock.
+/// An attacker that could read the unused masks in memory could read the token itself.
 pub(crate) fn mask() -> [u8; 16] {
-    MASK_POOL.with_borrow_mut(|spare| {
-        if spare.is_empty() {
-            spare.extend_from_slice(random::<512>().as_chunks().0);
+    MASK_POOL.with_borrow_mut(|pool| {
+        if pool.is_empty() {
+            pool.extend_from_slice(random::<512>().as_chunks().0);
         }
-        spare.pop().expect("there are some now")
+        pool.pop().expect("the pool was just filled")
     })
 }
 
 thread_local! {
-    /// Masks that nobody was given yet.
+    /// Masks that have not been used yet.
     static MASK_POOL: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether the two are the same, in a time that depends on their lengths alone.
+/// Returns `true` if both are equal. The time depends only on their lengths, not on the first
+/// position at which they differ: `==` stops there, and the time would reveal how much of a
+/// guess is right (timing attack).
 pub fn constant_time_eq(left: impl AsRef<[u8]>, right: impl AsRef<[u8]>) -> bool {
     left.as_ref().ct_eq(right.as_ref()).into()
 }
 
-/// Whether the two are the same, in a time that does not even tell how long the secret one is:
-/// their hashes are compared.
-pub fn constant_time_eq_hashed(secret: &str, guess: &str) -> bool {
-    SecretHash::new(secret).matches(guess)
-}
-
-/// A secret that many guesses are compared with. All that is kept of it is its hash. That is no way
-/// to keep passwords in a file: it is quick, and has no salt.
+/// The SHA-256 of a secret, to compare guesses with. Hashes have equal lengths, so the
+/// comparison does not reveal the length of the secret either.
+///
+/// Not for stored passwords: SHA-256 is fast and this has no salt. Those need a password hash
+/// such as Argon2.
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
@@ -55,7 +56,8 @@ impl SecretHash {
         SecretHash(Sha256::digest(secret).into())
     }
 
-    /// Whether a guess is right, in a time that depends on the length of the guess alone.
+    /// Returns `true` if the guess is the secret, in a time that depends only on the length of
+    /// the guess.
     pub fn matches(&self, guess: &str) -> bool {
         constant_time_eq(self.0, Sha256::digest(guess))
     }

@@ -1,4 +1,9 @@
-//! What can go wrong while a request is answered, and what it is answered with.
+//! The error type of the crate, and its conversion to the response that the client gets.
+//!
+//! Handlers return errors with `?`; one place turns them into responses. The client sees the
+//! message of an [`HttpError`] only. All other errors are a 500 or 503 with a fixed message,
+//! and their details go to the log, because they may name files, addresses or data of other
+//! users.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,50 +15,49 @@ use crate::http::response::InvalidField;
 use crate::http::status::Status;
 use crate::session;
 
-/// What most of this crate returns. A handler's method ends in `Ok(())`.
+/// The result type of this crate. A handler's method ends in `Ok(())`.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// Ends a request early. `?` carries it out of a handler, and it is answered in one place:
-/// [`write_error`](crate::web::handler::RequestHandler::write_error).
+/// The reason for which a handler stops. `?` returns it from the handler, and
+/// [`write_error`](crate::web::handler::RequestHandler::write_error) writes the response.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Answer with a status. Tornado's `HTTPError`.
+    /// Respond with a status and a message. Tornado's `HTTPError`.
     Http(Box<HttpError>),
-    /// The answer is complete: send it as it is. Tornado's `Finish`.
+    /// Send the response as it is; not a failure. Tornado's `Finish`.
     Finish,
-    /// The session could not do it: 503 if its store is out of reach, and else 500.
+    /// A session operation failed: 503 if the store is unavailable, 500 otherwise.
     Session(session::Error),
-    /// The handler panicked.
+    /// The handler panicked: 500.
     Panic,
     /// The handler took longer than the
     /// [`handler_timeout`](crate::web::settings::Settings::handler_timeout): 503.
     HandlerTimeout,
-    /// The application is not set up right. Said at its start, before anything is served.
+    /// The configuration is invalid. Returned at the start, before anything is served.
     Config(String),
-    /// Anything else: a 500 for the client, and a line in the log; 503 if the system has no file
-    /// left.
+    /// Any other error: 500, or 503 if the process is out of file descriptors.
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A status, and what the client is told with it.
+/// A status with a message and header fields for the client.
 #[derive(Clone, Debug)]
 pub struct HttpError {
     /// The status.
     pub status: Status,
-    /// A sentence for the client; it may be empty. It goes to the log, too.
+    /// The message for the client and the log. May be empty.
     pub message: Cow<'static, str>,
-    /// Header fields that belong to the answer, such as `Retry-After`.
+    /// Additional header fields of the response, such as `Retry-After`.
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl HttpError {
-    /// A status, and a sentence that says what was wrong.
+    /// Creates an error with a message for the client.
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
         HttpError { status, message: message.into(), headers: Vec::new() }
     }
 
-    /// With one header field more.
+    /// Adds a header field.
     #[must_use]
     pub fn with_header(
         mut self,
@@ -66,17 +70,17 @@ impl HttpError {
 }
 
 impl Error {
-    /// An answer with `status` and a sentence that says what was wrong.
+    /// Creates an [`Error::Http`] with a message for the client.
     pub fn http(status: Status, message: impl Into<Cow<'static, str>>) -> Error {
         HttpError::new(status, message).into()
     }
 
-    /// A fault that is the application's own: the client sees a 500, the log sees the message.
+    /// Creates an [`Error::Other`]: the client gets a 500, the log gets the message.
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Other(error.into())
     }
 
-    /// What the client is told.
+    /// Returns the status, message and header fields that the client gets.
     pub(crate) fn to_http_error(&self) -> HttpError {
         match self {
             Error::Http(error) => HttpError::clone(error),
@@ -100,6 +104,7 @@ impl Error {
     }
 }
 
+/// The text for the log. The client gets [`to_http_error`](Error::to_http_error) instead.
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -137,6 +142,8 @@ impl From<HttpError> for Error {
     }
 }
 
+/// A request that the HTTP layer rejects while a handler reads its content. A 503 means that
+/// there was no memory for the content at the moment, so the client may retry in a second.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let error = HttpError::new(refusal.status, refusal.message);
@@ -171,13 +178,13 @@ impl From<io::Error> for Error {
     }
 }
 
-/// 503, for what may soon be in order again.
+/// A 503 for a condition that is expected to end soon, with `Retry-After` in seconds.
 fn service_unavailable(message: &'static str) -> HttpError {
     HttpError::new(Status::SERVICE_UNAVAILABLE, message).with_header("Retry-After", "1")
 }
 
-/// Whether the process, or the system, has no file left: EMFILE or ENFILE, which have these
-/// numbers on every Unix.
+/// Returns `true` if the process (EMFILE, 24) or the system (ENFILE, 23) is out of file
+/// descriptors. std has no `ErrorKind` for them; the numbers are the same on every Unix.
 pub(crate) fn is_out_of_fds(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }

@@ -1,4 +1,4 @@
-//! Small futures: one that polls another once, one with a timeout, and one that catches panics.
+//! Future combinators: poll once, lazy timeout, catch panics.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,17 +7,21 @@ use std::task::Poll;
 
 use tokio::time::{Instant, sleep_until};
 
-/// What `work` comes to if it need not wait. If it must, whoever asked can make what is only
-/// needed then, such as a timer.
-// Not an `async fn`: that would keep `work` twice, and be one future more to ask.
+/// Polls `work` once. If it is pending, the caller can create what only waiting needs, such as
+/// a timer, and then await it. Elsewhere this is called `now_or_never` (futures) or `poll_once`
+/// (futures-lite).
+///
+/// The waker of the caller's task is registered by the poll, so awaiting `work` later misses
+/// nothing that happened in between.
+// Not an `async fn`: its future would store `work` twice and add a level to each poll.
 pub(crate) fn poll_once<W: Future>(
     mut work: Pin<&mut W>,
 ) -> impl Future<Output = Poll<W::Output>> {
     poll_fn(move |context| Poll::Ready(work.as_mut().poll(context)))
 }
 
-/// What `work` comes to, if it does before it is `late`. Most work never needs the timer, so it is
-/// made only for work that has to wait.
+/// Runs `work` with a timeout. Most work is ready when it is polled for the first time, so the
+/// timer is created lazily, only for work that is pending.
 pub(crate) fn lazy_timeout<W: Future>(
     deadline: Instant,
     mut work: Pin<&mut W>,
@@ -32,15 +36,23 @@ pub(crate) fn lazy_timeout<W: Future>(
     })
 }
 
-/// It was too late.
+/// The error of [`lazy_timeout`]: the deadline has passed.
 pub(crate) struct Elapsed;
 
-/// What `work` gives; `None` if it panics.
+/// Runs `work`. Returns `None` if it panics.
+///
+/// `catch_unwind` asks for `UnwindSafe`, because a panic can leave a value half-changed (a
+/// broken invariant) that later code then sees. `AssertUnwindSafe` is sound here: the work is
+/// the code of one request. After a panic its handler or stream is dropped, its response is
+/// replaced by an error page, and its connection is closed. State that requests share is behind
+/// mutexes and atomics, which have rules of their own for a panic. Memory safety is not at
+/// stake; Rust guarantees it with or without the bound.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// What a future comes to; `None` if it panics.
+/// Runs a future. Resolves to `None` if a poll panics; the future must not be polled again
+/// then.
 pub(crate) fn catch_panic_async<W: Future>(
     mut work: Pin<&mut W>,
 ) -> impl Future<Output = Option<W::Output>> {

@@ -1,4 +1,7 @@
-//! A hasher for keys that are hashes already, and that nobody can choose: it takes them as they are.
+//! An identity hasher, for keys that are already hashes and that a client cannot choose.
+//!
+//! std's `HashMap` hashes keys with `SipHash`, so that a client which chooses keys cannot make
+//! them collide (hash flooding). Keys that are random or keyed hashes do not need that.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -16,7 +19,7 @@ impl Hasher for IdentityHasher {
         self.0 = hash;
     }
 
-    /// For keys that are not one number.
+    /// Called for keys that are not a single `u64`.
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(byte);

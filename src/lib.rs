@@ -1,6 +1,10 @@
-//! Dustdevil is a small tornado: an HTTP/1.1 server by hand on tokio sockets, with Tornado's
-//! `RequestHandler`, its `initialize` hook, and the sessions that Tornado never had. It is made
-//! to be read.
+//! Dustdevil is an HTTP/1.1 server, written by hand on tokio sockets, with the handler layer of
+//! Tornado (`RequestHandler` and its `initialize` hook) and server-side sessions. It is written
+//! to be read, for engineers and learners that want to see how a web server works.
+//!
+//! Not here, on purpose: TLS for clients, HTTP/2, WebSocket and compression. A reverse proxy in
+//! front of the server adds them; see
+//! [`trusted_proxies`](web::settings::Settings::trusted_proxies).
 //!
 //! ```no_run
 //! use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
@@ -30,28 +34,84 @@
 //!
 //! # Layout
 //!
-//! Three wings and a door. `http` and `session` can each be read alone; `web` stands on both. To
-//! find a line's room, ask: is it in an RFC, in Tornado's manual, or in neither? The modules are
-//! declared in the order to read them.
+//! Three layers and an entry point. `http` and `session` are independent of each other; `web`
+//! uses both. What an RFC defines is in `http`, Tornado's API is in `web`, session state is in
+//! `session`.
 //!
-//! - [`http`]: HTTP/1.1 as RFC 9110 and RFC 9112 have it. A socket becomes requests, responses
-//!   become bytes. It names nothing of `web` or `session`.
-//! - [`session`]: what a server remembers of a visitor. It names nothing of HTTP.
-//! - [`web`]: Tornado's side: applications, handlers, templates, static files.
-//! - [`server`]: the door. It listens, accepts, gives each connection a task, and closes up; with
-//!   `listener`, its socket, and `signals`, which tell it to stop.
+//! - [`http`]: HTTP/1.1 as RFC 9110 and RFC 9112 define it: bytes from a socket become
+//!   requests, responses become bytes. Names nothing of `web` or `session`.
+//! - [`session`]: server-side values of a client, the contract of a session store, and two
+//!   stores: memory and Redis. Names nothing of HTTP.
+//! - [`web`]: Tornado's API: applications, routes, handlers, templates, static files.
+//! - [`server`]: the entry point. Listens, accepts, spawns a task per connection, limits the
+//!   number of connections, and shuts down gracefully. Its socket is in `listener`, its signals
+//!   are in `signals`.
 //!
-//! Beside them stand [`escape`], [`token`], `hash`, `unwind`, `turn` and `at_once`, which need
-//! nobody, and [`error`], where what goes wrong in any wing becomes an answer. `main.rs` is the
-//! demo, written as a stranger to the crate would write it: begin there.
+//! Next to the layers are helpers that use none of them: [`escape`], [`crypto`], and the
+//! private `identity_hasher`, `future` (catch a panic in a future, poll a future once) and
+//! `cached_clock`. [`error`] turns the errors of all layers into responses.
+//!
+//! The modules are declared in reading order. The blank lines between the `mod` declarations
+//! keep rustfmt from sorting them by name.
+//!
+//! The demo, `src/demo/main.rs`, is an application that uses only the public API. Pages on
+//! topics that belong to no module (terms, tutorial, index of files) are in
+//! [`guide`], which begins with the two paths: [one request](guide::request) and
+//! [one session](guide::session).
 //!
 //! # How a request passes through
 //!
-//! [`server`] accepts a socket and hands it to [`http::connection`], which reads bytes until
-//! [`http::request`] finds a head in them. [`web::application`] finds the route, and
-//! [`web::handler`] has the handler live its one request: the hook, the checks, the method. What
-//! the method does, it does with the [`web::exchange`]. Then [`http::response`] writes the answer,
-//! and the connection sends it.
+//! 1. [`server`] accepts a socket and spawns a task for it, which runs [`http::connection`].
+//! 2. The connection reads bytes until [`http::head`] can parse a request head, from which
+//!    [`http::request`] makes a request. [`http::framing`] decides where its content ends.
+//! 3. [`web::application`] checks the host and matches the path to a route.
+//! 4. [`web::handler`] runs the route's handler for this one request: `initialize`, the XSRF
+//!    check, `prepare`, then the method, such as `get`.
+//! 5. The method reads arguments and the session through the [`web::exchange`], and writes to
+//!    it.
+//! 6. [`http::response`] writes the head of the response, and the connection sends it. The
+//!    connection then waits for the next request (keep-alive), or closes.
+//!
+//! # The log
+//!
+//! The crate logs through the `log` facade and prints nothing. The demo prints the log to
+//! standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads
+//! standard error, the demo drops lines instead of blocking, and `[W] 12 log lines dropped`
+//! says so later.
+//!
+//! The targets:
+//!
+//! - `dustdevil::access`: a line per request, in Tornado's format:
+//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, warn for 4xx, error for 5xx. The
+//!   query is left out, because it can hold secrets.
+//! - `dustdevil::general`: messages of error responses ([`Error::Http`]), rejected requests,
+//!   and aborted responses.
+//! - `dustdevil::application`: errors of the application, with the message behind a 500.
+//! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached.
+//! - `dustdevil::security`: security events.
+//!
+//! A line of `dustdevil::security` is an event name of OWASP's logging vocabulary, then
+//! `key=value` pairs. A session is named by the [fingerprint](session::id::Key::fingerprint) of
+//! its key; secret ids and passwords are never logged. All events:
+//!
+//! - `session_created session= ip=`: the first write of a client has created a session.
+//! - `session_rotated from= to= ip=`: a session has a new id.
+//! - `session_expired reason=logout session= ip=`: its own client has destroyed it.
+//! - `session_expired reason=revoked session= ip=`: its user has revoked it from another
+//!   session, at this `ip`.
+//! - `session_expired reason=limit_per_user session= ip=`: a login exceeded the limit of
+//!   sessions per user, and this was the user's oldest session.
+//! - `session_expired reason=revoked_all session=`: it was ended by
+//!   [`revoke_all`](session::login::revoke_all).
+//! - `session_unknown session= count= ip=`: a request presented `count` ids that no live
+//!   session has, for example of an expired session. `session` is the fingerprint of the first.
+//! - `session_ambiguous first= second= ip=` (warn): a request presented several live ids
+//!   (cookie tossing), and none is used.
+//! - `authn_login_success user= session= ip=`: a user has logged in.
+//! - `authn_login_fail user= ip=` (warn): the user name or the password was wrong.
+//! - `excess_rate_limit_exceeded user= ip=` (warn): a rate limit rejected an attempt to log in.
+//!
+//! The demo writes the last two: the crate itself does not check passwords.
 
 pub mod escape;
 
@@ -77,6 +137,8 @@ mod signals;
 
 pub mod server;
 
+pub mod guide;
+
 pub use crate::error::{Error, HttpError, Result};
 pub use crate::http::cookie::{SameSite, SetCookie};
 pub use crate::http::limits::Limits;
@@ -99,7 +161,7 @@ pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;
 pub use crate::web::throttle::Throttle;
 
-/// The README's examples are compiled with those of the documentation.
+/// Compiles the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The listening socket, and the options that its connections have.
+//! The listening socket, and the TCP options of its connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,23 +10,26 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::web::settings::Settings;
 
-/// Bytes that wait in the system for a client to take them. Where they are few, it is seen that
-/// a slow client takes some; of the megabytes that Linux would have waiting, it says so only
-/// when a third has gone. Connections inherit it from their listener.
+/// Unsent bytes that the kernel may queue per connection (`TCP_NOTSENT_LOWAT`, tcp(7)). With a
+/// small limit the socket becomes writable as soon as a slow client reads a little. Linux's
+/// default send buffer holds megabytes and reports writable only when a third of it is free, so
+/// a slow client would look stalled and run into `write_timeout`.
 #[cfg(target_os = "linux")]
 const NOTSENT_LOWAT: u32 = 128 * 1024;
 
-/// Probes without an acknowledgement that end a connection.
+/// Number of unacknowledged keepalive probes after which a connection is dead.
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// The longest time that Linux takes for one of them.
+/// Linux's upper bound of the keepalive times.
 const MAX_KEEPALIVE: Duration = Duration::from_secs(32_767);
 
-/// Connections that wait to be accepted, at most. The system may have a lower limit.
+/// Maximum length of the accept backlog (listen(2)): connections that the kernel has completed
+/// and the server has not accepted. Linux lowers it to `net.core.somaxconn`.
 pub(crate) const BACKLOG: u32 = 4096;
 
-/// What `TcpListener::bind` does, with a longer queue: its own is so short that a burst of clients
-/// overflows it, and the system tells some of them nothing, and others to go away.
+/// Binds a listening socket. `TcpListener::bind` would do the same with a backlog of 128, which
+/// a burst of clients overflows: the kernel then drops some connection attempts without a word
+/// and answers others with RST.
 pub(crate) fn listen_on(
     address: SocketAddr,
     settings: &Settings,
@@ -35,7 +38,8 @@ pub(crate) fn listen_on(
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // So that a server may start again at once. Windows takes this to mean something else.
+    // A restarted server can bind its port while old connections are in TIME_WAIT. On Windows
+    // the option means something else: it allows a second server on the same port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     #[cfg(target_os = "linux")]
@@ -48,17 +52,20 @@ pub(crate) fn listen_on(
     socket.listen(BACKLOG)
 }
 
-/// Sets the options of a connection. On Linux it inherits them from its listener, without a system
-/// call of its own. A server can do without each.
+/// Sets the TCP options of a connection. On Linux, connections inherit them from the listening
+/// socket, which saves system calls per connection. The server works without any of them, so an
+/// error is only logged.
 pub(crate) fn set_options(socket: &SockRef<'_>, settings: &Settings) {
     let missing = |name: &str, error: io::Error| info!("no {name}: {error}");
-    // Responses are written whole, so there is nothing that waiting for more would save.
+    // Turns off Nagle's algorithm, which delays small segments in the hope of more data. Each
+    // response is written whole, so there is nothing to wait for.
     socket.set_tcp_nodelay(true).unwrap_or_else(|error| missing("TCP_NODELAY", error));
     let time = settings.tcp_keepalive;
     if time.is_zero() {
         return;
     }
     let in_range = |time: Duration| time.clamp(Duration::from_secs(1), MAX_KEEPALIVE);
+    // Half of the time without traffic, then the probes in the other half.
     let keepalive = TcpKeepalive::new()
         .with_time(in_range(time / 2))
         .with_interval(in_range(time / 2 / KEEPALIVE_PROBES))
@@ -66,9 +73,9 @@ pub(crate) fn set_options(socket: &SockRef<'_>, settings: &Settings) {
     socket
         .set_tcp_keepalive(&keepalive)
         .unwrap_or_else(|error| missing("SO_KEEPALIVE", error));
-    // Keepalive probes only a connection that has nothing to deliver. Where the client vanished
-    // with something on its way to it, this ends the attempts to deliver that. A client that reads
-    // nothing has no less time for it than a write has.
+    // Keepalive probes only a connection without unacknowledged data. If the client disappears
+    // while data is in flight to it, this timeout ends the retransmissions. It is not shorter
+    // than `write_timeout`, because a client that reads nothing is also subject to it.
     #[cfg(target_os = "linux")]
     socket
         .set_tcp_user_timeout(Some(in_range(time.max(settings.limits.write_timeout))))

@@ -1,4 +1,4 @@
-//! The signals that stop a server.
+//! The signals that stop a server: SIGINT, SIGTERM and SIGHUP.
 
 use std::future::pending;
 use std::io;
@@ -6,12 +6,15 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The ways in which a process is told to stop.
+/// A signal that asks the process to stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum StopSignal {
+    /// SIGINT, or Ctrl-C.
     Interrupt,
+    /// SIGTERM, as sent by service managers.
     #[cfg_attr(not(unix), expect(dead_code))]
     Terminate,
+    /// SIGHUP: the terminal was closed.
     #[cfg_attr(not(unix), expect(dead_code))]
     HangUp,
 }
@@ -20,13 +23,15 @@ pub(crate) enum Told {
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None` if SIGHUP is ignored.
     hang_up: Option<Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
+    /// Installs the signal handlers. From here on, the signals no longer end the process.
     pub(crate) fn new() -> io::Result<Signals> {
-        let hang_up = (!ignores_hang_up()).then(|| signal(SignalKind::hangup()));
+        let hang_up = (!ignores_sighup()).then(|| signal(SignalKind::hangup()));
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -34,7 +39,7 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -42,25 +47,27 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Told::Interrupt,
-            _ = self.terminate.recv() => Told::Terminate,
-            _ = hang_up => Told::HangUp,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = hang_up => StopSignal::HangUp,
         }
     }
 }
 
-/// Whether SIGHUP is ignored, by the mask of such signals in `proc_pid_status(5)`. To take it then would
-/// be to end a process that was to outlive its terminal.
+/// Returns `true` if the process was started with SIGHUP ignored, as nohup(1) does; handling
+/// the signal would then end a process that is meant to outlive its terminal. Reads the mask of
+/// ignored signals (`SigIgn` in `proc_pid_status(5)`). Systems without it count as ignoring the
+/// signal.
 #[cfg(unix)]
-fn ignores_hang_up() -> bool {
+fn ignores_sighup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // The lowest bit is that of signal 1, which is SIGHUP.
+    // The lowest bit is that of signal 1, SIGHUP.
     mask.is_none_or(|mask| mask & 1 == 1)
 }
 
-/// Where there are no signals, there is still Ctrl-C.
+/// Other systems have no such signals, but they have Ctrl-C.
 #[cfg(not(unix))]
 pub(crate) struct Signals;
 
@@ -70,10 +77,10 @@ impl Signals {
         Ok(Signals)
     }
 
-    pub(crate) async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         if tokio::signal::ctrl_c().await.is_err() {
             pending::<()>().await;
         }
-        Told::Interrupt
+        StopSignal::Interrupt
     }
 }

@@ -1,20 +1,19 @@
-//! What a request may cost: how often memory is asked for on its way, and for how many bytes; and
-//! what a connection may hold while nobody asks anything.
+//! Allocation budgets: how many allocations, and how many bytes, a request may cost, and how
+//! much memory an idle connection may hold.
 //!
-//! Allocations, and not time. A clock tells of the machine, too, and is believed only after many
-//! rounds beside others (`make bench`). These counts are the same each time, under any load, so
-//! one allocation more is seen at once.
+//! The tests count allocations instead of measuring time. A time also depends on the machine,
+//! and is reliable only after many rounds next to other servers (`make bench`). The counts are
+//! the same in each run, under any load, so one more allocation is seen immediately.
 //!
-//! A test that fails here says that something is allocated which was not before. Where that is
-//! worth it, the budget changes, in the same commit; so it does where something has gone.
-//! `--nocapture` shows what there is to write. How large a future is, the compiler decides: a new
-//! one may change bytes, and no more than that.
+//! A test that fails here has found a new allocation. If it is worth it, change the budget in
+//! the same commit; also if an allocation has gone. `--nocapture` prints the new numbers. The
+//! size of a future is up to the compiler: a new version may change bytes, and no counts.
 //!
-//! The server runs on the thread of its test, and allocation-counter counts on that one alone. The
-//! client is on another, at the far end of a real socket. While it is at work, tokio's clock stands
-//! still, so that no timer comes in between.
+//! The server runs on the thread of the test, and allocation-counter counts on that thread
+//! alone. The client runs on another thread, over a real socket. While the client works,
+//! tokio's clock is paused, so that no timer interferes.
 
-// Elsewhere, sizes are others, and so are sockets.
+// Other platforms have other sizes and other sockets.
 #![cfg(all(unix, target_pointer_width = "64"))]
 
 use std::fs;
@@ -32,16 +31,16 @@ use dustdevil::{
 };
 use tokio::runtime::{self, Runtime};
 
-/// What is allocated, all in all. A buffer that grows counts anew each time.
+/// The total cost. Each growth of a buffer counts as an allocation.
 #[derive(Debug)]
 struct Cost {
     allocations: u64,
     bytes: u64,
 }
 
-/// - The head, and a list of its fields.
+/// - The head, and the list of its fields.
 /// - The exchange, and the future of its handler.
-/// - What the handler writes.
+/// - The content that the handler writes.
 const PAGE: Cost = Cost { allocations: 5, bytes: 1035 };
 
 #[test]
@@ -55,9 +54,9 @@ fn pipelined_requests_cost_no_more_than_separate_ones() {
     Counted::start().assert_costs(&budget, &request("GET /hello", "").repeat(16), "200 OK");
 }
 
-/// - What a page takes.
-/// - The session, and the name in it.
-const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 7, bytes: 1748 };
+/// - The cost of a page.
+/// - The session, the list of presented ids, and the user name.
+const PAGE_BEHIND_THE_LOGIN: Cost = Cost { allocations: 8, bytes: 1876 };
 
 #[test]
 fn a_logged_in_page_keeps_to_its_budget() {
@@ -68,10 +67,10 @@ fn a_logged_in_page_keeps_to_its_budget() {
     server.assert_costs(&PAGE_BEHIND_THE_LOGIN, &request("GET /main", &cookie), "200 OK");
 }
 
-/// - What a page takes, and a list of the answer's header fields.
-/// - The session, the values for the template, and what is written shared with the connection.
-/// - The visitor's mark: a cookie's name and value, a list of cookies, and the cookie's line.
-/// - The token.
+/// - The cost of a page, and the list of response fields.
+/// - The session, the template values, and the output buffer that the connection shares.
+/// - The visitor cookie: its name and value, the list of cookies, and the cookie's line.
+/// - The XSRF token.
 const FORM_FOR_A_NEW_VISITOR: Cost = Cost { allocations: 14, bytes: 3433 };
 
 #[test]
@@ -80,9 +79,9 @@ fn a_form_for_a_new_visitor_keeps_to_its_budget() {
     server.assert_costs(&FORM_FOR_A_NEW_VISITOR, &request("GET /login", ""), "200 OK");
 }
 
-/// - What a page takes, but for what a handler writes: the file is in memory already.
-/// - A list of path arguments, and the name and the value of one.
-/// - A list of header fields, a longer one, and the entity tag, the date and the content type in it.
+/// - The cost of a page without the handler's output: the file is cached.
+/// - The list of path arguments, and the name and value of one.
+/// - The list of response fields, its growth, and the entity tag, date and content type in it.
 const FILE: Cost = Cost { allocations: 12, bytes: 1916 };
 
 #[test]
@@ -90,7 +89,7 @@ fn a_file_keeps_to_its_budget() {
     Counted::start().assert_costs(&FILE, &request("GET /static/file.txt", ""), "200 OK");
 }
 
-/// - What a file takes, but for its content type, and room for that.
+/// - The cost of a file without its content type, and without the growth of the list for it.
 const FILE_THAT_HAS_NOT_CHANGED: Cost = Cost { allocations: 10, bytes: 1574 };
 
 #[test]
@@ -103,17 +102,17 @@ fn a_file_that_has_not_changed_keeps_to_its_budget() {
 }
 
 /// - The task of the connection, 1152, whose size is a multiple of 128.
-/// - What tokio keeps beside it: 256 of the socket, 112 of the timer, 56 of the task.
+/// - tokio's share: 256 for the socket, 112 for the timer, 56 for the task.
 const BYTES_OF_AN_IDLE_CONNECTION: i64 = 1576;
 
 #[test]
 fn an_idle_connection_keeps_to_its_budget() {
-    // Each holds the same, so more of them would prove no more, and need more files.
+    // Each connection holds the same, so more of them would only need more file descriptors.
     const CONNECTIONS: i64 = 100;
     let server = Counted::start();
     let address = server.address;
     let ask = move |_| Client::connect(address, &request("GET /hello", "")).ask(1);
-    // With the first come the buffers that all share.
+    // The first connection fills the buffers that all of them share.
     let first = server.count(move || ask(0)).1;
     let (counted, others) =
         server.count(move || (0..CONNECTIONS).map(ask).collect::<Vec<_>>());
@@ -124,7 +123,7 @@ fn an_idle_connection_keeps_to_its_budget() {
     drop((first, others));
 }
 
-/// Greets, and knows nobody.
+/// Writes a greeting, without a session.
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
@@ -139,7 +138,7 @@ impl RequestHandler for HelloHandler {
     }
 }
 
-/// Greets whoever is logged in.
+/// Greets the logged-in user.
 struct MainHandler {
     base: SessionHandler,
 }
@@ -157,7 +156,7 @@ impl RequestHandler for MainHandler {
     }
 }
 
-/// Shows a form, and logs in whoever sends it.
+/// Shows a form, and logs in the user that sends it.
 struct LoginHandler {
     base: SessionHandler,
 }
@@ -179,7 +178,7 @@ impl RequestHandler for LoginHandler {
     }
 }
 
-/// A server on this thread, where everything that it allocates is counted.
+/// A server on the thread of the test, where all its allocations are counted.
 struct Counted {
     runtime: Runtime,
     address: SocketAddr,
@@ -197,7 +196,7 @@ impl Counted {
         Counted { runtime, address }
     }
 
-    /// What is allocated while a client does its work, on a thread of its own.
+    /// Returns the allocations of the server while a client works on another thread.
     fn count<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -208,13 +207,14 @@ impl Counted {
         (counted, done.expect("it was waited for").expect("the client is content"))
     }
 
-    /// A client that has had its answer; and once more, for the first time may take another way.
+    /// A client that has received its response twice, because the first time may take a slower
+    /// path.
     fn client(&self, request: &str) -> Client {
         let client = Client::connect(self.address, request);
         self.count(move || client.ask(2)).1
     }
 
-    /// Asserts that a request is answered so, and stays within its budget.
+    /// Asserts that a request gets this status and stays within its budget.
     fn assert_costs(&self, budget: &Cost, request: &str, status: &str) {
         let client = self.client(request);
         let status_line = format!("HTTP/1.1 {status}\r\n");
@@ -227,7 +227,7 @@ impl Counted {
         );
     }
 
-    /// What it costs that a client asks, on the average; a fraction counts as a whole.
+    /// Returns the average cost of a request, rounded up.
     fn cost(&self, client: Client) -> Cost {
         const TIMES: u64 = 100;
         let (counted, _) = self.count(move || client.ask(TIMES));
@@ -238,11 +238,11 @@ impl Counted {
     }
 }
 
-/// Somebody on the other end of a connection, who asks the same again and again.
+/// A client that repeats one request on its connection.
 struct Client {
     socket: BufReader<TcpStream>,
     request: String,
-    /// Of the last answer.
+    /// Head of the last response.
     head: String,
 }
 
@@ -266,7 +266,7 @@ impl Client {
     fn receive(&mut self) {
         self.head.clear();
         while !self.head.ends_with("\r\n\r\n") {
-            let read = self.socket.read_line(&mut self.head).expect("an answer");
+            let read = self.socket.read_line(&mut self.head).expect("a response");
             assert!(read > 0, "the connection ended: {}{}", self.request, self.head);
         }
         let length = self.field("Content-Length").unwrap_or("0").parse();
@@ -280,7 +280,7 @@ impl Client {
     }
 }
 
-/// A request as it is sent, from its line without the version, and more fields.
+/// Builds a request from its line without the version, and more fields.
 fn request(line: &str, fields: &str) -> String {
     format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.14.1\r\n\
@@ -306,7 +306,7 @@ fn application() -> Application {
     .expect("an application")
 }
 
-/// A template and a file, laid out once.
+/// The directory of a template and a static file, created once.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("budget");
     fs::create_dir_all(&folder).expect("a folder");
@@ -314,7 +314,8 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let (file, content) = (folder.join("file.txt"), "a line of 16 ...".repeat(64));
     if fs::read_to_string(&file).ok().as_ref() != Some(&content) {
         fs::write(&file, content).expect("a file");
-        // One that was changed a moment ago is read each time.
+        // A file that was just modified is read each time (racy timestamps), so it must be
+        // older.
         std::thread::sleep(Duration::from_millis(2100));
     }
     folder

@@ -6,7 +6,10 @@
 //! except for the module `lock`: its mutex is loom's, which decides at each lock operation
 //! which thread runs next.
 
+// The lints see a part of the crate, in which items are unused or private that are not in
+// `src`.
 #![allow(
+    clippy::struct_field_names,
     missing_docs,
     unreachable_pub,
     dead_code,

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Sees to the real clients that the tests use: installs what is missing where it may, and says in
-# one line what it could not. `set-up.sh run COMMAND...` runs a command with what there is.
+# Installs the real clients that the tests use, as far as it is allowed to, and prints one line
+# about those that it could not install. `set-up.sh run COMMAND...` runs a command with what is
+# installed.
 set -u
 
 # command:package
-clients="curl:curl nc:netcat-openbsd chromium:chromium chromedriver:chromium-driver
+clients="curl:curl chromium:chromium chromedriver:chromium-driver
          python3:python3 node:nodejs wrk:wrk ab:apache2-utils
          redis-server:redis-server openssl:openssl"
 
@@ -24,8 +25,7 @@ install() {
 
 if [ "${1:-}" = run ]; then
     shift
-    # A browser is large, and not every machine can have one; nor a Redis. Their tests say that they
-    # are left out.
+    # Not every machine can have a browser or a Redis. Their tests say that they are skipped.
     case " $(missing)" in
         *" chromium"*) export DUSTDEVIL_WITHOUT_BROWSER=1 ;;
     esac
@@ -40,7 +40,7 @@ if [ -n "$packages" ] && command -v apt-get >/dev/null; then
     echo "set-up: installing $packages"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive install $packages >/dev/null 2>&1
-    # With its package comes a Redis that runs. The tests start their own.
+    # The package starts a Redis server. The tests start their own.
     case " $packages" in
         *" redis-server"*)
             as_root systemctl disable --now redis-server >/dev/null 2>&1 \
@@ -50,5 +50,5 @@ fi
 
 packages=$(missing)
 [ -z "$packages" ] || echo "set-up: these are missing and cannot be installed here: $packages"
-# In CI, a client that is missing is a failure.
+# In CI, a missing client is a failure.
 [ -z "$packages" ] || [ -z "${CI:-}" ]

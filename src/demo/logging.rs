@@ -1,6 +1,15 @@
-//! The demo's log: lines on standard error as Tornado has them. A thread of their own writes them,
-//! so that whoever stops reading them, and be it a terminal that was paused with Ctrl-S, does not
-//! stop the server.
+//! The log of the demo: lines in Tornado's format on standard error, written by a thread.
+//!
+//! A write to standard error can block, for example while a terminal is paused with Ctrl-S or
+//! when a pipe is full. A task that blocked there would stop a worker thread of tokio, and soon
+//! the whole server. So tasks only append to a bounded queue; if it is full, lines are dropped
+//! and counted (load shedding).
+//!
+//! ```text
+//!  tasks -> env_logger -> QueueWriter -> bounded queue -> thread -> standard error
+//!                         (drops and     4096 lines       (may block)
+//!                          counts)
+//! ```
 
 use std::io::{self, Write};
 use std::panic;
@@ -12,80 +21,81 @@ use dustdevil::escape;
 use dustdevil::http::date;
 use log::error;
 
-/// Lines that may wait to be written. Those that come when so many do are left out.
-const WAITING: usize = 4096;
+/// Maximum number of lines in the queue. Lines above it are dropped.
+const QUEUE_CAPACITY: usize = 4096;
 
-/// How long the end of the program waits for them.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Timeout of writing the queued lines when the program ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the thread is handed.
-enum Entry {
-    /// A line, to be written.
+/// An item of the queue.
+enum Message {
+    /// A line to write, with its line break.
     Line(Vec<u8>),
-    /// Somebody who wants to know when all lines before this are written.
-    Done(SyncSender<()>),
+    /// A request to signal the sender when all lines before this item are written.
+    Flush(SyncSender<()>),
 }
 
-/// The way to the thread.
+/// The handle to the log, with which the program's end waits for it.
 pub(crate) struct Log {
-    entries: SyncSender<Entry>,
+    queue: SyncSender<Message>,
 }
 
-/// Where the logger writes.
-struct Lines {
-    entries: SyncSender<Entry>,
-    left_out: usize,
+/// The output of `env_logger`: puts each line into the queue.
+struct QueueWriter {
+    queue: SyncSender<Message>,
+    /// Number of lines dropped since the last one that was queued.
+    dropped: usize,
 }
 
 impl Log {
-    /// Begins to log: `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`. `RUST_LOG=warn` and
-    /// the like make it quieter.
+    /// Installs the logger. A line looks like this:
+    /// `[I Sun, 06 Nov 1994 08:49:37 GMT] 200 GET /main ...`. `RUST_LOG=warn` makes it quieter.
     pub(crate) fn start() -> Log {
-        let (entries, waiting) = sync_channel(WAITING);
-        thread::spawn(move || write_out(&waiting));
-        let lines = Lines { entries: entries.clone(), left_out: 0 };
+        let (queue, messages) = sync_channel(QUEUE_CAPACITY);
+        thread::spawn(move || write_out(&messages));
+        let writer = QueueWriter { queue: queue.clone(), dropped: 0 };
         let environment = env_logger::Env::default().default_filter_or("info");
         env_logger::Builder::from_env(environment)
-            .target(env_logger::Target::Pipe(Box::new(lines)))
+            .target(env_logger::Target::Pipe(Box::new(writer)))
             .format(|line, record| {
                 let level = &record.level().as_str()[..1];
                 let now = date::format(SystemTime::now());
                 writeln!(line, "[{level} {now}] {}", escape::log(record.args()))
             })
             .init();
-        // A panic would be told on standard error directly, and wait for whoever reads that.
+        // The default hook writes to standard error directly, and could block there.
         panic::set_hook(Box::new(
             |panic| error!(target: "dustdevil::application", "{panic}"),
         ));
-        Log { entries }
+        Log { queue }
     }
 
-    /// Adds the last words, if there are any, and waits until all is written, if that can be had.
-    pub(crate) fn finish(self, last_words: Option<String>) {
-        let (done, all_written) = sync_channel(1);
-        let added = match last_words {
-            Some(words) => self.entries.try_send(Entry::Line(words.into_bytes())),
+    /// Queues a final line, if there is one, and waits until the queue is written, at most
+    /// [`FLUSH_TIMEOUT`]. Does not wait if the queue is full: its reader is stuck.
+    pub(crate) fn finish(self, final_line: Option<String>) {
+        let (sender, flushed) = sync_channel(1);
+        let queued = match final_line {
+            Some(line) => self.queue.try_send(Message::Line(line.into_bytes())),
             None => Ok(()),
         };
-        if added.and_then(|()| self.entries.try_send(Entry::Done(done))).is_ok() {
-            let _ = all_written.recv_timeout(LAST_WORDS);
+        if queued.and_then(|()| self.queue.try_send(Message::Flush(sender))).is_ok() {
+            let _ = flushed.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 }
 
-impl Write for Lines {
-    /// Takes a whole line, as the logger hands it over.
+impl Write for QueueWriter {
+    /// Queues a line. `env_logger` calls `write` once per line, under a lock, so the count of
+    /// dropped lines is reported by the next line that fits into the queue.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut entry = Vec::new();
-        if self.left_out > 0 {
-            entry.extend(
-                format!("[W] {} lines were left out here\n", self.left_out).bytes(),
-            );
+        let mut text = Vec::new();
+        if self.dropped > 0 {
+            text.extend(format!("[W] {} log lines dropped\n", self.dropped).bytes());
         }
-        entry.extend_from_slice(line);
-        match self.entries.try_send(Entry::Line(entry)) {
-            Ok(()) => self.left_out = 0,
-            Err(_) => self.left_out += 1,
+        text.extend_from_slice(line);
+        match self.queue.try_send(Message::Line(text)) {
+            Ok(()) => self.dropped = 0,
+            Err(_) => self.dropped += 1,
         }
         Ok(line.len())
     }
@@ -95,12 +105,13 @@ impl Write for Lines {
     }
 }
 
-fn write_out(entries: &Receiver<Entry>) {
-    for entry in entries {
-        // Where nobody listens, there is nobody to tell.
-        match entry {
-            Entry::Line(line) => drop(io::stderr().write_all(&line)),
-            Entry::Done(done) => drop(done.send(())),
+/// Writes the queue to standard error until the program ends. Errors are ignored: if standard
+/// error is closed, there is no other output to report them on.
+fn write_out(messages: &Receiver<Message>) {
+    for message in messages {
+        match message {
+            Message::Line(line) => drop(io::stderr().write_all(&line)),
+            Message::Flush(sender) => drop(sender.send(())),
         }
     }
 }

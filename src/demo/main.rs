@@ -1,11 +1,15 @@
-//! The demo: the tutorial's login page and main page, and a session between them, as a stranger
-//! to the crate would write it.
+//! The demo: an application that uses the crate, with the tutorial's login page and main page.
 //!
 //! ```text
-//! /login    GET shows the form, POST checks it     /logout   POST ends the session
-//! /main     the page that one logs in for          /sessions the places where one is logged in
-//! /hello    the smallest handler there is
+//! /          GET redirects to /main
+//! /hello     GET returns a fixed text: the smallest handler, without a session
+//! /login     GET shows the form, POST checks the password and logs in
+//! /main      GET shows the main page, only to a logged-in user
+//! /sessions  GET lists the user's sessions, POST revokes them
+//! /logout    POST destroys the session
 //! ```
+//! Every form ends in a redirect (Post/Redirect/Get), so reloading the page does not send the
+//! form again. A message for the next page is a flash message of the session.
 
 pub(crate) mod credentials;
 pub(crate) mod logging;
@@ -30,10 +34,10 @@ use dustdevil::{RedisSettings, RedisStore};
 
 use credentials::{Credentials, LoginThrottle};
 use logging::Log;
-use options::{Options, Wish};
+use options::{Command, Options};
 use sessions_page::SessionsHandler;
 
-/// Greets, and knows nobody.
+/// Returns a fixed text. A handler without a session implements [`RequestHandler`] directly.
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
@@ -48,7 +52,7 @@ impl RequestHandler for HelloHandler {
     }
 }
 
-/// Sends whoever comes to the front door on to the main page.
+/// Redirects to the main page.
 struct RootHandler;
 
 impl RequestHandler for RootHandler {
@@ -63,7 +67,7 @@ impl RequestHandler for RootHandler {
     }
 }
 
-/// Shows the login form, and checks it.
+/// Shows the login form, checks the password and logs in.
 struct LoginHandler {
     base: SessionHandler,
 }
@@ -84,13 +88,17 @@ impl RequestHandler for LoginHandler {
         self.base.render(exchange, "login.html", &values).await
     }
 
+    /// Reads the password from the content only, never from the query: URLs end up in logs and
+    /// in the browser's history. `next` is a path of this site, or `None`: a redirect to any
+    /// URL that a link can name would help phishing (open redirect).
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
         if credentials::authenticate(exchange, &username, &password)? {
+            // Both functions rotate the session id, against session fixation.
             if exchange.get_body_argument("remember").is_ok() {
-                self.base.session.log_in_for(&username, REMEMBERED).await?;
+                self.base.session.log_in_for(&username, REMEMBER_ME).await?;
             } else {
                 self.base.session.log_in(&username).await?;
             }
@@ -108,7 +116,7 @@ impl RequestHandler for LoginHandler {
     }
 }
 
-/// The page that one logs in for.
+/// Shows the main page to a logged-in user, with a count of visits in the session.
 struct MainHandler {
     base: SessionHandler,
 }
@@ -122,6 +130,7 @@ impl RequestHandler for MainHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
+        // `increment` is atomic: two concurrent requests of a session count as two visits.
         let visits = self.base.session.increment("visits", 1).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
         let visits = visits.to_string();
@@ -130,14 +139,16 @@ impl RequestHandler for MainHandler {
         self.base.render(exchange, "main.html", &values).await
     }
 
-    /// The tutorial's `pass`, for whoever is logged in.
+    /// Does nothing, as `pass` in the tutorial. Needs a login and an XSRF token, as every POST
+    /// here.
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         self.base.authenticated(exchange).await?;
         Ok(())
     }
 }
 
-/// Ends the session.
+/// Destroys the session. Only by POST, with an XSRF token: a GET could be sent by an image on
+/// another site.
 struct LogoutHandler {
     base: SessionHandler,
 }
@@ -155,7 +166,8 @@ impl RequestHandler for LogoutHandler {
     }
 }
 
-/// The application, built but not started, so that anybody can ask it a question.
+/// Builds the application: settings, routes, and the state that handlers share. Listens on no
+/// address, so that tests can send requests without a socket.
 pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
         allowed_hosts: options.hosts(),
@@ -186,20 +198,22 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
     Ok(application.state(credentials).state(LoginThrottle::new()))
 }
 
-/// Reaches the Redis that was asked for, if one was. If it is away, better to hear of it now.
+/// Connects to Redis if `--store` names one. Fails if Redis is unreachable, so that a wrong
+/// address is reported at the start and not by the first request.
 #[cfg(feature = "redis")]
-async fn reach_redis(mut options: Options) -> Result<Options> {
+async fn connect_redis(mut options: Options) -> Result<Options> {
     if !options.store.is_empty() {
         let urls = options.store.clone();
         let store = RedisStore::new(RedisSettings { urls, ..RedisSettings::default() })?;
-        // All processes that share their sessions know each other's tokens, too.
+        // Processes that share sessions also share the key that signs their XSRF tokens.
         options.cookie_secret = store.shared_secret().await?;
         options.session_store = Some(Arc::new(store));
     }
     Ok(options)
 }
 
-/// The pages need these; better to hear of it now than from the first visitor.
+/// Checks that the files which the pages need exist. A missing one is reported at the start and
+/// not by the first request.
 fn check_files(settings: &Settings) -> Result {
     let (views, files) = (&settings.template_path, &settings.static_path);
     let pages = ["login", "main", "sessions-begin", "sessions-row", "sessions-end"];
@@ -214,53 +228,54 @@ fn check_files(settings: &Settings) -> Result {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Options::from_arguments(std::env::args_os()) {
-        Ok(Wish::Help) => {
-            say(options::HELP);
+        Ok(Command::Help) => {
+            print(options::HELP);
             ExitCode::SUCCESS
         }
-        Ok(Wish::Serve(options)) => {
+        Ok(Command::Serve(options)) => {
             let log = Log::start();
             let served = serve(*options).await;
-            log.finish(served.as_ref().err().map(complaint));
+            log.finish(served.as_ref().err().map(error_line));
             if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        // The log has not started, so nothing else writes to standard error.
         Err(message) => {
-            let _ = std::io::stderr().write_all(complaint(message).as_bytes());
+            let _ = std::io::stderr().write_all(error_line(message).as_bytes());
             ExitCode::FAILURE
         }
     }
 }
 
+/// Listens, prints the start message, and serves until a signal ends the server.
 async fn serve(options: Options) -> Result {
     let address = SocketAddr::from((options.address, options.port));
-    let hint = options.hint();
+    let login_hint = options.login_hint();
     #[cfg(feature = "redis")]
-    let options = reach_redis(options).await?;
+    let options = connect_redis(options).await?;
     let application = make_app(options)?;
     let server = application
         .listen(address)
         .await
         .map_err(|error| Error::Config(format!("cannot listen on {address}: {error}")))?;
     let url = format!("http://{}", server.local_addr()?);
+    // Installs the signal handlers, so a signal after the start message shuts down gracefully.
     let running = server.run();
-    say(&format!(
+    print(&format!(
         "dustdevil listens on {url}\n\
-         \x20 open it and log in as {hint}, or try\n\
-         \x20 curl -i {url}/hello\n\
-         \x20 curl -i {url}/main\n\
-         \x20 make curl            the whole story, told with curl\n\
-         \x20 Ctrl-C               stops it\n",
+         \x20 In a browser:   log in at {url}/login as {login_hint}\n\
+         \x20 In a terminal:  curl -i {url}/hello\n\
+         \x20 Ctrl-C stops the server.\n",
     ));
     Ok(running.await?)
 }
 
-/// How long somebody lives here who wants to be remembered.
-const REMEMBERED: Lifetime = Lifetime {
+/// Lifetime of a "remember me" session: idle timeout 14 days, absolute timeout 30 days.
+const REMEMBER_ME: Lifetime = Lifetime {
     idle: Duration::from_secs(14 * 24 * 3600),
     absolute: Duration::from_secs(30 * 24 * 3600),
 };
 
-/// Every name that a page asks for.
+/// All placeholders that the templates may contain. A misspelt one is an error at the start.
 const TEMPLATE_NAMES: &[&str] = &[
     "current",
     "device",
@@ -276,23 +291,27 @@ const TEMPLATE_NAMES: &[&str] = &[
     "visits",
 ];
 
-/// Nobody else opens the pages in a window that they hold on to, or shows what is on them.
+/// Isolates the pages from other origins: a site that opens one in a window gets no reference
+/// to that window (Cross-Origin-Opener-Policy), and cannot embed the pages or their files
+/// (Cross-Origin-Resource-Policy).
 const SAME_ORIGIN: &[(&str, &str)] = &[
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ];
 
-/// No script, no frame, nothing from elsewhere: the pages need a stylesheet and a form.
+/// Content-Security-Policy: allows what the pages need, a stylesheet, images and a form of this
+/// origin. Without scripts, injected HTML cannot run any (XSS); `frame-ancestors 'none'`
+/// prevents clickjacking.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Prints, if there is anybody to print for: whoever started it may have closed its output, or
-/// filled their disk, and is served all the same.
-fn say(text: &str) {
+/// Writes to standard output and ignores errors, unlike `print!`, which panics: a closed pipe
+/// or a full disk is no reason not to serve.
+fn print(text: &str) {
     let mut output = std::io::stdout();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-fn complaint(reason: impl Display) -> String {
+fn error_line(reason: impl Display) -> String {
     format!("dustdevil: {reason}\n")
 }

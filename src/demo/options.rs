@@ -1,4 +1,4 @@
-//! The demo's command line.
+//! The command line of the demo.
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
@@ -9,59 +9,60 @@ use std::sync::Arc;
 use dustdevil::Store;
 use lexopt::prelude::{Long, Short};
 
-/// What `--help` prints.
+/// The text of `--help`, with the default values in brackets.
 pub(crate) const HELP: &str = "\
-dustdevil: a login page, a main page, and a session between them.
+dustdevil: a web server with a login page, a main page, and a session.
 
-  --port PORT            port to listen on; 0 is any that is free  [8888]
+  --port PORT            port to listen on; 0 picks a free one     [8888]
   --address ADDRESS      address to listen on; 0.0.0.0 is all      [127.0.0.1]
-  --allowed-host HOST    a host that requests may name; may be given more than
-                         once   [on loopback: localhost, 127.0.0.1 and [::1]]
-  --static-path FOLDER   the files below /static/                  [static]
-  --template-path FOLDER the pages                                 [views]
+  --allowed-host HOST    host name that requests may use; may be given more
+                         than once   [on loopback: localhost, 127.0.0.1, [::1]]
+  --static-path DIR      directory of the files below /static/     [static]
+  --template-path DIR    directory of the templates                [views]
   --credentials NAME:PASSWORD
-                         who may log in                            [admin:123]
-  --store STORE          where sessions live                       [memory]
+                         user name and password of the demo        [admin:123]
+  --store STORE          session store                             [memory]
                          memory, redis://HOST:PORT/ or rediss://HOST:PORT/;
                          nodes of a cluster with commas between them
-  --help                 this
+  --help                 print this help
 
 The log goes to standard error; RUST_LOG=warn makes it quieter.
 ";
 
-/// The names of a host for itself. A page of another site can have its own name lead here (DNS
-/// rebinding), and a browser then takes our pages for its; but it still asks for them by that name.
+/// The host names of a loopback address. Requests for other names get 421, against DNS
+/// rebinding: an attacker's site resolves its own name to 127.0.0.1, so that the browser treats
+/// our pages as same-origin with it. The browser still sends the attacker's name in `Host`.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// What the demo is told.
+/// The options of the demo.
 pub(crate) struct Options {
     /// `--port`.
     pub(crate) port: u16,
     /// `--address`.
     pub(crate) address: IpAddr,
-    /// `--allowed-host`, however often it is given.
+    /// `--allowed-host`, one item for each time it is given.
     pub(crate) allowed_hosts: Vec<String>,
     /// `--static-path`.
     pub(crate) static_path: PathBuf,
     /// `--template-path`.
     pub(crate) template_path: PathBuf,
-    /// `--credentials`, before the colon.
+    /// The part of `--credentials` before the first colon.
     pub(crate) username: String,
-    /// `--credentials`, after it.
+    /// The part of `--credentials` after the first colon.
     pub(crate) password: String,
-    /// `--store`: where a Redis is, or the nodes of a cluster. None is the process's own memory.
+    /// `--store`: the URLs of the Redis nodes. Empty for the memory store.
     pub(crate) store: Vec<String>,
-    /// What that leads to, once it was reached.
+    /// The Redis store, once it is connected.
     pub(crate) session_store: Option<Arc<dyn Store>>,
-    /// What tokens are signed with, where it is not for this process alone.
+    /// The key that signs XSRF tokens, if several processes share it. Empty: a random one.
     pub(crate) cookie_secret: Vec<u8>,
 }
 
-/// What whoever typed the command wants.
-pub(crate) enum Wish {
-    /// To be helped.
+/// The command that the arguments select.
+pub(crate) enum Command {
+    /// Print the help.
     Help,
-    /// To be served.
+    /// Run the server.
     Serve(Box<Options>),
 }
 
@@ -71,8 +72,8 @@ impl Default for Options {
             port: 8888,
             address: IpAddr::from([127, 0, 0, 1]),
             allowed_hosts: Vec::new(),
-            static_path: beside_the_source("static"),
-            template_path: beside_the_source("views"),
+            static_path: default_directory("static"),
+            template_path: default_directory("views"),
             username: String::from("admin"),
             password: String::from("123"),
             store: Vec::new(),
@@ -83,15 +84,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads the command line; the error is a sentence for whoever typed it.
+    /// Parses the command line, program name first. The error is a message for standard error.
     pub(crate) fn from_arguments(
         arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Wish, String> {
+    ) -> Result<Command, String> {
         let mut options = Options::default();
         let mut parser = lexopt::Parser::from_iter(arguments);
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
             match argument {
-                Long("help") | Short('h') => return Ok(Wish::Help),
+                Long("help") | Short('h') => return Ok(Command::Help),
                 Long("port") => {
                     options.port = parse(&value(&mut parser)?, "--port takes 0 to 65535")?;
                 }
@@ -108,19 +109,17 @@ impl Options {
                 Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
                 Long("store") => options.set_store(&value(&mut parser)?)?,
                 other => {
-                    return Err(format!(
-                        "{}; --help tells what there is",
-                        other.unexpected()
-                    ));
+                    return Err(format!("{}; try --help", other.unexpected()));
                 }
             }
         }
-        Ok(Wish::Serve(Box::new(options)))
+        Ok(Command::Serve(Box::new(options)))
     }
 
+    /// Sets the user name and the password. Neither may be empty.
     fn set_credentials(&mut self, value: &OsStr) -> Result<(), String> {
         let pair = value.to_str().and_then(|text| text.split_once(':'));
-        // The form's name arrives without spaces around it.
+        // `get_body_argument` trims the name in the login form, too.
         let pair = pair.map(|(username, password)| (username.trim(), password));
         let Some((username, password)) =
             pair.filter(|pair| !pair.0.is_empty() && !pair.1.is_empty())
@@ -131,7 +130,8 @@ impl Options {
         Ok(())
     }
 
-    /// What is wrong with it is said without repeating it: there may be a password in it.
+    /// Sets the store. The error messages do not repeat the value, because a URL of Redis can
+    /// contain a password.
     fn set_store(&mut self, value: &OsStr) -> Result<(), String> {
         let urls: Vec<&str> = match value.to_str() {
             Some("memory") => Vec::new(),
@@ -142,11 +142,11 @@ impl Options {
         if !urls.iter().all(is_redis) {
             return Err(String::from("--store takes memory, redis://... or rediss://..."));
         }
-        for (is_asked_for, is_there, what, feature) in [
+        for (is_requested, is_built_in, what, feature) in [
             (!urls.is_empty(), cfg!(feature = "redis"), "Redis", "redis"),
             (urls.iter().any(is_tls), cfg!(feature = "redis-tls"), "TLS", "redis-tls"),
         ] {
-            if is_asked_for && !is_there {
+            if is_requested && !is_built_in {
                 return Err(format!(
                     "this dustdevil was built without {what}; build it with --features {feature}"
                 ));
@@ -156,8 +156,9 @@ impl Options {
         Ok(())
     }
 
-    /// The hosts that requests may name. On a loopback address, these are its names and those that are
-    /// given; elsewhere, any will do unless some are given.
+    /// Returns the host names that requests may use. On a loopback address: its own names and
+    /// those of `--allowed-host`. On other addresses: those of `--allowed-host`; empty allows
+    /// any.
     pub(crate) fn hosts(&self) -> Vec<String> {
         let mut hosts = self.allowed_hosts.clone();
         if self.address.is_loopback() {
@@ -169,8 +170,9 @@ impl Options {
         hosts
     }
 
-    /// Who may log in, for the eyes of whoever starts it. A password of their own they know.
-    pub(crate) fn hint(&self) -> String {
+    /// Returns the user name for the start message, with the password if it is the default one.
+    /// A configured password is a secret and is not printed.
+    pub(crate) fn login_hint(&self) -> String {
         match self.password == Options::default().password {
             true => format!("{} with the password {}", self.username, self.password),
             false => self.username.clone(),
@@ -187,9 +189,10 @@ fn parse<T: FromStr>(value: &OsStr, message: &str) -> Result<T, String> {
     parsed.ok_or_else(|| format!("{message}, not {}", value.to_string_lossy()))
 }
 
-/// The demo's folders lie beside the source that it was built from, so that it finds them from
-/// whatever folder it is started in. If they have moved, they may be here.
-fn beside_the_source(folder: &str) -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    if beside.is_dir() { beside } else { PathBuf::from(folder) }
+/// Returns the directory of this name next to the source from which the demo was built, so that
+/// the demo can be started in any directory. If the source has moved, the directory is relative
+/// to the current one.
+fn default_directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    if directory.is_dir() { directory } else { PathBuf::from(name) }
 }

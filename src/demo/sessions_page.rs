@@ -1,4 +1,5 @@
-//! The demo's page "your sessions": where one is logged in, and an end to it.
+//! The page `/sessions` of the demo: lists the user's sessions and revokes them, as OWASP's
+//! Session Management Cheat Sheet recommends.
 
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ use dustdevil::{Error, Exchange, Method, RequestHandler, Result, SessionHandler,
 
 use super::credentials;
 
-/// Letters of what a browser says of itself that are kept.
-const DEVICE_LETTERS: usize = 200;
+/// Maximum number of characters of a `User-Agent` field that a session stores.
+const MAX_DEVICE_CHARS: usize = 200;
 
-/// What keeps its name to itself.
+/// The name of a device without a `User-Agent` field.
 const UNKNOWN: &str = "Unknown device";
 
-/// Shows the sessions of whoever is logged in, and ends those that they no longer want.
+/// Handles `/sessions`: GET lists the user's sessions, POST revokes one or all others.
 pub(crate) struct SessionsHandler {
     base: SessionHandler,
 }
@@ -26,6 +27,8 @@ impl RequestHandler for SessionsHandler {
         Ok(Self { base: SessionHandler::initialize(exchange).await? })
     }
 
+    /// Renders three templates, because a template has no loops: the beginning, a row per
+    /// session, the end.
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
         let session = &self.base.session;
@@ -38,15 +41,17 @@ impl RequestHandler for SessionsHandler {
         ];
         let mut page = exchange.render_string("sessions-begin.html", &values).await?;
         let this = session.store_key().await?;
-        for listed in session.sessions().await? {
-            let which = if this == Some(listed.key) { "This session" } else { "" };
-            page += &row(exchange, &listed, which).await?;
+        for info in session.sessions().await? {
+            let current = if this == Some(info.key) { "This session" } else { "" };
+            page += &row(exchange, &info, current).await?;
         }
         page += &exchange.render_string("sessions-end.html", &[]).await?;
         exchange.write(page)
     }
 
-    /// Whoever found a browser open is not to lock its owner out: it takes the password.
+    /// Asks for the password again (reauthentication): otherwise an attacker at an unlocked
+    /// browser could sign the user out everywhere. A wrong password counts at the same rate
+    /// limits as at the login.
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
         let password = exchange.get_body_argument_raw("password")?;
@@ -56,8 +61,8 @@ impl RequestHandler for SessionsHandler {
             return exchange.redirect("/sessions");
         }
         if exchange.get_body_argument("others").is_ok() {
-            let ended = session.revoke_others().await?;
-            session.flash(&format!("Signed out {ended} other sessions.")).await?;
+            let revoked = session.revoke_others().await?;
+            session.flash(&format!("Signed out {revoked} other sessions.")).await?;
         } else {
             let key = Key::parse(&exchange.get_body_argument("key")?);
             let no_key = || Error::http(Status::BAD_REQUEST, "Invalid session key.");
@@ -82,10 +87,11 @@ async fn row(exchange: &mut Exchange, info: &SessionInfo, current: &str) -> Resu
     exchange.render_string("sessions-row.html", &values).await
 }
 
-/// What a client says that it is, for its user to know it by.
+/// Returns the client's `User-Agent`, cut at [`MAX_DEVICE_CHARS`], from which the user can
+/// recognize the device. The client chooses the text, so nothing else may depend on it.
 pub(crate) fn device(exchange: &Exchange) -> &str {
     let name = exchange.request().field("User-Agent").unwrap_or(UNKNOWN);
-    let end = name.char_indices().nth(DEVICE_LETTERS).map_or(name.len(), |(at, _)| at);
+    let end = name.char_indices().nth(MAX_DEVICE_CHARS).map_or(name.len(), |(at, _)| at);
     &name[..end]
 }
 

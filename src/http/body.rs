@@ -1,4 +1,4 @@
-//! The content of a response: in memory, in a file, or made while it is sent.
+//! The content of a response: bytes in memory, a range of a file, or a stream.
 
 use std::fmt;
 
@@ -9,37 +9,38 @@ use crate::http::stream::Stream;
 
 /// The content of a response.
 pub enum Body {
-    /// There and complete.
+    /// Complete content in memory.
     Bytes(Bytes),
-    /// Made while it is sent.
+    /// Content that a future produces while it is sent.
     Stream(Stream),
-    /// In a file.
+    /// A range of an open file, read while it is sent. Boxed, because it is large and rare.
     File(Box<FileBody>),
 }
 
-/// Shows how much there is, and not what.
+/// Shows the length and not the content, which may contain secrets.
 impl fmt::Debug for Body {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Body::Bytes(content) => write!(formatter, "Bytes({} bytes)", content.len()),
             Body::Stream(stream) => stream.fmt(formatter),
-            Body::File(part) => write!(formatter, "File({} bytes)", part.length()),
+            Body::File(file) => write!(formatter, "File({} bytes)", file.length()),
         }
     }
 }
 
 impl Body {
-    /// Whether it is there, and has no byte.
+    /// Returns `true` if the content is in memory and has no bytes. Files and streams count as
+    /// content even if their length is 0.
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Bytes(bytes) if bytes.is_empty())
     }
 
-    /// Its length in bytes, where it is known before it is sent.
+    /// Returns the length in bytes, or `None` for a stream of unknown length.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Stream(stream) => stream.length(),
-            Body::File(part) => Some(part.length()),
+            Body::File(file) => Some(file.length()),
         }
     }
 }

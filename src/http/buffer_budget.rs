@@ -1,22 +1,27 @@
-//! The memory that all connections of a server may take for what they buffer.
+//! A memory budget for buffers, shared by all connections of a server.
 //!
-//! Each connection has a few KiB that are not counted, and that the number of connections bounds:
-//! its task, a small input buffer, and responses that are held back or copied, up to some 16 KiB.
-//! Everything larger that a client can cause is reserved here first: long heads, content, and pieces
-//! of files. A reservation that fails is no fault of the process: the request is answered 503. Pages
-//! that handlers make are theirs, and are not counted.
+//! Each connection may use some KiB that are not counted, because the number of connections
+//! bounds them: its task, a small input buffer, and queued or copied responses of up to 16 KiB.
+//! Everything larger that a client can cause is reserved here first: long heads, content, and
+//! blocks of files. Pages that handlers create are not counted.
+//!
+//! A reservation fails immediately if the budget is used up, and the request is answered 503
+//! (load shedding). Waiting for memory, as with a semaphore, could deadlock: a request waits
+//! while it holds what it has already reserved, and several such requests can wait for each
+//! other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A number of bytes that may be reserved, and how many are.
+/// A number of bytes that may be reserved, and the number that is.
 #[derive(Debug)]
 pub(crate) struct BufferBudget {
     max_bytes: usize,
     reserved: AtomicUsize,
 }
 
-/// Bytes of a [`BufferBudget`], which are given back when this is dropped.
+/// Bytes reserved from a [`BufferBudget`]: an RAII guard that releases them when it is dropped.
+/// So a connection that ends, panics or is canceled cannot leak its part of the budget.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<BufferBudget>,
@@ -28,7 +33,7 @@ impl BufferBudget {
         Arc::new(BufferBudget { max_bytes, reserved: AtomicUsize::new(0) })
     }
 
-    /// A reservation of no bytes yet.
+    /// Returns a reservation of zero bytes, which can grow.
     pub(crate) fn empty(self: &Arc<Self>) -> Reservation {
         Reservation { budget: Arc::clone(self), bytes: 0 }
     }
@@ -43,14 +48,15 @@ impl Reservation {
         self.bytes == 0
     }
 
-    /// Reserves as many bytes in all. Returns `false` if the budget does not have the difference,
-    /// and changes nothing then.
+    /// Grows the reservation to `bytes` in total; it never shrinks. Returns `false`, and
+    /// changes nothing, if the budget does not have the difference.
     #[must_use]
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let BufferBudget { max_bytes, reserved } = &*self.budget;
         let more = bytes.saturating_sub(self.bytes);
         let within = |now: usize| now.checked_add(more).filter(|sum| sum <= max_bytes);
-        // Nothing else is ordered by this number, so that `Relaxed` will do.
+        // A compare-and-swap loop, so that two connections cannot both take the last bytes.
+        // `Relaxed`: the counter is exact in any order, and it guards no other data.
         let grown = reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
         if grown.is_ok() {
             self.bytes += more;

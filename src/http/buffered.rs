@@ -1,11 +1,10 @@
-//! A socket with an input buffer and an output buffer.
+//! A buffered socket: a socket with an input buffer and an output buffer.
 //!
-//! Each wait for the socket has a bound: a write for as long as the client may take none of it, a
-//! read for as long as its caller says. While a connection waits for anything else, such as its
-//! handler, [`BufferedSocket::watch`] finds out when the client disconnects.
+//! Every wait for the client has a timeout: a write has `write_timeout`, and the caller of a
+//! read sets one. While a connection waits for anything else, such as its handler,
+//! [`BufferedSocket::watch`] notices that the client disconnects.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::mem;
@@ -19,55 +18,64 @@ use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest,
 };
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::cached_clock::deadline;
 use crate::future::poll_once;
 use crate::http::buffer_budget::Reservation;
-use crate::http::eviction::Class;
 use crate::http::limits::Limits;
 use crate::http::server_state::Admission;
 
-/// The capacity of a new buffer: nearly every head fits, and nearly every page.
+/// Capacity of a pooled buffer in bytes: nearly every head fits, and nearly every page.
 pub(crate) const BUFFER_CAPACITY: usize = 4 * 1024;
 
-/// The input buffer of a connection that has much to say, if the memory budget has it.
+/// Capacity of the input buffer for a large upload, if the buffer budget has space for it: one
+/// read(2) then fetches more.
 pub(crate) const READ_AHEAD: usize = 64 * 1024;
 
-/// Responses to pipelined requests are held back until there are so many bytes of them, so that many
-/// leave in one write. This bounds the output buffer, too, which no budget counts.
+/// High-water mark of the output buffer: responses to pipelined requests are queued until there
+/// are this many bytes, so that many leave in one write. This also bounds the buffer, which the
+/// buffer budget does not count.
 pub(crate) const FLUSH_THRESHOLD: usize = 8 * 1024;
 
-/// How long a healthy client may take none of a write: the kernel says only in steps of some 128 KiB
-/// that it has taken more (`TCP_NOTSENT_LOWAT`), and 16 KiB a second is not too slow.
-const SLOW_WRITE: Duration = Duration::from_secs(8);
+/// Time for which a healthy client may seem to accept nothing. The kernel reports progress in
+/// steps of about 128 KiB (`TCP_NOTSENT_LOWAT`), and a client that reads 16 KiB/s is healthy.
+const MAX_HEALTHY_STALL: Duration = Duration::from_secs(8);
 
-/// Buffers that a thread keeps for the next connection that needs one.
+/// Maximum number of buffers in the pool of one thread.
 const POOL_SIZE: usize = 64;
 
-/// A buffer that has grown larger is not kept.
+/// Maximum capacity of a buffer that goes back to the pool. A larger one is freed.
 const MAX_POOLED_CAPACITY: usize = 16 * 1024;
 
 thread_local! {
-    /// The buffer pool. One for each thread needs no lock.
+    /// The buffer pool. A connection returns its buffers whenever they are empty, so that an
+    /// idle connection holds none: ten thousand of them cost their sockets, and not 80 MB of
+    /// buffers. The next request of any connection takes the buffer that was used last, which
+    /// is likely to be in the CPU's cache.
+    ///
+    /// Thread-local, because a pool shared by all threads would need a lock for each request.
+    /// If work stealing moves a task between threads, its buffer goes to the pool of the other
+    /// thread, which does no harm.
     static BUFFER_POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a connection is served on: as a rule, a `TcpStream`.
+/// The byte stream under a connection, usually a `TcpStream`.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
-    /// Makes the socket end with a reset when it is dropped, so that the client cannot take the
-    /// end for a good one.
+    /// Makes the next close abortive: it sends a reset, so that the client cannot mistake it
+    /// for a normal end, and bytes that were not delivered are discarded.
     fn reset_on_close(&mut self) {}
 
-    /// Completes when the connection has failed, be it that the client reset it or that its host
-    /// is gone, even while bytes that came before have not been read. Never, where that cannot be
-    /// told.
+    /// Completes when the connection has failed: the client has reset it, or its host has
+    /// stopped replying. It completes even if bytes received earlier have not been read. Never
+    /// completes for a socket that cannot tell.
     fn failed(&mut self) -> impl Future<Output = io::Error> + Send {
         pending()
     }
 }
 
 impl Socket for TcpStream {
+    /// `SO_LINGER` with zero: close sends RST instead of FIN.
     fn reset_on_close(&mut self) {
         if let Err(error) = self.set_zero_linger() {
             debug!("a connection could not be reset: {error}");
@@ -84,27 +92,29 @@ impl Socket for TcpStream {
 
 impl Socket for DuplexStream {}
 
-/// A connection has a buffer only while there is something in it. Ten thousand idle connections
-/// cost their sockets, and not ten thousand buffers.
+/// A socket with its buffers. An empty buffer has no capacity: see `BUFFER_POOL`.
 pub(crate) struct BufferedSocket<S> {
-    socket: S,
+    pub(super) socket: S,
     pub(crate) admission: Admission,
-    /// Bytes that have been read from the socket and were not used yet.
+    /// Bytes that have been read from the socket and not parsed yet.
     pub(crate) input: BytesMut,
     /// Bytes to be written to the socket.
     pub(crate) output: BytesMut,
-    /// How many of them were written: a write that is dropped half way is taken up again here.
+    /// Number of bytes of `output` that have been written.
     written: usize,
-    /// Since when the client has taken nothing of what is to be written. With `written`, it lets a flush
-    /// be dropped and begun again. [`BufferedSocket::flush_with`] must not be dropped half way.
+    /// Time since which the client has accepted no bytes. With `written`, it makes `flush`
+    /// cancellation-safe: after it was dropped halfway, the next call continues where it
+    /// stopped, with the same timeout. [`BufferedSocket::flush_with`] is not cancellation-safe,
+    /// because the content that it has written is lost with it.
     blocked_since: Option<Instant>,
-    /// Since when there is work on the request at hand.
-    busy_since: Option<Instant>,
-    /// The memory of `input`, once it had to grow; and of a large head that came in it, while its
-    /// request is worked on.
+    /// Time since which the current request is being handled.
+    pub(super) busy_since: Option<Instant>,
+    /// The memory of `input` in the buffer budget, if it is larger than a pooled buffer.
     input_reservation: Option<Reservation>,
+    /// `true` while the current request's large head is a part of that memory. The reservation
+    /// is then kept until [`BufferedSocket::end_work`].
     holds_head: bool,
-    /// Whether memory of the budget is held for what is being sent.
+    /// `true` while a block of a file is reserved in the buffer budget.
     pub(crate) holds_file: bool,
 }
 
@@ -128,9 +138,8 @@ impl<S: Socket> BufferedSocket<S> {
         self.admission.limits()
     }
 
-    /// Waits until more bytes have been read into `input`, and returns how many. 0 is the end: the
-    /// client will send no more. [`io::ErrorKind::OutOfMemory`] is that the buffer is full and may
-    /// not grow.
+    /// Waits until more bytes have been read into `input`, and returns their number; 0 is EOF.
+    /// The error [`io::ErrorKind::OutOfMemory`] means that the buffer is full and cannot grow.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         poll_fn(|context| {
             if self.input.capacity() == 0 {
@@ -146,12 +155,17 @@ impl<S: Socket> BufferedSocket<S> {
         .await
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Polls a read into `input`. If it is pending and `input` is empty, the buffer is released
+    /// for the time of the wait.
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
         if read.is_pending() && self.input.is_empty() {
             let input = mem::take(&mut self.input);
-            // A buffer that was used up to its end reports little capacity, so the reservation
-            // tells that it is a large one.
+            // Only the reservation tells a large buffer from a small one. The capacity does
+            // not: `BytesMut` reports what is left after the bytes that were split off.
             if self.input_reservation.is_none() {
                 release_buffer(input);
             } else if !self.holds_head {
@@ -161,8 +175,8 @@ impl<S: Socket> BufferedSocket<S> {
         read
     }
 
-    /// Gives `input` so much capacity, at least. Returns `false` if the memory budget, or the system,
-    /// has no more.
+    /// Grows `input` to at least this capacity. Returns `false` if the buffer budget or the
+    /// allocator has no memory for it.
     fn grow_input(&mut self, capacity: usize) -> bool {
         let capacity = capacity.next_power_of_two();
         let mut larger = Vec::new();
@@ -173,28 +187,28 @@ impl<S: Socket> BufferedSocket<S> {
             && self.admission.grow(&mut reservation, capacity);
         if is_grown {
             larger.extend_from_slice(&self.input);
-            // A BytesMut that cannot grow aborts the process. A Vec tells, and becomes one without
-            // a copy.
+            // If the allocator fails, `BytesMut::reserve` aborts the process, but `try_reserve`
+            // of a `Vec` returns an error. The `Vec` becomes a `BytesMut` without a copy.
             self.input = BytesMut::from(Bytes::from(larger));
         }
         self.input_reservation = Some(reservation).filter(|memory| !memory.is_empty());
         is_grown
     }
 
-    /// Gives `input` a large capacity, if it has none yet and there is memory for it.
+    /// Grows `input` to [`READ_AHEAD`], once, if there is memory for it.
     pub(crate) fn read_ahead(&mut self) {
         if self.input_reservation.is_none() {
             self.grow_input(READ_AHEAD);
         }
     }
 
-    /// Returns `true` if memory of the budget would be free without this connection.
+    /// Returns `true` if closing this connection would free memory of the buffer budget.
     pub(crate) fn has_buffers(&self) -> bool {
         self.input_reservation.is_some() || self.holds_file
     }
 
-    /// Begins the work on a request with a head of this length, whose memory is that of the input
-    /// until [`BufferedSocket::end_work`].
+    /// Marks the beginning of the work on a request. Its head is a part of the input buffer's
+    /// memory, so a large one keeps that memory reserved until [`BufferedSocket::end_work`].
     pub(crate) fn begin_work(&mut self, head_length: usize, now: Instant) {
         self.busy_since = Some(now);
         self.holds_head = head_length > BUFFER_CAPACITY;
@@ -206,14 +220,14 @@ impl<S: Socket> BufferedSocket<S> {
         }
     }
 
-    /// Reads more bytes of content to the end of `content`, as many as it has capacity for, and
-    /// returns how many. 0 is the end.
+    /// Reads bytes of content into the spare capacity of `content`, and returns their number; 0
+    /// is EOF.
     pub(crate) async fn read_to(&mut self, content: &mut Vec<u8>) -> io::Result<usize> {
         let spare = content.capacity() - content.len();
         self.socket.read_buf(&mut content.limit(spare)).await
     }
 
-    /// The output buffer, to write a response in.
+    /// Returns the output buffer, to write a response to.
     pub(crate) fn output(&mut self) -> &mut BytesMut {
         if self.output.capacity() == 0 {
             self.output = acquire_buffer();
@@ -228,9 +242,10 @@ impl<S: Socket> BufferedSocket<S> {
         }
         let has_buffers = self.has_buffers();
         while self.written < self.output.len() {
-            let write = self.socket.write(&self.output[self.written..]);
+            let write = pin!(self.socket.write(&self.output[self.written..]));
+            let blocked_since = &mut self.blocked_since;
             let written =
-                bounded(pin!(write), &self.admission, has_buffers, &mut self.blocked_since)
+                write_with_timeout(write, &self.admission, has_buffers, blocked_since)
                     .await;
             self.written += check_write(&mut self.socket, written)?;
         }
@@ -238,15 +253,16 @@ impl<S: Socket> BufferedSocket<S> {
         Ok(())
     }
 
-    /// Writes all of `output`, and `content` behind it without copying it: in one system call, as
-    /// long as the socket takes both.
+    /// Writes all of `output`, followed by `content`, which is not copied: both go to the
+    /// socket in one system call (vectored I/O, writev(2)).
     pub(crate) async fn flush_with(&mut self, content: impl Buf + Send) -> io::Result<()> {
         let has_buffers = self.has_buffers();
         let mut bytes = Buf::chain(&self.output[self.written..], content);
         while bytes.has_remaining() {
-            let write = self.socket.write_buf(&mut bytes);
+            let write = pin!(self.socket.write_buf(&mut bytes));
+            let blocked_since = &mut self.blocked_since;
             let written =
-                bounded(pin!(write), &self.admission, has_buffers, &mut self.blocked_since)
+                write_with_timeout(write, &self.admission, has_buffers, blocked_since)
                     .await;
             let written = check_write(&mut self.socket, written)?;
             self.written = self.output.len().min(self.written + written);
@@ -261,11 +277,17 @@ impl<S: Socket> BufferedSocket<S> {
         release_buffer(mem::take(&mut self.output));
     }
 
-    /// Runs `work` to its end. Most work is done when it is polled for the first time. Other work is
-    /// polled from then on whenever it is woken, whatever the socket does: it may hold a lock that
-    /// other connections wait for. Beside it, the responses to earlier requests are written, and the
-    /// client is watched. An error is that it is gone; the work is dropped then.
-    pub(crate) async fn run<W: Future>(&mut self, work: W) -> io::Result<W::Output> {
+    /// Runs `work`, such as a handler, to its end. In the meantime, flushes the responses to
+    /// earlier requests and watches the client. If the client disconnects, `work` is dropped
+    /// and an error returned.
+    ///
+    /// Most work is ready when it is polled for the first time, and needs none of that. Other
+    /// work is polled whenever it is woken, even while a write is blocked: it may hold a lock
+    /// that other connections wait for, and a slow client must not stop it.
+    pub(crate) async fn run_watched<W: Future>(
+        &mut self,
+        work: W,
+    ) -> io::Result<W::Output> {
         let mut work = pin!(work);
         if let Poll::Ready(done) = poll_once(work.as_mut()).await {
             return Ok(done);
@@ -277,52 +299,7 @@ impl<S: Socket> BufferedSocket<S> {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            gone = Box::pin(watch) => match gone? {},
-        }
-    }
-
-    /// Watches the client while its connection waits for something else; completes with an error
-    /// when that is of no use any more.
-    ///
-    /// What the client sends meanwhile is read, so that the end of it is seen; though not more than
-    /// a small buffer, behind which only a reset is seen. A client that has closed its side (a
-    /// half-close: it sends no more, and may still read) is waited for no longer than the
-    /// `half_close_timeout`.
-    pub(crate) async fn watch(&mut self) -> io::Result<Infallible> {
-        let since = self.busy_since.unwrap_or_else(Instant::now);
-        let evicted = self.admission.evicted(Class::Busy, since, false);
-        tokio::select! {
-            biased;
-            ended = self.ended() => ended?,
-            () = evicted => return Err(evicted_error()),
-        }
-        let timeout = self.limits().half_close_timeout;
-        let evicted = self.admission.evicted(Class::Closing, Instant::now(), false);
-        tokio::select! {
-            biased;
-            error = self.socket.failed() => Err(error),
-            () = evicted => Err(evicted_error()),
-            () = sleep(timeout) => Err(io::Error::other("the client had closed its side")),
-        }
-    }
-
-    /// Completes when the client has closed its side, and with an error when it is gone.
-    async fn ended(&mut self) -> io::Result<()> {
-        loop {
-            let read = poll_fn(|context| {
-                if self.input.capacity() == 0 {
-                    self.input = acquire_buffer();
-                }
-                match self.input.try_reclaim(1) {
-                    true => self.poll_read(context).map(Some),
-                    false => Poll::Ready(None),
-                }
-            });
-            match read.await {
-                Some(Ok(0)) => return Ok(()),
-                Some(read) => drop(read?),
-                None => return Err(self.socket.failed().await),
-            }
+            disconnected = Box::pin(watch) => match disconnected? {},
         }
     }
 
@@ -330,35 +307,13 @@ impl<S: Socket> BufferedSocket<S> {
     pub(crate) fn reset_on_close(&mut self) {
         self.socket.reset_on_close();
     }
-
-    /// Lingering close (RFC 9112 section 9.6). A socket that is closed with bytes unread resets the
-    /// connection, and the reset may overtake the last response. So this closes its own side, and
-    /// reads and discards until the client has closed the other, or is cut off.
-    pub(crate) async fn linger(&mut self) -> io::Result<()> {
-        self.socket.shutdown().await?;
-        let cut_off = sleep(self.limits().linger_timeout);
-        let evicted = self.admission.evicted(Class::Closing, Instant::now(), false);
-        let drain = async {
-            loop {
-                self.input.clear();
-                if self.fill().await? == 0 {
-                    return Ok(());
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            drained = drain => drained,
-            () = evicted => Ok(()),
-            () = cut_off => Ok(()),
-        }
-    }
 }
 
-/// Runs a write, as long as the client takes none of it: up to the `write_timeout`, or until the
-/// connection is evicted. Each write has the whole time, so that a client which goes on reading may
-/// take its time over a large response; but one that is tried again has no time more.
-async fn bounded(
+/// Runs a write until the client has accepted a part of it, `write_timeout` has passed, or the
+/// connection is evicted. Each write has the whole timeout, so a client that keeps reading may
+/// take as long as it needs for a large response. `blocked_since` keeps the beginning of the
+/// timeout if the write is dropped and tried again.
+async fn write_with_timeout(
     mut write: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
     admission: &Admission,
     has_buffers: bool,
@@ -369,24 +324,25 @@ async fn bounded(
         return written;
     }
     let since = *blocked_since.get_or_insert_with(Instant::now);
-    let late = sleep_until(deadline(since, admission.limits().write_timeout));
-    let evicted = admission.eviction().of_busy(since, since + SLOW_WRITE, has_buffers);
+    let timeout = sleep_until(deadline(since, admission.limits().write_timeout));
+    let evicted =
+        admission.eviction().of_busy(since, since + MAX_HEALTHY_STALL, has_buffers);
     let slow_write = async {
         tokio::select! {
             biased;
             written = write => written,
             () = evicted => Err(evicted_error()),
-            () = late => Err(io::ErrorKind::TimedOut.into()),
+            () = timeout => Err(io::ErrorKind::TimedOut.into()),
         }
     };
-    // Most writes need no timer, so a connection has no room for one.
+    // Boxed, because most writes need no timer: it takes memory only while a write is blocked.
     let written = Box::pin(slow_write).await;
     *blocked_since = None;
     written
 }
 
-/// How many bytes of a write were taken. A client that takes none is not to have the rest kept for
-/// it by the system, either.
+/// Returns the number of bytes written. After an error the close is made abortive, so that the
+/// kernel discards its send buffer, instead of keeping it for a client that does not read.
 fn check_write<S: Socket>(socket: &mut S, written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -402,12 +358,13 @@ pub(crate) fn evicted_error() -> io::Error {
     io::Error::other("evicted, for another connection")
 }
 
-fn acquire_buffer() -> BytesMut {
+/// Takes a buffer from the pool, or allocates one.
+pub(super) fn acquire_buffer() -> BytesMut {
     let pooled = BUFFER_POOL.with_borrow_mut(Vec::pop);
     pooled.unwrap_or_else(|| BytesMut::with_capacity(BUFFER_CAPACITY))
 }
 
-/// Returns a buffer to the pool, unless it has grown.
+/// Returns a buffer to the pool. Frees it if it has grown too large or the pool is full.
 fn release_buffer(buffer: BytesMut) {
     BUFFER_POOL.with_borrow_mut(|pool| {
         if pool.len() < POOL_SIZE && buffer.capacity() <= MAX_POOLED_CAPACITY {

@@ -1,14 +1,15 @@
-//! The chunked transfer coding (RFC 9112 section 7.1), both ways.
+//! The chunked transfer coding (RFC 9112 section 7.1): decoder and encoder.
 //!
 //! ```text
-//! 1a;note=any CRLF      size in hex, and maybe extensions
-//! (26 bytes) CRLF      data
-//! 0 CRLF                the last chunk has none
-//! Digest: ... CRLF      maybe trailer fields
+//! 1a;note=any CRLF      chunk-size in hex, optional chunk extensions
+//! (26 bytes) CRLF       chunk-data
+//! 0 CRLF                last-chunk: size 0, no data
+//! Digest: ... CRLF      optional trailer section
 //! CRLF
 //! ```
-//! Extensions and trailers are checked and thrown away: they never become fields, so they
-//! cannot carry one past whoever looked at the head.
+//! Chunk extensions and trailer fields are validated and discarded. They are not merged into
+//! the header fields: a proxy that filters the head does not see trailers, so merging would let
+//! a client bypass the filter.
 
 use bytes::{Buf, BytesMut};
 
@@ -19,17 +20,25 @@ use crate::http::head::parse_fields;
 use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
-/// Bytes of framing (size lines, and the line ends around data) beyond one for each byte of data.
-/// Chunks of one byte would take a thousand times as long as their data.
-const OVERHEAD: usize = 16 * 1024;
+/// Maximum overhead of one message in bytes: chunk-size lines and CRLFs, minus one byte for
+/// each byte of data. Without a limit, a client could keep the decoder busy with chunks of one
+/// byte, or send endless chunk extensions that `max_content` does not count.
+const MAX_OVERHEAD: usize = 16 * 1024;
 
-/// Bytes of a trailer section.
-const TRAILERS: usize = 8 * 1024;
+/// Maximum size of the trailer section in bytes.
+const MAX_TRAILER_BYTES: usize = 8 * 1024;
 
-/// Fields of a trailer section.
-const TRAILER_FIELDS: usize = 32;
+/// Maximum number of trailer fields.
+const MAX_TRAILER_FIELDS: usize = 32;
 
-/// Takes chunked content apart, as far as it has arrived.
+/// An incremental decoder of chunked content.
+///
+/// ```text
+///          size > 0            all data               CRLF
+///   Size ------------> Data ------------> DataEnd ------------> Size
+///     | size = 0
+///     +------------> Trailers ---empty line---> end of the content
+/// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
@@ -38,28 +47,29 @@ pub struct Decoder {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Before the line with a chunk's size.
+    /// The next bytes are a chunk-size line.
     #[default]
     Size,
-    /// Within a chunk's data, with so many bytes to come.
+    /// The next bytes are data; so many bytes of the chunk are missing.
     Data(u64),
-    /// Behind the data, where a CRLF must be.
+    /// The next bytes are the CRLF after the data.
     DataEnd,
-    /// Behind the last chunk.
+    /// The next bytes are the trailer section, after the last chunk.
     Trailers,
 }
 
 impl Decoder {
-    /// Bytes of the chunk at hand that have been announced and have not arrived.
-    pub fn announced(&self) -> u64 {
+    /// Returns the number of bytes of the current chunk that have not arrived yet.
+    pub fn remaining_in_chunk(&self) -> u64 {
         match self.state {
             State::Data(left) => left,
             State::Size | State::DataEnd | State::Trailers => 0,
         }
     }
 
-    /// Moves the data that stands in `input` to the end of `content`, and says whether that was
-    /// the last of it. What comes after it stays in `input`.
+    /// Decodes the bytes in `input` and appends the data to `content`. Returns `true` at the
+    /// end of the content. Removes what it has decoded from `input`; an incomplete line stays
+    /// there, as do bytes after the end, which belong to the next request.
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
@@ -106,47 +116,48 @@ impl Decoder {
                     *rest = &rest[2..];
                     self.state = State::Size;
                 }
-                State::Trailers => return trailers(rest),
+                State::Trailers => return skip_trailers(rest),
             }
         }
     }
 
-    /// Takes the line with a chunk's size.
+    /// Parses a chunk-size line and removes it from `rest`. Returns `None` if it is incomplete.
     fn size(&mut self, rest: &mut &[u8]) -> Result<Option<u64>, Refusal> {
         let (digits, after) = split_size(rest);
         let (line, after) = match after.strip_prefix(b"\r\n") {
-            // Nearly no line has more than its digits.
+            // Fast path: almost no line has extensions.
             Some(after) => (digits, after),
-            None => match self.line_with_more(rest)? {
+            None => match self.extended_line(rest)? {
                 Some(line) => line,
                 None => return Ok(None),
             },
         };
         let size = chunk_size(line)?;
-        let paid = usize::try_from(size).unwrap_or(usize::MAX);
-        self.overhead += (line.len() + LINE_ENDS).saturating_sub(paid);
-        if self.overhead > OVERHEAD {
+        let data = usize::try_from(size).unwrap_or(usize::MAX);
+        self.overhead += (line.len() + CRLF_BYTES).saturating_sub(data);
+        if self.overhead > MAX_OVERHEAD {
             return Err(too_much_overhead());
         }
         *rest = after;
         Ok(Some(size))
     }
 
-    /// A line with extensions, and what comes behind it; `None` if its end has not arrived.
-    fn line_with_more<'o>(&self, rest: &'o [u8]) -> Result<Option<Parts<'o>>, Refusal> {
+    /// Returns a line that may have extensions, and the bytes after it. Returns `None` if the
+    /// line is incomplete but may become valid.
+    fn extended_line<'o>(&self, rest: &'o [u8]) -> Result<Option<Parts<'o>>, Refusal> {
         let end = rest.iter().position(|&byte| byte == b'\n');
-        if self.overhead + end.unwrap_or(rest.len()) > OVERHEAD {
+        if self.overhead + end.unwrap_or(rest.len()) > MAX_OVERHEAD {
             return Err(too_much_overhead());
         }
         let Some(end) = end else {
-            return if may_become_size(rest) { Ok(None) } else { Err(not_a_size()) };
+            return if may_become_size_line(rest) { Ok(None) } else { Err(not_a_size()) };
         };
         let line = rest[..end].strip_suffix(b"\r").ok_or_else(not_a_size)?;
         Ok(Some((line, &rest[end + 1..])))
     }
 }
 
-/// A line without its end, and what comes behind it.
+/// A line without its CRLF, and the bytes after it.
 type Parts<'o> = (&'o [u8], &'o [u8]);
 
 fn too_much_overhead() -> Refusal {
@@ -154,8 +165,8 @@ fn too_much_overhead() -> Refusal {
     Refusal::new(Status::CONTENT_TOO_LARGE, message)
 }
 
-/// The CRLF behind a chunk's size, and the one behind its data.
-const LINE_ENDS: usize = 4;
+/// Size of the CRLF after a chunk's size and of the one after its data, in bytes.
+const CRLF_BYTES: usize = 4;
 
 /// ```text
 /// chunk-size = 1*HEXDIG
@@ -165,13 +176,14 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     if digits.is_empty() || !are_extensions(extensions) {
         return Err(not_a_size());
     }
+    // A size above `u64::MAX` is an error. Silent overflow would allow request smuggling.
     let digit = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
     let add = |size: u64, next: u8| size.checked_mul(16)?.checked_add(digit(next)?);
     let size = digits.iter().try_fold(0, |size, next| add(size, *next));
     size.ok_or_else(not_a_size)
 }
 
-/// The digits that a line begins with, and what stands behind them.
+/// Splits a line after its leading hex digits.
 fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     line.split_at(digits)
@@ -180,25 +192,27 @@ fn split_size(line: &[u8]) -> (&[u8], &[u8]) {
 /// ```text
 /// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
-/// Nothing is done with them, but they must be what they seem: whoever takes an open quote at its
-/// word looks for the end of the line somewhere else.
+/// Returns `true` if `rest` is a valid sequence of chunk extensions. Extensions have no effect
+/// here, but invalid ones are rejected: a parser that honours an unclosed quote would look for
+/// the end of the line elsewhere, so two parsers would see different chunks (request
+/// smuggling).
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
         let name = skip_ows(rest).strip_prefix(b";").map(skip_ows);
-        let Some(behind_name) = name.and_then(skip_token) else { return false };
-        rest = behind_name;
+        let Some(after_name) = name.and_then(skip_token) else { return false };
+        rest = after_name;
         if let Some(value) = skip_ows(rest).strip_prefix(b"=").map(skip_ows) {
-            let behind_value = skip_token(value).or_else(|| skip_quoted_string(value));
-            let Some(behind_value) = behind_value else { return false };
-            rest = behind_value;
+            let after_value = skip_token(value).or_else(|| skip_quoted_string(value));
+            let Some(after_value) = after_value else { return false };
+            rest = after_value;
         }
     }
     true
 }
 
-/// Whether a line that has not ended may become one with a size: what never can is not waited
-/// for.
-fn may_become_size(line: &[u8]) -> bool {
+/// Returns `true` if an incomplete line may become a valid chunk-size line. If it cannot, it is
+/// rejected immediately instead of waiting for its end.
+fn may_become_size_line(line: &[u8]) -> bool {
     let line = strip_cr(line);
     let (size, extensions) = split_size(line);
     let may_begin = skip_ows(extensions).first().is_none_or(|&byte| byte == b';');
@@ -211,11 +225,12 @@ fn not_a_size() -> Refusal {
     Refusal::bad("Invalid chunk-size line.")
 }
 
-/// Takes the trailer section away; `false` if its end has not arrived.
-fn trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
-    let mut room = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-    let end = parse_fields(rest, &mut room)?.map(|(length, _)| length);
-    if end.unwrap_or(rest.len()) > TRAILERS {
+/// Validates the trailer section and removes it from `rest`. Returns `false` if it is
+/// incomplete.
+fn skip_trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
+    let end = parse_fields(rest, &mut headers)?.map(|(length, _)| length);
+    if end.unwrap_or(rest.len()) > MAX_TRAILER_BYTES {
         let message = "The trailer section is too large.";
         return Err(Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
@@ -223,10 +238,11 @@ fn trailers(rest: &mut &[u8]) -> Result<bool, Refusal> {
     Ok(end.is_some())
 }
 
-/// Writes the line before a chunk of `length` bytes. CRLF follows the data.
+/// Writes the chunk-size line of a chunk of `length` bytes. The caller writes the data and a
+/// CRLF after it.
 pub fn push_size(output: &mut BytesMut, length: usize) {
     output.extend_from_slice(format!("{length:x}\r\n").as_bytes());
 }
 
-/// The chunk that ends content: empty, with no trailers.
+/// The last chunk, with an empty trailer section.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

@@ -1,15 +1,22 @@
-//! One connection, from its first byte to its last: requests in, responses out.
+//! One connection: reads requests, has them handled, and writes the responses.
 //!
 //! ```text
-//!            +--------------------------------- keep-alive ----+
-//!            v                                                 |
-//!   bytes -> next_request -> answer (Service::respond) -> send -> linger, closed
-//!                 |  |                                               ^
-//!                 |  +- refused: a sentence, Connection: close ------+
-//!                 +---- idle for too long, or asked to leave: closed without a word
+//!        +------------------------ keep-alive --------------------------+
+//!        v                                                              |
+//!   next_request --- request ---> handle (Service::respond) ---> write, send
+//!     |      |                      |                                   |
+//!     |      |                      |                                   | Connection: close
+//!     |      |                      |                                   v
+//!     |      +-- malformed or slow: error response, Connection: close -> lingering close
+//!     |                             |
+//!     | client closes, idle         | client disconnects:
+//!     | timeout, shutdown,          | the handler is dropped
+//!     | eviction                    v
+//!     +-------------------------> closed without a response
 //! ```
-//! Requests that are sent without waiting for answers (pipelining, RFC 9112 section 9.3.2) are
-//! answered in order, and the answers to all that one read brought leave in one write.
+//! Requests may be pipelined (RFC 9112 section 9.3.2): a client sends several without waiting
+//! for responses. They are handled one by one, in order, and the responses to all requests that
+//! one read has brought are sent with one write.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,27 +34,30 @@ use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, FLUSH_THRESHOLD, Socket};
 use crate::http::content::{self, Buffered, Upload};
 use crate::http::content_buffer::out_of_memory;
-use crate::http::eviction::Class;
+use crate::http::eviction::EvictionClass;
 use crate::http::framing::Framing;
 use crate::http::lazy_timer::LazyTimer;
 use crate::http::limits::Limits;
 use crate::http::refusal::Refusal;
 use crate::http::request::{self, Request};
-use crate::http::response::{Delimiter, RequestInfo, Response};
+use crate::http::response::Response;
+use crate::http::response_head::{Delimiter, RequestInfo};
 use crate::http::send::send;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
 
-/// Content up to this size is copied to its head; larger content is sent from where it is.
-const SMALL: usize = 8 * 1024;
+/// Content up to this many bytes is copied to the output buffer, next to its head. Larger
+/// content is sent from its own memory, in the same system call (`writev`).
+const MAX_COPIED_CONTENT: usize = 8 * 1024;
 
-/// Serves the requests that come in on `socket` until either side has had enough, the server shuts
-/// down, or the connection is evicted.
+/// Serves the requests of a connection until the client or the server closes it, the server
+/// shuts down, or the connection is evicted.
 ///
-/// Where the client disconnects, the handler or the stream that works for it is dropped at its next
-/// `.await`: Rust's cancellation. Work that must not be cut off belongs in a task of its own
-/// (`tokio::spawn`).
-// Not an `async fn`: that would keep its arguments twice, as they came and in the connection.
+/// If the client disconnects, the future of the handler or stream that works for it is dropped
+/// at the `.await` where it waits. This is Rust's form of cancellation. Work that must not be
+/// canceled belongs in a task of its own (`tokio::spawn`).
+// Not an `async fn`: its future would store the arguments twice, as they came and in
+// `connection`.
 pub fn serve<S: Socket + 'static, V: Service>(
     socket: S,
     service: Arc<V>,
@@ -57,12 +67,14 @@ pub fn serve<S: Socket + 'static, V: Service>(
     let socket = BufferedSocket::new(socket, admission);
     let mut connection = Connection { socket, service, idle_timer, has_responded: false };
     async move {
-        let mut run = pin!(connection.run());
-        let ended =
-            poll_fn(|context| with_cached_clock(|| run.as_mut().poll(context))).await;
-        // A client that is gone is no fault of anyone's.
+        let ended = {
+            let mut run = pin!(connection.run());
+            poll_fn(|context| with_cached_clock(|| run.as_mut().poll(context))).await
+        };
+        // Not a warning: clients disconnect all the time.
         if let Err(error) = ended {
-            debug!("the connection broke: {error}");
+            let peer = connection.socket.admission.peer();
+            debug!("connection from {peer} failed: {error}");
         }
     }
 }
@@ -70,45 +82,46 @@ pub fn serve<S: Socket + 'static, V: Service>(
 struct Connection<S, V> {
     socket: BufferedSocket<S>,
     service: Arc<V>,
-    /// When to look for how long nothing was asked. It goes on whatever is asked: a timer that is
-    /// set anew for each request would cost as much as taking its head apart.
+    /// The timer of [`wait_for_request`](Connection::wait_for_request). It keeps running while
+    /// requests are handled: arming a timer for each request would cost as much as parsing a
+    /// head.
     idle_timer: LazyTimer,
-    /// Whether a request was answered.
+    /// `true` if a request has been handled.
     has_responded: bool,
 }
 
-/// What becomes of a connection after a response.
+/// The state of a connection after a response.
 enum AfterResponse {
-    /// It may bring another request.
+    /// The next request may follow (persistent connection, RFC 9112 section 9.3).
     KeepAlive,
-    /// The same, behind content that nobody has read.
+    /// The next request may follow, after content that the handler has not read.
     Discard(Upload),
-    /// It is closed, with care: the client may still be sending.
+    /// The connection is closed, but reads on for a while: the client may still be sending.
     LingeringClose,
-    /// It is closed. The client has said that it sends no more (RFC 9112 section 9.6), and all that
-    /// it is sent is one small response, which is there before it could.
+    /// The connection is closed immediately:
+    /// [`may_skip_lingering`](Connection::may_skip_lingering).
     Close,
 }
 
-/// What came of waiting for a request.
+/// The result of waiting for a request.
 enum ReadOutcome {
-    /// A request.
+    /// The next request.
     Request(Request),
-    /// Something that is none, or was too slow to become one.
+    /// A head that is malformed, too large or too slow.
     Rejected(Refusal),
-    /// Nothing, and nothing is expected any more.
+    /// No request, and the connection must be closed.
     Closed,
 }
 
 impl<S: Socket, V: Service> Connection<S, V> {
     async fn run(&mut self) -> io::Result<()> {
         loop {
-            let then = match self.next_request().await? {
+            let next = match self.next_request().await? {
                 ReadOutcome::Request(request) => self.handle(request).await?,
                 ReadOutcome::Rejected(refusal) => self.refuse(&refusal),
                 ReadOutcome::Closed => return Ok(()),
             };
-            match then {
+            match next {
                 AfterResponse::KeepAlive => {}
                 AfterResponse::Discard(upload) => {
                     if !Box::pin(self.discard(upload)).await? {
@@ -124,7 +137,9 @@ impl<S: Socket, V: Service> Connection<S, V> {
         }
     }
 
-    /// Takes the next request from what has arrived, and waits for more until there is one.
+    /// Returns the next request: from the input buffer if it has arrived, otherwise after
+    /// waiting for more input. Before it waits, all queued responses are flushed; a client that
+    /// has got no response yet may not send more.
     async fn next_request(&mut self) -> io::Result<ReadOutcome> {
         let mut seen = 0;
         let mut head_began = None;
@@ -132,11 +147,8 @@ impl<S: Socket, V: Service> Connection<S, V> {
             self.socket.flush().await?;
         }
         loop {
-            match Request::parse(
-                &mut self.socket.input,
-                &mut seen,
-                self.socket.admission.limits(),
-            ) {
+            let BufferedSocket { input, admission, .. } = &mut self.socket;
+            match Request::parse(input, &mut seen, admission.limits()) {
                 Ok(Some(request)) => return Ok(ReadOutcome::Request(request)),
                 Ok(None) => {}
                 Err(refusal) => return Ok(ReadOutcome::Rejected(refusal)),
@@ -155,9 +167,21 @@ impl<S: Socket, V: Service> Connection<S, V> {
         }
     }
 
-    /// Waits, as long as an idle connection may, for the first bytes of a request; says whether
-    /// any came. For a while it stays in any case, for a request may be on its way that would be
-    /// lost with it.
+    /// Waits for the first bytes of a request. Returns `false` if the connection must be closed
+    /// without one.
+    ///
+    /// ```text
+    ///   last response         min_idle_timeout                    idle_timeout
+    ///     |--------- phase 1 --------|------------- phase 2 -----------|
+    ///     | stays open in any case   | closed by shutdown or eviction  | closed
+    /// ```
+    /// Phase 1 protects requests in flight. A server that closes an idle connection cannot know
+    /// whether a request is already on the network (RFC 9112 section 9.5), and that request
+    /// would be lost. So a connection that was used a moment ago stays open.
+    ///
+    /// It also keeps a busy connection cheap: phase 1 needs neither the shutdown signal nor the
+    /// eviction queue and its lock, and its timer is not rearmed per request. When the timer
+    /// expires, it was armed for an earlier wait; it is rearmed for what remains of this one.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
         let Connection { socket, idle_timer, .. } = self;
         let min_idle_timeout = socket.limits().min_idle_timeout;
@@ -171,36 +195,41 @@ impl<S: Socket, V: Service> Connection<S, V> {
                 left => idle_timer.set(left),
             }
         }
-        // Busy connections do not come here, and have no room for it.
-        let has_come = Box::pin(self.stay_idle(began)).await;
+        // Boxed: this large future takes memory while a connection is idle, and not in its
+        // task.
+        let has_input = Box::pin(self.wait_while_evictable(began)).await;
         self.idle_timer.set(min_idle_timeout);
-        has_come
+        has_input
     }
 
-    /// The same, now that the connection has been idle for a while. It leaves when the server shuts
-    /// down, and may be evicted.
-    async fn stay_idle(&mut self, began: Instant) -> io::Result<bool> {
+    /// Phase 2 of [`wait_for_request`](Connection::wait_for_request). `biased`, here and below,
+    /// polls the branches in order: input that has arrived wins over a reason to close.
+    async fn wait_while_evictable(&mut self, began: Instant) -> io::Result<bool> {
         let admission = &self.socket.admission;
         let Limits { min_idle_timeout, idle_timeout, .. } = *admission.limits();
-        let evicted = admission.evicted(Class::Idle, began, false);
+        let evicted = admission.evicted(EvictionClass::Idle, began, false);
         let shutdown = admission.shutdown().clone();
         tokio::select! {
             biased;
             read = self.socket.fill() => Ok(read? > 0),
             () = evicted => Ok(false),
             () = sleep(idle_timeout.saturating_sub(began.elapsed())) => Ok(false),
-            // It may have begun just now, so the same time begins again.
+            // The client did not know of the shutdown, so a request may be in flight again.
             () = async { shutdown.begun().await; sleep(min_idle_timeout).await } => Ok(false),
         }
     }
 
-    /// Waits for more of a head that began then; says what is next if no more comes. It may be
-    /// evicted as an idle connection may, by the time since which it waits for all of the head: else
-    /// a crowd of heads that never end would hold all places.
+    /// Waits for more bytes of a head that began at `began`. Returns `None` when some have
+    /// arrived, otherwise how to go on without them.
+    ///
+    /// When connection slots are needed, an unfinished head gets no more time than an idle
+    /// connection. Otherwise clients that never finish a head (slowloris) could occupy every
+    /// slot.
     async fn wait_for_head(&mut self, began: Instant) -> io::Result<Option<ReadOutcome>> {
         let head_timeout = self.socket.limits().head_timeout;
         let has_buffers = self.socket.has_buffers();
-        let evicted = self.socket.admission.evicted(Class::Idle, began, has_buffers);
+        let evicted =
+            self.socket.admission.evicted(EvictionClass::Idle, began, has_buffers);
         let read = tokio::select! {
             biased;
             read = self.socket.fill() => read,
@@ -220,22 +249,22 @@ impl<S: Socket, V: Service> Connection<S, V> {
         Ok(Some(ReadOutcome::Rejected(refusal)))
     }
 
-    /// Has the request answered, and writes the response.
+    /// Has the service handle a request, and writes the response.
     async fn handle(&mut self, request: Request) -> io::Result<AfterResponse> {
         cached_clock::refresh();
         self.socket.begin_work(request.head_length(), now());
-        let asked = RequestInfo::of(&request);
+        let asked = RequestInfo::new(&request);
         let is_first = !mem::replace(&mut self.has_responded, true);
         let is_only =
             is_first && request.framing() == Framing::Empty && request.says_close();
-        let mut upload = Upload::of(&request);
+        let mut upload = Upload::new(&request);
         let max_content = self.socket.limits().max_content;
         let response = match upload.take_buffered(&mut self.socket.input, max_content) {
             Some(content) => {
                 let Connection { socket, service, .. } = self;
                 let mut content = Buffered(content);
                 let peer = socket.admission.peer();
-                socket.run(service.respond(request, peer, &mut content)).await?
+                socket.run_watched(service.respond(request, peer, &mut content)).await?
             }
             None => Box::pin(self.respond_to_upload(request, &mut upload)).await?,
         };
@@ -246,25 +275,34 @@ impl<S: Socket, V: Service> Connection<S, V> {
             && response.delimiter(asked) != Delimiter::Close
             && !self.socket.admission.must_close()
             && upload.may_discard();
-        let rest = self.write(response, asked, keep_alive);
-        let is_small = rest.is_none();
-        if let Some((content, delimiter)) = rest {
-            // Seldom, and large: a connection has room for it only while it is sent.
+        let pending_body = self.write(response, asked, keep_alive);
+        let is_small = pending_body.is_none();
+        if let Some((content, delimiter)) = pending_body {
+            // Boxed, because it is rare and large: it takes memory only while content is sent.
             Box::pin(send(&mut self.socket, content, delimiter)).await?;
             cached_clock::refresh();
         }
         Ok(match keep_alive {
             true if upload.is_read() => AfterResponse::KeepAlive,
             true => AfterResponse::Discard(upload),
-            false if is_only && is_small && self.socket.input.is_empty() => {
-                AfterResponse::Close
-            }
+            false if self.may_skip_lingering(is_only, is_small) => AfterResponse::Close,
             false => AfterResponse::LingeringClose,
         })
     }
 
-    /// Has a request answered whose content is still on its way. The content is read when the
-    /// handler asks for it.
+    /// Returns `true` if the connection may be closed immediately after its last response. Safe
+    /// only when the client sent `Connection: close` (RFC 9112 section 9.6) and gets one small
+    /// response: it is delivered before the client could send anything that causes a reset.
+    ///
+    /// It saves shutdown(2), read(2) and a timer. If each request has a connection of its own,
+    /// lingering takes 1.2 times the processor time per request.
+    fn may_skip_lingering(&self, is_only: bool, is_small: bool) -> bool {
+        is_only && is_small && self.socket.input.is_empty()
+    }
+
+    /// Has the service handle a request before all of its content has arrived. Two futures run
+    /// in one task: `work`, the handler, and `read`, which watches the client, and reads the
+    /// content when the handler asks for it. So a disconnect cancels the handler at any time.
     async fn respond_to_upload(
         &mut self,
         request: Request,
@@ -277,12 +315,12 @@ impl<S: Socket, V: Service> Connection<S, V> {
             socket.flush().await?;
             let reply = tokio::select! {
                 biased;
-                reply = wanted.request() => reply,
-                gone = socket.watch() => match gone? {},
+                reply = wanted.next() => reply,
+                disconnected = socket.watch() => match disconnected? {},
             };
             if let Some(reply) = reply {
                 let content = upload.read(socket).await?;
-                // The handler may have given up.
+                // Fails if the handler no longer waits for it.
                 let _ = reply.send(content);
             }
             socket.watch().await
@@ -290,20 +328,21 @@ impl<S: Socket, V: Service> Connection<S, V> {
         tokio::select! {
             biased;
             response = work => Ok(response),
-            gone = read => match gone? {},
+            disconnected = read => match disconnected? {},
         }
     }
 
-    /// Reads content that the handler did not want, behind the response to it. Returns `false` if
-    /// the connection cannot go on.
+    /// Reads and discards content that the handler has not read, after the response. Returns
+    /// `false` if the connection must be closed instead.
     async fn discard(&mut self, mut upload: Upload) -> io::Result<bool> {
         self.socket.flush().await?;
         upload.discard(&mut self.socket).await
     }
 
-    /// Writes a response. Small ones wait for those that follow them; `next_request` sends them
-    /// all before it waits for the client, or when there are many. Of others, the content is left
-    /// to be sent.
+    /// Writes a response to the output buffer. Returns the content if it is not small: the
+    /// caller must [`send`] it. Small responses are not flushed here. `next_request` flushes
+    /// before it waits, or when the buffer is full, so that pipelined responses share one
+    /// system call.
     fn write(
         &mut self,
         response: Response,
@@ -313,7 +352,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         response.write_head(self.socket.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,
-            (_, Body::Bytes(content)) if content.len() <= SMALL => {
+            (_, Body::Bytes(content)) if content.len() <= MAX_COPIED_CONTENT => {
                 self.socket.output.extend_from_slice(&content);
                 None
             }
@@ -321,13 +360,14 @@ impl<S: Socket, V: Service> Connection<S, V> {
         }
     }
 
-    /// Answers what could not be read. Where this request ends is not known, so nothing after
-    /// it is read as another.
+    /// Writes the response to a head that could not be parsed. The end of this request is not
+    /// known, so the connection is closed: bytes after it must not be parsed as a request,
+    /// which would allow request smuggling.
     fn refuse(&mut self, refusal: &Refusal) -> AfterResponse {
         let (code, address) = (refusal.status.code(), self.socket.admission.peer().ip());
         warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.message);
-        let asked = RequestInfo::of_rejected(&self.socket.input);
-        let response = Response::of_refusal(refusal);
+        let asked = RequestInfo::for_rejected(&self.socket.input);
+        let response = Response::from_refusal(refusal);
         self.write(response, asked, false);
         AfterResponse::LingeringClose
     }

@@ -1,7 +1,14 @@
-//! Content (RFC 9112 section 6): reading it, within its limits.
+//! Reading request content (RFC 9112 section 6) within its limits: size, timeout, minimum data
+//! rate and memory.
 //!
-//! The connection reads content, and the handler waits for it: two futures of one task, joined by
-//! a channel. So the connection keeps an eye on the client while the handler does something else.
+//! The connection reads the content, and the handler waits for it. They are two futures of one
+//! task, connected by a channel:
+//! ```text
+//!   handler: Requester::read --- oneshot: "read it" ---> connection: Requests::next
+//!   handler:     Reading     <--- oneshot: content ----- connection: Upload::read
+//! ```
+//! So the connection can watch the socket while the handler does something else, and drop the
+//! handler when the client disconnects.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -26,32 +33,33 @@ use crate::http::request::Request;
 use crate::http::server_state::Eviction;
 use crate::http::status::Status;
 
-/// A slow start is no slow client: the minimum rate counts from here on.
+/// Grace period at the start of an upload, before the minimum data rate applies.
 const RATE_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Bytes a second. An upload waits for its client, and may be evicted, since the time at which it would
-/// have been where it is at this rate.
+/// Data rate of a healthy upload in bytes per second. For eviction, an upload waits for its
+/// client since the time at which this rate would have brought the bytes that have arrived.
 const HEALTHY_RATE: u64 = 16 * 1024;
 
-/// How far that may be in the future: a burst is no pledge for a minute.
+/// Maximum time by which that may be in the future. Otherwise one fast burst would protect a
+/// stalled upload from eviction for minutes.
 const MAX_CREDIT: Duration = Duration::from_secs(2);
 
-/// Content that no handler wanted is read and discarded up to this size, so that the connection can
-/// go on. Larger content ends it.
+/// Maximum bytes of content that are read and discarded after the response, if the handler did
+/// not read them, to keep the connection alive. Larger content closes the connection.
 const MAX_DISCARDED: u64 = 64 * 1024;
 
 /// The content of one request, which may not have arrived yet.
 pub trait Incoming: Send {
-    /// Reads it whole. A client that waits for `100 Continue` is told so now, and not before.
-    /// What was read already is not read again: the second time there is nothing.
+    /// Reads the whole content. A client that expects `100 Continue` receives it now. The
+    /// second call returns empty content.
     fn read(&mut self) -> Reading<'_>;
 }
 
-/// Content on its way. Where the client is gone, this never completes: the connection drops the
-/// handler that waits for it.
+/// A future that resolves to the content. If the client has disconnected, it stays pending, and
+/// the connection drops the handler that waits for it.
 pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send + 'a>>;
 
-/// Content that is there already.
+/// Content that has already arrived.
 pub struct Buffered(pub Bytes);
 
 impl Incoming for Buffered {
@@ -60,18 +68,18 @@ impl Incoming for Buffered {
     }
 }
 
-/// The handler's end of an upload.
+/// The handler's end of an upload. `None` after it has requested the content.
 pub(crate) struct Requester(Option<oneshot::Sender<Reply>>);
 
-/// The connection's end of it.
-pub(crate) struct Requested(oneshot::Receiver<Reply>);
+/// The connection's end of an upload.
+pub(crate) struct Requests(oneshot::Receiver<Reply>);
 
-/// The way back.
+/// The channel on which the connection returns the content.
 type Reply = oneshot::Sender<Result<Bytes, Refusal>>;
 
-pub(crate) fn channel() -> (Requester, Requested) {
+pub(crate) fn channel() -> (Requester, Requests) {
     let (sender, receiver) = oneshot::channel();
-    (Requester(Some(sender)), Requested(receiver))
+    (Requester(Some(sender)), Requests(receiver))
 }
 
 impl Incoming for Requester {
@@ -79,7 +87,7 @@ impl Incoming for Requester {
         Box::pin(async {
             let Some(requester) = self.0.take() else { return Ok(Bytes::new()) };
             let (sender, receiver) = oneshot::channel();
-            // If the connection has gone, so has this task, at its next `.await`.
+            // If the connection has dropped its end, it is about to drop this future, too.
             let _ = requester.send(sender);
             match receiver.await {
                 Ok(content) => content,
@@ -89,27 +97,28 @@ impl Incoming for Requester {
     }
 }
 
-impl Requested {
-    /// Waits until the handler asks for the content; `None` if it never will.
-    pub(crate) async fn request(&mut self) -> Option<Reply> {
+impl Requests {
+    /// Waits until the handler requests the content. Returns `None` if it has dropped its end.
+    pub(crate) async fn next(&mut self) -> Option<Reply> {
         (&mut self.0).await.ok()
     }
 }
 
-/// The content of the request that a connection is at, as far as it has not been read.
+/// The content of the current request, as far as the connection has not read it yet.
 #[derive(Debug)]
 pub(crate) struct Upload {
     framing: Framing,
     expects_continue: bool,
-    /// Reading it has begun, and has not come to its end.
+    /// `true` while a read is in progress. It stays `true` if the read fails, or if its future
+    /// is dropped; the end of the content is then unknown, and the connection must close.
     is_broken: bool,
 }
 
-/// Why content could not be read.
+/// The reason why content could not be read.
 enum ReadError {
-    /// It was malformed, too large or too slow: there is an answer to that.
+    /// The content is malformed, too large or too slow. The client gets a response.
     Refused(Refusal),
-    /// The client is gone.
+    /// The client has disconnected, so there is no response.
     Disconnected(io::Error),
 }
 
@@ -126,18 +135,19 @@ impl From<io::Error> for ReadError {
 }
 
 impl Upload {
-    pub(crate) fn of(request: &Request) -> Upload {
+    pub(crate) fn new(request: &Request) -> Upload {
         let (framing, expects_continue) = (request.framing(), request.expects_continue());
         Upload { framing, expects_continue, is_broken: false }
     }
 
-    /// Returns `true` if none of the content is left in the socket, so that the next request
-    /// follows.
+    /// Returns `true` if the content has been read completely, so that the next bytes on the
+    /// socket belong to the next request.
     pub(crate) fn is_read(&self) -> bool {
         self.framing == Framing::Empty
     }
 
-    /// Takes content that has arrived whole, with its head, from the front of `input`.
+    /// Removes the content from the front of `input` if it has arrived completely together with
+    /// the head. Returns `None` if not; the content is then read through the channel.
     pub(crate) fn take_buffered(
         &mut self,
         input: &mut BytesMut,
@@ -150,7 +160,7 @@ impl Upload {
             }
             Framing::Length(_) | Framing::Chunked => return None,
         };
-        // Content that does not fit a small buffer is counted, as all large content is.
+        // Larger content is counted against the memory budget, which `read` does.
         if length > input.len().min(max_content).min(BUFFER_CAPACITY) {
             return None;
         }
@@ -160,7 +170,7 @@ impl Upload {
         Some(content)
     }
 
-    /// Reads the content whole.
+    /// Reads the whole content. The outer error means that the client has disconnected.
     pub(crate) async fn read(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -197,7 +207,8 @@ impl Upload {
         Ok(content)
     }
 
-    /// Tells a client that waits for it to go on. One whose content comes already did not wait.
+    /// Sends the interim response `100 Continue` if the client expects it (RFC 9110 section
+    /// 10.1.1), but not if content has begun to arrive, because the client did not wait then.
     async fn send_continue(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -209,21 +220,23 @@ impl Upload {
         Ok(())
     }
 
-    /// Returns `true` if the connection can go on behind the content, which no handler may have
-    /// read: it was read, or it is small enough to be [discarded](Upload::discard). How large chunks
-    /// are, only time can tell.
+    /// Returns `true` if the connection can be kept alive: the content was read, or is small
+    /// enough to be [discarded](Upload::discard). Chunked content has no declared size, so
+    /// `discard` decides.
     pub(crate) fn may_discard(&self) -> bool {
         let is_small = match self.framing {
             Framing::Empty => return !self.is_broken,
             Framing::Length(length) => length <= MAX_DISCARDED,
             Framing::Chunked => true,
         };
-        // A client that waits for `100 Continue` may send its content now, or may not.
+        // After a final response, a client that expects `100 Continue` may send or skip its
+        // content.
         is_small && !self.is_broken && !self.expects_continue
     }
 
-    /// Reads what no handler has read, and discards it. Returns `false` if that cannot be done: it
-    /// is malformed, too large or too slow, and the response to it was sent already.
+    /// Reads content that the handler did not read, and discards it. Returns `false` if the
+    /// content is malformed, too large or too slow. The connection must close then, without
+    /// another response, because the response was sent before.
     pub(crate) async fn discard(
         &mut self,
         socket: &mut BufferedSocket<impl Socket>,
@@ -247,9 +260,9 @@ impl Upload {
                 Ok(false) if pace.arrived <= MAX_DISCARDED => {}
                 _ => return Ok(false),
             }
-            let (eviction, late) =
-                (socket.admission.eviction(), pace.late(socket.limits()));
-            match read_within(pin!(socket.fill()), &pace, eviction, late).await {
+            let (eviction, deadline) =
+                (socket.admission.eviction(), pace.deadline(socket.limits()));
+            match read_until(deadline, pin!(socket.fill()), &pace, eviction).await {
                 Ok(read) => pace.arrived += read as u64,
                 Err(ReadError::Refused(_)) => return Ok(false),
                 Err(ReadError::Disconnected(error)) => return Err(error),
@@ -258,6 +271,7 @@ impl Upload {
     }
 }
 
+/// Reads content with a Content-Length, directly into the buffer that the handler gets.
 async fn read_length(
     socket: &mut BufferedSocket<impl Socket>,
     length: usize,
@@ -265,19 +279,22 @@ async fn read_length(
     let mut content = ContentBuffer::new(&socket.admission);
     let mut pace = Pace::begin();
     let arrived = length.min(socket.input.len());
-    content.make_room(&socket.admission, arrived, length)?;
+    content.reserve(&socket.admission, arrived, length)?;
     content.bytes.extend_from_slice(&socket.input[..arrived]);
     socket.input.advance(arrived);
     while content.bytes.len() < length {
-        content.make_room(&socket.admission, 1, length)?;
+        content.reserve(&socket.admission, 1, length)?;
         pace.arrived = content.bytes.len() as u64;
-        let (eviction, late) = (socket.admission.eviction(), pace.late(socket.limits()));
+        let (eviction, deadline) =
+            (socket.admission.eviction(), pace.deadline(socket.limits()));
         let read = pin!(socket.read_to(&mut content.bytes));
-        read_within(read, &pace, eviction, late).await?;
+        read_until(deadline, read, &pace, eviction).await?;
     }
     Ok(Bytes::from_owner(content))
 }
 
+/// Reads chunked content. The size is checked as chunks are announced, before their data
+/// arrives.
 async fn read_chunks(
     socket: &mut BufferedSocket<impl Socket>,
     max_content: usize,
@@ -286,33 +303,38 @@ async fn read_chunks(
     let mut pace = Pace::begin();
     let mut decoder = Decoder::default();
     loop {
-        // Decoded content is never longer than the chunks that it comes in.
-        let most = socket.input.len();
-        content.make_room(&socket.admission, most, max_content.saturating_add(most))?;
+        // Decoded content is never longer than its encoding.
+        let max = socket.input.len();
+        content.reserve(&socket.admission, max, max_content.saturating_add(max))?;
         let is_whole = decoder.decode(&mut socket.input, &mut content.bytes)?;
-        let length = (content.bytes.len() as u64).saturating_add(decoder.announced());
-        if length > max_content as u64 {
+        let arrived = content.bytes.len() as u64;
+        if arrived.saturating_add(decoder.remaining_in_chunk()) > max_content as u64 {
             return Err(too_large().into());
         }
         if is_whole {
             return Ok(Bytes::from_owner(content));
         }
         if pace.arrived >= READ_AHEAD as u64 {
-            // A large upload is read in fewer system calls. If there is no memory, it is not.
+            // A larger input buffer, if the budget allows, for fewer system calls.
             socket.read_ahead();
         }
-        let (eviction, late) = (socket.admission.eviction(), pace.late(socket.limits()));
-        let read = read_within(pin!(socket.fill()), &pace, eviction, late).await?;
+        let (eviction, deadline) =
+            (socket.admission.eviction(), pace.deadline(socket.limits()));
+        let read = read_until(deadline, pin!(socket.fill()), &pace, eviction).await?;
         pace.arrived += read as u64;
     }
 }
 
-/// Waits for a read, as long as the client may take for it.
-async fn read_within(
+/// Runs a read of the socket until the deadline, or until the connection is evicted.
+///
+/// The read is polled once first. Data has usually arrived already, and then neither a timer
+/// nor an entry in the eviction list is created. The future that needs both is boxed, because
+/// it is large.
+async fn read_until(
+    deadline: Instant,
     mut read: Pin<&mut (impl Future<Output = io::Result<usize>> + Send)>,
     pace: &Pace,
     eviction: Eviction,
-    late: Instant,
 ) -> Result<usize, ReadError> {
     let read = match poll_once(read.as_mut()).await {
         Poll::Ready(read) => read,
@@ -323,7 +345,7 @@ async fn read_within(
                     biased;
                     read = read => Some(read),
                     () = evicted => Some(Err(evicted_error())),
-                    () = sleep_until(late) => None,
+                    () = sleep_until(deadline) => None,
                 }
             };
             Box::pin(slow_read).await.ok_or_else(too_slow)?
@@ -339,9 +361,10 @@ async fn read_within(
     }
 }
 
-/// How fast content arrives.
+/// The progress of an upload, for its timeout and its minimum data rate.
 struct Pace {
     began: Instant,
+    /// Bytes so far.
     arrived: u64,
 }
 
@@ -350,15 +373,17 @@ impl Pace {
         Pace { began: Instant::now(), arrived: 0 }
     }
 
-    /// When the client is too slow, unless more arrives before: past the minimum rate, or past
-    /// the time for all of it.
-    fn late(&self, limits: &Limits) -> Instant {
+    /// Returns the time at which the upload fails with 408 if no more data arrives: it has then
+    /// fallen below `min_content_rate`, or has reached `content_timeout`. The minimum rate
+    /// stops slow uploads (a form of slowloris) long before `content_timeout`.
+    fn deadline(&self, limits: &Limits) -> Instant {
         let seconds = self.arrived / u64::from(limits.min_content_rate.max(1));
         let by_rate = RATE_GRACE_PERIOD + Duration::from_secs(seconds);
         deadline(self.began, by_rate.min(limits.content_timeout))
     }
 
-    /// See [`HEALTHY_RATE`].
+    /// Returns the time since which eviction treats the upload as waiting for its client. See
+    /// [`HEALTHY_RATE`].
     fn waits_since(&self) -> Instant {
         let on_time =
             Duration::from_millis(self.arrived.saturating_mul(1000) / HEALTHY_RATE);

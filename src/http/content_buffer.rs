@@ -1,4 +1,4 @@
-//! A buffer that content is read into, and the memory budget that it belongs to.
+//! A growing buffer for request content, counted against the memory budget of the server.
 
 use crate::http::buffer_budget::Reservation;
 use crate::http::buffered::BUFFER_CAPACITY;
@@ -6,10 +6,14 @@ use crate::http::refusal::Refusal;
 use crate::http::server_state::Admission;
 use crate::http::status::Status;
 
-/// The capacity of a new content buffer, unless the content is shorter.
-const FIRST_CAPACITY: usize = 8 * 1024;
+/// Capacity of a new content buffer in bytes, unless the content is shorter.
+const INITIAL_CAPACITY: usize = 8 * 1024;
 
-/// Content as it arrives, and the memory that is reserved for it until the last of it is dropped.
+/// Content as it arrives, and the part of the memory budget that is reserved for it. The
+/// reservation ends when the last [`Bytes`](bytes::Bytes) of the content is dropped.
+///
+/// Memory is reserved as content arrives and not for its declared length: otherwise a client
+/// could use up the budget with a large `Content-Length` and no content.
 pub(crate) struct ContentBuffer {
     pub(crate) bytes: Vec<u8>,
     reservation: Reservation,
@@ -20,24 +24,27 @@ impl ContentBuffer {
         ContentBuffer { bytes: Vec::new(), reservation: admission.empty_reservation() }
     }
 
-    /// Makes room for so many bytes more: for as many again as there are, so that each is copied
-    /// only a few times, though for no more than `most` in all. 503 if there is no memory.
-    pub(crate) fn make_room(
+    /// Reserves capacity for `additional` more bytes. The capacity doubles, so that each byte
+    /// is copied only a few times (amortized constant cost), up to `max`. Returns 503 if the
+    /// budget or the allocator has no memory.
+    pub(crate) fn reserve(
         &mut self,
         admission: &Admission,
-        more: usize,
-        most: usize,
+        additional: usize,
+        max: usize,
     ) -> Result<(), Refusal> {
         let length = self.bytes.len();
-        if self.bytes.capacity() - length >= more {
+        if self.bytes.capacity() - length >= additional {
             return Ok(());
         }
-        let capacity = (2 * length).max(FIRST_CAPACITY).min(most).max(length + more);
-        // Small content is not counted: it goes through, whoever has taken all of the budget.
-        let is_there =
+        let capacity = (2 * length).max(INITIAL_CAPACITY).min(max).max(length + additional);
+        // Small content is not counted, so that it is accepted even if large content has used
+        // up the budget.
+        let is_reserved =
             capacity <= BUFFER_CAPACITY || admission.grow(&mut self.reservation, capacity);
-        let is_there = is_there && self.bytes.try_reserve_exact(capacity - length).is_ok();
-        is_there.then_some(()).ok_or_else(out_of_memory)
+        let is_reserved =
+            is_reserved && self.bytes.try_reserve_exact(capacity - length).is_ok();
+        is_reserved.then_some(()).ok_or_else(out_of_memory)
     }
 }
 
@@ -47,7 +54,7 @@ impl AsRef<[u8]> for ContentBuffer {
     }
 }
 
-/// For what the server has no memory for just now.
+/// Returns the refusal for a request that the memory budget has no space for.
 pub(crate) fn out_of_memory() -> Refusal {
     let message = "There is no memory for this request just now.";
     Refusal::new(Status::SERVICE_UNAVAILABLE, message)

@@ -1,4 +1,11 @@
-//! A part of a file on its way out, and whether the file is still what it was.
+//! [`FileBody`]: a range of an open file as the content of a response, and the check that the
+//! file does not change while it is sent.
+//!
+//! Linux has no asynchronous read of ordinary files that epoll could wait for: `read` blocks
+//! the thread while the disk works. So each read first tries the page cache, the kernel's copy
+//! of file contents in memory, with `preadv2(2)` and `RWF_NOWAIT`, which fails instead of
+//! waiting for the disk. Only if the bytes are not in the page cache, the read goes to tokio's
+//! blocking thread pool, at the cost of two thread switches.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,88 +16,89 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 
-/// Bytes that are read at once, if the memory budget has them for the time that it takes to send
-/// the file.
+/// Bytes per read, if the memory budget has so many free while the file is sent.
 pub(crate) const READ_SIZE: usize = 128 * 1024;
 
-/// Bytes that are read at once if not.
+/// Bytes per read if it does not.
 pub(crate) const SMALL_READ_SIZE: usize = 8 * 1024;
 
-/// A part of an open file, as much of it as was not read yet.
+/// A range of an open file: the part that has not been read yet.
 ///
-/// Nobody keeps others from writing to the file meanwhile. If it has changed by the time the last
-/// piece was read, that piece is not sent: half of one state and half of another is nobody's
-/// file, and an answer that falls short of its length cannot be taken for whole.
+/// Other processes may write to the file in the meantime. If it has changed after a read, the
+/// bytes of that read are not sent: a mixture of two versions is not valid content. The
+/// response then ends before its declared length, so the client cannot take it for complete.
 #[derive(Debug)]
 pub struct FileBody {
     file: Arc<File>,
-    state: State,
+    version: FileVersion,
     range: Range<u64>,
-    /// The last piece. There is one at a time, and its room serves the next.
-    piece: Vec<u8>,
+    /// The bytes of the last read. The allocation is reused for the next one.
+    buffer: Vec<u8>,
 }
 
 impl FileBody {
-    /// A part of a file that is in the given state, and of which nobody else moves the place
-    /// where it is read.
-    pub(crate) fn new(file: File, state: State, range: Range<u64>) -> FileBody {
-        FileBody { file: Arc::new(file), state, range, piece: Vec::new() }
+    /// Creates the body for a range of an open file. `version` is the file's version when it
+    /// was opened. The caller must not share the file offset.
+    pub(crate) fn new(file: File, version: FileVersion, range: Range<u64>) -> FileBody {
+        FileBody { file: Arc::new(file), version, range, buffer: Vec::new() }
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes that have not been read yet.
     pub fn length(&self) -> u64 {
         self.range.end - self.range.start
     }
 
-    /// Reads the next piece, of at most so many bytes: here if it is in the page cache, and if not,
-    /// on a thread that may wait for the disk.
-    pub(crate) async fn read(&mut self, most: usize) -> io::Result<&[u8]> {
-        let length = usize::try_from(self.length()).unwrap_or(most).min(most);
-        let (state, start) = (self.state, self.range.start);
-        let missing = length.saturating_sub(self.piece.len());
-        self.piece.try_reserve_exact(missing).map_err(io::Error::other)?;
-        self.piece.resize(length, 0);
-        if read_from_page_cache(&self.file, start, &mut self.piece) == length {
-            is_still(&self.file, state)?;
+    /// Reads the next bytes, at most `max`: from the page cache on this thread, or else on a
+    /// thread of the blocking pool.
+    pub(crate) async fn read(&mut self, max: usize) -> io::Result<&[u8]> {
+        let length = usize::try_from(self.length()).unwrap_or(max).min(max);
+        let (version, start) = (self.version, self.range.start);
+        let missing = length.saturating_sub(self.buffer.len());
+        self.buffer.try_reserve_exact(missing).map_err(io::Error::other)?;
+        self.buffer.resize(length, 0);
+        if read_from_page_cache(&self.file, start, &mut self.buffer) == length {
+            check_unchanged(&self.file, version)?;
         } else {
-            let (file, piece) = (Arc::clone(&self.file), mem::take(&mut self.piece));
-            let reading = move || read_piece(&file, state, start, piece);
-            self.piece = spawn_blocking(reading).await??;
+            // A blocking task must own its data. The buffer moves there and back.
+            let (file, buffer) = (Arc::clone(&self.file), mem::take(&mut self.buffer));
+            let read = move || read_blocking(&file, version, start, buffer);
+            self.buffer = spawn_blocking(read).await??;
         }
         self.range.start += length as u64;
-        Ok(&self.piece)
+        Ok(&self.buffer)
     }
 }
 
-fn read_piece(
+/// Fills the buffer from the file, and waits for the disk if necessary.
+fn read_blocking(
     mut file: &File,
-    state: State,
+    version: FileVersion,
     start: u64,
-    mut piece: Vec<u8>,
+    mut buffer: Vec<u8>,
 ) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(start))?;
-    file.read_exact(&mut piece)?;
-    is_still(file, state)?;
-    Ok(piece)
+    file.read_exact(&mut buffer)?;
+    check_unchanged(file, version)?;
+    Ok(buffer)
 }
 
-/// What is compared to find out whether a file has changed.
+/// The metadata by which one version of a file is distinguished from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct FileVersion {
     pub(crate) length: u64,
+    /// The mtime.
     pub(crate) modified: Option<SystemTime>,
     pub(crate) identity: Identity,
 }
 
-impl State {
-    pub(crate) fn of(metadata: &Metadata) -> State {
+impl FileVersion {
+    pub(crate) fn new(metadata: &Metadata) -> FileVersion {
         let modified = metadata.modified().ok();
-        State { length: metadata.len(), modified, identity: identity(metadata) }
+        FileVersion { length: metadata.len(), modified, identity: identity(metadata) }
     }
-}
 
-impl State {
-    /// When the file last changed: by its ctime, where the system has one, for that cannot be set.
+    /// Returns the time of the last change: the ctime if the operating system has one, because
+    /// programs can set the mtime but not the ctime.
     #[cfg(unix)]
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         let (.., seconds, nanoseconds) = self.identity;
@@ -105,9 +113,9 @@ impl State {
     }
 }
 
-/// The numbers of the device and of the inode, and when the inode last changed (ctime). Nobody can set
-/// this time, so a file that was put in place of another with the same length and date is told from
-/// it.
+/// Device number, inode number, and ctime (time of the last change to the inode) in seconds and
+/// nanoseconds. The ctime cannot be set, so a file that replaces another with the same length
+/// and mtime is recognized as different.
 type Identity = (u64, u64, i64, i64);
 
 #[cfg(unix)]
@@ -121,7 +129,7 @@ fn identity(_: &Metadata) -> Identity {
     Identity::default()
 }
 
-/// Whether no folder has it any more.
+/// Returns `true` if no directory entry refers to the file any more.
 #[cfg(unix)]
 fn is_unlinked(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -133,28 +141,30 @@ fn is_unlinked(_: &Metadata) -> bool {
     false
 }
 
-/// An error if an open file is not in the state that it was in. One that was removed, or replaced
-/// by another, is what it was for whoever has it open, though its inode has changed. Of any
-/// other change to the inode nobody can say that it was not to the content: dates can be set back.
-pub(crate) fn is_still(file: &File, state: State) -> io::Result<()> {
+/// Returns an error if the open file is not the given version any more.
+///
+/// A file that was unlinked, or replaced by `rename(2)`, keeps its content for open
+/// descriptors, so its changed ctime is accepted. Any other change of the ctime counts as a
+/// change of the content, because the mtime can be set back.
+pub(crate) fn check_unchanged(file: &File, version: FileVersion) -> io::Result<()> {
     let metadata = file.metadata()?;
-    let now = State::of(&metadata);
-    let is_same = (now.length, now.modified) == (state.length, state.modified);
-    match now == state || (is_same && is_unlinked(&metadata)) {
+    let now = FileVersion::new(&metadata);
+    let is_same = (now.length, now.modified) == (version.length, version.modified);
+    match now == version || (is_same && is_unlinked(&metadata)) {
         true => Ok(()),
         false => Err(io::Error::other("the file changed while it was read")),
     }
 }
 
-/// Reads bytes of a file from `place` on, as many as can be had without waiting for a disk, and
-/// says how many. Where the file system cannot tell, there are none.
+/// Reads bytes at `offset` without waiting for the disk, and returns how many were in the page
+/// cache. Returns 0 if the file system does not support `RWF_NOWAIT`.
 #[cfg(target_os = "linux")]
-fn read_from_page_cache(file: &File, place: u64, bytes: &mut [u8]) -> usize {
+fn read_from_page_cache(file: &File, offset: u64, buffer: &mut [u8]) -> usize {
     use rustix::io::{ReadWriteFlags, preadv2};
     use std::io::IoSliceMut;
 
-    let mut bytes = [IoSliceMut::new(bytes)];
-    preadv2(file, &mut bytes, place, ReadWriteFlags::NOWAIT).unwrap_or(0)
+    let mut buffers = [IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT).unwrap_or(0)
 }
 
 #[cfg(not(target_os = "linux"))]

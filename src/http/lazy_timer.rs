@@ -1,4 +1,4 @@
-//! A timer that is rarely armed, beside work that is mostly done before it expires.
+//! A timer for work that is usually done before the timer expires.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -10,24 +10,29 @@ use tokio::time::{Sleep, sleep};
 
 use crate::cached_clock::{deadline, now};
 
-/// A timer that goes off seldom, beside work that is mostly done before.
+/// A timer that stays armed while the work next to it changes.
+///
+/// Arming a tokio timer locks the runtime's timer wheel, and polling one registers a waker. A
+/// keep-alive connection would do both for each request, although the timer rarely expires
+/// first. A `LazyTimer` is armed once; its owner rearms it only after it has expired, for the
+/// rest of the time. So it may expire early, when the work has not yet taken that long.
 pub(crate) struct LazyTimer {
     timer: Pin<Box<Sleep>>,
-    /// Whom the timer will wake.
+    /// The waker that the timer will wake.
     registered_waker: Option<Waker>,
 }
 
 impl LazyTimer {
-    pub(crate) fn after(time: Duration) -> LazyTimer {
-        LazyTimer { timer: Box::pin(sleep(time)), registered_waker: None }
+    pub(crate) fn after(timeout: Duration) -> LazyTimer {
+        LazyTimer { timer: Box::pin(sleep(timeout)), registered_waker: None }
     }
 
-    pub(crate) fn set(&mut self, time: Duration) {
-        self.timer.as_mut().reset(deadline(now(), time));
+    pub(crate) fn set(&mut self, timeout: Duration) {
+        self.timer.as_mut().reset(deadline(now(), timeout));
         self.registered_waker = None;
     }
 
-    /// What `work` comes to; `None` if the alarm goes off before.
+    /// Runs `work`. Returns `None` if the timer expires first.
     pub(crate) async fn run_until_expiry<W: Future>(
         &mut self,
         mut work: Pin<&mut W>,
@@ -39,19 +44,22 @@ impl LazyTimer {
         .await
     }
 
-    /// The timer need not be asked again where it has this task's waker, and is not due: when it
-    /// wakes the task, a turn begins which is later than that.
+    /// Skips polling the timer while this task's waker is registered and the deadline has not
+    /// passed. No expiry is missed: the timer wakes the task, and the poll that follows sees a
+    /// time after the deadline. If the task is polled with another waker, the registered one is
+    /// outdated, and the timer is polled again. It saves 1.1 % of the instructions of a plain
+    /// page.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let waker = context.waker();
-        let is_registered = self
-            .registered_waker
-            .as_ref()
-            .is_some_and(|registered_waker| registered_waker.will_wake(waker));
+        let is_registered =
+            self.registered_waker.as_ref().is_some_and(|known| known.will_wake(waker));
         if is_registered && now() < self.timer.deadline() {
             return Poll::Pending;
         }
         self.registered_waker = Some(waker.clone());
-        // A task that has had its share of tokio's would be told to wait, and the timer nothing.
+        // `unconstrained`: when a task has used up its cooperative scheduling (coop) budget,
+        // all of tokio's resources return `Pending`. The timer would do so without registering
+        // the waker that is recorded above, and the timeout would never fire.
         pin!(unconstrained(self.timer.as_mut())).poll(context)
     }
 }

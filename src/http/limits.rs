@@ -1,46 +1,58 @@
-//! What a client may take of the server: bytes, and time.
+//! The limits of one connection: how much memory and time one client may use.
+//!
+//! A client that sends or reads slowly costs the attacker nothing and occupies a connection:
+//! slowloris sends a head byte by byte and never finishes it, and its variants do the same with
+//! the content (slow POST) or read the response slowly (slow read). So every wait for a client
+//! has a timeout, and content also has a minimum data rate.
 
 use std::time::Duration;
 
-/// The limits of one connection. Past most of them there is an answer with a sentence; past the
-/// last five the connection just ends.
+/// The limits of one connection. Above most of them the client gets an error response. After
+/// the last five timeouts the connection is closed without one.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of a request line, without its end. Past it: 414. Default: 8 KiB.
+    /// Maximum length of the request line in bytes, without its CRLF. Above the limit: 414.
+    /// Default: 8 KiB.
     pub max_request_line: usize,
-    /// Bytes of a whole head. Past it: 431. Default: 32 KiB.
+    /// Maximum length of the whole head in bytes. Above the limit: 431. Default: 32 KiB.
     pub max_head: usize,
-    /// Fields of a head. Past it: 431. Default: 100.
+    /// Maximum number of fields in a head. Above the limit: 431. Default: 100.
     pub max_fields: usize,
-    /// Bytes of content. Past it: 413, before it is read where its length was announced.
-    /// Default: 1 MiB.
+    /// Maximum length of the content in bytes, without chunk framing. Above the limit: 413; if
+    /// `Content-Length` is above it, none of the content is read. Default: 1 MiB.
     pub max_content: usize,
-    /// From the first byte of a head to its end. Past it: 408. Default: 10 s.
+    /// Timeout of a head, from its first byte to its last; the defense against slowloris. After
+    /// it: 408. Default: 10 s.
     pub head_timeout: Duration,
-    /// From when content is asked for, once the handler is made, to its end: a generous cap, for the
-    /// `min_content_rate` decides much earlier about a client that is slow. Past it: 408. Default: an
-    /// hour.
+    /// Timeout of the content, from the time at which the handler has been created and its
+    /// content is read, to the last byte. A generous cap: `min_content_rate` stops a slow
+    /// upload much earlier. After it: 408. Default: 1 hour.
     pub content_timeout: Duration,
-    /// Bytes of content a second, counted once the first 15 seconds are over. A client that
-    /// is slower on the whole is answered 408. 0 counts as 1. Default: 256.
+    /// Minimum data rate of the content in bytes per second, averaged since its start; the
+    /// defense against a slow POST. It applies after a grace period of 15 s. Below the limit:
+    /// 408. 0 counts as 1. Default: 256.
     pub min_content_rate: u32,
-    /// How long a connection may stand between requests. Past it, it is closed. Default: 60 s.
+    /// Keep-alive timeout: time for which a connection may be idle before its first request and
+    /// between two requests. After it, the connection is closed. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How long it may stand so in any case, when the server shuts down or another connection needs
-    /// its place: a request may be on its way, and would be lost with it. No `idle_timeout` is shorter.
-    /// A connection that waits for its client in any other way has as long before it may be
-    /// evicted. Default: 250 ms.
+    /// Minimum keep-alive timeout: an idle connection stays open for so long even if the server
+    /// shuts down or another connection needs its slot, because a request in flight would be
+    /// lost. An
+    /// `idle_timeout` below it has no effect. A connection that waits for its client in any
+    /// other way (head, content, response) is not evicted earlier, either. Default: 250 ms.
     pub min_idle_timeout: Duration,
-    /// How long a client may take none of what is written to it. Past it, the connection is
-    /// dropped. The system shows it in steps, so that one who takes less than some 10 KiB a
-    /// second may seem to take none. Default: 30 s.
+    /// Timeout of a write: time in which the client must accept at least one byte of a
+    /// response; the defense against slow reads. After it, the connection is reset. The kernel
+    /// reports progress in large steps, so a client that reads less than about 10 KiB per
+    /// second may seem to read nothing. Default: 30 s.
     pub write_timeout: Duration,
-    /// How long a handler or a stream may keep a client waiting that has closed its side of the
-    /// connection, counted anew for each piece of a stream. Such a client may still read, or may be
-    /// gone: the two look the same. Past it, the work is dropped. Default: 30 s.
+    /// Timeout of a handler, or of each piece of a stream, after the client has closed its side
+    /// of the connection (TCP half-close). Such a client may still read or may have exited; the
+    /// server cannot tell which. After it, the handler or stream is dropped. Default: 30 s.
     pub half_close_timeout: Duration,
-    /// How long a connection that is being closed goes on to read, and to throw away, what
-    /// the client still sends, so that the last answer is not lost with it. Default: 2 s.
+    /// Timeout of a lingering close (RFC 9112 section 9.6): time for which a connection that is
+    /// being closed reads and discards bytes from the client. Closing with unread bytes would
+    /// send a reset, which can destroy the last response. Default: 2 s.
     pub linger_timeout: Duration,
 }
 

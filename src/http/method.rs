@@ -1,11 +1,11 @@
-//! Request methods (RFC 9110 section 9).
+//! Request methods (RFC 9110 section 9) and protocol versions.
 
 use std::fmt;
 
-/// The methods that a handler can answer; Tornado's `SUPPORTED_METHODS`. Any other, CONNECT and
-/// TRACE among them, is answered 501.
+/// A method that a handler can support, as in Tornado's `SUPPORTED_METHODS`. The server
+/// responds to all other methods, including CONNECT and TRACE, with 501.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // Their names say it.
+#[allow(missing_docs)] // The names are those of the RFC.
 pub enum Method {
     Get,
     Head,
@@ -17,7 +17,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method that `token` names. Methods are case-sensitive: `get` is none.
+    /// Parses a method. Methods are case-sensitive (RFC 9110 section 9.1): `get` is unknown.
     pub fn from_token(token: &[u8]) -> Option<Method> {
         Some(match token {
             b"GET" => Method::Get,
@@ -31,7 +31,7 @@ impl Method {
         })
     }
 
-    /// As it stands in a request line.
+    /// Returns the method as it is written in a request line.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -44,7 +44,7 @@ impl Method {
         }
     }
 
-    /// Whether it only looks (RFC 9110 section 9.2.1).
+    /// Returns `true` if the method is safe, that is, read-only (RFC 9110 section 9.2.1).
     pub fn is_safe(self) -> bool {
         matches!(self, Method::Get | Method::Head | Method::Options)
     }
@@ -56,11 +56,12 @@ impl fmt::Display for Method {
     }
 }
 
-/// The version of a request, as far as it changes anything.
+/// The protocol version of a request, as far as the server's behaviour depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// No chunked content; connections end unless `keep-alive` is asked for.
+    /// HTTP/1.0: no chunked transfer coding, and the connection closes after the response
+    /// unless the request has `Connection: keep-alive`.
     Http10,
-    /// And any higher minor version.
+    /// HTTP/1.1 and higher minor versions, which are compatible (RFC 9110 section 2.5).
     Http11,
 }

@@ -1,15 +1,20 @@
-//! HTTP/1.1 as RFC 9110 (what messages mean) and RFC 9112 (how they look on the wire) have it.
+//! HTTP/1.1: semantics as defined by RFC 9110, wire format as defined by RFC 9112.
 //!
-//! This wing turns a socket into requests and responses into bytes. It knows nothing of
-//! handlers, templates or sessions: what answers a request is whatever implements [`Service`].
+//! This layer parses requests from a socket and serializes responses to it. It does not import
+//! handlers, templates or sessions: a connection calls a [`Service`] for each request.
 //!
-//! In reading order: the words of the protocol ([`method`], [`version`], [`status`], [`limits`],
-//! [`refusal`], `bytes`); the way in ([`target`], [`framing`], [`head`], [`request`]); what all
-//! connections share ([`shutdown`], `buffer_budget`, `eviction`, [`server_state`]); the socket and
-//! its buffers ([`buffered`]), and reading content from it ([`chunked`], `content_buffer`, [`content`]);
-//! the way out ([`date`], [`stream`], `at_hand`, [`file`](mod@file), [`body`], [`response`], `send`); the
-//! two joined ([`connection`]); and what some requests ask for besides ([`cookie`],
-//! [`conditions`], [`range`]).
+//! The modules are declared in reading order; the blank lines keep rustfmt from sorting them.
+//!
+//! - The vocabulary: [`method`], [`status`], [`limits`], [`refusal`] and `grammar`.
+//! - From bytes to a request: [`target`], [`framing`], [`head`], [`request`].
+//! - State that all connections share: [`shutdown`], `buffer_budget`, `eviction`,
+//!   [`server_state`].
+//! - The socket and its buffers: [`buffered`]. Reading content: [`chunked`], `content_buffer`,
+//!   [`content`].
+//! - From a response to bytes: [`date`], [`stream`], [`file`](mod@file), [`body`],
+//!   [`response`], `response_head`, `send`.
+//! - The life of a connection: `lazy_timer`, [`connection`].
+//! - Optional features of HTTP that handlers use: [`cookie`], [`conditions`], [`range`].
 
 pub mod method;
 
@@ -39,6 +44,8 @@ pub mod server_state;
 
 pub mod buffered;
 
+mod disconnect;
+
 pub mod chunked;
 
 pub(crate) mod content_buffer;
@@ -54,6 +61,8 @@ pub mod file;
 pub mod body;
 
 pub mod response;
+
+pub(crate) mod response_head;
 
 pub(crate) mod send;
 
@@ -73,10 +82,11 @@ use crate::http::content::Incoming;
 use crate::http::request::Request;
 use crate::http::response::Response;
 
-/// Whatever answers requests. A connection asks it one request at a time.
+/// The application behind a connection: a function from requests to responses, like tower's
+/// `Service`. A connection calls it for one request at a time.
 pub trait Service: Send + Sync + 'static {
-    /// Answers the `request` that came from `peer`. Its content, if it has any, is still on
-    /// the wire, and is read only if `incoming` is asked for it.
+    /// Returns the response to a request from the client at `peer`. Content may not have
+    /// arrived yet; it is read from the socket only when this calls [`Incoming::read`].
     fn respond<'a>(
         &'a self,
         request: Request,

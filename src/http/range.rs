@@ -1,25 +1,29 @@
-//! Range requests (RFC 9110 section 14): a part instead of the whole.
+//! Range requests (RFC 9110 section 14): a part of the content instead of the whole.
+//!
+//! One byte range is supported. Several would need `multipart/byteranges`, which lets a client
+//! request many overlapping copies of the same bytes; such requests get the whole content.
 
 use std::ops::Range;
 
-/// What a Range field asks for, of content that is so many bytes long.
+/// The result of applying a Range field to content of a certain length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Everything: there is no range that is understood here, or there are several, and not all
-    /// of them unsatisfiable. A server may always answer with the whole.
+    /// The whole content (200): the field is malformed, has another unit than bytes, or has
+    /// several ranges of which some can be satisfied. A server may ignore any Range field (RFC
+    /// 9110 section 14.2).
     Whole,
-    /// These bytes.
+    /// These bytes (206).
     Part(Range<u64>),
-    /// Bytes that are not there: 416.
+    /// No range overlaps the content (416).
     Unsatisfiable,
 }
 
-/// Reads the value of a Range field.
+/// Parses the value of a Range field and applies it to content of `length` bytes.
 ///
 /// ```text
-/// bytes=0-499      the first 500
-/// bytes=500-       all but those
-/// bytes=-500       the last 500
+/// bytes=0-499      the first 500 bytes (int-range; both ends are included)
+/// bytes=500-       all bytes from offset 500 on
+/// bytes=-500       the last 500 bytes (suffix-range)
 /// ```
 pub fn select(field: &str, length: u64) -> Selection {
     let Some((unit, ranges)) = field.split_once('=') else {
@@ -28,7 +32,7 @@ pub fn select(field: &str, length: u64) -> Selection {
     if !unit.eq_ignore_ascii_case("bytes") {
         return Selection::Whole;
     }
-    // A list may have empty members (RFC 9110 section 5.6.1.2).
+    // A recipient must accept empty list elements (RFC 9110 section 5.6.1.2).
     let ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
     let mut selections = ranges.map(|range| select_one(range, length));
     let Some(first) = selections.next() else { return Selection::Whole };
@@ -63,7 +67,8 @@ fn part(first: u64, end: u64, length: u64) -> Selection {
     }
 }
 
-/// A number of digits alone. One that is too large for any file is the largest there is.
+/// Parses a number that consists of digits only. A number above `u64::MAX` is larger than any
+/// file, so the largest `u64` represents it.
 fn position(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))

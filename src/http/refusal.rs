@@ -1,26 +1,28 @@
-//! A request that is refused before anyone could answer it, or while its content was read.
+//! The rejection of a request that could not be parsed: a status and an error message.
 
 use std::fmt;
 
 use crate::http::status::Status;
 
-/// The status of a refusal, and the sentence that says what was wrong. The sentence stands in this
-/// crate: it quotes nothing that the client sent.
+/// The error of the parser, for the head and for the content. It becomes a plain-text response.
+///
+/// The message is a constant of this crate. It never quotes what the client sent, so a refusal
+/// cannot reflect markup to a browser or forge a line in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status that it is answered with.
+    /// Status of the response.
     pub status: Status,
-    /// What was wrong.
+    /// Error message for the client and the log.
     pub message: &'static str,
 }
 
 impl Refusal {
-    /// A refusal with any status.
+    /// Creates a refusal with any status.
     pub fn new(status: Status, message: &'static str) -> Refusal {
         Refusal { status, message }
     }
 
-    /// The commonest one: 400.
+    /// Creates a refusal with status 400 (Bad Request), the most common one.
     pub fn bad(message: &'static str) -> Refusal {
         Refusal::new(Status::BAD_REQUEST, message)
     }

@@ -1,12 +1,18 @@
-//! A request's head: from bytes to a [`Request`].
+//! [`Request`]: a parsed request head.
 //!
 //! ```text
 //! GET /main?page=2 HTTP/1.1 CRLF     request line
-//! Host: example.com CRLF             fields
+//! Host: example.com CRLF             field lines
 //! CRLF                               end of the head
 //! ```
-//! The request keeps the bytes of its head, and everything it knows is a place in them:
-//! no name and no value is copied.
+//! Zero-copy parsing: the request keeps the bytes of its head, and each part is a [`Span`], a
+//! pair of offsets into them:
+//!
+//! ```text
+//! GET /main?page=2 HTTP/1.1 CRLF Host: example.com CRLF CRLF
+//!     ^^^^^ ^^^^^^               ^^^^  ^^^^^^^^^^^
+//!     path  query                name  value, which is also the authority
+//! ```
 
 use std::fmt;
 use std::ops::Range;
@@ -24,9 +30,11 @@ use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 use crate::http::target::{Scheme, is_same_authority};
 
-/// Empty lines before a request line that are put up with (RFC 9112 section 2.2 asks for one).
-const EMPTY_LINES: usize = 4;
-/// A request whose head has arrived. Its content has not: see
+/// Maximum number of empty lines before the request line, which are ignored. RFC 9112 section
+/// 2.2 asks for at least one, because some clients send a CRLF after their content.
+const MAX_EMPTY_LINES: usize = 4;
+
+/// A request, from the arrival of its head on. Its content is read through
 /// [`Incoming`](crate::http::content::Incoming).
 pub struct Request {
     head: Box<[u8]>,
@@ -43,7 +51,8 @@ pub struct Request {
     expects_continue: bool,
 }
 
-/// Shows no value of a field, and no query: there may be a cookie, a token or a password in it.
+/// Shows the names of the fields but not their values, and not the query: they may contain
+/// cookies, tokens or passwords.
 impl fmt::Debug for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.fields().map(|(name, _)| String::from_utf8_lossy(name));
@@ -59,11 +68,14 @@ impl fmt::Debug for Request {
 }
 
 impl Request {
-    /// Takes one head from the front of `input`. `None` means that its end has not arrived yet,
-    /// and leaves `input` as it is. `seen` remembers how much was there the last time, and is 0
-    /// for a new head: a head that trickles in is not read again for every byte, but for every
-    /// line, so that a line which is wrong is refused as soon as it is there, or as soon as an
-    /// byte is that no line has.
+    /// Parses one head and removes it from the front of `input`. Returns `None`, and leaves
+    /// `input` unchanged, if the head is incomplete.
+    ///
+    /// `seen` is the number of bytes that the call before has seen; it starts at 0 for each
+    /// head. The parser is not incremental, so a head that arrives byte by byte would take
+    /// quadratic time if each call parsed it again. It is parsed again only if the new bytes
+    /// contain a line end or a byte that no field value may contain. So an invalid line is
+    /// rejected as soon as it is complete.
     pub fn parse(
         input: &mut BytesMut,
         seen: &mut usize,
@@ -79,14 +91,17 @@ impl Request {
         Ok(None)
     }
 
+    /// Parses a complete head, or returns `None`. The request line is checked as soon as it is
+    /// complete, before the fields are parsed.
     fn parse_lines(
         input: &mut BytesMut,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
         let start = empty_lines(input);
         let Some(line) = first_line(&input[start..], limits)? else { return Ok(None) };
-        // What a whole line is made of shows while it is taken apart; if that fails, it is looked
-        // for what was wrong first.
+        // A valid request line is scanned only once, by `request_line`. If that fails,
+        // `check_line` runs first, so that the first error in the line decides, as in an
+        // incomplete line.
         let (method, target, version) = request_line(line)
             .map_err(|refusal| check_line(line, limits).err().unwrap_or(refusal))?;
         let fields_start = start + line.len() + "\r\n".len();
@@ -105,7 +120,7 @@ impl Request {
         if let (Some(scheme), Some(authority), Some(host)) =
             (target.scheme, authority, parsed.host)
         {
-            check_agreement(authority.bytes(input), host.bytes(input), scheme)?;
+            check_same_authority(authority.bytes(input), host.bytes(input), scheme)?;
         }
         let request = Request {
             method,
@@ -125,17 +140,18 @@ impl Request {
         Ok(Some(request))
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// The version.
+    /// Returns the protocol version.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The path as it was sent, still percent-encoded; `*` in OPTIONS of the whole server.
+    /// Returns the path as the client sent it, percent-encoded; `*` for an OPTIONS request to
+    /// the server as a whole.
     pub fn path(&self) -> &str {
         match self.text(self.path) {
             "" => "/",
@@ -143,17 +159,18 @@ impl Request {
         }
     }
 
-    /// The query as it was sent, without its question mark.
+    /// Returns the query as the client sent it, percent-encoded and without the question mark.
     pub fn query(&self) -> Option<&str> {
         self.query.map(|span| self.text(span))
     }
 
-    /// The scheme of an absolute target; no other says which it means.
+    /// Returns the scheme, if the target is in absolute-form. Other forms have none.
     pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
     }
 
-    /// The host and port that the client meant: an absolute target's, or else the Host field's.
+    /// Returns the host and port of the request: those of the target if it is in absolute-form,
+    /// otherwise the value of the Host field.
     pub fn authority(&self) -> Option<&str> {
         self.authority.map(|span| self.text(span))
     }
@@ -162,32 +179,34 @@ impl Request {
         self.authority.map(|span| self.bytes(span))
     }
 
-    /// How its content is framed.
+    /// Returns how the end of the content is determined.
     pub fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Whether the client would use the connection again (RFC 9112 section 9.3).
+    /// Returns `true` if the connection persists after this request, as far as the client is
+    /// concerned (keep-alive, RFC 9112 section 9.3).
     pub fn is_persistent(&self) -> bool {
         self.persistent
     }
 
-    /// Whether the client says that it sends nothing after this: `Connection: close`.
+    /// Returns `true` if the request has `Connection: close`: the client sends no request after
+    /// it.
     pub fn says_close(&self) -> bool {
         self.says_close
     }
 
-    /// Whether the client waits for `100 Continue` before it sends its content.
+    /// Returns `true` if the client waits for `100 Continue` before it sends the content.
     pub fn expects_continue(&self) -> bool {
         self.expects_continue
     }
 
-    /// Every field line in order, names as they were sent.
+    /// Returns name and value of every field line, in order; names are as the client sent them.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
     }
 
-    /// The values of every line of one field; names know no case.
+    /// Returns the values of all lines of one field. Names are case-insensitive.
     pub fn field_values<'r, 'n>(
         &'r self,
         name: &'n str,
@@ -199,12 +218,12 @@ impl Request {
         self.fields().filter(move |(found, _)| is_named(found)).map(|(_, value)| value)
     }
 
-    /// The value of the first line of a field, if it is text.
+    /// Returns the value of the first line of a field, if it is UTF-8.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.field_values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The length of the head in bytes.
+    /// Returns the length of the head in bytes.
     pub(crate) fn head_length(&self) -> usize {
         self.head.len()
     }
@@ -213,29 +232,31 @@ impl Request {
         span.bytes(&self.head)
     }
 
-    /// For what was found to be ASCII when it was read: targets and hosts.
+    /// Returns a part that the parser has found to be ASCII: the target or the host.
     fn text(&self, span: Span) -> &str {
         std::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
 }
 
-/// By RFC 9112 section 3.2.2 a server must ignore Host when the target is absolute. A request that
-/// names two hosts is meant to be read differently by two servers; it is refused here.
-fn check_agreement(target: &[u8], host: &[u8], scheme: Scheme) -> Result<(), Refusal> {
+/// Rejects a request if its target and its Host field name different hosts. RFC 9112 section
+/// 3.2.2 says that a server ignores Host if the target is in absolute-form. But a proxy that
+/// uses Host would see another host than this server, so the request is stopped, like an
+/// ambiguous framing.
+fn check_same_authority(target: &[u8], host: &[u8], scheme: Scheme) -> Result<(), Refusal> {
     match is_same_authority(target, host, scheme) {
         true => Ok(()),
         false => Err(Refusal::bad("The Host field and the request target disagree.")),
     }
 }
 
-/// The method that a refused request begins with, if it has come that far.
+/// Returns the method at the front of a rejected request, if it is complete and known.
 pub(crate) fn first_method(input: &[u8]) -> Option<Method> {
     let line = &input[empty_lines(input)..];
     let end = line.iter().position(|&byte| byte == b' ')?;
     Method::from_token(&line[..end])
 }
 
-/// The first line without its CRLF, once that is there.
+/// Returns the first line without its CRLF, or `None` if the line is incomplete.
 fn first_line<'o>(input: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, Refusal> {
     let Some(end) = grammar::position(input, b'\n') else { return Ok(None) };
     let line = strip_cr(&input[..end]);
@@ -249,17 +270,19 @@ fn first_line<'o>(input: &'o [u8], limits: &Limits) -> Result<Option<&'o [u8]>, 
     }
 }
 
-/// The length of the empty lines at the front.
+/// Returns the length in bytes of the empty lines at the front.
 fn empty_lines(input: &[u8]) -> usize {
-    2 * input.chunks_exact(2).take(EMPTY_LINES).take_while(|pair| pair == b"\r\n").count()
+    let pairs = input.chunks_exact(2).take(MAX_EMPTY_LINES);
+    2 * pairs.take_while(|pair| pair == b"\r\n").count()
 }
 
-/// Whether nothing but empty lines has arrived: the client has not begun a request.
+/// Returns `true` if only empty lines have arrived, so that the connection is still idle.
 pub(crate) fn is_only_empty_lines(input: &[u8]) -> bool {
     input.chunks(2).all(|pair| b"\r\n".starts_with(pair))
 }
 
-/// Whether a head that has not ended yet may go on.
+/// Returns the refusal for an incomplete head that exceeds a limit or has an invalid first
+/// line. Without this check, a head without an end would fill the input buffer.
 fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let head = &input[empty_lines(input)..];
     if !head.contains(&b'\n') {
@@ -271,16 +294,17 @@ fn check_unfinished(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Finds what is wrong with a request line, which may not have ended yet, within its limit, and
-/// whether it is within its limit.
+/// Returns the refusal for a request line, complete or not, that has an invalid byte within the
+/// limit or is longer than the limit.
 fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let within = &line[..line.len().min(limits.max_request_line)];
-    check_line_bytes(within)?;
-    if within.len() == line.len() {
+    let allowed = &line[..line.len().min(limits.max_request_line)];
+    check_line_bytes(allowed)?;
+    if allowed.len() == line.len() {
         return Ok(());
     }
-    // RFC 9112 section 3: too long a target is 414, too long a method is none of ours.
-    Err(if within.contains(&b' ') {
+    // RFC 9112 section 3: 414 if the target is too long; 501 if the method is, because it is
+    // longer than any known one.
+    Err(if allowed.contains(&b' ') {
         Refusal::new(Status::URI_TOO_LONG, "The request line is too long.")
     } else {
         unknown_method()

@@ -1,8 +1,9 @@
-//! Sending the content of a response whose head was written: from memory, from a file, or as it is made.
+//! Sending the content of a response after its head: from memory, from a file, or from a stream
+//! that creates it while it is sent.
 //!
-//! Where content fails half way, or is of another length than was announced, the connection breaks
-//! off there and then: without its last chunk, or short of its length, the response cannot be taken
-//! for a whole one.
+//! If content fails halfway, or has another length than was announced, the response is aborted:
+//! without its last chunk, or shorter than its `Content-Length`, it is recognizably incomplete
+//! (RFC 9112 section 8).
 
 use std::future::poll_fn;
 use std::io;
@@ -17,10 +18,12 @@ use crate::http::body::Body;
 use crate::http::buffered::{BufferedSocket, Socket};
 use crate::http::chunked;
 use crate::http::file::{FileBody, READ_SIZE, SMALL_READ_SIZE};
-use crate::http::response::Delimiter;
-use crate::http::stream::{Piece, Stream, StreamError};
+use crate::http::response_head::Delimiter;
+use crate::http::stream::{Data, Stream, StreamError};
 
-/// Sends the content of a response whose head was written.
+/// Sends the content of a response, after its head, which is in the output buffer. The outer
+/// error is that the client has disconnected; the inner one, of the functions below, that the
+/// content failed.
 pub(crate) async fn send(
     socket: &mut BufferedSocket<impl Socket>,
     content: Body,
@@ -29,25 +32,22 @@ pub(crate) async fn send(
     let sent = match content {
         Body::Bytes(content) => return socket.flush_with(content).await,
         Body::Stream(stream) => send_stream(socket, stream, delimiter).await,
-        Body::File(part) => send_file(socket, part).await,
+        Body::File(file) => send_file(socket, file).await,
     };
     match sent? {
         Ok(()) => Ok(()),
-        Err(why) => abort_response(socket, delimiter, why).await,
+        Err(error) => abort_response(socket, delimiter, error).await,
     }
 }
 
-/// Why content breaks off: what it was made of failed.
-type Broken = StreamError;
-
-/// Sends content as it is made. As in [`BufferedSocket::run`], the future that makes it is polled
-/// whenever it is woken, also while a write is blocked; it is dropped before anything else is waited
-/// for.
+/// Sends content while a future creates it. The future is polled whenever it is woken, even
+/// while a write is blocked: it may hold a lock that other connections wait for. The channel
+/// between the two holds one piece, so a slow client slows the future down (backpressure).
 async fn send_stream(
     socket: &mut BufferedSocket<impl Socket>,
     stream: Stream,
     delimiter: Delimiter,
-) -> io::Result<Result<(), Broken>> {
+) -> io::Result<Result<(), StreamError>> {
     let length = stream.length();
     let (mut work, pieces) = stream.into_parts();
     let mut sending = pin!(send_pieces(socket, pieces, length, delimiter));
@@ -60,21 +60,22 @@ async fn send_stream(
 
 async fn send_pieces(
     socket: &mut BufferedSocket<impl Socket>,
-    mut pieces: mpsc::Receiver<Piece>,
+    mut pieces: mpsc::Receiver<Data>,
     length: Option<u64>,
     delimiter: Delimiter,
-) -> io::Result<Result<(), Broken>> {
-    let mut left = length;
-    while let Some(piece) = socket.run(pieces.recv()).await? {
+) -> io::Result<Result<(), StreamError>> {
+    let mut remaining = length;
+    while let Some(piece) = socket.run_watched(pieces.recv()).await? {
         let piece = match piece {
             Ok(piece) => piece,
             Err(error) => return Ok(Err(error)),
         };
         let length = piece.len() as u64;
-        if left.is_some_and(|left| left < length) {
+        if remaining.is_some_and(|remaining| remaining < length) {
             return Ok(Err("it is longer than was announced".into()));
         }
-        left = left.map(|left| left - length);
+        remaining = remaining.map(|remaining| remaining - length);
+        // A chunk of length zero would be the last chunk.
         if delimiter == Delimiter::LastChunk && length > 0 {
             chunked::push_size(socket.output(), piece.len());
             socket.flush_with(piece.chain(&b"\r\n"[..])).await?;
@@ -82,7 +83,7 @@ async fn send_pieces(
             socket.flush_with(piece).await?;
         }
     }
-    if left.is_some_and(|left| left > 0) {
+    if remaining.is_some_and(|remaining| remaining > 0) {
         return Ok(Err("it is shorter than was announced".into()));
     }
     if delimiter == Delimiter::LastChunk {
@@ -91,19 +92,19 @@ async fn send_pieces(
     Ok(Ok(()))
 }
 
-/// Sends a part of a file, piece by piece: large ones, if there is memory for them.
+/// Sends a range of a file, block by block: large blocks if the memory budget has space for
+/// one, small ones otherwise.
 async fn send_file(
     socket: &mut BufferedSocket<impl Socket>,
-    mut part: Box<FileBody>,
-) -> io::Result<Result<(), Broken>> {
-    let mut memory = socket.admission.empty_reservation();
-    let wanted = usize::try_from(part.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
-    let is_there = socket.admission.grow(&mut memory, wanted);
-    socket.holds_file = is_there;
-    let most = if is_there { READ_SIZE } else { SMALL_READ_SIZE };
-    while part.length() > 0 {
-        match socket.run(part.read(most)).await? {
-            Ok(piece) => socket.flush_with(piece).await?,
+    mut file: Box<FileBody>,
+) -> io::Result<Result<(), StreamError>> {
+    let mut reservation = socket.admission.empty_reservation();
+    let wanted = usize::try_from(file.length()).unwrap_or(READ_SIZE).min(READ_SIZE);
+    socket.holds_file = socket.admission.grow(&mut reservation, wanted);
+    let read_size = if socket.holds_file { READ_SIZE } else { SMALL_READ_SIZE };
+    while file.length() > 0 {
+        match socket.run_watched(file.read(read_size)).await? {
+            Ok(block) => socket.flush_with(block).await?,
             Err(error) => return Ok(Err(error.into())),
         }
     }
@@ -111,17 +112,17 @@ async fn send_file(
     Ok(Ok(()))
 }
 
-/// Ends the connection within a response. What stands before that point is owed all the same,
-/// and the responses to other requests may be among it. Where the end of the connection would
-/// be the end of the response, it is made a bad end, which takes with it what the system has not
-/// delivered yet.
+/// Aborts the connection in the middle of a response. Output queued before, such as earlier
+/// pipelined responses, is still flushed. If the response is close-delimited (RFC 9112 section
+/// 6.3), a normal close would make it look complete, so the connection is reset; that discards
+/// what the kernel has not delivered.
 async fn abort_response(
     socket: &mut BufferedSocket<impl Socket>,
     delimiter: Delimiter,
-    why: Broken,
+    error: StreamError,
 ) -> io::Result<()> {
-    let address = socket.admission.peer().ip();
-    warn!(target: "dustdevil::general", "an answer to {address} broke off: {}", escape::log(why));
+    let (address, why) = (socket.admission.peer().ip(), escape::log(error));
+    warn!(target: "dustdevil::general", "response to {address} aborted: {why}");
     socket.flush().await?;
     match delimiter {
         Delimiter::Close => socket.reset_on_close(),

@@ -1,5 +1,5 @@
-//! What the connections of one server share: their limits, the signal that it shuts down, the memory
-//! for their buffers, and the queue of those that may be evicted.
+//! The state that the connections of one server share: their limits, the shutdown signal, the
+//! buffer budget, and the eviction queue.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,31 +9,32 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cached_clock::deadline;
 use crate::http::buffer_budget::{BufferBudget, Reservation};
-use crate::http::eviction::{Class, Evictions, Network, Place, Queued};
+use crate::http::eviction::{EvictionClass, EvictionQueue, Network, QueueHandle, Slot};
 use crate::http::limits::Limits;
 use crate::http::shutdown::Shutdown;
 
-/// What the connections of one server share.
+/// The shared state of a server's connections.
 #[derive(Debug)]
 pub struct ServerState {
     limits: Limits,
     shutdown: Shutdown,
     buffers: Arc<BufferBudget>,
-    evictions: Arc<Evictions>,
-    /// Addresses of many clients, such as those of proxies.
+    eviction_queue: Arc<EvictionQueue>,
+    /// Addresses without a share, because they stand for many clients, such as proxies.
     exempt: Vec<IpAddr>,
 }
 
-/// The bounds of a [`ServerState`]. By default there are none but those of each connection.
+/// The limits of a [`ServerState`]. Default: those of each connection, and no others.
 #[derive(Clone, Debug)]
 pub struct ServerLimits {
-    /// What one connection may take.
+    /// The limits of each connection.
     pub connection: Limits,
-    /// Bytes that all connections together may buffer.
+    /// Maximum number of bytes that all connections together may buffer. Above the limit: 503.
     pub max_buffered: usize,
-    /// Connections of one network that may stay while others want in.
+    /// Maximum number of connections that one network keeps while others want to connect. Above
+    /// the limit, its connections are evicted first.
     pub max_per_network: usize,
-    /// Addresses that this does not count for.
+    /// Addresses to which `max_per_network` does not apply, such as proxies.
     pub exempt: Vec<IpAddr>,
 }
 
@@ -52,30 +53,30 @@ impl Default for ServerState {
 }
 
 impl ServerState {
-    /// The state of a server that has no connection yet.
+    /// Creates the state of a server without connections.
     pub fn new(limits: ServerLimits, shutdown: Shutdown) -> ServerState {
         ServerState {
             limits: limits.connection,
             shutdown,
             buffers: BufferBudget::new(limits.max_buffered),
-            evictions: Arc::new(Evictions::new(limits.max_per_network)),
+            eviction_queue: Arc::new(EvictionQueue::new(limits.max_per_network)),
             exempt: limits.exempt.iter().map(IpAddr::to_canonical).collect(),
         }
     }
 
-    /// Admits a connection from `peer`. It counts as one until the admission is dropped, which
-    /// [`serve`](crate::http::connection::serve) does at its end.
+    /// Admits a connection from `peer`. The connection is counted until the admission is
+    /// dropped, which [`serve`](crate::http::connection::serve) does at its end.
     pub fn admit(self: &Arc<Self>, peer: SocketAddr) -> Admission {
-        let place = Place::take(&self.evictions, self.network(peer));
-        Admission { state: Arc::clone(self), peer, place }
+        let slot = Slot::take(&self.eviction_queue, self.network(peer));
+        Admission { state: Arc::clone(self), peer, slot }
     }
 
-    /// How many connections there are.
+    /// Returns the number of open connections.
     pub fn connections(&self) -> usize {
-        self.evictions.open()
+        self.eviction_queue.open()
     }
 
-    /// Bytes that all connections have reserved for their buffers.
+    /// Returns the number of bytes that all connections have reserved for their buffers.
     pub fn buffered(&self) -> usize {
         self.buffers.reserved()
     }
@@ -85,43 +86,32 @@ impl ServerState {
         (!self.exempt.contains(&address)).then(|| Network::of(address))
     }
 
-    /// Returns `true` if the network of `peer` has all the connections of its share.
-    pub(crate) fn has_share(&self, peer: SocketAddr) -> bool {
-        self.evictions.has_share(self.network(peer))
+    /// See [`EvictionQueue::is_at_share`].
+    pub(crate) fn is_at_share(&self, peer: SocketAddr) -> bool {
+        self.eviction_queue.is_at_share(self.network(peer))
     }
 
-    /// See [`Evictions::evict_for`].
-    pub(crate) fn evict_for(&self, newcomer: SocketAddr) -> bool {
-        self.evictions.evict_for(self.network(newcomer))
+    /// See [`EvictionQueue::evict_for`].
+    pub(crate) fn evict_for(&self, peer: SocketAddr) -> bool {
+        self.eviction_queue.evict_for(self.network(peer))
     }
 
-    /// See [`Evictions::arrived`].
-    pub(crate) async fn candidate_arrived(&self) {
-        self.evictions.arrived().await;
-    }
-
-    /// See [`Evictions::missed`].
-    pub(crate) async fn eviction_missed(&self) {
-        self.evictions.missed().await;
-    }
-
-    /// Says whether there are too many connections, none of which can be evicted: then each
-    /// closes after its next response.
-    pub(crate) fn set_over_capacity(&self, is_over_capacity: bool) {
-        self.evictions.set_over_capacity(is_over_capacity);
+    pub(crate) fn eviction_queue(&self) -> &EvictionQueue {
+        &self.eviction_queue
     }
 }
 
-/// One connection of a server, as long as it is one.
+/// The admission of one connection to a server: its share of the [`ServerState`], held for as
+/// long as the connection is open.
 #[derive(Debug)]
 pub struct Admission {
     state: Arc<ServerState>,
     peer: SocketAddr,
-    place: Place,
+    slot: Slot,
 }
 
 impl Admission {
-    /// The address at the other end.
+    /// Returns the client's address and port.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -134,68 +124,81 @@ impl Admission {
         &self.state.shutdown
     }
 
-    /// Returns `true` if a response that is written now is the last one of its connection.
+    /// Returns `true` if the connection must be closed after the next response.
     pub(crate) fn must_close(&self) -> bool {
-        self.state.shutdown.has_begun() || self.state.evictions.is_over_capacity()
+        self.state.shutdown.has_begun() || self.state.eviction_queue.is_over_capacity()
     }
 
-    /// Completes when the connection is evicted. It can be from the `min_idle_timeout` after `since` on,
-    /// for as long as the future is polled.
+    /// Completes when the connection is evicted. It may be evicted once it has waited for
+    /// `min_idle_timeout` since `since`, and only while the future is polled.
     pub(crate) fn evicted(
         &self,
-        class: Class,
+        class: EvictionClass,
         since: Instant,
         has_buffers: bool,
     ) -> impl Future<Output = ()> + Send + use<> {
-        self.eviction().of(class, since, has_buffers)
+        self.eviction().of_waiting(class, since, has_buffers)
     }
 
-    /// The same, to be asked for later.
+    /// Returns a handle that does not borrow the connection, so that the connection's buffers
+    /// can be borrowed mutably next to it.
     pub(crate) fn eviction(&self) -> Eviction {
-        Eviction { queued: self.place.queued(), grace: self.state.limits.min_idle_timeout }
+        let grace_period = self.state.limits.min_idle_timeout;
+        Eviction { handle: self.slot.queue_handle(), grace_period }
     }
 
-    /// A reservation of no bytes of memory yet.
+    /// Returns a reservation of zero bytes, to be passed to [`grow`](Admission::grow).
     pub(crate) fn empty_reservation(&self) -> Reservation {
         self.state.buffers.empty()
     }
 
-    /// Reserves as many bytes in all. Returns `false` if there are not so many left; then a
-    /// connection is evicted whose client is slow, so that there are more a moment later.
+    /// Grows a reservation to `bytes` in total. Returns `false` if the buffer budget has too
+    /// few left. A connection with a slow client is then evicted, so that a retry can succeed.
     #[must_use]
     pub(crate) fn grow(&self, reservation: &mut Reservation, bytes: usize) -> bool {
         let grown = reservation.grow_to(bytes);
         if !grown {
-            self.state.evictions.evict_buffers();
+            self.state.eviction_queue.evict_buffers();
         }
         grown
     }
 }
 
-/// How a connection that waits is evicted.
+/// A handle with which a connection makes itself available for eviction.
 pub(crate) struct Eviction {
-    queued: Queued,
-    grace: Duration,
+    handle: QueueHandle,
+    /// Time for which a connection waits before it enters the queue.
+    grace_period: Duration,
 }
 
 impl Eviction {
     /// See [`Admission::evicted`].
-    pub(crate) fn of(
+    pub(crate) fn of_waiting(
         &self,
-        class: Class,
+        class: EvictionClass,
         since: Instant,
         has_buffers: bool,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let grace = sleep_until(deadline(since, self.grace));
-        let evicted = self.queued.evicted(class, since, has_buffers);
+        let grace = sleep_until(deadline(since, self.grace_period));
+        let evicted = self.handle.clone().evicted(class, since, has_buffers);
         async move {
             grace.await;
             evicted.await;
         }
     }
 
-    /// The same, for a connection that is busy from `since` on, and waits for its client from
-    /// `waits_since` on, which may be later than now.
+    /// The same for a transfer, which counts as busy while its client keeps up with a healthy
+    /// data rate, and as idle when it has fallen behind.
+    ///
+    /// `waits_since` is the time at which a client of exactly that rate would be where this one
+    /// is. A faster client is ahead of it, so the time is in the future: a credit, during which
+    /// the connection has only its entry as a busy one.
+    ///
+    /// ```text
+    ///   since            now     waits_since      + grace_period
+    ///     |---------------|----------|-----------------|--------> time
+    ///     | transfer so far  credit    grace period     may be evicted as idle
+    /// ```
     pub(crate) async fn of_busy(
         self,
         since: Instant,
@@ -203,8 +206,8 @@ impl Eviction {
         has_buffers: bool,
     ) {
         tokio::select! {
-            () = self.of(Class::Busy, since, has_buffers) => {}
-            () = self.of(Class::Idle, waits_since, has_buffers) => {}
+            () = self.of_waiting(EvictionClass::Busy, since, has_buffers) => {}
+            () = self.of_waiting(EvictionClass::Idle, waits_since, has_buffers) => {}
         }
     }
 }

@@ -2,18 +2,20 @@
 
 use std::fmt;
 
-/// A status code: three digits, and the phrase that goes with them.
+/// A status code and its reason phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(u16);
 
-/// Names the codes once, and gives each its constant and its reason phrase.
+/// Generates from one table the constants, the reason phrases, and the status lines as
+/// constants, so that a response copies its status line instead of formatting it.
 macro_rules! statuses {
     ($($code:literal $name:ident $reason:literal)*) => {
-        #[allow(missing_docs)] // Their names say it.
+        #[allow(missing_docs)] // The names are those of the RFC.
         impl Status {
             $(pub const $name: Status = Status($code);)*
 
-            /// The reason phrase; empty for a code that has none here, as the grammar allows.
+            /// Returns the reason phrase, or an empty string for a code that is not in the
+            /// table. The grammar allows an empty phrase (RFC 9112 section 4).
             pub fn reason(self) -> &'static str {
                 match self.0 {
                     $($code => $reason,)*
@@ -21,7 +23,7 @@ macro_rules! statuses {
                 }
             }
 
-            /// The status line with its end, where the code is one of those above.
+            /// Returns the status line with its CRLF if the code is in the table.
             pub(crate) fn known_line(self) -> Option<&'static str> {
                 match self.0 {
                     $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n")),)*
@@ -70,19 +72,19 @@ statuses! {
 }
 
 impl Status {
-    /// The status with this code, which must be a final one: 200 to 599. The interim answer
-    /// `100 Continue` is the connection's own.
+    /// Creates a status from a code of a final response, 200 to 599. Returns `None` for others.
+    /// Only the connection itself sends the interim response `100 Continue`.
     pub fn new(code: u16) -> Option<Status> {
         (200..600).contains(&code).then_some(Status(code))
     }
 
-    /// Its three digits as a number.
+    /// Returns the code as a number.
     pub fn code(self) -> u16 {
         self.0
     }
 
-    /// Whether a response with it ends with its head, whatever its fields say (RFC 9112
-    /// section 6.3).
+    /// Returns `true` if a response with this status ends after its head, whatever its fields
+    /// contain (RFC 9112 section 6.3).
     pub fn has_no_content(self) -> bool {
         matches!(self.0, 204 | 304)
     }

@@ -1,4 +1,15 @@
-//! Content that is made while it is sent.
+//! [`Stream`]: content that a future produces while it is sent.
+//!
+//! ```text
+//!   producer --StreamSender::send--> channel of capacity 1 --> connection --> socket
+//! ```
+//! Backpressure: the channel holds one value, so the producer waits in `send` until the
+//! connection has taken the value before it, and the connection takes the next one only after
+//! the client has accepted the last. A slow client slows the producer down instead of filling
+//! memory.
+//!
+//! The producer is not a task of its own. The connection polls it, so it is dropped, at its
+//! next `.await`, when the client disconnects.
 
 use std::error::Error;
 use std::fmt;
@@ -11,90 +22,98 @@ use tokio::sync::mpsc;
 
 use crate::future::catch_panic_async;
 
-/// What may go wrong while content is made. It is for the log; the client sees the connection
-/// end before the content does.
+/// An error of a producer. It is logged; the client sees the connection end before the content
+/// is complete.
 pub type StreamError = Box<dyn Error + Send + Sync>;
 
-/// A future that makes content.
-pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// The future that produces content.
+pub(crate) type Producer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Content that was made, or why there is no more of it.
-pub(crate) type Piece = Result<Bytes, StreamError>;
+/// Some bytes of the content, or the error that ends it.
+pub(crate) type Data = Result<Bytes, StreamError>;
 
-/// A future that makes content, and the pieces that it has made. It runs only as fast as the
-/// client takes them: there is never more than one piece waiting.
+/// Content that a future produces while it is sent.
 pub struct Stream {
     length: Option<u64>,
-    pieces: mpsc::Receiver<Piece>,
-    /// Nobody locks it: only its owner polls it. A future need not be `Sync`, but an
-    /// `Exchange` that a handler lends to something async must be, and this may lie in one.
-    work: Mutex<Option<Work>>,
+    data: mpsc::Receiver<Data>,
+    /// `None` after the producer has completed. The mutex is never locked, because only the
+    /// owner of the stream polls the producer. It makes `Stream` `Sync` although the future is
+    /// only `Send`: an `Exchange` that contains a stream must be `Sync`, so that a handler can
+    /// hold a reference to it across `.await`.
+    producer: Mutex<Option<Producer>>,
 }
 
-/// Where the work puts its pieces.
+/// The sending half of a [`Stream`], for its producer.
 pub struct StreamSender {
-    pieces: mpsc::Sender<Piece>,
+    data: mpsc::Sender<Data>,
 }
 
 impl StreamSender {
-    /// Waits until there is room for a piece: whoever has pieces to fetch need not do so before.
+    /// Waits until [`send`](StreamSender::send) would not wait. A producer calls it before it
+    /// does expensive work for data that a slow client may never read. Fails if the stream is
+    /// closed.
     pub async fn ready(&self) -> io::Result<()> {
-        self.pieces.reserve().await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.data.reserve().await.map(drop).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Sends a piece. Fails when nobody takes it any more, and the work may as well stop.
-    pub async fn send(&self, piece: impl Into<Bytes>) -> io::Result<()> {
-        let gone = |_| io::ErrorKind::BrokenPipe.into();
-        self.pieces.send(Ok(piece.into())).await.map_err(gone)
+    /// Sends some bytes, after those before have been taken. Fails if the stream is closed; the
+    /// producer should stop then.
+    pub async fn send(&self, data: impl Into<Bytes>) -> io::Result<()> {
+        let closed = |_| io::ErrorKind::BrokenPipe.into();
+        self.data.send(Ok(data.into())).await.map_err(closed)
     }
 }
 
 impl Stream {
-    /// Content of the given length in bytes, or of one that nobody knows yet. The work must
-    /// send exactly what was announced; if it fails, or sends less or more, the client is
-    /// made to notice.
-    pub fn new<W, E>(length: Option<u64>, work: impl FnOnce(StreamSender) -> W) -> Stream
+    /// Creates content of a known length in bytes, or of an unknown one. The producer must send
+    /// exactly the declared length. If it fails, panics, or sends less or more, the connection
+    /// ends in such a way that the client does not take the content for complete.
+    pub fn new<W, E>(
+        length: Option<u64>,
+        producer: impl FnOnce(StreamSender) -> W,
+    ) -> Stream
     where
         W: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StreamError>,
     {
-        let (sender, pieces) = mpsc::channel(1);
-        let work = work(StreamSender { pieces: sender.clone() });
-        let work = async move {
-            let outcome = match catch_panic_async(pin!(work)).await {
+        let (sender, data) = mpsc::channel(1);
+        let producer = producer(StreamSender { data: sender.clone() });
+        let producer = async move {
+            let outcome = match catch_panic_async(pin!(producer)).await {
                 Some(outcome) => outcome.map_err(Into::into),
                 None => Err("the work on it panicked".into()),
             };
             if let Err(error) = outcome {
-                // The failure stands in line, after the pieces that were made before it.
+                // Through the channel, so that the error arrives after the data sent before it.
                 let _ = sender.send(Err(error)).await;
             }
         };
-        Stream { length, pieces, work: Mutex::new(Some(Box::pin(work))) }
+        Stream { length, data, producer: Mutex::new(Some(Box::pin(producer))) }
     }
 
-    /// Its length in bytes, where it is known before.
+    /// Returns the declared length in bytes.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The work, and where it puts its pieces: for a connection, which polls the one whenever it
-    /// is woken, whatever has become of the pieces before.
-    pub(crate) fn into_parts(self) -> (Option<Work>, mpsc::Receiver<Piece>) {
-        (self.work.into_inner().unwrap_or_else(PoisonError::into_inner), self.pieces)
+    /// Returns the producer and the receiving half of its channel. The connection polls the
+    /// producer also while a write is blocked, which [`next`](Stream::next) could not do.
+    pub(crate) fn into_parts(self) -> (Option<Producer>, mpsc::Receiver<Data>) {
+        (self.producer.into_inner().unwrap_or_else(PoisonError::into_inner), self.data)
     }
 
-    /// The next piece; none when the work was done, and done well.
+    /// Polls the producer until it sends the next bytes. Returns `None` after it has completed
+    /// without an error.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
-        let slot = self.work.get_mut().unwrap_or_else(PoisonError::into_inner);
-        while let Some(work) = slot {
+        let slot = self.producer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while let Some(producer) = slot {
             tokio::select! {
                 biased;
-                Some(piece) = self.pieces.recv() => return piece.map(Some),
-                () = work => *slot = None,
+                Some(data) = self.data.recv() => return data.map(Some),
+                () = producer => *slot = None,
             }
         }
-        self.pieces.recv().await.transpose()
+        self.data.recv().await.transpose()
     }
 }
 

@@ -1,31 +1,31 @@
-//! Request targets (RFC 9112 section 3.2): what a request asks for.
+//! Request targets (RFC 9112 section 3.2): the part of a URI that a request line contains.
 
 use std::ops::Range;
 
 use crate::http::grammar::ByteSet;
 use crate::http::refusal::Refusal;
 
-/// Where the parts of a target lie within its bytes.
+/// A parsed target: the ranges of its parts within its bytes.
 ///
 /// ```text
-/// /main?page=2                       origin-form:   path, and maybe a query
-/// http://example.com/main?page=2     absolute-form: the same after an authority
-/// *                                  asterisk-form: OPTIONS, of the server as a whole
+/// /main?page=2                       origin-form:   path and optional query
+/// http://example.com/main?page=2     absolute-form: scheme, authority, path and optional query
+/// *                                  asterisk-form: OPTIONS for the server as a whole
 /// ```
-/// Authority-form belongs to CONNECT, which no handler answers.
+/// The fourth form, authority-form, is for CONNECT, which this server does not support.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The scheme, where the target is absolute.
+    /// The scheme, in absolute-form.
     pub scheme: Option<Scheme>,
-    /// Host and port, likewise.
+    /// Host and port, in absolute-form.
     pub authority: Option<Range<usize>>,
-    /// From the first slash to the query. Empty where an absolute target has none: it means `/`.
+    /// The path, from the first slash on. It may be empty in absolute-form, which means `/`.
     pub path: Range<usize>,
-    /// What stands after the question mark.
+    /// The query, without the question mark.
     pub query: Option<Range<usize>>,
 }
 
-/// What a URI begins with.
+/// The scheme of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// `http`.
@@ -42,18 +42,18 @@ impl Scheme {
         }
     }
 
-    /// The port that is meant, behind its colon: the scheme's own where none is given.
-    fn port(self, given: &[u8]) -> &[u8] {
-        match (given, self) {
+    /// Returns the port with its colon, or the default port of the scheme if `port` is empty.
+    fn port_or_default(self, port: &[u8]) -> &[u8] {
+        match (port, self) {
             (b"" | b":", Scheme::Http) => b":80",
             (b"" | b":", Scheme::Https) => b":443",
-            (given, _) => given,
+            (port, _) => port,
         }
     }
 }
 
 impl Target {
-    /// Takes a target apart. `asterisk` says whether `*` may stand for the server.
+    /// Parses a target in one pass over its bytes. `asterisk` allows the asterisk-form.
     pub fn parse(bytes: &[u8], asterisk: bool) -> Result<Target, Refusal> {
         let (mut question_mark, mut has_escapes) = (None, false);
         for (at, &byte) in bytes.iter().enumerate() {
@@ -78,7 +78,7 @@ impl Target {
         let authority = if is_absolute { authority(bytes)? } else { None };
         let (scheme, authority) = authority.unzip();
         let start = authority.as_ref().map_or(0, |authority| authority.end);
-        // An authority has no question mark, so the first one is where the path ends.
+        // An authority contains no question mark, so the first one ends the path.
         let path = start..question_mark.unwrap_or(bytes.len());
         if is_absolute && authority.is_none() {
             return Err(Refusal::bad("The request target does not begin with a slash."));
@@ -91,7 +91,8 @@ impl Target {
     }
 }
 
-/// The authority of an absolute target behind its scheme; none if it is not absolute.
+/// Returns the scheme and the range of the authority of a target in absolute-form. Returns
+/// `None` for other forms.
 fn authority(bytes: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
     let scheme = [Scheme::Http, Scheme::Https].into_iter().find(|scheme| {
         let start = bytes.get(..scheme.prefix().len());
@@ -107,11 +108,12 @@ fn authority(bytes: &[u8]) -> Result<Option<(Scheme, Range<usize>)>, Refusal> {
     Ok(Some((scheme, start..end)))
 }
 
-/// RFC 3986 has visible ASCII only, and keeps `#` for fragments, which are never sent. Of the
-/// rest, browsers do send `|`, `^` and the like as they are, but never these: `"`, `<`, `>`.
+/// The bytes that a target may contain: visible ASCII except `#`, which begins a fragment, and
+/// fragments are never sent; and except `"`, `<` and `>`, which browsers encode. RFC 3986 also
+/// excludes bytes such as `|` and `^`, but browsers send them unencoded, so they are accepted.
 static TARGET: ByteSet = ByteSet::alphanumeric_and(b"!$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
-/// What a name is made of, but for percent escapes:
+/// The bytes of a host name (RFC 3986 section 3.2.2) except percent-encoded ones:
 /// ```text
 /// reg-name = *( unreserved / pct-encoded / sub-delims )
 /// ```
@@ -123,7 +125,7 @@ fn percent_escapes_are_whole(path: &[u8]) -> bool {
     })
 }
 
-/// What stands behind the sign of an escape:
+/// Returns `true` if the two bytes after a `%` are valid:
 /// ```text
 /// pct-encoded = "%" HEXDIG HEXDIG
 /// ```
@@ -131,16 +133,16 @@ fn are_hex_digits(bytes: [u8; 2]) -> bool {
     bytes.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `bytes` are what a Host field may hold (RFC 9110 section 7.2):
+/// Returns `true` if `bytes` is a valid value of a Host field (RFC 9110 section 7.2):
 /// ```text
 /// Host = uri-host [ ":" port ]
 /// ```
-/// There is always a host (RFC 9110 section 4.2.1); an address of version 6 stands in brackets;
-/// nobody logs in here, so there is no `user@`.
+/// The host must not be empty (RFC 9110 section 4.2.1). An IPv6 address is in brackets.
+/// Userinfo (`user@`) is not allowed (RFC 9110 section 4.2.4).
 pub fn is_authority(bytes: &[u8]) -> bool {
     let (host_is_valid, port) = if bytes.starts_with(b"[") {
         let (host, port) = split_port(bytes);
-        (is_address_in_brackets(host), port)
+        (is_ipv6_in_brackets(host), port)
     } else {
         let port = skip_reg_name(bytes);
         (port.len() < bytes.len(), port)
@@ -153,24 +155,25 @@ pub fn is_authority(bytes: &[u8]) -> bool {
     host_is_valid && port_is_valid
 }
 
-/// What stands behind the name that `bytes` begin with.
+/// Returns the bytes after the reg-name at the front of `bytes`.
 fn skip_reg_name(mut bytes: &[u8]) -> &[u8] {
     loop {
         let end = bytes.iter().position(|&byte| !HOST.has(byte));
         bytes = match &bytes[end.unwrap_or(bytes.len())..] {
-            [b'%', one, other, behind @ ..] if are_hex_digits([*one, *other]) => behind,
-            behind => return behind,
+            [b'%', one, other, rest @ ..] if are_hex_digits([*one, *other]) => rest,
+            rest => return rest,
         };
     }
 }
 
-fn is_address_in_brackets(host: &[u8]) -> bool {
+fn is_ipv6_in_brackets(host: &[u8]) -> bool {
     let [b'[', address @ .., b']'] = host else { return false };
     let address = std::str::from_utf8(address);
     address.is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// The grammar lets a port be empty, which means the scheme's own.
+/// Returns `true` for a decimal number up to 65535, or an empty port, which the grammar allows
+/// and which means the default port of the scheme.
 fn is_port(digits: &[u8]) -> bool {
     let port = digits.iter().try_fold(0_u16, |port, digit| match digit {
         b'0'..=b'9' => port.checked_mul(10)?.checked_add(u16::from(digit - b'0')),
@@ -179,9 +182,9 @@ fn is_port(digits: &[u8]) -> bool {
     port.is_some()
 }
 
-/// A host, and the port behind it with its colon, if there is one.
+/// Splits an authority into the host and the port, which keeps its colon and may be empty.
 pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
-    // The colons of an address of version 6 stand in brackets.
+    // An IPv6 address contains colons, but within brackets.
     let end = match authority.first() {
         Some(b'[') => authority.iter().position(|&byte| byte == b']').map(|at| at + 1),
         _ => authority.iter().rposition(|&byte| byte == b':'),
@@ -189,8 +192,11 @@ pub(crate) fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
     authority.split_at(end.unwrap_or(authority.len()))
 }
 
-/// Whether two authorities name the same host and port (RFC 9110 section 4.2.3).
+/// Returns `true` if two authorities mean the same host and port: host names are
+/// case-insensitive, and an absent port equals the default port of the scheme (RFC 9110 section
+/// 4.2.3).
 pub(crate) fn is_same_authority(left: &[u8], right: &[u8], scheme: Scheme) -> bool {
     let ((left, left_port), (right, right_port)) = (split_port(left), split_port(right));
-    left.eq_ignore_ascii_case(right) && scheme.port(left_port) == scheme.port(right_port)
+    left.eq_ignore_ascii_case(right)
+        && scheme.port_or_default(left_port) == scheme.port_or_default(right_port)
 }

@@ -13,9 +13,38 @@
 //! # Timeouts
 //!
 //! A session has an idle and an absolute timeout, [`Lifetime`](store::Lifetime). The defaults are
-//! 5 minutes and 8 hours; "remember me" in the demo is 30 days, both. NIST SP 800-63B section 2.2.3
-//! recommends at most 24 hours and 1 hour of inactivity for assurance level 2, so "remember me"
-//! is for level 1 only.
+//! 5 minutes and 8 hours. "Remember me" in the demo is 14 days and 30 days: NIST SP 800-63B section
+//! 2.2.3 allows 30 days for assurance level 1 (a password alone), and 24 hours with 1 hour of
+//! inactivity for level 2.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use dustdevil::{Lifetime, Result, Session};
+//!
+//! async fn example(session: Session) -> Result {
+//!     session.set("theme", "dark").await?;
+//!     let theme = session.get("theme").await?;
+//!     let count = |visits: Option<u32>| visits.unwrap_or(0) + 1;
+//!     let visits = session.update("visits", count).await?;
+//!     session.flash("Saved.").await?;
+//!
+//!     // After a password check: a new id, and a new absolute timeout.
+//!     session.log_in("alice").await?;
+//!     let (idle, absolute) = (Duration::from_secs(14 * 86_400), Duration::from_secs(30 * 86_400));
+//!     session.log_in_for("alice", Lifetime { idle, absolute }).await?;
+//!
+//!     // The sessions of the same user, and their revocation.
+//!     for other in session.sessions().await? {
+//!         println!("{}, idle for {:?}", other.last_ip, other.idle);
+//!     }
+//!     session.revoke_others().await?;
+//!     session.destroy().await?;
+//!     Ok(())
+//! }
+//! ```
 
 pub mod error;
 

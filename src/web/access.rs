@@ -1,4 +1,9 @@
-//! The access log: a line for each request that was answered.
+//! The access log: one line for each response, in Tornado's format.
+//!
+//! ```text
+//! status method path (client address) duration
+//! 200 GET /main (127.0.0.1) 0.12ms
+//! ```
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -10,21 +15,21 @@ use crate::http::status::Status;
 
 const TARGET: &str = "dustdevil::access";
 
-/// A line that will be written. Where nobody reads it, the clock is not looked at for it.
+/// The start of a request, for its line in the log.
 pub(crate) struct Access {
-    began: Option<Instant>,
+    /// `None` if the log is disabled, which saves reading the clock.
+    start: Option<Instant>,
 }
 
 impl Access {
-    /// A request has come.
     pub(crate) fn begin() -> Access {
-        Access { began: log_enabled!(target: TARGET, Level::Error).then(Instant::now) }
+        Access { start: log_enabled!(target: TARGET, Level::Error).then(Instant::now) }
     }
 
-    /// It was answered. Tornado's line: status, method, path, address, time; a warning from 400 on,
-    /// an error from 500 on. The query is left out, for it is where secrets end up.
+    /// Writes the line: info below status 400, a warning from 400, an error from 500. The query
+    /// is left out, because it may contain secrets.
     pub(crate) fn log(&self, status: Status, request: &Request, address: IpAddr) {
-        let Some(began) = self.began else { return };
+        let Some(start) = self.start else { return };
         let status = status.code();
         let level = match status {
             ..400 => Level::Info,
@@ -33,7 +38,7 @@ impl Access {
         };
         if log_enabled!(target: TARGET, level) {
             let (method, path) = (request.method(), request.path());
-            let time = began.elapsed().as_secs_f64() * 1000.0;
+            let time = start.elapsed().as_secs_f64() * 1000.0;
             log!(target: TARGET, level, "{status} {method} {path} ({address}) {time:.2}ms");
         }
     }

@@ -1,4 +1,9 @@
-//! Applications: a table of routes, and what they share.
+//! The application: routes requests to handlers.
+//!
+//! [`Application`] implements [`Service`], the interface that a connection calls for each
+//! request. Its table of routes is searched in order, like Tornado's; the special cases before
+//! it (wrong host, `OPTIONS *`, invalid path) have handlers of their own, so that their error
+//! pages go through the same steps and carry the same header fields as any other response.
 
 use std::any::{Any, TypeId};
 use std::net::SocketAddr;
@@ -21,7 +26,7 @@ use crate::web::settings::Settings;
 use crate::web::shared::Shared;
 use crate::web::static_files::handler::{OnlyFile, StaticFileHandler};
 
-/// A table of routes, and the settings that go with it. Tornado's `Application`.
+/// A table of routes with its settings. Tornado's `Application`.
 pub struct Application {
     routes: Vec<Route>,
     default_handler: Handler,
@@ -29,11 +34,11 @@ pub struct Application {
 }
 
 impl Application {
-    /// Reads the templates, looks at the folders, checks the routes. What is wrong with any of
-    /// them is an [`Error::Config`] here, and not a 500 later.
+    /// Loads the templates, opens the directories, and checks routes and settings. A mistake in
+    /// any of them is an [`Error::Config`] at startup instead of a 500 later.
     ///
-    /// The first route that matches a path gets its requests. In front of them stand those of
-    /// the static files, if there is a `static_path`.
+    /// The first route that matches a path gets the request. If there is a `static_path`, the
+    /// routes of the static files come first.
     pub fn new<const N: usize>(
         routes: [(&str, Handler); N],
         settings: Settings,
@@ -42,7 +47,8 @@ impl Application {
         Application::with_routes(routes, settings)
     }
 
-    /// The same, from routes that may have arguments for their handlers.
+    /// Like [`new`](Application::new), with routes that may have arguments for their handlers
+    /// ([`Route::with`]).
     pub fn with_routes(
         routes: impl IntoIterator<Item = Route>,
         settings: Settings,
@@ -58,53 +64,54 @@ impl Application {
         })
     }
 
-    /// Another handler for paths that no route matches. Tornado's `default_handler_class`.
+    /// Sets the handler for paths that no route matches. Tornado's `default_handler_class`.
+    /// Default: 404.
     #[must_use]
     pub fn default_handler(mut self, handler: Handler) -> Application {
         self.default_handler = handler;
         self
     }
 
-    /// Hands something over that handlers may ask for by its type, such as a pool of
-    /// connections: `exchange.state::<Pool>()`.
+    /// Adds shared state, such as a connection pool, which handlers get by its type:
+    /// `exchange.state::<Pool>()`. A second value of the same type replaces the first.
     ///
     /// # Panics
-    /// If requests are being answered already.
+    /// If the application is in use already.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Application {
         let shared = Arc::get_mut(&mut self.shared)
-            .expect("state is handed over before the first request");
+            .expect("state is added before the first request");
         shared.state.insert(TypeId::of::<T>(), Arc::new(state));
         self
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// Where its sessions live.
+    /// Returns the session store.
     pub fn session_store(&self) -> &Arc<dyn crate::session::store::Store> {
         &self.shared.store
     }
 
-    /// The signal that its server shuts down.
+    /// Returns the signal that begins the graceful shutdown of the server.
     pub fn shutdown(&self) -> &Shutdown {
         &self.shared.shutdown
     }
 
-    /// A request that has come in, before any handler has seen it; for trying a handler out
-    /// without a socket.
+    /// Creates an exchange for a request, before any handler has run. Tests use it to run a
+    /// handler without a socket.
     pub fn exchange(&self, request: Request, peer: SocketAddr) -> Exchange {
         Exchange::new(Arc::clone(&self.shared), request, peer.ip())
     }
 
-    /// The handler of a request's path.
+    /// Returns the handler of a request, and stores the arguments of its route in the exchange.
     fn route(&self, exchange: &mut Exchange) -> Handler {
         let request = &exchange.request;
-        let is_in_the_open =
+        let is_https_over_http =
             request.scheme() == Some(Scheme::Https) && !exchange.is_https();
-        if is_in_the_open || !is_allowed(request, &self.settings().allowed_hosts) {
+        if is_https_over_http || !is_allowed(request, &self.settings().allowed_hosts) {
             return handler::<MisdirectedHandler>;
         }
         let path = exchange.request.path();
@@ -139,6 +146,8 @@ impl Service for Application {
     }
 }
 
+/// Returns the routes of the static files, with two files at the paths where browsers and
+/// crawlers request them.
 fn static_routes(shared: &Shared) -> Vec<Route> {
     if shared.static_files.is_none() {
         return Vec::new();
@@ -154,7 +163,7 @@ fn static_routes(shared: &Shared) -> Vec<Route> {
     ]
 }
 
-/// All methods, for what does not depend on them.
+/// All methods, for handlers whose response does not depend on the method.
 const ALL: &[Method] = &[
     Method::Get,
     Method::Head,
@@ -165,7 +174,7 @@ const ALL: &[Method] = &[
     Method::Options,
 ];
 
-/// `OPTIONS *`: what the server as a whole can do (RFC 9110 section 9.3.7).
+/// `OPTIONS *`: the methods that the server as a whole supports (RFC 9110 section 9.3.7).
 struct ServerHandler;
 
 impl RequestHandler for ServerHandler {
@@ -176,7 +185,7 @@ impl RequestHandler for ServerHandler {
     }
 }
 
-/// 404.
+/// 404: no route matches the path.
 struct NotFoundHandler;
 
 impl RequestHandler for NotFoundHandler {
@@ -187,8 +196,8 @@ impl RequestHandler for NotFoundHandler {
     }
 }
 
-/// 421 (RFC 9110 section 7.4), for a host that is not ours, and for an https URI that was sent
-/// in the open.
+/// 421 (RFC 9110 section 7.4): the host is not one of `allowed_hosts`, or an https URI was sent
+/// over plain http.
 struct MisdirectedHandler;
 
 impl RequestHandler for MisdirectedHandler {
@@ -202,7 +211,7 @@ impl RequestHandler for MisdirectedHandler {
     }
 }
 
-/// 400, for a path that is not text once its percent escapes are undone.
+/// 400: the percent-decoded path is not UTF-8.
 struct BadPathHandler;
 
 impl RequestHandler for BadPathHandler {

@@ -1,4 +1,9 @@
-//! Arguments: the names and values of a query or a form.
+//! Arguments: the names and values of a query or a form, in the encoding
+//! `application/x-www-form-urlencoded`.
+//!
+//! ```text
+//! name=value&name=value      "+" is a space, %XX a byte
+//! ```
 
 use std::fmt;
 use std::ops::Range;
@@ -10,23 +15,24 @@ use crate::http::content_buffer::out_of_memory;
 use crate::http::grammar;
 use crate::http::status::Status;
 
-/// Names and values in the order in which they were sent. Values are bytes until somebody asks
-/// for one as text.
+/// Names and values in the order in which they were sent. Names are UTF-8. Values are bytes, and
+/// are checked for UTF-8 when they are read as text.
 #[derive(Default)]
 pub struct Arguments {
     pairs: Vec<Pair>,
-    /// All names and values, one behind the other: a form has many, and most are short.
+    /// All decoded names and values, concatenated. One buffer saves an allocation for each of
+    /// the many short strings of a form.
     bytes: Vec<u8>,
 }
 
-/// Where a name and its value are.
+/// The ranges of a name and its value in `bytes`.
 #[derive(Debug)]
 struct Pair {
     name: Range<usize>,
     value: Range<usize>,
 }
 
-/// Shows names, and no value: there may be a password among them.
+/// Shows the names only, because a value may be a password.
 impl fmt::Debug for Arguments {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |pair: &Pair| &self.bytes[pair.name.clone()];
@@ -36,16 +42,17 @@ impl fmt::Debug for Arguments {
 }
 
 impl Arguments {
-    /// Reads `application/x-www-form-urlencoded`: `name=value&name=value`, with `+` for a space.
+    /// Parses and decodes a query or a form. Fails with 400 if there are more than `limit`
+    /// arguments or if a name is not UTF-8.
     pub fn parse_urlencoded(text: impl AsRef<[u8]>, limit: usize) -> Result<Arguments> {
         let text = text.as_ref();
         let mut arguments = Arguments::default();
-        // What is decoded is never longer than it was before.
+        // Decoding never makes a text longer.
         arguments.reserve(text.len())?;
-        let is_encoded = b"+%".iter().any(|&sign| grammar::position(text, sign).is_some());
+        let is_encoded = b"+%".iter().any(|&byte| grammar::position(text, byte).is_some());
         for pair in grammar::split(text, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match grammar::position(pair, b'=') {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
+                Some(equals) => (&pair[..equals], &pair[equals + 1..]),
                 None => (pair, &[][..]),
             };
             arguments.check_limit(limit)?;
@@ -58,7 +65,7 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Adds one, if there is room for it.
+    /// Appends an argument. Fails with 400 if there are `limit` arguments already.
     pub fn push(
         &mut self,
         name: impl AsRef<str>,
@@ -80,7 +87,8 @@ impl Arguments {
         Ok(())
     }
 
-    /// Makes room for what a client has sent, and may be large.
+    /// Reserves capacity. The size is up to the client, so a failed allocation becomes a 503
+    /// and does not abort the process.
     fn reserve(&mut self, bytes: usize) -> Result {
         self.bytes.try_reserve(bytes).map_err(|_| out_of_memory().into())
     }
@@ -93,48 +101,46 @@ impl Arguments {
 
     fn decode(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
-        for (number, between) in bytes.split(|&byte| byte == b'+').enumerate() {
-            if number > 0 {
+        for (index, text) in bytes.split(|&byte| byte == b'+').enumerate() {
+            if index > 0 {
                 self.bytes.push(b' ');
             }
-            self.bytes.extend(percent_decode(between));
+            self.bytes.extend(percent_decode(text));
         }
         start..self.bytes.len()
     }
 
-    /// How many there are.
+    /// Returns the number of arguments.
     pub(crate) fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Every value of one name, as bytes.
+    /// Returns all values of a name, as bytes.
     pub fn values<'a>(
         &'a self,
         name: &'a str,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        let is_it = move |pair: &&Pair| self.bytes[pair.name.clone()] == *name.as_bytes();
-        let pairs = self.pairs.iter().filter(is_it);
+        let has_name =
+            move |pair: &&Pair| self.bytes[pair.name.clone()] == *name.as_bytes();
+        let pairs = self.pairs.iter().filter(has_name);
         pairs.map(|pair| &self.bytes[pair.value.clone()])
     }
 
-    /// The last value of one name as text, as it was sent.
+    /// Returns the last value of a name, as it was sent. Fails with 400 if it is not UTF-8.
     pub fn last<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>> {
         self.values(name).next_back().map(to_text).transpose()
     }
 }
 
-/// A value as text; 400 if it is none.
+/// Returns a value as text. Fails with 400 if it is not UTF-8.
 pub(crate) fn to_text(value: &[u8]) -> Result<&str> {
-    std::str::from_utf8(value).map_err(|_| not_text())
+    let invalid = |_| Error::http(Status::BAD_REQUEST, "An argument is not UTF-8.");
+    std::str::from_utf8(value).map_err(invalid)
 }
 
-fn not_text() -> Error {
-    Error::http(Status::BAD_REQUEST, "An argument is not UTF-8.")
-}
-
-/// Tidies a value as Tornado's `get_argument` does: control characters become spaces, and the
-/// white space around it goes.
-pub(crate) fn tidy(value: &str) -> String {
+/// Cleans a value as Tornado's `get_argument` does: replaces control characters by spaces, and
+/// strips leading and trailing white space.
+pub(crate) fn strip_controls(value: &str) -> String {
     let is_control = |character| matches!(character, '\0'..='\x08' | '\x0e'..='\x1f');
     match value.contains(is_control) {
         true => value.replace(is_control, " ").trim().to_owned(),

@@ -1,6 +1,14 @@
-//! One request, and the response that is being built for it, with Tornado's verbs.
+//! The exchange: one request, and the response that is being built for it.
+//!
+//! The methods of a handler borrow it as `&mut Exchange`. It has the methods of Tornado's
+//! `RequestHandler`; more of them are in `exchange_arguments` (arguments and forms),
+//! `exchange_cookies` (cookies, the session), `exchange_render` (templates, redirects, static
+//! URLs) and `exchange_xsrf` (XSRF tokens).
+//!
+//! The response is buffered: nothing is sent before the handler has returned, so an error page
+//! can still replace it. Only the content of files and streams is produced while it is sent.
 
-use std::any::{Any, TypeId};
+use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -11,23 +19,19 @@ use bytes::Bytes;
 use crate::error::{Error, HttpError, Result};
 use crate::http::body::Body;
 use crate::http::cookie::SetCookie;
-use crate::http::method::Method;
 use crate::http::request::Request;
 use crate::http::response::{HTML, Response};
 use crate::http::status::Status;
 use crate::http::stream::{Stream, StreamError, StreamSender};
-use crate::session::id::Id;
-use crate::session::store::Store;
-use crate::session::{ClientUpdate, Session, SessionConfig};
+use crate::session::{ClientUpdate, Session};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
-use crate::web::forwarded::whence;
+use crate::web::forwarded::client_address;
 use crate::web::multipart::{self, HttpFile};
 use crate::web::shared::Shared;
 
-/// One request, and the response that is being built for it. It is lent to the handler's
-/// methods; its verbs are those of Tornado's `RequestHandler`. What may have to wait, for
-/// the session's store or for a file, is `async`.
+/// A request/response exchange, as RFC 9110 calls the pair. A method that may have to wait, for
+/// the session store or for a file, is `async`.
 pub struct Exchange {
     pub(crate) request: Request,
     pub(crate) shared: Arc<Shared>,
@@ -35,19 +39,20 @@ pub struct Exchange {
     pub(crate) path_arguments: Vec<(String, String)>,
     pub(crate) route_arguments: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) new_cookies: Vec<SetCookie>,
+    pub(crate) session: Option<Session>,
     remote_ip: IpAddr,
     https: bool,
     content: Bytes,
     response: Response,
-    written: Vec<u8>,
+    /// Content that was written and is not in the response yet. Tornado's `_write_buffer`.
+    write_buffer: Vec<u8>,
     finished: bool,
-    session: Option<Session>,
     access: Access,
-    /// What is wrong with the query, if it could not be read.
+    /// The error in the query, if it is malformed. Boxed, because it is rare.
     bad_query: Option<Box<HttpError>>,
 }
 
-/// The arguments of a request, by where they stood.
+/// The arguments of a request, by their source.
 #[derive(Default)]
 pub(crate) struct AllArguments {
     pub(crate) query: Arguments,
@@ -55,125 +60,57 @@ pub(crate) struct AllArguments {
     pub(crate) files: Vec<HttpFile>,
 }
 
+/// The request.
 impl Exchange {
-    pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
-        let limit = shared.settings.max_arguments;
-        let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
-        let (query, bad_query) = match query.transpose() {
-            Ok(query) => (query.unwrap_or_default(), None),
-            Err(error) => (Arguments::default(), Some(Box::new(error.to_http_error()))),
-        };
-        let (remote_ip, https) = whence(&request, peer, &shared.settings.trusted_proxies);
-        let response = blank_response(&shared, https);
-        Exchange {
-            request,
-            shared,
-            arguments: AllArguments { query, ..AllArguments::default() },
-            bad_query,
-            path_arguments: Vec::new(),
-            route_arguments: None,
-            new_cookies: Vec::new(),
-            remote_ip,
-            https,
-            content: Bytes::new(),
-            response,
-            written: Vec::new(),
-            finished: false,
-            session: None,
-            access: Access::begin(),
-        }
-    }
-
-    /// The request's head.
+    /// Returns the head of the request.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// The request's content, as it was sent.
+    /// Returns the content of the request, as it was sent.
     pub fn content(&self) -> &Bytes {
         &self.content
     }
 
-    /// The response as it stands.
-    pub fn response(&self) -> &Response {
-        &self.response
-    }
-
-    /// What was written so far.
-    pub fn written(&self) -> &[u8] {
-        &self.written
-    }
-
-    /// The client's address; what a trusted proxy says that it is.
+    /// Returns the client's address: that of the socket, or the one that a trusted proxy
+    /// reports.
     pub fn remote_ip(&self) -> IpAddr {
         self.remote_ip
     }
 
-    /// Whether the client came over https, as a trusted proxy says.
+    /// Returns `true` if a trusted proxy reports that the client uses https.
     pub fn is_https(&self) -> bool {
         self.https
     }
 
-    /// What the application handed over of this type; see
+    /// Returns the application's state of this type; see
     /// [`Application::state`](crate::web::application::Application::state).
     pub fn state<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
         let found = self.shared.state.get(&TypeId::of::<T>()).cloned();
-        let missing =
-            || Error::other(format!("no state of type {}", std::any::type_name::<T>()));
+        let missing = || Error::other(format!("no state of type {}", type_name::<T>()));
         found.and_then(|state| state.downcast().ok()).ok_or_else(missing)
     }
 
-    /// What the route table gives for this route; see
-    /// [`Route::with`](crate::web::route::Route::with). Tornado passes it to `initialize`.
+    /// Returns the arguments of the route, which the route table defines; see
+    /// [`Route::with`](crate::web::route::Route::with). Tornado passes them to `initialize`.
     pub fn route_arguments<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
-        let missing = || {
-            Error::other(format!(
-                "the route has no arguments of {}",
-                std::any::type_name::<T>()
-            ))
-        };
+        let missing =
+            || Error::other(format!("the route has no arguments of {}", type_name::<T>()));
         let found = self.route_arguments.clone();
         found.and_then(|arguments| arguments.downcast().ok()).ok_or_else(missing)
     }
+}
 
-    /// The session of whoever sent the request. It costs nothing before it is used. An answer
-    /// that used it, or that is a stream and may, is sent with `Vary: Cookie` and
-    /// `Cache-Control: no-store`, whatever the handler has set. No session can begin while a
-    /// stream is sent, for nobody could be told its id.
-    pub fn session(&mut self) -> Session {
-        if let Some(session) = &self.session {
-            return session.clone();
-        }
-        let name = self.session_cookie();
-        let claims = self.cookie_values(&name).filter_map(Id::parse);
-        let settings = &self.shared.settings;
-        let rules = SessionConfig {
-            lifetime: settings.session_lifetime,
-            max_sessions_per_user: settings.max_sessions_per_user,
-        };
-        let store = Arc::clone(&self.shared.store);
-        let session = Session::new(store, rules, self.remote_ip, claims);
-        if self.request.method() == Method::Head {
-            session.keep_flash();
-        }
-        self.session = Some(session.clone());
-        session
-    }
-
-    /// Where all sessions live: for pages that show its
-    /// [`counters`](crate::session::store::Store::counters), or
-    /// [end all](crate::session::login::revoke_all) that a user has.
-    pub fn session_store(&self) -> &Arc<dyn Store> {
-        &self.shared.store
-    }
-
-    /// Sets the status.
+/// The response.
+impl Exchange {
+    /// Sets the status. Default: 200.
     pub fn set_status(&mut self, status: Status) {
         self.response.status = status;
     }
 
-    /// Sets a header field. One with a line break in it, or one that the connection writes
-    /// itself (`Content-Length`, `Transfer-Encoding`, `Connection`, `Date`), is an error.
+    /// Sets a header field and replaces earlier values. Fails if the name or the value is
+    /// invalid (a line break would allow response splitting), or if the connection writes the
+    /// field itself: `Content-Length`, `Transfer-Encoding`, `Connection`, `Date`.
     pub fn set_header(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -182,16 +119,8 @@ impl Exchange {
         Ok(self.response.set_field(name, value)?)
     }
 
-    /// Sets a header field that needs no check: we have made its value.
-    pub(crate) fn set_header_unchecked(
-        &mut self,
-        name: &'static str,
-        value: impl Into<Cow<'static, str>>,
-    ) {
-        self.response.set_unchecked(name, value);
-    }
-
-    /// Adds a line to a header field that may have several.
+    /// Adds a field line to a header field that may have several. Fails like
+    /// [`set_header`](Exchange::set_header).
     pub fn add_header(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -200,70 +129,40 @@ impl Exchange {
         Ok(self.response.add_field(name, value)?)
     }
 
-    /// Takes a header field away.
+    /// Removes all lines of a header field.
     pub fn clear_header(&mut self, name: &str) {
         self.response.remove_field(name);
     }
 
-    /// Writes to the response. Its Content-Type is `text/html; charset=UTF-8` unless another is
-    /// set. After `finish` it is an error, as in Tornado.
+    /// Appends to the content of the response. Its Content-Type is `text/html; charset=UTF-8`
+    /// unless another is set. Fails after `finish`, as in Tornado.
     pub fn write(&mut self, text: impl AsRef<[u8]>) -> Result {
         self.check_unfinished()?;
-        self.written.extend_from_slice(text.as_ref());
+        self.write_buffer.extend_from_slice(text.as_ref());
         Ok(())
     }
 
-    /// Writes a page that was made to be written: where it is the first, it is taken as it is.
-    pub(crate) fn write_whole(&mut self, page: String) -> Result {
-        if !self.written.is_empty() {
-            return self.write(page);
-        }
-        self.check_unfinished()?;
-        self.written = page.into_bytes();
-        Ok(())
-    }
-
-    /// Answers with content that is made while it is sent, by an async closure that is given an
-    /// [`StreamSender`]. Its Content-Type is that of [`write`](Exchange::write). If it fails, the
-    /// client sees the answer break off.
+    /// Finishes the response with streamed content, which an async closure produces while it is
+    /// sent, with a [`StreamSender`]. The Content-Type is that of [`write`](Exchange::write).
+    /// If the closure fails, the response is aborted, so that the client can see that it is
+    /// incomplete.
     pub fn stream<W, E>(&mut self, work: impl FnOnce(StreamSender) -> W) -> Result
     where
         W: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StreamError>,
     {
-        if !self.written.is_empty() {
+        if !self.write_buffer.is_empty() {
             return Err(Error::other("stream() after write(); send all of it as one"));
         }
         self.finish_with(Body::Stream(Stream::new(None, work)))
     }
 
-    /// Ends the response with this content.
-    pub(crate) fn finish_with(&mut self, body: Body) -> Result {
-        self.check_unfinished()?;
-        self.response.body = body;
-        self.finish();
-        Ok(())
-    }
-
-    /// Ends the response without content.
-    pub(crate) fn finish_empty(&mut self) -> Result {
-        self.written.clear();
-        self.finish_with(Body::Bytes(Bytes::new()))
-    }
-
-    fn check_unfinished(&self) -> Result {
-        match self.finished {
-            true => Err(Error::other("the response was finished already")),
-            false => Ok(()),
-        }
-    }
-
-    /// Ends the response. It is sent when the handler's method returns.
+    /// Finishes the response. It is sent after the handler's method has returned.
     pub fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// Whether the response has been ended.
+    /// Returns `true` if the response is finished.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
@@ -273,42 +172,22 @@ impl Exchange {
         Err(Error::http(status, ""))
     }
 
-    /// Takes everything back that was put into the response, as Tornado does before it draws an
-    /// error page. The session's cookie is not among it, for the session is what it is.
+    /// Resets the response to its initial state, as Tornado does before it writes an error
+    /// page. The session and the cookie with its id are not affected.
     pub fn clear(&mut self) {
         let close = self.response.close;
         self.response = blank_response(&self.shared, self.https);
         self.response.close = close;
         self.new_cookies.clear();
-        self.written.clear();
+        self.write_buffer.clear();
         self.finished = false;
     }
+}
 
-    /// Takes everything back, and begins the answer to an error.
-    pub(crate) fn begin_error(&mut self, error: &HttpError) {
-        self.clear();
-        self.set_status(error.status);
-        for (name, value) in &error.headers {
-            // What cannot be sent is left out: this is the answer to an error already.
-            let _ = self.response.set_field(*name, value.clone());
-        }
-    }
-
-    /// Answers without the session, which cannot be asked.
-    pub(crate) fn forget_session(&mut self) {
-        self.session = None;
-    }
-
-    /// Refuses to speak of a query that could not be read.
-    pub(crate) fn check_query(&self) -> Result {
-        match &self.bad_query {
-            Some(error) => Err(HttpError::clone(error).into()),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes in the content, and the arguments in it: what comes after the hook, for whoever
-    /// tries a handler out without a socket. An error if the query or the form is malformed.
+/// Tests of a handler without a socket.
+impl Exchange {
+    /// Sets the content of the request and parses the arguments in it: the step between
+    /// `initialize` and `prepare`. Fails if the query or the form is malformed.
     pub fn set_content(&mut self, content: Bytes) -> Result {
         self.check_query()?;
         if content.is_empty() {
@@ -328,15 +207,121 @@ impl Exchange {
         Ok(())
     }
 
-    /// The connection is to end after the response.
+    /// Returns the response as it is now, without the content in the write buffer.
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
+    /// Returns the content that was written so far.
+    pub fn write_buffer(&self) -> &[u8] {
+        &self.write_buffer
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(shared: Arc<Shared>, request: Request, peer: IpAddr) -> Exchange {
+        let limit = shared.settings.max_arguments;
+        let query = request.query().map(|query| Arguments::parse_urlencoded(query, limit));
+        let (query, bad_query) = match query.transpose() {
+            Ok(query) => (query.unwrap_or_default(), None),
+            Err(error) => (Arguments::default(), Some(Box::new(error.to_http_error()))),
+        };
+        let proxies = &shared.settings.trusted_proxies;
+        let (remote_ip, https) = client_address(&request, peer, proxies);
+        let response = blank_response(&shared, https);
+        Exchange {
+            request,
+            shared,
+            arguments: AllArguments { query, ..AllArguments::default() },
+            bad_query,
+            path_arguments: Vec::new(),
+            route_arguments: None,
+            new_cookies: Vec::new(),
+            session: None,
+            remote_ip,
+            https,
+            content: Bytes::new(),
+            response,
+            write_buffer: Vec::new(),
+            finished: false,
+            access: Access::begin(),
+        }
+    }
+
+    /// Fails if the query is malformed. [`new`](Exchange::new) only keeps the error, because
+    /// the handler whose `write_error` renders it is not known at that time.
+    pub(crate) fn check_query(&self) -> Result {
+        match &self.bad_query {
+            Some(error) => Err(HttpError::clone(error).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_unfinished(&self) -> Result {
+        match self.finished {
+            true => Err(Error::other("the response was finished already")),
+            false => Ok(()),
+        }
+    }
+
+    /// Sets a header field with a value that this crate has made, without checking it.
+    pub(crate) fn set_header_unchecked(
+        &mut self,
+        name: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) {
+        self.response.set_unchecked(name, value);
+    }
+
+    /// Like [`write`](Exchange::write), but uses the page's buffer without copying it if it is
+    /// the first content.
+    pub(crate) fn write_page(&mut self, page: String) -> Result {
+        if !self.write_buffer.is_empty() {
+            return self.write(page);
+        }
+        self.check_unfinished()?;
+        self.write_buffer = page.into_bytes();
+        Ok(())
+    }
+
+    /// Finishes the response with this content.
+    pub(crate) fn finish_with(&mut self, body: Body) -> Result {
+        self.check_unfinished()?;
+        self.response.body = body;
+        self.finish();
+        Ok(())
+    }
+
+    /// Finishes the response without content.
+    pub(crate) fn finish_empty(&mut self) -> Result {
+        self.write_buffer.clear();
+        self.finish_with(Body::Bytes(Bytes::new()))
+    }
+
+    /// Resets the response, and sets the status and the fields of an error.
+    pub(crate) fn begin_error(&mut self, error: &HttpError) {
+        self.clear();
+        self.set_status(error.status);
+        for (name, value) in &error.headers {
+            // An invalid field is left out: the response is an error page already.
+            let _ = self.response.set_field(*name, value.clone());
+        }
+    }
+
+    /// Completes the response without the session, because the store cannot be reached.
+    pub(crate) fn drop_session(&mut self) {
+        self.session = None;
+    }
+
+    /// Makes the connection close after the response.
     pub(crate) fn close_connection(&mut self) {
         self.response.close = true;
     }
 
-    /// Adds what the session has to tell, the cookies, and what was written. The response is
-    /// complete then.
-    pub(crate) async fn conclude(&mut self) -> Result {
-        // What is made while it is sent may use the session then.
+    /// Completes the response: adds the cookie of the session, the other cookies, and the
+    /// content of the write buffer.
+    pub(crate) async fn complete_response(&mut self) -> Result {
+        // A streamed response may still use the session while it is sent.
         let is_stream = matches!(self.response.body, Body::Stream(_));
         if let Some(session) = &self.session {
             let client_update = session.client_update().await?;
@@ -348,12 +333,12 @@ impl Exchange {
         for cookie in &self.new_cookies {
             self.response.add_unchecked("Set-Cookie", cookie.checked_field_value());
         }
-        if !self.written.is_empty() {
-            self.response.body = Body::Bytes(std::mem::take(&mut self.written).into());
+        if !self.write_buffer.is_empty() {
+            self.response.body = Body::Bytes(std::mem::take(&mut self.write_buffer).into());
         }
         let status = self.response.status;
         if status.has_no_content() || status == Status::RESET_CONTENT {
-            // RFC 9110 section 15.3.6 has 205 without content, too, though with a length.
+            // RFC 9110 section 15.3.6: 205 has no content either, but it has a Content-Length.
             self.response.body = Body::Bytes(Bytes::new());
         } else if !self.response.body.is_empty() {
             self.response.set_default_type(&HTML);
@@ -362,18 +347,17 @@ impl Exchange {
         Ok(())
     }
 
-    /// The response, once it is complete.
+    /// Moves the complete response out of the exchange.
     pub(crate) fn take_response(&mut self) -> Response {
         std::mem::replace(&mut self.response, Response::new(Status::OK))
     }
 
-    /// Writes the line of the access log.
     pub(crate) fn log_access(&self) {
         self.access.log(self.response.status, &self.request, self.remote_ip);
     }
 }
 
-/// Shows what the request and the response show, and nothing of what was sent with them.
+/// Leaves out content, arguments and cookies, which may be secret.
 impl fmt::Debug for Exchange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -385,11 +369,8 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// What every response begins as.
+/// Returns an empty response with the application's default fields.
 fn blank_response(shared: &Shared, https: bool) -> Response {
-    Response::with_defaults(if https {
-        &shared.https_default_fields
-    } else {
-        &shared.default_fields
-    })
+    let fields = if https { &shared.https_default_fields } else { &shared.default_fields };
+    Response::with_defaults(fields)
 }

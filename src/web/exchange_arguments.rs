@@ -1,4 +1,4 @@
-//! Reading the arguments of a request.
+//! Arguments of a request: query, form, uploaded files, and placeholders of the route.
 
 use crate::error::{Error, Result};
 use crate::http::status::Status;
@@ -6,71 +6,75 @@ use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
 use crate::web::multipart::HttpFile;
 
-/// Arguments. Where a name was sent several times, the last value counts. A name that was not
-/// sent is answered 400, and the answer names it; so is a value that is not UTF-8.
+/// Arguments. If a name was sent several times, the last value counts, as in Tornado. A missing
+/// argument is an error with status 400 that names it; so is a value that is not UTF-8. Values
+/// are stripped of leading and trailing white space, except by the methods whose name ends in
+/// `raw`.
 impl Exchange {
-    /// An argument of the form or, if it is not there, of the query; without the white space
-    /// around it.
+    /// Returns an argument of the form or, if the form does not have it, of the query.
     pub fn get_argument(&self, name: &str) -> Result<String> {
         self.find_argument(name)?.ok_or_else(|| missing(name))
     }
 
-    /// The same, where it is no error that it was not sent.
+    /// Like [`get_argument`](Exchange::get_argument), but returns `None` if the argument is
+    /// missing.
     pub(crate) fn find_argument(&self, name: &str) -> Result<Option<String>> {
         self.check_query()?;
         let found = match self.arguments.body.last(name)? {
             Some(value) => Some(value),
             None => self.arguments.query.last(name)?,
         };
-        Ok(found.map(arguments::tidy))
+        Ok(found.map(arguments::strip_controls))
     }
 
-    /// All values of an argument: the query's, and the form's after them.
+    /// Returns all values of an argument: those of the query, then those of the form.
     pub fn get_arguments(&self, name: &str) -> Result<Vec<String>> {
         let mut values = self.get_query_arguments(name)?;
-        values.extend(all(&self.arguments.body, name)?);
+        values.extend(all_values(&self.arguments.body, name)?);
         Ok(values)
     }
 
-    /// An argument of the query, without the white space around it.
+    /// Returns an argument of the query.
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
         self.check_query()?;
-        one(&self.arguments.query, name).map(arguments::tidy)
+        last_value(&self.arguments.query, name).map(arguments::strip_controls)
     }
 
-    /// An argument of the query, as it was sent.
+    /// Returns an argument of the query, as it was sent.
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
         self.check_query()?;
-        one(&self.arguments.query, name).map(str::to_owned)
+        last_value(&self.arguments.query, name).map(str::to_owned)
     }
 
-    /// All values of an argument of the query.
+    /// Returns all values of an argument of the query.
     pub fn get_query_arguments(&self, name: &str) -> Result<Vec<String>> {
         self.check_query()?;
-        all(&self.arguments.query, name)
+        all_values(&self.arguments.query, name)
     }
 
-    /// An argument of the form, without the white space around it.
+    /// Returns an argument of the form.
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
-        one(&self.arguments.body, name).map(arguments::tidy)
+        last_value(&self.arguments.body, name).map(arguments::strip_controls)
     }
 
-    /// An argument of the form, as it was sent: for passwords, where a space is a character.
+    /// Returns an argument of the form, as it was sent: for passwords, which may begin or end
+    /// with a space.
     pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
-        one(&self.arguments.body, name).map(str::to_owned)
+        last_value(&self.arguments.body, name).map(str::to_owned)
     }
 
-    /// All values of an argument of the form.
+    /// Returns all values of an argument of the form.
     pub fn get_body_arguments(&self, name: &str) -> Result<Vec<String>> {
-        all(&self.arguments.body, name)
+        all_values(&self.arguments.body, name)
     }
 
-    /// The files that came with the form under this name.
+    /// Returns the files that were uploaded in the form's field of this name.
     pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }
 
-    /// What the route's `{name}` stood for, decoded.
+    /// Returns the decoded value of the placeholder `{name}` of the route. Fails if the route
+    /// does not have it.
     pub fn path_argument(&self, name: &str) -> Result<&str> {
         let mut arguments = self.path_arguments.iter();
         let found =
@@ -78,19 +82,20 @@ impl Exchange {
         found.ok_or_else(|| Error::other(format!("the route has no {{{name}}}")))
     }
 
-    /// What the route's names stood for, in their order.
+    /// Returns the decoded values of all placeholders of the route, in their order.
     pub fn path_arguments(&self) -> impl Iterator<Item = &str> {
         self.path_arguments.iter().map(|(_, value)| value.as_str())
     }
 }
 
-fn one<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
+/// Returns the last value of an argument. Fails with 400 if it is missing.
+fn last_value<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
     arguments.last(name)?.ok_or_else(|| missing(name))
 }
 
-fn all(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
+fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
     let texts = arguments.values(name).map(arguments::to_text);
-    texts.map(|text| text.map(arguments::tidy)).collect()
+    texts.map(|text| text.map(arguments::strip_controls)).collect()
 }
 
 fn missing(name: &str) -> Error {

@@ -1,4 +1,4 @@
-//! What a response is made of besides written text: templates, redirects, streams that end.
+//! Templates, redirects and static URLs, and the shutdown signal for streams.
 
 use std::sync::Arc;
 
@@ -11,16 +11,17 @@ use crate::web::xsrf::XSRF_TOKEN;
 
 /// Pages.
 impl Exchange {
-    /// Answers with a template. Its names are replaced by `values`, escaped; `xsrf_token` is
-    /// always among them. A name that is not is an error.
+    /// Finishes the response with a template, in which each placeholder is replaced by its
+    /// escaped value. `xsrf_token` is always defined. Fails if another placeholder is not in
+    /// `values`.
     pub async fn render(&mut self, template: &str, values: &[(&str, &str)]) -> Result {
         let page = self.render_string(template, values).await?;
-        self.write_whole(page)?;
+        self.write_page(page)?;
         self.finish();
         Ok(())
     }
 
-    /// A template with its names replaced, as [`render`](Exchange::render) does it.
+    /// Returns a rendered template, like [`render`](Exchange::render), without writing it.
     pub async fn render_string(
         &mut self,
         template: &str,
@@ -28,7 +29,7 @@ impl Exchange {
     ) -> Result<String> {
         let shared = Arc::clone(&self.shared);
         let template = shared.templates.find(template)?;
-        let token = match template.names().any(|name| name == XSRF_TOKEN) {
+        let token = match template.placeholders().any(|name| name == XSRF_TOKEN) {
             true => self.xsrf_token().await?,
             false => String::new(),
         };
@@ -39,8 +40,9 @@ impl Exchange {
         })
     }
 
-    /// The URL of a static file, with its version: `/static/site.css?v=5d41402a`. A browser may
-    /// keep what it finds there for good, since the file has another URL once it changes.
+    /// Returns the URL of a static file with its version, `/static/site.css?v=5d41402a` (cache
+    /// busting): browsers may cache it without revalidation, because the URL changes with the
+    /// file. Fails if there is no such file.
     pub async fn static_url(&self, path: &str) -> Result<String> {
         let files = self.shared.static_files.as_ref();
         let found = match files {
@@ -51,8 +53,8 @@ impl Exchange {
         let (prefix, version) = (&self.shared.static_url_prefix, &file.version);
         let mut url = String::with_capacity(prefix.len() + path.len() + version.len() + 8);
         url.push_str(prefix);
-        for (at, segment) in path.split('/').enumerate() {
-            if at > 0 {
+        for (index, segment) in path.split('/').enumerate() {
+            if index > 0 {
                 url.push('/');
             }
             escape::push_url(&mut url, segment);
@@ -65,20 +67,20 @@ impl Exchange {
 
 /// Redirects.
 impl Exchange {
-    /// Sends the client elsewhere: 302, as in Tornado.
+    /// Redirects the client: 302 (Found), as in Tornado.
     pub fn redirect(&mut self, url: &str) -> Result {
         self.redirect_as(Status::FOUND, url)
     }
 
-    /// Sends the client elsewhere for good: 301.
+    /// Redirects the client permanently: 301 (Moved Permanently).
     pub fn redirect_permanently(&mut self, url: &str) -> Result {
         self.redirect_as(Status::MOVED_PERMANENTLY, url)
     }
 
-    /// Sends the client elsewhere with a status of one's choice. A target that a browser would
-    /// read as another host than it seems to name is refused with 400: `//host`, and anything
-    /// empty or with a backslash, a space, a control character or one that is not ASCII; see
-    /// [`escape::url`].
+    /// Redirects the client with another status. Fails with 400 if the target is not a plain
+    /// URL: if it is empty, begins with `//`, or contains a backslash, a space, a control
+    /// character or a non-ASCII character. Browsers read `//host` and `/\host` as another host,
+    /// which makes open redirects possible. [`escape::url`] encodes such characters.
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
             let message = "The target of the redirect is not a plain URL.";
@@ -90,12 +92,13 @@ impl Exchange {
     }
 }
 
-/// The end of the server.
+/// Graceful shutdown.
 impl Exchange {
-    /// The signal that the server shuts down, for work that has no end of its own: a stream of events,
-    /// or a handler that waits for one. It has the
-    /// [`drain_timeout`](crate::web::settings::Settings::drain_timeout) from then on, and should end at
-    /// once.
+    /// Returns the signal that begins the graceful shutdown, for work that would not end by
+    /// itself: a stream of events, or a handler that waits for one (long polling). When the
+    /// signal comes, such work should end immediately; after the
+    /// [`drain_timeout`](crate::web::settings::Settings::drain_timeout) its connection is
+    /// closed.
     ///
     /// ```
     /// # use dustdevil::{Exchange, Result};

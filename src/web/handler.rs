@@ -1,22 +1,34 @@
-//! Handlers, and the life of one request.
+//! Request handlers, and the life cycle of one request.
+//!
+//! The hooks run in the order of Tornado's `RequestHandler`
+//! (<https://www.tornadoweb.org/en/stable/web.html>, "Entry points"):
 //!
 //! ```text
-//! initialize      the hook: makes the handler, for this one request
-//! method          405 unless it is one of SUPPORTED_METHODS; 400 for PUT of a part
-//! content         read from the wire, and taken apart into arguments
-//! origin, XSRF    403 for what another site made the browser send
-//! prepare         whatever all methods need
-//! get, post, ...  the method itself
-//! finish          session, cookies, content: the response is complete
-//! log line        200 GET /main (127.0.0.1) 0.12ms
-//! on_finish       whatever is to be done after it
+//! step               purpose                                            on failure
+//! initialize         creates the handler for this one request           error page
+//! method             is it in SUPPORTED_METHODS?                        405
+//!                    PUT must not have a Content-Range                  400
+//! query              was parsed before `initialize`                     400
+//! content            read from the socket; forms are parsed             400, 408, 413, 503
+//! check_origin       POST, PUT, PATCH, DELETE: not from another site    403
+//! XSRF token         the same methods, if `xsrf_cookies` is set         403
+//! prepare            work that all methods share                        error page
+//! get, post, ...     the method itself                                  error page
+//! finish             session cookie, other cookies, content             error page
+//! access log         200 GET /main (127.0.0.1) 0.12ms
+//! on_finish          cleanup
 //! ```
-//! An error before `finish` is drawn by `write_error`, and then finished; `Error::Finish` is
-//! sent as it stands. An answer that is made while it is sent is logged before its content.
+//! An error before `finish` goes to `write_error`, which renders the error page.
+//! `Error::Finish` is not an error: the response is sent as the handler has built it. A
+//! streamed response is logged before its content is sent.
 //!
-//! Where the client disconnects, none of what is left happens: the handler is dropped at the `.await`
-//! where it waits, which is Rust's cancellation. What it holds is released, and what must not be
-//! cut off between two steps belongs in a task of its own (`tokio::spawn`).
+//! # Cancellation
+//!
+//! If the client disconnects, or the handler timeout passes, the handler is dropped at the
+//! `.await` at which it waits: dropping a future is how Rust cancels it. Destructors run, so
+//! what the handler holds is released. Work that must not be interrupted between two steps
+//! belongs in a task of its own (`tokio::spawn`). A handler that does not reach an `.await`
+//! cannot be cancelled, and blocks its worker thread: see tokio's `spawn_blocking`.
 
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
@@ -27,8 +39,7 @@ use tokio::time::Instant;
 use crate::cached_clock::{deadline, now};
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
-use crate::future::lazy_timeout;
-use crate::future::{catch_panic, catch_panic_async};
+use crate::future::{catch_panic, catch_panic_async, lazy_timeout};
 use crate::http::content::Incoming;
 use crate::http::framing::Framing;
 use crate::http::method::Method;
@@ -36,16 +47,17 @@ use crate::http::response::Response;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 
-/// Answers the requests of a route: a new value for each request, made by
+/// A handler for the requests of a route. Each request gets a new value, created by
 /// [`initialize`](RequestHandler::initialize). Tornado's `RequestHandler`.
 ///
-/// The methods are written as `async fn`. A method that is not written is answered 405 if it is not
-/// in [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS), and 500 if it is.
+/// The methods are written as `async fn`. A request with a method that is not in
+/// [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS) gets 405. A method that is in it
+/// but is not implemented is a fault of the application: 500.
 ///
 /// ```
 /// use dustdevil::{Exchange, Method, RequestHandler, Result};
 ///
-/// /// Greets.
+/// /// Responds with a greeting.
 /// struct HelloHandler;
 ///
 /// impl RequestHandler for HelloHandler {
@@ -61,18 +73,18 @@ use crate::web::exchange::Exchange;
 /// }
 /// ```
 pub trait RequestHandler: Sized + Send {
-    /// The methods that are written. 405 and OPTIONS tell the client of them. HEAD comes with GET,
-    /// and OPTIONS with any.
+    /// The methods that the handler implements, for 405 and the `Allow` field. GET includes
+    /// HEAD, and OPTIONS is always supported.
     const SUPPORTED_METHODS: &'static [Method];
 
-    /// The hook: makes the handler for one request, before anything else is done with it. The
-    /// arguments of the query are there already; the content is not. A handler that builds on
-    /// another keeps that one inside, and begins with its hook. An error here is answered
-    /// like any other.
+    /// The `initialize` hook: creates the handler for one request, before anything else is done
+    /// with the request. The arguments of the query are available; the content is not. A
+    /// handler that extends a base handler has it as a field, and calls the base's `initialize`
+    /// first. An error is handled as in any other step.
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Called before the method, whichever it is. A response that is finished here is sent,
-    /// and the method is not called.
+    /// Called before the method, for every method. If it finishes the response, the method is
+    /// not called.
     fn prepare(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
         let _ = exchange;
         async { Ok(()) }
@@ -80,44 +92,44 @@ pub trait RequestHandler: Sized + Send {
 
     /// GET.
     fn get(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
-        not_written(exchange)
+        not_implemented(exchange)
     }
 
-    /// HEAD. Unless it is written, it is GET, and the content is left out when it is sent.
+    /// HEAD. Default: calls `get`; the connection sends the head of the response only.
     fn head(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
         self.get(exchange)
     }
 
     /// POST.
     fn post(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
-        not_written(exchange)
+        not_implemented(exchange)
     }
 
     /// PUT.
     fn put(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
-        not_written(exchange)
+        not_implemented(exchange)
     }
 
     /// PATCH.
     fn patch(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
-        not_written(exchange)
+        not_implemented(exchange)
     }
 
     /// DELETE.
     fn delete(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
-        not_written(exchange)
+        not_implemented(exchange)
     }
 
-    /// OPTIONS. Unless it is written, it is 204 with `Allow`.
+    /// OPTIONS. Default: 204 with the `Allow` field.
     fn options(&mut self, exchange: &mut Exchange) -> impl Future<Output = Result> + Send {
         async {
             exchange.set_status(Status::NO_CONTENT);
-            exchange.set_header("Allow", allowed(Self::SUPPORTED_METHODS))
+            exchange.set_header("Allow", allow_value(Self::SUPPORTED_METHODS))
         }
     }
 
-    /// Draws the page of an error: the `error_template`, if there is one. There may be no
-    /// handler: it may be the hook that failed.
+    /// Renders an error page. Default: the `error_template` of the settings, or a plain page if
+    /// none is set. It has no `self`, because the step that failed may be `initialize`.
     fn write_error(
         exchange: &mut Exchange,
         error: &HttpError,
@@ -125,54 +137,62 @@ pub trait RequestHandler: Sized + Send {
         default_error_page(exchange, error)
     }
 
-    /// Called when the response is complete, before it is sent. It can change nothing any more.
+    /// Called after the response is complete and before it is sent. It cannot change the
+    /// response.
     fn on_finish(&mut self, exchange: &Exchange) {
         let _ = exchange;
     }
 }
 
-/// What stands in a route table for a handler: `("/login", handler::<LoginHandler>)`.
-pub type Handler = for<'a> fn(Box<Exchange>, &'a mut dyn Incoming) -> Answering<'a>;
+/// The entry of a handler in a route table: `("/login", handler::<LoginHandler>)`.
+pub type Handler = for<'a> fn(Box<Exchange>, &'a mut dyn Incoming) -> ResponseFuture<'a>;
 
-/// A handler at work. Boxed, so that a connection which waits for its next request does not hold
-/// the room that answering one takes.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
+/// The future of a response. It is boxed, so that the task of an idle connection does not
+/// reserve the memory that handling a request needs.
+pub type ResponseFuture<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
-/// Has a request answered by a new `H`.
+/// Handles one request with a new `H`.
 pub fn handler<H: RequestHandler + 'static>(
     exchange: Box<Exchange>,
     incoming: &mut dyn Incoming,
-) -> Answering<'_> {
-    // `Box::pin` would make the work elsewhere and copy it here, and it is large.
-    let room = Box::new_uninit();
-    let work: Box<_> = Box::write(room, live::<H>(exchange, incoming));
-    Box::into_pin(work)
+) -> ResponseFuture<'_> {
+    Box::pin(run_request::<H>(exchange, incoming))
 }
 
-/// The life of one request. If its client disconnects before the response is there, it is dropped
-/// where it waits.
-async fn live<H: RequestHandler>(
+/// Runs all steps of one request, and returns the response.
+///
+/// A panic in the application's code must not end the connection's task, so it is caught and
+/// becomes a 500. `catch_unwind` requires `UnwindSafe`, a lint against reading values that a
+/// panic has left half-changed; [`future`](crate::future) overrides it with `AssertUnwindSafe`.
+/// That is sound because no such value is used afterwards: the handler is dropped, its future
+/// is not polled again, the response is cleared before the error page is written, and the
+/// connection is closed after it. State shared with other requests is protected by mutexes, in
+/// whose critical sections this crate does not panic.
+async fn run_request<H: RequestHandler>(
     mut exchange: Box<Exchange>,
     incoming: &mut dyn Incoming,
 ) -> Response {
     let mut handler: Option<H> = None;
-    let late = deadline(now(), exchange.shared.settings.handler_timeout);
-    let outcome =
-        catch_panic_async(pin!(answer(&mut handler, &mut exchange, incoming, late))).await;
+    let deadline = deadline(now(), exchange.shared.settings.handler_timeout);
+    // Two statements: as one, they would enlarge this future by 32 bytes.
+    let outcome = catch_panic_async(pin!(execute_and_finish(
+        &mut handler,
+        &mut exchange,
+        incoming,
+        deadline
+    )))
+    .await;
     let outcome = outcome.unwrap_or(Err(Error::Panic));
     if let Err(Error::Panic) = outcome {
-        // Who knows what state it was left in.
         handler = None;
         exchange.close_connection();
     }
-    match outcome {
-        Ok(()) => exchange.log_access(),
-        Err(error) => {
-            // Seldom needed, and large: it takes room only when it is.
-            Box::pin(answer_error::<H>(&mut exchange, error)).await;
-            exchange.log_access();
-        }
+    if let Err(error) = outcome {
+        // Boxed, because it is large and rarely needed: it would enlarge the future of every
+        // request.
+        Box::pin(respond_with_error::<H>(&mut exchange, error)).await;
     }
+    exchange.log_access();
     if let Some(mut handler) = handler
         && catch_panic(|| handler.on_finish(&exchange)).is_none()
     {
@@ -181,54 +201,60 @@ async fn live<H: RequestHandler>(
     exchange.take_response()
 }
 
-/// The handler's work, and what completes it. Its time does not go on while content arrives.
-async fn answer<H: RequestHandler>(
-    slot: &mut Option<H>,
+/// Runs the handler and completes the response, or fails at the deadline of the handler
+/// timeout.
+///
+/// The time in which content arrives does not count against the deadline, because it is the
+/// client's time and has timeouts of its own (`content_timeout`, `min_content_rate`).
+async fn execute_and_finish<H: RequestHandler>(
+    handler: &mut Option<H>,
     exchange: &mut Exchange,
     incoming: &mut dyn Incoming,
-    mut late: Instant,
+    mut deadline: Instant,
 ) -> Result {
-    before(late, pin!(make(slot, exchange))).await?;
-    if slot.is_some() && exchange.request.framing() != Framing::Empty {
-        let began = Instant::now();
+    until(deadline, pin!(create_handler(handler, exchange))).await?;
+    if handler.is_some() && exchange.request.framing() != Framing::Empty {
+        let start = Instant::now();
         exchange.set_content(incoming.read().await?)?;
-        late += began.elapsed();
+        deadline += start.elapsed();
     }
-    before(late, pin!(complete(slot, exchange))).await
+    until(deadline, pin!(execute_and_complete(handler, exchange))).await
 }
 
-/// The hook, and what is checked before content is read. The hook may have completed the response;
-/// then there is no handler.
-async fn make<H: RequestHandler>(slot: &mut Option<H>, exchange: &mut Exchange) -> Result {
+/// Runs `initialize`, and the checks that precede the content. If `initialize` has finished the
+/// response, there is no handler.
+async fn create_handler<H: RequestHandler>(
+    slot: &mut Option<H>,
+    exchange: &mut Exchange,
+) -> Result {
     match H::initialize(exchange).await {
         Ok(handler) => *slot = Some(handler),
         Err(Error::Finish) => return Ok(()),
         Err(error) => return Err(error),
     }
     check_method(exchange.request.method(), H::SUPPORTED_METHODS)?;
-    check_whole(exchange)?;
+    reject_partial_put(exchange)?;
     exchange.check_query()
 }
 
-/// The method, and what completes the response.
-async fn complete<H: RequestHandler>(
-    slot: &mut Option<H>,
+async fn execute_and_complete<H: RequestHandler>(
+    handler: &mut Option<H>,
     exchange: &mut Exchange,
 ) -> Result {
-    if let Some(handler) = slot {
+    if let Some(handler) = handler {
         match execute(handler, exchange).await {
             Ok(()) | Err(Error::Finish) => {}
             Err(error) => return Err(error),
         }
     }
-    exchange.conclude().await
+    exchange.complete_response().await
 }
 
-/// The other checks, and the method.
+/// Runs the checks against forged requests, `prepare`, and the method.
 async fn execute<H: RequestHandler>(handler: &mut H, exchange: &mut Exchange) -> Result {
     let method = exchange.request.method();
     if !method.is_safe() {
-        Box::pin(check_source(exchange)).await?;
+        Box::pin(check_forgery(exchange)).await?;
     }
     handler.prepare(exchange).await?;
     if exchange.is_finished() {
@@ -245,7 +271,7 @@ async fn execute<H: RequestHandler>(handler: &mut H, exchange: &mut Exchange) ->
     }
 }
 
-/// RFC 9110 section 15.5.6: 405 says what would be allowed.
+/// Rejects a method that is not supported. RFC 9110 section 15.5.6: a 405 must have `Allow`.
 fn check_method(method: Method, supported: &[Method]) -> Result {
     let is_implied = match method {
         Method::Options => true,
@@ -257,11 +283,12 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
     }
     let message = format!("{method} is not supported here.");
     let status = Status::METHOD_NOT_ALLOWED;
-    Err(HttpError::new(status, message).with_header("Allow", allowed(supported)).into())
+    Err(HttpError::new(status, message).with_header("Allow", allow_value(supported)).into())
 }
 
-/// RFC 9110 section 14.5: a part that is PUT where the whole belongs would take its place.
-fn check_whole(exchange: &Exchange) -> Result {
+/// Rejects a partial PUT (RFC 9110 section 14.5). A handler that does not know `Content-Range`
+/// would replace the whole resource by the part.
+fn reject_partial_put(exchange: &Exchange) -> Result {
     let request = &exchange.request;
     if request.method() == Method::Put && request.field("Content-Range").is_some() {
         let message = "PUT with Content-Range is not supported.";
@@ -270,7 +297,8 @@ fn check_whole(exchange: &Exchange) -> Result {
     Ok(())
 }
 
-fn allowed(supported: &[Method]) -> String {
+/// Returns the value of the `Allow` field.
+fn allow_value(supported: &[Method]) -> String {
     let mut methods = supported.to_vec();
     if methods.contains(&Method::Get) && !methods.contains(&Method::Head) {
         methods.push(Method::Head);
@@ -281,7 +309,8 @@ fn allowed(supported: &[Method]) -> String {
     methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-async fn check_source(exchange: &mut Exchange) -> Result {
+/// Rejects cross-site request forgery; see [`xsrf`](crate::web::xsrf).
+async fn check_forgery(exchange: &mut Exchange) -> Result {
     if exchange.shared.settings.check_origin {
         exchange.check_origin()?;
     }
@@ -291,41 +320,40 @@ async fn check_source(exchange: &mut Exchange) -> Result {
     Ok(())
 }
 
-fn not_written(exchange: &Exchange) -> Ready<Result> {
+fn not_implemented(exchange: &Exchange) -> Ready<Result> {
     let method = exchange.request.method();
-    ready(Err(Error::other(format!("{method} is in SUPPORTED_METHODS but is not written"))))
+    ready(Err(Error::other(format!(
+        "{method} is in SUPPORTED_METHODS but not implemented"
+    ))))
 }
 
-/// What `work` comes to, unless it is late.
-async fn before<W>(late: Instant, work: Pin<&mut W>) -> Result
-where
-    W: Future<Output = Result>,
-{
-    lazy_timeout(late, work).await.unwrap_or(Err(Error::HandlerTimeout))
+/// Awaits `work`, or returns [`Error::HandlerTimeout`] at the deadline.
+async fn until(deadline: Instant, work: Pin<&mut impl Future<Output = Result>>) -> Result {
+    lazy_timeout(deadline, work).await.unwrap_or(Err(Error::HandlerTimeout))
 }
 
-/// Makes the response an error page.
-async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) {
+/// Replaces the response with an error page. The page has the handler timeout once more,
+/// because the first one may have passed.
+async fn respond_with_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) {
     report(exchange, &error);
-    let mut answer = error.to_http_error();
-    if answer.status == Status::METHOD_NOT_ALLOWED && answer.headers.is_empty() {
-        answer = answer.with_header("Allow", allowed(H::SUPPORTED_METHODS));
+    let mut http_error = error.to_http_error();
+    if http_error.status == Status::METHOD_NOT_ALLOWED && http_error.headers.is_empty() {
+        http_error = http_error.with_header("Allow", allow_value(H::SUPPORTED_METHODS));
     }
-    let late = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
-    let drawn = catch_panic_async(pin!(before(
-        late,
-        pin!(finish_with_error_page::<H>(exchange, &answer))
-    )))
-    .await;
-    if let Err(error) = drawn.unwrap_or(Err(Error::Panic)) {
-        // What could not be done the first time, such as asking the session's store, is not
-        // tried again: the plain page needs nothing but itself.
+    let deadline = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
+    let outcome = {
+        let page = pin!(finish_with_error_page::<H>(exchange, &http_error));
+        catch_panic_async(pin!(until(deadline, page))).await.unwrap_or(Err(Error::Panic))
+    };
+    if let Err(error) = outcome {
+        // A step that failed for the first page, such as a call of the session store, is not
+        // tried again: the plain page needs neither template nor session.
         report(exchange, &error);
-        exchange.forget_session();
-        let answer = error.to_http_error();
-        exchange.begin_error(&answer);
-        let page = exchange.write(error_page(&answer));
-        if page.is_err() || exchange.conclude().await.is_err() {
+        exchange.drop_session();
+        let http_error = error.to_http_error();
+        exchange.begin_error(&http_error);
+        let page = exchange.write(error_page(&http_error));
+        if page.is_err() || exchange.complete_response().await.is_err() {
             exchange.close_connection();
         }
     }
@@ -333,14 +361,13 @@ async fn answer_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) 
 
 async fn finish_with_error_page<H: RequestHandler>(
     exchange: &mut Exchange,
-    answer: &HttpError,
+    error: &HttpError,
 ) -> Result {
-    exchange.begin_error(answer);
-    H::write_error(exchange, answer).await?;
-    exchange.conclude().await
+    exchange.begin_error(error);
+    H::write_error(exchange, error).await?;
+    exchange.complete_response().await
 }
 
-/// The application's error page, if it has one, or the plain one.
 async fn default_error_page(exchange: &mut Exchange, error: &HttpError) -> Result {
     let template = exchange.shared.settings.error_template.clone();
     if template.is_empty() {
@@ -350,6 +377,7 @@ async fn default_error_page(exchange: &mut Exchange, error: &HttpError) -> Resul
     exchange.render(&template, &[("status", &status), ("message", &error.message)]).await
 }
 
+/// Returns the plain error page.
 fn error_page(error: &HttpError) -> String {
     let (status, message) = (error.status, escape::html(&error.message));
     format!(
@@ -358,6 +386,7 @@ fn error_page(error: &HttpError) -> String {
     )
 }
 
+/// Logs an error: a warning if the handler chose the status, an error if something failed.
 fn report(exchange: &Exchange, error: &Error) {
     let (method, path) = (exchange.request.method(), exchange.request.path());
     match error {

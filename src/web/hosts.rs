@@ -1,22 +1,26 @@
-//! Which hosts an application answers for.
+//! The setting `allowed_hosts`: host patterns, against DNS rebinding.
+//!
+//! DNS rebinding: an attacker's page at `evil.example` lets this name resolve to the address of
+//! this server. The browser then takes the server's responses for pages of `evil.example`, and
+//! the attacker's scripts may read them. The requests still name the host `evil.example`, so a
+//! server that knows its own names can reject them.
 
 use crate::http::request::Request;
 use crate::http::target::{is_authority, split_port};
 
-/// Whether a request, by the host and port that it was made for, is one for us. A page of another
-/// site can come here under that site's own name once its owner has the name lead here (DNS
-/// rebinding); the browser then takes our pages for that site's.
+/// Returns `true` if the host of a request matches one of the patterns, or if there are none.
+/// Its port is not compared.
 pub(crate) fn is_allowed(request: &Request, allowed: &[String]) -> bool {
     if allowed.is_empty() {
         return true;
     }
     let (host, _) = split_port(request.authority_bytes().unwrap_or_default());
-    // A name may be written with its root: `example.com.`
+    // A fully qualified domain name may end in a dot: `example.com.`
     let host = host.strip_suffix(b".").unwrap_or(host);
     allowed.iter().any(|pattern| matches(pattern.as_bytes(), host))
 }
 
-/// Whether there is a host that a pattern could match.
+/// Returns `true` if a pattern is valid: `example.com`, `*.example.com`, `127.0.0.1`, `[::1]`.
 pub(crate) fn is_pattern(pattern: &str) -> bool {
     let host = pattern.strip_prefix("*.").unwrap_or(pattern);
     let is_domain = !host.contains(['*', '[']) && !host.ends_with('.');
@@ -25,6 +29,7 @@ pub(crate) fn is_pattern(pattern: &str) -> bool {
         && (is_domain || (host == pattern && host.starts_with('[')))
 }
 
+/// `*.example.com` matches every name below `example.com`, and not the name itself.
 fn matches(pattern: &[u8], host: &[u8]) -> bool {
     let Some(domain) = pattern.strip_prefix(b"*") else {
         return pattern == host || pattern.eq_ignore_ascii_case(host);

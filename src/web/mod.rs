@@ -1,12 +1,15 @@
-//! Tornado's side of the house: applications, handlers, and what they say.
+//! Tornado's API on top of the `http` and `session` layers: applications, handlers, templates,
+//! static files.
 //!
-//! In reading order: what an application is told ([`settings`]); the parts that know nothing of
-//! requests under way ([`template`], [`arguments`], [`multipart`], [`xsrf`], `content_type`,
-//! `document_root`, [`static_file`], [`static_files`], [`throttle`], `forwarded`, `hosts`); what all requests
-//! share (`shared`); one request and the response being built for it ([`exchange`], `access`,
-//! `cookies`, `verbs`); the life of one request ([`handler`]); the handlers that are built in
-//! ([`session_handler`], [`static_handler`]); and who gets which request ([`route`],
-//! [`application`]).
+//! The files in reading order: the [`settings`]; parts that do not depend on a request
+//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_files`], the rate limiter
+//! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
+//! log (`access`); the state that all requests share (`shared`); a request with its response
+//! ([`exchange`], with its methods for cookies, arguments, templates and XSRF tokens in
+//! `exchange_*`); the life cycle of a request ([`handler`]); the base handler with a session
+//! ([`session_handler`]); routing ([`route`], [`application`]).
+//!
+//! Blank lines between the declarations keep rustfmt from sorting them.
 
 pub mod settings;
 

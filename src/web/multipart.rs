@@ -1,4 +1,4 @@
-//! Forms with files: `multipart/form-data` (RFC 7578).
+//! Forms with uploaded files: a parser for `multipart/form-data` (RFC 7578).
 //!
 //! ```text
 //! --boundary CRLF
@@ -8,6 +8,8 @@
 //! (the file) CRLF
 //! --boundary-- CRLF
 //! ```
+//! The whole form is in memory, at most `max_content` bytes. Files are slices of it ([`Bytes`]
+//! is reference-counted), so they are not copied.
 
 use std::fmt;
 
@@ -19,24 +21,24 @@ use crate::http::head::parse_fields;
 use crate::http::status::Status;
 use crate::web::arguments::Arguments;
 
-/// Fields of one part's head. Forms have two or three.
-const PART_FIELDS: usize = 16;
+/// Maximum number of header fields of one part. Browsers send two or three.
+const MAX_PART_FIELDS: usize = 16;
 
-/// A file of a form. Tornado's `HTTPFile`.
+/// An uploaded file. Tornado's `HTTPFile`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpFile {
     /// The name of its field in the form.
     pub name: String,
-    /// What the client calls it. It is a name, and no path: whoever stores the file under it
-    /// trusts a stranger.
+    /// The file name on the client. It is untrusted input: used as a path on the server, it
+    /// would allow path traversal.
     pub filename: String,
-    /// What the client takes it for.
+    /// The media type that the client states; also untrusted.
     pub content_type: String,
-    /// Its bytes.
+    /// The content.
     pub body: Bytes,
 }
 
-/// Shows how long it is, and not what is in it.
+/// Shows the length instead of the content.
 impl fmt::Debug for HttpFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -49,7 +51,7 @@ impl fmt::Debug for HttpFile {
     }
 }
 
-/// A form taken apart.
+/// A parsed form.
 #[derive(Debug, Default)]
 pub struct Form {
     /// Fields without a file.
@@ -58,40 +60,41 @@ pub struct Form {
     pub files: Vec<HttpFile>,
 }
 
-/// Takes a form apart. `content_type` is the value of its Content-Type field; `limit` is for
-/// arguments and files together.
+/// Parses a form. `content_type` is the value of its Content-Type field, which has the
+/// boundary. Fails with 400 if the form is malformed, or has more than `limit` arguments and
+/// files together.
 pub fn parse(content_type: &str, content: &Bytes, limit: usize) -> Result<Form> {
     let boundary = parameter(content_type, "boundary")?.filter(|boundary| {
         (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte >= b' ')
     });
     let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
     let delimiter = format!("--{boundary}").into_bytes();
-    let mut rest = match find(content, &delimiter) {
-        Some(at) => at + delimiter.len(),
+    let mut offset = match find(content, &delimiter) {
+        Some(start) => start + delimiter.len(),
         None => return Err(malformed("The form does not begin with its boundary.")),
     };
     let inner = [b"\r\n", delimiter.as_slice()].concat();
     let mut form = Form::default();
-    while !content[rest..].starts_with(b"--") {
-        // RFC 2046 section 5.1.1: blanks that were added on the way.
-        rest = content.len() - skip_ows(&content[rest..]).len();
-        if !content[rest..].starts_with(b"\r\n") {
+    while !content[offset..].starts_with(b"--") {
+        // RFC 2046 section 5.1.1: transport padding, white space that gateways may have added.
+        offset = content.len() - skip_ows(&content[offset..]).len();
+        if !content[offset..].starts_with(b"\r\n") {
             return Err(malformed("A boundary of the form does not end in CRLF."));
         }
-        let start = rest + 2;
+        let start = offset + 2;
         let Some(length) = find(&content[start..], &inner) else {
             return Err(malformed("The form ends before its last boundary."));
         };
         form.push(&content.slice(start..start + length), limit)?;
-        rest = start + length + inner.len();
+        offset = start + length + inner.len();
     }
     Ok(form)
 }
 
 impl Form {
-    /// Takes one part in.
+    /// Parses one part, and adds it to the files if it has a file name, else to the arguments.
     fn push(&mut self, part: &Bytes, limit: usize) -> Result {
-        let mut headers = [httparse::EMPTY_HEADER; PART_FIELDS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_PART_FIELDS];
         let parsed = parse_fields(part, &mut headers);
         let parsed = parsed.map_err(|refusal| malformed(refusal.message))?;
         let Some((length, fields)) = parsed else {
@@ -121,8 +124,8 @@ impl Form {
     }
 }
 
-/// The value of a parameter of a field: `form-data; name="a"; filename="b"`. Quotes and
-/// backslashes before quotes are taken away.
+/// Returns the value of a parameter of a field, without its quotes, or `None` if the field does
+/// not have it: `form-data; name="a"; filename="b"`.
 fn parameter(field: &str, name: &str) -> Result<Option<String>> {
     let mut rest = field;
     while let Some(semicolon) = rest.find(';') {
@@ -145,11 +148,11 @@ fn parameter(field: &str, name: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The text up to the closing quote, and what follows it. Browsers escape quotes within a name as
-/// `%22` and leave backslashes alone, so only `\"` means something.
+/// Returns the text up to the closing quote, and the rest after it. Browsers encode a quote in
+/// a name as `%22` and do not escape backslashes, so `\"` is the only escape sequence.
 fn unquoted(quoted: &str) -> Result<(String, &str)> {
-    let mut ends = quoted.match_indices('"').map(|(at, _)| at);
-    let closing = ends.find(|&at| !quoted[..at].ends_with('\\'));
+    let mut ends = quoted.match_indices('"').map(|(index, _)| index);
+    let closing = ends.find(|&index| !quoted[..index].ends_with('\\'));
     let closing = closing.ok_or_else(|| malformed("A quote in the form is not closed."))?;
     Ok((quoted[..closing].replace("\\\"", "\""), &quoted[closing + 1..]))
 }

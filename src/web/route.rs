@@ -1,12 +1,12 @@
-//! Routes: which path goes to which handler.
+//! Routes: patterns of paths, with the placeholders of Go's `ServeMux`.
 //!
 //! ```text
-//! /login            this path and no other
-//! /story/{id}       one segment in its place
-//! /files/{path...}  one or more, to the end
+//! /login            this path only
+//! /story/{id}       {id}: one segment
+//! /files/{path...}  {path...}: one or more segments, to the end of the path
 //! ```
-//! Paths are compared after their percent escapes are undone, segment by segment: `/%6cogin` is
-//! `/login`, but `/a%2Fb` is one segment with a slash in it. `/login/` is another path.
+//! Paths are compared segment by segment after percent-decoding: `/%6cogin` is `/login`, but
+//! `/a%2Fb` is one segment that contains a slash. `/login/` is another path than `/login`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -18,29 +18,32 @@ use crate::error::{Error, Result};
 use crate::web::handler::Handler;
 use crate::web::template::is_name;
 
-/// A line of the route table.
+/// An entry of the route table: a pattern, a handler, and the handler's arguments.
 pub struct Route {
     pub(crate) handler: Handler,
     pub(crate) arguments: Option<Arc<dyn Any + Send + Sync>>,
     pattern: String,
     segments: Vec<Segment>,
-    /// What a path that is not encoded must begin with: all that stands before the first name.
-    start: String,
+    /// The pattern up to its first placeholder. A path without percent escapes that does not
+    /// begin with it cannot match, which rejects most routes with one comparison.
+    prefix: String,
     is_literal: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
+    /// `{name}`
     One(String),
+    /// `{name...}`
     Rest(String),
 }
 
-/// Names and values of the arguments in a path.
+/// Names and decoded values of the placeholders.
 type PathArguments = Vec<(String, String)>;
 
 impl Route {
-    /// A route from a pattern to a handler.
+    /// Creates a route from a pattern to a handler.
     pub fn new(pattern: &str, handler: Handler) -> Route {
         let segments: Vec<Segment> =
             pattern.split('/').skip(1).map(Segment::parse).collect();
@@ -51,37 +54,38 @@ impl Route {
             arguments: None,
             pattern: pattern.to_owned(),
             segments,
-            start: pattern.split('{').next().unwrap_or_default().to_owned(),
+            prefix: pattern.split('{').next().unwrap_or_default().to_owned(),
             is_literal,
         }
     }
 
-    /// With arguments for the handler's `initialize`, which asks for them by their type: the
-    /// third item of a line in Tornado's table.
+    /// Adds arguments for the handler's `initialize`, which gets them by their type
+    /// ([`route_arguments`](crate::Exchange::route_arguments)): the third item of a route in
+    /// Tornado's table.
     #[must_use]
     pub fn with<T: Any + Send + Sync>(mut self, arguments: T) -> Route {
         self.arguments = Some(Arc::new(arguments));
         self
     }
 
-    /// Finds what is wrong with the pattern.
+    /// Fails if the pattern is invalid.
     pub(crate) fn check(&self) -> Result {
-        let wrong =
-            |what: &str| Error::Config(format!("the route {:?}: {what}", self.pattern));
+        let invalid =
+            |reason: &str| Error::Config(format!("the route {:?}: {reason}", self.pattern));
         if !self.pattern.starts_with('/') {
-            return Err(wrong("a path begins with a slash"));
+            return Err(invalid("a path begins with a slash"));
         }
         let last = self.segments.len() - 1;
-        for (at, segment) in self.segments.iter().enumerate() {
+        for (index, segment) in self.segments.iter().enumerate() {
             match segment {
                 Segment::Literal(text) if text.contains(['{', '}']) => {
-                    return Err(wrong("a {name} takes a whole segment"));
+                    return Err(invalid("a {name} takes a whole segment"));
                 }
-                Segment::Rest(_) if at < last => {
-                    return Err(wrong("a {name...} can only be the last segment"));
+                Segment::Rest(_) if index < last => {
+                    return Err(invalid("a {name...} can only be the last segment"));
                 }
                 Segment::One(name) | Segment::Rest(name) if !is_name(name) => {
-                    return Err(wrong("what stands in braces is a name"));
+                    return Err(invalid("what stands in braces is a name"));
                 }
                 _ => {}
             }
@@ -89,10 +93,10 @@ impl Route {
         Ok(())
     }
 
-    /// Whether a path as it was sent is this route's, and the arguments that are in it.
-    /// `is_encoded` says whether there are percent escapes in it.
+    /// Returns the arguments in a path, as it was sent, or `None` if it does not match.
+    /// `is_encoded` is `true` if it contains percent escapes.
     pub(crate) fn matches(&self, path: &str, is_encoded: bool) -> Option<PathArguments> {
-        if !is_encoded && !path.starts_with(&self.start) {
+        if !is_encoded && !path.starts_with(&self.prefix) {
             return None;
         }
         if !is_encoded && self.is_literal {
@@ -102,15 +106,15 @@ impl Route {
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let path = rest?;
-            let (one, after) = match path.split_once('/') {
-                Some((one, after)) => (one, Some(after)),
+            let (first, after) = match path.split_once('/') {
+                Some((first, after)) => (first, Some(after)),
                 None => (path, None),
             };
             rest = after;
             match segment {
-                Segment::Literal(text) if decode(one)? == *text => {}
-                Segment::One(name) if !one.is_empty() => {
-                    arguments.push((name.clone(), argument(one, is_encoded)?));
+                Segment::Literal(text) if decode(first)? == *text => {}
+                Segment::One(name) if !first.is_empty() => {
+                    arguments.push((name.clone(), argument(first, is_encoded)?));
                 }
                 Segment::Rest(name) if !path.is_empty() && !has_encoded_slash(path) => {
                     arguments.push((name.clone(), argument(path, is_encoded)?));
@@ -134,12 +138,12 @@ impl Segment {
     }
 }
 
-/// `path` with its percent escapes undone, if that is text.
+/// Percent-decodes a path. Returns `None` if the result is not UTF-8.
 pub(crate) fn decode(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(path).decode_utf8().ok()
 }
 
-/// Most paths have no percent escapes, and need not be looked through for them.
+/// Decodes an argument; most paths have no percent escapes, and are only copied.
 fn argument(text: &str, is_encoded: bool) -> Option<String> {
     match is_encoded {
         true => decode(text).map(Cow::into_owned),
@@ -147,7 +151,8 @@ fn argument(text: &str, is_encoded: bool) -> Option<String> {
     }
 }
 
-/// Undone, it would become one slash more.
+/// Returns `true` if a path has a slash that only decoding would reveal. Decoded into the value
+/// of `{name...}`, it could not be told from a separator.
 fn has_encoded_slash(path: &str) -> bool {
     path.contains("%2F") || path.contains("%2f")
 }

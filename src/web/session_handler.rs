@@ -1,10 +1,20 @@
-//! The base handler with a session.
+//! The base handler with a session: the tutorial's `SessionHandler`.
+//!
+//! In the tutorial, `initialize` creates a wrapper around the process's static map of sessions,
+//! and the other handlers inherit it:
 //!
 //! ```python
-//! class SessionHandler(RequestHandler):          # as the tutorial has it
+//! class SessionHandler(RequestHandler):
 //!     def initialize(self):
-//!         self.session = CacheSession(self)
+//!         self.session = CacheSession(self)      # finds the session by its cookie
+//!
+//! class MainHandler(SessionHandler):
+//!     ...
 //! ```
+//! Rust has no inheritance, so a handler has a [`SessionHandler`] as its field `base`
+//! (composition) and calls the base's `initialize` first. [`Session`] takes the place of
+//! `CacheSession`; the static map is the default
+//! [`session_store`](crate::Settings::session_store).
 
 use std::sync::Arc;
 
@@ -16,13 +26,12 @@ use crate::session::{Session, USERNAME};
 use crate::web::exchange::Exchange;
 use crate::web::xsrf::XSRF_TOKEN;
 
-/// What a handler with a session builds on: it keeps one of these inside, and begins with its
-/// hook.
+/// The base of a handler that uses a session.
 ///
 /// ```
 /// use dustdevil::{Exchange, Method, RequestHandler, Result, SessionHandler};
 ///
-/// /// Counts your visits.
+/// /// Counts the visits of a client.
 /// struct VisitsHandler {
 ///     base: SessionHandler,
 /// }
@@ -42,20 +51,22 @@ use crate::web::xsrf::XSRF_TOKEN;
 /// }
 /// ```
 pub struct SessionHandler {
-    /// The session of whoever sent the request.
+    /// The session of the client.
     pub session: Session,
 }
 
 impl SessionHandler {
-    /// The hook. It asks nobody anything: the session is looked up when it is first used.
-    // Async, as every hook is, so that a base may be swapped for one that has to wait.
+    /// The `initialize` hook. It does not call the store: the session is resolved at its first
+    /// use.
+    // `async` although it does not wait, so that another base, which has to wait, can replace
+    // it.
     #[allow(clippy::unused_async)]
     pub async fn initialize(exchange: &mut Exchange) -> Result<SessionHandler> {
         Ok(SessionHandler { session: exchange.session() })
     }
 
-    /// Answers with a template, whose names are looked for in `values` first, and in the session
-    /// after them.
+    /// Responds with a template. A placeholder is looked up in `values` first, then in the
+    /// session.
     pub async fn render(
         &self,
         exchange: &mut Exchange,
@@ -64,7 +75,7 @@ impl SessionHandler {
     ) -> Result {
         let shared = Arc::clone(&exchange.shared);
         let mut found: Vec<(&str, String)> = Vec::new();
-        for name in shared.templates.find(template)?.names() {
+        for name in shared.templates.find(template)?.placeholders() {
             let is_known = name == XSRF_TOKEN
                 || values.iter().any(|(given, _)| *given == name)
                 || found.iter().any(|(found, _)| *found == name);
@@ -77,14 +88,14 @@ impl SessionHandler {
         exchange.render(template, &values).await
     }
 
-    /// Who is logged in. Tornado's `current_user`.
+    /// Returns the name of the logged-in user. Tornado's `current_user`.
     pub async fn current_user(&self) -> Result<Option<String>> {
         Ok(self.session.get(USERNAME).await?)
     }
 
-    /// The name of whoever is logged in. Others do not get past it: if they only look, they are
-    /// sent to the `login_url`, with where they wanted to go as `next`, and else they are
-    /// answered 403. Tornado's `@authenticated`.
+    /// Returns the name of the logged-in user, or ends the request if there is none. GET and
+    /// HEAD are redirected to the `login_url`, with the requested URL in the argument `next`;
+    /// other methods get 403. Tornado's `@authenticated`.
     pub async fn authenticated(&self, exchange: &mut Exchange) -> Result<String> {
         if let Some(user) = self.current_user().await? {
             return Ok(user);
@@ -102,8 +113,8 @@ impl SessionHandler {
         Err(Error::Finish)
     }
 
-    /// Where a client asked to be sent on to, in the argument `next`, if that is a path here.
-    /// Anything else could be somebody else's site under our name.
+    /// Returns the argument `next` if it is a path on this server. Any other target could send
+    /// the user to another site from a link that names this one (open redirect).
     pub fn next_path(exchange: &Exchange) -> Option<String> {
         let next = exchange.find_argument("next").ok()??;
         (next.starts_with('/') && is_plain_url(&next)).then_some(next)

@@ -1,5 +1,5 @@
-//! What an application is told when it is made. Tornado's `settings`, except that a name which
-//! does not exist does not compile.
+//! The settings of an application: Tornado's `settings`, as a struct, so that a misspelled name
+//! does not compile.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,105 +19,147 @@ use crate::session::store::{Lifetime, Store};
 /// let settings = Settings { xsrf_cookies: true, ..Settings::default() };
 /// assert_eq!(settings.static_url_prefix, "/static/");
 /// ```
+///
+/// # Worst-case use of resources
+///
+/// A client that is absent, slow or malicious must not cost another client its response. The
+/// bounds of the process, each with the test that prints its figure
+/// (`cargo test NAME -- --nocapture`; 2026-11-26, Linux on x86-64, two cores, debug build):
+///
+/// - **Connection slots.** When a client resets its connection, the slot and the handler or
+///   stream are released within 1 to 4 ms, in each state of the connection (`departures`). A
+///   client that has closed its side keeps the slot for the `half_close_timeout`, a client that
+///   has vanished for the `tcp_keepalive`. A stream without an end of its own should await
+///   [`shutdown`](crate::Exchange::shutdown), so that it does not use up the `drain_timeout`.
+/// - **Eviction.** If one address holds 100 of 100 connections, by idling, by trickling heads
+///   or content, by not reading, or with handlers that wait, a client with another address
+///   waits for 6 ms at most (`eviction`).
+/// - **Wake-ups.** A handler that was polled once is polled whenever it is woken, whatever its
+///   client does, so a client cannot make it hold a lock forever (`simulation`, 100,000
+///   schedules).
+/// - **Memory.** A connection takes about 2 KiB while it is idle and up to 25 KiB while it is
+///   not. Heads above 4 KiB, content, and buffers of files are counted in addition, as they
+///   arrive, up to `max_buffered`. 10,000 clients with the largest head and the largest content
+///   take 416 MiB. With 500 MiB of address space the server answers 503 and continues
+///   (`faults`). Memory that handlers allocate, such as pages, is not counted. Sessions are
+///   bounded by the store, cached files by 16 MiB. The allocator may keep freed memory.
+/// - **CPU time.** A chunked request may have 16 KiB of framing in addition to its data.
 #[derive(Clone)]
 pub struct Settings {
-    /// The folder that templates are in, relative to the current one; all of them are read at
-    /// the start. Default: empty, which is none.
+    /// The directory of the templates, relative to the current directory. All templates are
+    /// read at startup. Default: empty (no templates).
     pub template_path: PathBuf,
-    /// Every name that a template may ask for: what handlers pass to `render`, and the keys of
-    /// sessions. With it, a template that asks for another name is an error at the start;
-    /// without it, when it is rendered. `xsrf_token` is always there. Default: empty, which is
-    /// not to check.
+    /// All names that templates may use as placeholders: those that handlers pass to `render`,
+    /// and those of session values. If set, a template with another placeholder is an error at
+    /// startup; otherwise it is one when the template is rendered. `xsrf_token` is always
+    /// defined. Default: empty (not checked).
     pub template_names: Vec<&'static str>,
-    /// The template of error pages, which may ask for `status` and `sentence`. Default: empty,
-    /// which is a plain page.
+    /// The template of error pages. It may use the placeholders `status` and `message`.
+    /// Default: empty (a plain page).
     pub error_template: String,
-    /// The folder that is served below `static_url_prefix`, relative to the current one, with
-    /// `/favicon.ico` and `/robots.txt` beside it. Default: empty, which is none.
+    /// The directory of the static files, relative to the current directory. It is served below
+    /// `static_url_prefix`; its files `favicon.ico` and `robots.txt` also at `/favicon.ico` and
+    /// `/robots.txt`. Default: empty (no static files).
     pub static_path: PathBuf,
-    /// Where static files are found. Slashes at its ends make no difference. Default: `/static/`.
+    /// The path below which static files are served. Leading and trailing slashes are optional.
+    /// Default: `/static/`.
     pub static_url_prefix: String,
-    /// Whether POST, PUT, PATCH and DELETE need a token that a page of ours gave out. Default:
-    /// false, as in Tornado.
+    /// `true` if POST, PUT, PATCH and DELETE require an XSRF token, which a page of this
+    /// application has issued; without one: 403. See [`xsrf`](crate::web::xsrf). Default:
+    /// `false`, as in Tornado.
     pub xsrf_cookies: bool,
-    /// Whether these methods are refused where the browser says that another site sent them.
-    /// Default: true.
+    /// `true` if these methods are rejected with 403 when the browser states, by
+    /// `Sec-Fetch-Site` or `Origin`, that a page of another site sent the request. Default:
+    /// `true`.
     pub check_origin: bool,
-    /// Other origins whose pages may send them all the same, such as `https://example.com`.
-    /// Default: none.
+    /// Other origins whose pages may send such requests nevertheless, for example
+    /// `https://example.com`. Default: none.
     pub trusted_origins: Vec<String>,
-    /// The key that tokens are signed with. Several processes that serve the same site need the
-    /// same one, of 32 bytes or more. Default: empty, which is a random one for each start.
+    /// The key that signs XSRF tokens, at least 32 bytes. Servers that share a site need the
+    /// same key. Default: empty (a random key at each start, so tokens do not survive a
+    /// restart).
     pub cookie_secret: Vec<u8>,
-    /// Where `authenticated` sends a visitor who is not logged in. Default: `/login`.
+    /// The URL to which `authenticated` redirects a client that is not logged in. Default:
+    /// `/login`.
     pub login_url: String,
-    /// Proxies whose word is taken for the client's address (`X-Forwarded-For`) and for https
-    /// (`X-Forwarded-Proto`). Default: none.
+    /// The addresses of reverse proxies whose `X-Forwarded-For` (the real client IP) and
+    /// `X-Forwarded-Proto` (https) are believed. Default: none.
     pub trusted_proxies: Vec<IpAddr>,
-    /// Hosts that requests may name, without a port: `example.com`, or `*.example.com` for every
-    /// name below it. A request for another is answered 421 (RFC 9110 section 7.4). Default:
-    /// empty, which is any.
+    /// The hosts that requests may name, without a port: `example.com`, or `*.example.com` for
+    /// all names below it. A request for another host gets 421 (RFC 9110 section 7.4), which
+    /// prevents DNS rebinding. Default: empty (any host).
     pub allowed_hosts: Vec<String>,
-    /// `X-Content-Type-Options` of every response, unless its handler sets another: nothing is
-    /// taken for what it does not say it is. The refusal of bytes that are no request does
-    /// without: it is plain text from the connection itself. Empty: none. Default: `nosniff`.
+    /// `X-Content-Type-Options` of every response, unless its handler sets another value.
+    /// `nosniff` prevents MIME sniffing: a browser must not guess a type from the content, and
+    /// for example run an uploaded text as a script. Not sent with protocol errors, which the
+    /// connection answers itself in plain text. Empty: the field is not sent. Default:
+    /// `nosniff`.
     pub content_type_options: &'static str,
-    /// `Referrer-Policy`, likewise: other sites do not learn which page a link was on. Default:
-    /// `same-origin`.
+    /// `Referrer-Policy` of every response, unless its handler sets another value.
+    /// `same-origin` keeps the URLs of this site's pages from other sites. Empty: not sent.
+    /// Default: `same-origin`.
     pub referrer_policy: &'static str,
-    /// `Content-Security-Policy`, likewise: no other site shows our pages in a frame. Default:
-    /// `frame-ancestors 'self'`.
+    /// `Content-Security-Policy` of every response, unless its handler sets another value.
+    /// `frame-ancestors 'self'` forbids other sites to show a page in a frame (clickjacking).
+    /// Empty: not sent. Default: `frame-ancestors 'self'`.
     pub content_security_policy: &'static str,
-    /// `Strict-Transport-Security` of every response over https, likewise: a browser comes back
-    /// over https alone for as long as it says, which cannot be taken back. Default: empty,
-    /// which is none; `max-age=31536000; includeSubDomains` is a year.
+    /// `Strict-Transport-Security` (HSTS, RFC 6797) of every response over https, unless its
+    /// handler sets another value: for that long, browsers use https only, which cannot be
+    /// revoked. A year is `max-age=31536000; includeSubDomains`. Default: empty (not sent).
     pub strict_transport_security: &'static str,
-    /// Further header fields of every response, likewise. Default: none.
+    /// Further header fields of every response, unless its handler sets other values. Default:
+    /// none.
     pub default_headers: &'static [(&'static str, &'static str)],
-    /// The name of the session's cookie. Over https it is `__Host-` and this. Default:
+    /// The name of the session cookie; over https with the prefix `__Host-`. Default:
     /// `session_id`.
     pub session_cookie: String,
-    /// How long sessions live. Default: 5 minutes idle, 8 hours in all.
+    /// Idle timeout and absolute timeout of sessions, at least 1 ms. Default: 5 minutes and 8
+    /// hours.
     pub session_lifetime: Lifetime,
-    /// Sessions that one user may have at once, and at least one; whoever logs in once more ends
-    /// the one of them that logged in first. Default: 100.
+    /// Maximum number of concurrent sessions of one user, at least one. A login above the limit
+    /// ends the session of the user that logged in first. Default: 100.
     pub max_sessions_per_user: usize,
-    /// Where sessions live. Default: none, which is this process's own static map.
+    /// The session store. Default: `None` (the static map of this process).
     pub session_store: Option<Arc<dyn Store>>,
-    /// Arguments in a query, and in a form. Past it: 400. Default: 1,000.
+    /// Maximum number of arguments in a query, and in a form. Above the limit: 400. Default:
+    /// 1,000.
     pub max_arguments: usize,
-    /// What one connection may take.
+    /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,
-    /// From the end of a request's head to its response, without the time in which its content
-    /// arrives, which has limits of its own; an error page has the same time once more. Past it, the
-    /// handler is dropped where it waits, and the response is 503. A handler that never waits
-    /// cannot be stopped, and holds up its thread: see tokio's `spawn_blocking`. Content that is
-    /// made while it is sent may take longer. Default: 60 s.
+    /// Handler timeout: from the end of a request's head to its response, without the time in
+    /// which content arrives, which has timeouts of its own. Above the limit, the handler is
+    /// dropped at the `.await` at which it waits, and the response is 503; the error page has
+    /// the same time again. A handler that does not reach an `.await` cannot be stopped and
+    /// blocks its thread: see tokio's `spawn_blocking`. Streamed content is not limited.
+    /// Default: 60 s.
     pub handler_timeout: Duration,
-    /// Connections at once. One more is let in, and then the one is evicted that has waited for its
-    /// client longest, though not before its `min_idle_timeout`: idle, in the middle of a head or of
-    /// slow content, or with a response that the client does not read. Where there is none, the
-    /// next wait unaccepted. Where the system has fewer files, there are fewer. Default: 10,000.
+    /// Maximum number of open connections, at least one. Above the limit, one more is accepted,
+    /// and the connection that has waited longest for its client is evicted: one that is idle,
+    /// that receives a head or slow content, or whose client does not read the response, but
+    /// none before its `min_idle_timeout`. If none can be evicted, new connections wait in the
+    /// accept backlog. If the process runs out of file descriptors, the limit is lowered for
+    /// 10 s. Default: 10,000.
     pub max_connections: usize,
-    /// The share of `max_connections` that one client network (an IPv4 address, or a /64 of IPv6)
-    /// may hold while others want in, from 0.0 to 1.0. Past it, its connections are evicted first,
-    /// and also those that a handler or a stream works for; newcomers of its own wait until a place
-    /// of its own is free, up to 1,024 of them. `trusted_proxies` may hold any number. Default: 0.5.
+    /// The share of `max_connections`, from 0.0 to 1.0, that one client network (an IPv4
+    /// address or an IPv6 /64) may hold while clients of other networks wait. Above the limit,
+    /// its connections are evicted first, including those whose handler or stream is active.
+    /// Its new connections wait until one of its own ends: up to 1,024; more are closed.
+    /// `trusted_proxies` are exempt. Default: 0.5.
     pub max_network_share: f64,
-    /// Bytes that all connections together may buffer: heads and content beyond 4 KiB, and pieces of
-    /// files. Past it, new content is answered 503 with `Retry-After`, and
-    /// a connection whose client is slow is evicted. Default: 256 MiB.
+    /// Maximum number of bytes that all connections together may buffer: heads and content
+    /// above 4 KiB, and buffers of files. Above the limit, new content gets 503 with
+    /// `Retry-After`, and a connection with a slow client is evicted. Default: 256 MiB.
     pub max_buffered: usize,
-    /// How soon a connection is found to be dead whose client has vanished without a word, about,
-    /// by TCP keepalive (RFC 9293 section 3.8.4, tcp(7)); in whole seconds, and on Linux never sooner
-    /// than the `write_timeout`. Zero is never. Default: 60 s.
+    /// The time, approximately, in which TCP keepalive (RFC 9293 section 3.8.4, tcp(7)) detects
+    /// that a client has vanished without closing its connection, in whole seconds. On Linux it
+    /// is at least the `write_timeout`. Zero: never. Default: 60 s.
     pub tcp_keepalive: Duration,
-    /// How long requests that are under way may take once the server was told to stop. Default:
-    /// 10 s.
+    /// Graceful-shutdown timeout: the time that requests in flight have after the server was
+    /// told to stop. Then their connections are closed. Default: 10 s.
     pub drain_timeout: Duration,
 }
 
-/// Shows how an application is set up, without its `cookie_secret`.
+/// Shows a selection, without `cookie_secret`.
 impl fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

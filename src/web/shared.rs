@@ -1,4 +1,5 @@
-//! What all requests of one application share.
+//! The state that all requests of one application share: checked settings, parsed templates,
+//! the session store, secrets.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -20,29 +21,34 @@ use crate::web::static_files::StaticFiles;
 use crate::web::template::Templates;
 use crate::web::xsrf::{Secret, XSRF, XSRF_TOKEN};
 
-/// What an application makes of its settings when it starts.
+/// The state that an application derives from its settings at startup. It does not change while
+/// requests are served, so an `Arc` of it needs no lock.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) templates: Templates,
     pub(crate) static_files: Option<StaticFiles>,
-    /// The header fields that every response begins with: in the open, and over https.
+    /// The header fields of every response over plain http.
     pub(crate) default_fields: Arc<DefaultFields>,
+    /// The header fields of every response over https.
     pub(crate) https_default_fields: Arc<DefaultFields>,
     /// With a slash at both ends.
     pub(crate) static_url_prefix: String,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) secret: Secret,
     pub(crate) shutdown: Shutdown,
-    /// What the application handed over, by type.
+    /// The application's own state, by type. A `TypeId` is a hash already, so it is not hashed
+    /// again.
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildIdentityHasher>,
 }
 
 impl Shared {
+    /// Fails with [`Error::Config`] if a setting is invalid, or if a directory or a template
+    /// cannot be read.
     pub(crate) fn new(settings: Settings) -> Result<Shared> {
-        let has_folder = |path: &std::path::Path| !path.as_os_str().is_empty();
+        let is_set = |path: &std::path::Path| !path.as_os_str().is_empty();
         check(&settings)?;
         let (default_fields, https_default_fields) = default_fields_of(&settings)?;
-        let templates = match has_folder(&settings.template_path) {
+        let templates = match is_set(&settings.template_path) {
             true => Templates::load(&settings.template_path)?,
             false => Templates::default(),
         };
@@ -59,7 +65,7 @@ impl Shared {
                 "there is no template {missing:?} for errors"
             )));
         }
-        let static_files = match has_folder(&settings.static_path) {
+        let static_files = match is_set(&settings.static_path) {
             true => Some(StaticFiles::new(&settings.static_path)?),
             false => None,
         };
@@ -69,7 +75,7 @@ impl Shared {
             static_files,
             default_fields,
             https_default_fields,
-            static_url_prefix: normal_prefix(&settings.static_url_prefix),
+            static_url_prefix: normalize_prefix(&settings.static_url_prefix),
             store,
             secret: Secret::new(&settings.cookie_secret),
             shutdown: Shutdown::default(),
@@ -79,37 +85,34 @@ impl Shared {
     }
 }
 
-/// Finds what no request could be answered with.
+/// Fails if a setting is invalid.
 fn check(settings: &Settings) -> Result {
+    let invalid = |message: String| Err(Error::Config(message));
     let cookie = SetCookie::new(settings.session_cookie.as_str(), "");
     cookie.check().map_err(|error| Error::Config(error.to_string()))?;
     if settings.session_cookie == XSRF {
-        return Err(Error::Config(format!("the cookie {XSRF} is not for sessions")));
+        return invalid(format!("session_cookie must not be {XSRF:?}"));
     }
     let lifetime = settings.session_lifetime;
-    if lifetime.idle.min(lifetime.absolute) < SHORTEST_LIFE {
-        let message = "no session lives for less than a millisecond: see session_lifetime";
-        return Err(Error::Config(String::from(message)));
+    if lifetime.idle.min(lifetime.absolute) < MIN_LIFETIME {
+        return invalid(String::from("session_lifetime must be at least 1 ms"));
     }
-    if !settings.cookie_secret.is_empty() && settings.cookie_secret.len() < SHORTEST_SECRET
-    {
-        let message = format!("the cookie_secret is shorter than {SHORTEST_SECRET} bytes");
-        return Err(Error::Config(message));
+    if (1..MIN_SECRET_BYTES).contains(&settings.cookie_secret.len()) {
+        return invalid(format!(
+            "cookie_secret must have at least {MIN_SECRET_BYTES} bytes"
+        ));
     }
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))
     {
-        return Err(Error::Config(format!(
-            "no host is {host:?}, which allowed_hosts names"
-        )));
+        return invalid(format!("allowed_hosts: {host:?} is not a host pattern"));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
-        let message = "the static_url_prefix is the root: no other page could be found";
-        return Err(Error::Config(String::from(message)));
+        return invalid(String::from("static_url_prefix must not be \"/\""));
     }
     Ok(())
 }
 
-/// What all responses begin with, in the open and over https.
+/// Returns the header fields of every response over plain http and over https, serialized once.
 fn default_fields_of(
     settings: &Settings,
 ) -> Result<(Arc<DefaultFields>, Arc<DefaultFields>)> {
@@ -118,14 +121,14 @@ fn default_fields_of(
         ("Referrer-Policy", settings.referrer_policy),
         ("Content-Security-Policy", settings.content_security_policy),
     ];
-    // RFC 6797 section 7.2: never in the open.
-    let promise = ("Strict-Transport-Security", settings.strict_transport_security);
-    let is_wanted = |(_, value): &(_, &'static str)| !value.is_empty();
-    let fields = security.into_iter().filter(is_wanted);
+    // RFC 6797 section 7.2: HSTS must not be sent over plain http.
+    let hsts = ("Strict-Transport-Security", settings.strict_transport_security);
+    let is_set = |(_, value): &(_, &'static str)| !value.is_empty();
+    let fields = security.into_iter().filter(is_set);
     let fields = fields.chain(settings.default_headers.iter().copied());
     let default_fields = DefaultFields::new(fields.clone());
     let https_default_fields =
-        DefaultFields::new(fields.chain([promise].into_iter().filter(is_wanted)));
+        DefaultFields::new(fields.chain([hsts].into_iter().filter(is_set)));
     match (default_fields, https_default_fields) {
         (Ok(default_fields), Ok(https_default_fields)) => {
             Ok((Arc::new(default_fields), Arc::new(https_default_fields)))
@@ -134,15 +137,17 @@ fn default_fields_of(
     }
 }
 
-/// Stores count in milliseconds.
-const SHORTEST_LIFE: Duration = Duration::from_millis(1);
+/// Minimum timeout of a session: stores count in milliseconds.
+const MIN_LIFETIME: Duration = Duration::from_millis(1);
 
-/// RFC 2104 section 3: a key shorter than its hash makes it weaker.
-const SHORTEST_SECRET: usize = 32;
+/// Minimum length of `cookie_secret`: RFC 2104 section 3 discourages an HMAC key that is
+/// shorter than the hash.
+const MIN_SECRET_BYTES: usize = 32;
 
-/// Tornado makes `static(.*)` of the prefix `static`, which no path matches, since paths begin
-/// with a slash; and says nothing. Here all ways to write it are the same.
-fn normal_prefix(given: &str) -> String {
+/// Returns the prefix with a slash at both ends. In Tornado, the prefix `static` of the
+/// tutorial becomes the pattern `static(.*)`, which matches no path, because paths begin with a
+/// slash.
+fn normalize_prefix(given: &str) -> String {
     let prefix = format!("/{}/", given.trim_matches('/'));
     if !given.starts_with('/') {
         info!(

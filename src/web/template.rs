@@ -1,10 +1,12 @@
-//! Templates by substitution: `{{ name }}` is replaced, escaped, and nothing else happens.
+//! Templates with placeholders: `{{ name }}` is replaced by a value, escaped for HTML.
 //!
 //! ```text
-//! <p>Good day, {{ username }}!</p>     the value of `username`, safe in text and in quotes
-//! {{! name }}                          {{ name }}, as it stands
+//! <p>Good day, {{ username }}!</p>     placeholder: safe in text and in quoted attributes
+//! {{! name }}                          the literal text {{ name }}
 //! ```
-//! Whatever a page has to decide, its handler decides; a template only says where it goes.
+//! There are no conditions, loops or expressions (a logic-less template): decisions are made in
+//! the handler. Escaping prevents cross-site scripting (XSS) in HTML text and in quoted
+//! attributes, but not in scripts, style sheets or URLs: a placeholder does not belong there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,30 +16,32 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::escape;
 
-/// A page, cut at its names when the application starts, so that rendering is only joining.
+/// A template, parsed into segments when the application starts, so that rendering only
+/// concatenates them.
 #[derive(Debug)]
 pub struct Template {
     name: String,
-    pieces: Vec<Piece>,
-    /// How long it is as it was written, and about what a page that is made of it will be.
+    segments: Vec<Segment>,
+    /// Length of the source in bytes: an estimate of the length of a rendered page.
     length: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Piece {
+enum Segment {
     Text(String),
-    Name(String),
+    Placeholder(String),
 }
 
 impl Template {
-    /// Cuts `source` up. `name` is what it is called in errors.
+    /// Parses `source`. Errors refer to the template by `name`. Fails if a placeholder is not
+    /// closed or is not a name.
     pub fn parse(name: &str, source: &str) -> Result<Template> {
-        let mut pieces = Vec::new();
+        let mut segments = Vec::new();
         let mut rest = source;
         while let Some(open) = rest.find("{{") {
             let (text, tag) = rest.split_at(open);
             if let Some(literal) = tag.strip_prefix("{{!") {
-                pieces.push(Piece::Text(format!("{text}{{{{")));
+                segments.push(Segment::Text(format!("{text}{{{{")));
                 rest = literal;
                 continue;
             }
@@ -47,47 +51,49 @@ impl Template {
             };
             let inner = tag[2..close].trim();
             if !is_name(inner) {
-                let message = format!("{name}:{line}: {inner:?} is no name");
+                let message = format!("{name}:{line}: invalid placeholder {inner:?}");
                 return Err(Error::Config(message));
             }
-            pieces.push(Piece::Text(text.to_owned()));
-            pieces.push(Piece::Name(inner.to_owned()));
+            segments.push(Segment::Text(text.to_owned()));
+            segments.push(Segment::Placeholder(inner.to_owned()));
             rest = &tag[close + 2..];
         }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Template { name: name.to_owned(), pieces, length: source.len() })
+        segments.push(Segment::Text(rest.to_owned()));
+        Ok(Template { name: name.to_owned(), segments, length: source.len() })
     }
 
-    /// The names that it asks for, some of them perhaps twice.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Name(name) => Some(name.as_str()),
-            Piece::Text(_) => None,
+    /// Returns the names of the placeholders, with repetitions.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Placeholder(name) => Some(name.as_str()),
+            Segment::Text(_) => None,
         })
     }
 
-    /// Puts the values in. A name that nobody gave is an error.
+    /// Returns the page, with each placeholder replaced by its escaped `value`. Fails if
+    /// `value` returns `None`.
     pub fn render<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String> {
-        let mut page = String::with_capacity(self.length + ROOM_FOR_VALUES);
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => page.push_str(text),
-                Piece::Name(name) => match value(name) {
+        let mut page = String::with_capacity(self.length + CAPACITY_FOR_VALUES);
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(text) => page.push_str(text),
+                Segment::Placeholder(name) => match value(name) {
                     Some(value) => escape::push_html(&mut page, value),
-                    None => return Err(Error::other(self.nobody_gives(name))),
+                    None => return Err(Error::other(self.undefined(name))),
                 },
             }
         }
         Ok(page)
     }
 
-    fn nobody_gives(&self, name: &str) -> String {
-        format!("{}: nobody gives the name {name:?}", self.name)
+    fn undefined(&self, name: &str) -> String {
+        format!("{}: undefined placeholder {name:?}", self.name)
     }
 }
 
-/// What most pages need for their values. One that needs more grows.
-const ROOM_FOR_VALUES: usize = 256;
+/// Buffer capacity for the values of a page, in bytes; enough for most pages. The buffer grows
+/// if the values are longer.
+const CAPACITY_FOR_VALUES: usize = 256;
 
 /// ```text
 /// name = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )
@@ -97,26 +103,26 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// All the templates of a folder.
+/// The templates of a directory.
 #[derive(Debug, Default)]
 pub struct Templates {
     by_name: BTreeMap<String, Template>,
 }
 
 impl Templates {
-    /// Reads every file below `folder`, hidden ones left out. A template is called by its path
-    /// below the folder, with slashes.
-    pub fn load(folder: &Path) -> Result<Templates> {
+    /// Reads all files below `directory`, except hidden ones. The name of a template is its
+    /// path relative to the directory, with slashes.
+    pub fn load(directory: &Path) -> Result<Templates> {
         let mut templates = Templates::default();
-        templates.load_folder(folder, "")?;
+        templates.load_directory(directory, "")?;
         Ok(templates)
     }
 
-    fn load_folder(&mut self, folder: &Path, prefix: &str) -> Result {
+    fn load_directory(&mut self, directory: &Path, prefix: &str) -> Result {
         let unreadable = |error| {
-            Error::Config(format!("the template folder {}: {error}", folder.display()))
+            Error::Config(format!("the template folder {}: {error}", directory.display()))
         };
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
@@ -126,13 +132,13 @@ impl Templates {
                 continue;
             }
             if path.is_dir() {
-                self.load_folder(&path, &format!("{name}/"))?;
+                self.load_directory(&path, &format!("{name}/"))?;
                 continue;
             }
             let unreadable = |error: io::Error| {
                 Error::Config(format!("the template {}: {error}", path.display()))
             };
-            // To open a pipe would be to wait for somebody to write to it.
+            // Opening a named pipe (FIFO) would block until a writer opens it.
             if !fs::metadata(&path).map_err(unreadable)?.is_file() {
                 return Err(unreadable(io::Error::other("it is no regular file")));
             }
@@ -143,17 +149,17 @@ impl Templates {
         Ok(())
     }
 
-    /// Finds a template that asks for a name which is not among these.
+    /// Fails if a template has a placeholder whose name is not in `known`.
     pub fn check_names(&self, known: &[&str]) -> Result {
         for template in self.by_name.values() {
-            if let Some(name) = template.names().find(|name| !known.contains(name)) {
-                return Err(Error::Config(template.nobody_gives(name)));
+            if let Some(name) = template.placeholders().find(|name| !known.contains(name)) {
+                return Err(Error::Config(template.undefined(name)));
             }
         }
         Ok(())
     }
 
-    /// A template by its name.
+    /// Returns a template by its name. Fails if there is none.
     pub fn find(&self, name: &str) -> Result<&Template> {
         let missing = || Error::other(format!("there is no template {name:?}"));
         self.by_name.get(name).ok_or_else(missing)

@@ -1,4 +1,15 @@
-//! A brake for whatever must not be tried too often, such as passwords.
+//! A rate limit for operations that must not be tried too often, such as guessing passwords.
+//!
+//! The algorithm is a fixed window: per key, at most `limit` attempts within `span` after the
+//! first one; after it, the next attempt starts a new window. It needs one counter and one time
+//! per key. Its known weakness is the boundary of two windows, where up to twice the limit may
+//! pass in a short time. A sliding window or a token bucket would prevent that; for password
+//! guessing the factor of two does not matter.
+//!
+//! ```text
+//! limit 3    |x x x . .|x x . . .|          x  attempt counted
+//!            |<- span ->|                   .  attempt rejected
+//! ```
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -9,82 +20,88 @@ use tokio::time::Instant;
 
 use crate::identity_hasher::BuildIdentityHasher;
 
-/// Keys that are remembered at once. Whoever comes with more of them makes the throttle forget the
-/// ones that began earliest, and not run out of memory.
-const MOST_KEYS: usize = 10_000;
+/// Maximum number of keys. It bounds the memory: an attacker can use any number of keys, such
+/// as invented user names. Above it, the windows that started earliest are evicted.
+const MAX_KEYS: usize = 10_000;
 
-/// Allows so many attempts for each key within a span of time, which begins with the first.
+/// A fixed-window rate limiter.
 ///
-/// An attempt is counted before it is made: a hundred guesses sent at once are a hundred
-/// attempts, and not one that nobody had counted yet.
+/// Call [`attempt`](Throttle::attempt) before the operation, so that concurrent attempts are
+/// all counted. A limiter that counts failures afterwards lets a hundred guesses pass that are
+/// sent at the same time (a time-of-check to time-of-use race).
 #[derive(Debug)]
 pub struct Throttle {
     limit: u32,
     span: Duration,
-    attempts: Mutex<ByKey>,
-    /// Hashes with a secret of its own: nobody can look for two keys that have the same hash.
+    windows: Mutex<Windows>,
+    /// `SipHash` with a random key, so that a client cannot construct two keys with the same
+    /// hash.
     hasher: RandomState,
 }
 
-/// By the hash of each key: a key may be as long as whoever sends it likes; its hash is not.
-type ByKey = HashMap<u64, Attempts, BuildIdentityHasher>;
+/// Windows by the hash of their key. The key itself is not kept, because its length is up to
+/// the client.
+type Windows = HashMap<u64, Window, BuildIdentityHasher>;
 
 #[derive(Debug)]
-struct Attempts {
+struct Window {
+    /// Attempts in this window.
     count: u32,
-    first: Instant,
+    /// Time of the first one.
+    start: Instant,
 }
 
 impl Throttle {
-    /// `limit` attempts for each key in `span`.
+    /// Creates a limiter that allows `limit` attempts per key within `span`.
     pub fn new(limit: u32, span: Duration) -> Throttle {
-        Throttle { limit, span, attempts: Mutex::default(), hasher: RandomState::new() }
+        Throttle { limit, span, windows: Mutex::default(), hasher: RandomState::new() }
     }
 
-    /// Counts an attempt. If it is one too many, tells how long to wait for the next.
+    /// Counts an attempt. Above the limit, fails with the time until the next window.
     pub fn attempt(&self, key: &(impl Hash + ?Sized)) -> Result<(), Duration> {
         let (now, key) = (Instant::now(), self.hasher.hash_one(key));
-        let mut attempts = self.lock();
-        if attempts.len() >= MOST_KEYS && !attempts.contains_key(&key) {
-            self.forget_some(&mut attempts, now);
+        let mut windows = self.lock();
+        if windows.len() >= MAX_KEYS && !windows.contains_key(&key) {
+            self.evict(&mut windows, now);
         }
-        let entry = attempts.entry(key).or_insert(Attempts { count: 0, first: now });
-        if now - entry.first >= self.span {
-            *entry = Attempts { count: 0, first: now };
+        let window = windows.entry(key).or_insert(Window { count: 0, start: now });
+        if now - window.start >= self.span {
+            *window = Window { count: 0, start: now };
         }
-        if entry.count >= self.limit {
-            return Err(self.span.saturating_sub(now - entry.first));
+        if window.count >= self.limit {
+            return Err(self.span.saturating_sub(now - window.start));
         }
-        entry.count += 1;
+        window.count += 1;
         Ok(())
     }
 
-    /// Forgets all attempts of a key: whoever made them has shown that they may.
-    pub fn forget(&self, key: &(impl Hash + ?Sized)) {
+    /// Resets the window of a key, for example after a login with the right password.
+    pub fn reset(&self, key: &(impl Hash + ?Sized)) {
         self.lock().remove(&self.hasher.hash_one(key));
     }
 
-    /// Takes one attempt back: it was a good one, and does not count.
-    pub fn forgive(&self, key: &(impl Hash + ?Sized)) {
-        if let Some(entry) = self.lock().get_mut(&self.hasher.hash_one(key)) {
-            entry.count = entry.count.saturating_sub(1);
+    /// Gives one attempt back: it was legitimate and does not count.
+    pub fn refund(&self, key: &(impl Hash + ?Sized)) {
+        if let Some(window) = self.lock().get_mut(&self.hasher.hash_one(key)) {
+            window.count = window.count.saturating_sub(1);
         }
     }
 
-    /// Forgets what is over, or else the earliest half: seldom, so that it costs each attempt
-    /// next to nothing.
-    fn forget_some(&self, attempts: &mut ByKey, now: Instant) {
-        attempts.retain(|_, entry| now - entry.first < self.span);
-        if attempts.len() >= MOST_KEYS {
-            let mut firsts: Vec<Instant> =
-                attempts.values().map(|entry| entry.first).collect();
-            let (_, middle, _) = firsts.select_nth_unstable(MOST_KEYS / 2);
-            let middle = *middle;
-            attempts.retain(|_, entry| entry.first > middle);
+    /// Removes the windows that have passed and, if there are none, the half that started
+    /// earliest. O(n), but only if the map is full and the key is new. Half, and not one, so
+    /// that this does not run for each new key.
+    fn evict(&self, windows: &mut Windows, now: Instant) {
+        windows.retain(|_, window| now - window.start < self.span);
+        if windows.len() >= MAX_KEYS {
+            let mut starts: Vec<Instant> =
+                windows.values().map(|window| window.start).collect();
+            let middle = *starts.select_nth_unstable(MAX_KEYS / 2).1;
+            windows.retain(|_, window| window.start > middle);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByKey> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A std mutex, because it is never held across `.await`. Nothing panics while it is held.
+    fn lock(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

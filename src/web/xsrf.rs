@@ -1,12 +1,32 @@
-//! Protection against cross-site request forgery: other sites can make a browser send a form
-//! here, with its cookies, but they cannot read our pages. So a form must bring a token that
-//! stood on one of them.
+//! Tokens against cross-site request forgery (CSRF; Tornado writes XSRF).
 //!
-//! A token is bound to whoever it was made for: to the session where there is one, and else to
-//! a random mark in the cookie `_xsrf`, so that nothing is stored for somebody who only looks at
-//! a form. Both are signed. A value that was never issued here, or that was issued before a
-//! login or a rotation, is worth nothing while that session lasts and has anything in it, nor once
-//! a logout has ended it.
+//! A page of another site can make a browser send a form to this server, with the browser's
+//! cookies. It cannot read the pages of this site (same-origin policy). So a form must contain
+//! a token from one of them. OWASP's CSRF cheat sheet names two patterns, and both are used:
+//!
+//! - Synchronizer token: a client with a session gets a token that is bound to the session's
+//!   key. The token is an HMAC of the key, so nothing is stored for it.
+//! - Signed double-submit cookie: a client without a session gets a random visitor id in the
+//!   cookie `_xsrf`, and a token that is bound to this id. Loading a login form stores nothing
+//!   either. The signature proves that the id was issued here.
+//!
+//! ```text
+//! r              hex(16 random bytes)                             32 characters
+//! cookie _xsrf   r, hex(HMAC(secret, "visitor:" r)[..16])         64 characters
+//! token          HMAC(secret, "visitor:" r)[16..]                 16 bytes
+//!             or HMAC(secret, "session:" key)[..16]               16 bytes
+//! form _xsrf     hex(mask), hex(mask XOR token)                   64 characters
+//! ```
+//! Login and rotation change the session's key, so earlier tokens become invalid.
+//!
+//! A visitor's token is weaker: an attacker can load a form, and plant the id that was issued
+//! for it in the browser of a victim (cookie tossing). So it is accepted only while the session
+//! is empty, and a logout deletes the visitor id. Over https the prefix `__Host-` prevents
+//! planting.
+//!
+//! The token is masked with new random bytes each time, because a compressed page reveals by
+//! its length which of its parts repeat: an attacker could guess a constant token byte by byte
+//! (BREACH).
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -15,45 +35,46 @@ use crate::crypto;
 use crate::http::target::{Scheme, is_same_authority};
 use crate::session::id::Key;
 
-/// The cookie that marks a visitor without a session, and the field of a form that holds a token.
+/// The name of the cookie with the visitor id, and of the form field with the token.
 pub(crate) const XSRF: &str = "_xsrf";
 
-/// What a template calls the token. Every template may, without anybody giving it.
+/// The placeholder of the token, which every template may use.
 pub(crate) const XSRF_TOKEN: &str = "xsrf_token";
 
-/// The key that tokens are signed with.
+/// The key that signs visitor ids and tokens.
 pub struct Secret {
-    /// HMAC that has taken in the key already. Each signature begins with a copy of it.
+    /// The HMAC state after the key. Each signature starts from a copy, which saves hashing the
+    /// key again.
     keyed: Hmac<Sha256>,
 }
 
-/// A token before it is masked. 128 bits are as many as an id has.
+/// A token before it is masked: 128 bits, like a session id.
 type Token = [u8; 16];
 
-/// What a visitor without a session is known by: a cookie with 128 random bits and our signature.
-pub struct Mark {
+/// The identity of a client without a session: 128 random bits and a signature, in a cookie.
+pub struct VisitorId {
     text: [u8; 64],
     token: Token,
 }
 
-/// Who a token is made for.
+/// The session or the visitor that a token is bound to.
 #[derive(Clone, Copy)]
-pub enum Bearer<'a> {
-    /// Whoever has this session.
+pub enum TokenOwner<'a> {
+    /// The session with this key.
     Session(Key),
-    /// Whoever has this mark in a cookie.
-    Visitor(&'a Mark),
+    /// The visitor with this id in the cookie.
+    Visitor(&'a VisitorId),
 }
 
-impl Mark {
-    /// As the cookie has it.
+impl VisitorId {
+    /// Returns the value of the cookie.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
     }
 }
 
 impl Secret {
-    /// The application's `cookie_secret`, or a random one if it has none.
+    /// Creates the key from the application's `cookie_secret`, or a random one if it is empty.
     #[expect(clippy::missing_panics_doc)] // It does not panic.
     pub fn new(cookie_secret: &[u8]) -> Secret {
         let keyed = match cookie_secret {
@@ -65,52 +86,51 @@ impl Secret {
         }
     }
 
-    /// A mark for a visitor without a session.
-    pub fn new_mark(&self) -> Mark {
+    /// Creates the id of a visitor without a session.
+    pub fn new_visitor_id(&self) -> VisitorId {
         let mut random = [0; 32];
         write_hex(crypto::random(), &mut random);
-        self.sign_mark(&random)
+        self.sign_visitor_id(&random)
     }
 
-    /// The mark that a cookie has; none if it was not issued here.
-    pub fn mark(&self, text: &str) -> Option<Mark> {
-        let mark = self.sign_mark(text.as_bytes().first_chunk()?);
-        crypto::constant_time_eq(mark.text, text).then_some(mark)
+    /// Returns the id in a cookie, or `None` if its signature is not valid.
+    pub fn visitor_id(&self, text: &str) -> Option<VisitorId> {
+        let id = self.sign_visitor_id(text.as_bytes().first_chunk()?);
+        crypto::constant_time_eq(id.text, text).then_some(id)
     }
 
-    /// A token as it stands on a page. It is masked with random bytes afresh each time, for a
-    /// page that is compressed tells by its length what in it repeats (BREACH).
-    pub fn issue(&self, bearer: Bearer<'_>) -> String {
+    /// Returns a token for a page, masked with new random bytes.
+    pub fn issue(&self, owner: TokenOwner<'_>) -> String {
         let mask = crypto::mask();
-        hex::encode([mask, xor(self.token(bearer), mask)].as_flattened())
+        hex::encode([mask, xor(self.token(owner), mask)].as_flattened())
     }
 
-    /// Whether `text` is a token of this bearer.
-    pub fn accepts(&self, text: &str, bearer: Bearer<'_>) -> bool {
+    /// Returns `true` if `text` is a token of this owner.
+    pub fn verify(&self, text: &str, owner: TokenOwner<'_>) -> bool {
         let mut bytes = [Token::default(); 2];
         hex::decode_to_slice(text, bytes.as_flattened_mut()).is_ok()
-            && crypto::constant_time_eq(xor(bytes[0], bytes[1]), self.token(bearer))
+            && crypto::constant_time_eq(xor(bytes[0], bytes[1]), self.token(owner))
     }
 
-    fn token(&self, bearer: Bearer<'_>) -> Token {
-        match bearer {
-            Bearer::Session(key) => self.sign(b"session", key.as_bytes())[0],
-            Bearer::Visitor(mark) => mark.token,
+    fn token(&self, owner: TokenOwner<'_>) -> Token {
+        match owner {
+            TokenOwner::Session(key) => self.sign(b"session", key.as_bytes())[0],
+            TokenOwner::Visitor(id) => id.token,
         }
     }
 
-    /// One HMAC gives both: its first half is shown, as the signature, and says nothing about the
-    /// second, which is the token.
-    fn sign_mark(&self, random: &[u8; 32]) -> Mark {
+    /// Signs a visitor id. One HMAC gives both halves: the first is the signature, which the
+    /// client sees. It reveals nothing about the second, which is the token.
+    fn sign_visitor_id(&self, random: &[u8; 32]) -> VisitorId {
         let [signature, token] = self.sign(b"visitor", random);
         let mut text = [0; 64];
         text[..32].copy_from_slice(random);
         write_hex(signature, &mut text[32..]);
-        Mark { text, token }
+        VisitorId { text, token }
     }
 
-    /// HMAC-SHA-256, in two halves. `purpose` keeps what is signed for one thing from being
-    /// taken for another.
+    /// Returns HMAC-SHA-256 in two halves. `purpose` separates the domains: a signature for one
+    /// purpose is not valid for another.
     fn sign(&self, purpose: &[u8], text: &[u8]) -> [Token; 2] {
         let mut mac = self.keyed.clone();
         mac.update(purpose);
@@ -127,27 +147,29 @@ fn write_hex(bytes: Token, digits: &mut [u8]) {
 }
 
 fn xor(left: Token, right: Token) -> Token {
-    std::array::from_fn(|at| left[at] ^ right[at])
+    std::array::from_fn(|index| left[index] ^ right[index])
 }
 
-/// Where a browser says that a request comes from.
+/// The fields by which a browser states the origin of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Provenance<'a> {
-    /// Sec-Fetch-Site.
+pub(crate) struct RequestOrigin<'a> {
+    /// `Sec-Fetch-Site` (Fetch Metadata).
     pub(crate) fetch_site: Option<&'a str>,
-    /// Origin.
+    /// `Origin`.
     pub(crate) origin: Option<&'a str>,
-    /// Host.
+    /// `Host`.
     pub(crate) host: Option<&'a str>,
-    /// Whether it came over https, as far as is known.
+    /// `true` if the client uses https.
     pub(crate) https: bool,
 }
 
-impl Provenance<'_> {
-    /// Whether another site sent it. Browsers that are up to date say so in Sec-Fetch-Site, and
-    /// no page can make them say otherwise; older ones give an Origin, which is compared
-    /// with Host; a client that gives neither is no browser, and brings no cookies of a victim.
-    pub(crate) fn is_foreign(&self, trusted_origins: &[String]) -> bool {
+impl RequestOrigin<'_> {
+    /// Returns `true` if a page of another origin sent the request and is not trusted.
+    ///
+    /// Current browsers send `Sec-Fetch-Site`, which scripts cannot set. Older browsers send
+    /// `Origin`, which is compared with `Host`. A client that sends neither is not a browser,
+    /// so it does not carry a victim's cookies.
+    pub(crate) fn is_cross_site(&self, trusted_origins: &[String]) -> bool {
         let is_trusted = |origin| trusted_origins.iter().any(|trusted| trusted == origin);
         if self.origin.is_some_and(is_trusted) {
             return false;
@@ -157,10 +179,10 @@ impl Provenance<'_> {
             (None, Some(origin)) => {
                 let (scheme, host) = origin.split_once("://").unwrap_or_default();
                 let port = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-                let is_ours = self.host.is_some_and(|ours| {
+                let is_same_host = self.host.is_some_and(|ours| {
                     is_same_authority(ours.as_bytes(), host.as_bytes(), port)
                 });
-                !is_ours || (self.https && scheme != "https")
+                !is_same_host || (self.https && scheme != "https")
             }
             (None, None) => false,
         }

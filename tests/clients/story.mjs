@@ -1,16 +1,16 @@
-// The story of the demo, told by the `fetch` of Node 18 and later.
+// A login, a visit and a logout in the demo, with the `fetch` of Node 18 and later.
 //
 //     node tests/clients/story.mjs http://127.0.0.1:8888
 //
-// Outside a browser `fetch` keeps no cookies. So we keep them by hand, and follow redirects by
-// hand as well, because a response that redirects may bring cookies too.
+// Outside a browser, `fetch` has no cookie jar. So this program stores cookies itself, and also
+// follows redirects itself, because a response that redirects can set cookies.
 
 import assert from "node:assert/strict";
 
 const [address] = process.argv.slice(2);
 const cookies = new Map();
 
-// Sends a form, if there is one, and returns what we are shown in the end, and where.
+// Sends a request, as POST if there is a form, and returns the page after all redirects.
 async function ask(path, { form, headers } = {}) {
   const pairs = [...cookies].map(([name, value]) => `${name}=${value}`);
   const response = await fetch(address + path, {
@@ -36,23 +36,23 @@ function keepCookie(line) {
   }
 }
 
-// What the form of a page wants to have back, such as the `_xsrf` token.
+// Returns the hidden fields of the form in a page, such as the `_xsrf` token.
 function hiddenFields(page) {
   const fields = page.text.matchAll(/<input type="hidden" name="(\w+)" value="(.*?)">/g);
   return Object.fromEntries([...fields].map(([, name, value]) => [name, value]));
 }
 
-console.log("/hello greets everybody.");
+console.log("/hello responds without a login.");
 let page = await ask("/hello");
 assert.equal(page.status, 200);
 assert.equal(page.text, "Hello, world!");
 
-console.log("/main is closed: it sends us to the login, which remembers where we wanted to go.");
+console.log("/main needs a login: it redirects to the form, with its path as the next page.");
 page = await ask("/main");
 assert.equal(page.path, "/login?next=%2Fmain");
 assert.equal(hiddenFields(page).next, "/main");
 
-console.log("A wrong password is told once.");
+console.log("The message about a wrong password is shown once.");
 const guess = { username: "admin", password: "guess", ...hiddenFields(page) };
 page = await ask("/login", { form: guess });
 assert.equal(page.path, "/login?next=%2Fmain");
@@ -60,14 +60,14 @@ assert.match(page.text, /Wrong username or password\./);
 page = await ask(page.path);
 assert.doesNotMatch(page.text, /Wrong username or password\./);
 
-console.log("The right one opens the main page.");
+console.log("The right password leads to the main page.");
 const credentials = { username: "admin", password: "123", ...hiddenFields(page) };
 page = await ask("/login", { form: credentials });
 assert.equal(page.path, "/main");
 assert.match(page.text, /this is main page/);
 assert.match(page.text, /<strong>admin<\/strong>/);
 
-console.log("Its stylesheet is sent once; asked again, the server says that nothing has changed.");
+console.log("Its stylesheet is sent once; a conditional request gets 304 Not Modified.");
 const [, path] = page.text.match(/<link rel="stylesheet" href="(.*?)">/);
 const stylesheet = await ask(path);
 assert.equal(stylesheet.status, 200);
@@ -77,10 +77,10 @@ const again = await ask(path, { headers: { "if-none-match": etag } });
 assert.equal(again.status, 304);
 assert.equal(again.text, "");
 
-console.log("Logging out leads back to the login,");
+console.log("The logout redirects to the login,");
 page = await ask("/logout", { form: hiddenFields(page) });
 assert.equal(page.path, "/login");
 
-console.log("and /main is closed again.");
+console.log("and /main needs a login again.");
 page = await ask("/main");
 assert.equal(page.path, "/login?next=%2Fmain");

@@ -1,9 +1,9 @@
-"""The story of the demo, told by two clients from Python's standard library.
+"""A login, a visit and a logout in the demo, with two clients of Python's standard library.
 
     python3 tests/clients/story.py http://127.0.0.1:8888
 
-urllib keeps cookies and follows redirects by itself, on a new connection for each request.
-http.client does nothing by itself: we do both by hand, and all of it over one connection.
+urllib stores cookies and follows redirects itself, with a new connection for each request.
+http.client does neither, so this program does both, and sends all requests on one connection.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_ope
 
 
 class Page(NamedTuple):
-    """What we were shown in the end, and the path where we found it."""
+    """The page after all redirects, and its path."""
 
     path: str
     status: int
@@ -25,16 +25,16 @@ class Page(NamedTuple):
     text: str
 
     def hidden_fields(self):
-        """What its form wants to have back, such as the `_xsrf` token."""
+        """Returns the hidden fields of its form, such as the `_xsrf` token."""
         return dict(re.findall(r'<input type="hidden" name="(\w+)" value="(.*?)">', self.text))
 
 
 class Urllib:
-    """A visitor who leaves the work to urllib."""
+    """A client with urllib."""
 
     def __init__(self, address):
         self.address = address
-        # Straight to the server, whatever proxy the environment names.
+        # Without a proxy, even if the environment names one.
         self.opener = build_opener(HTTPCookieProcessor(), ProxyHandler({}))
 
     def ask(self, path, form=None, headers=()):
@@ -43,20 +43,21 @@ class Urllib:
         try:
             response = self.opener.open(request, timeout=30)
         except HTTPError as error:
-            response = error  # 304 is one as well; and an error is a response to urllib.
+            response = error  # urllib raises 304, too; its errors are responses.
         with response:
             path = response.url.removeprefix(self.address)
             return Page(path, response.status, response.headers, response.read().decode())
 
 
 class OneConnection:
-    """A visitor who works by hand, and never hangs up."""
+    """A client with http.client, on one persistent connection."""
 
     def __init__(self, address):
         self.cookies = {}
         self.connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
         self.connection.connect()
-        # If the server hangs up, http.client is not to call again: it is to raise NotConnected.
+        # If the server closes the connection, http.client raises NotConnected and does not
+        # reconnect.
         self.connection.auto_open = False
 
     def ask(self, path, form=None, headers=()):
@@ -85,52 +86,52 @@ class OneConnection:
                     self.cookies[name] = cookie.value
 
 
-def tell(visitor):
-    """The story. A visitor's `ask` sends a form, if there is one, and returns a Page."""
+def run(client):
+    """Runs the requests. `client.ask` sends a form, if there is one, and returns a Page."""
 
-    print("/hello greets everybody.")
-    page = visitor.ask("/hello")
+    print("/hello responds without a login.")
+    page = client.ask("/hello")
     assert page.status == 200, page
     assert page.text == "Hello, world!", page
 
-    print("/main is closed: it sends us to the login, which remembers where we wanted to go.")
-    page = visitor.ask("/main")
+    print("/main needs a login: it redirects to the form, with its path as the next page.")
+    page = client.ask("/main")
     assert page.path == "/login?next=%2Fmain", page
     assert page.hidden_fields()["next"] == "/main", page
 
-    print("A wrong password is told once.")
+    print("The message about a wrong password is shown once.")
     guess = {"username": "admin", "password": "guess", **page.hidden_fields()}
-    page = visitor.ask("/login", guess)
+    page = client.ask("/login", guess)
     assert page.path == "/login?next=%2Fmain", page
     assert "Wrong username or password." in page.text, page
-    page = visitor.ask(page.path)
+    page = client.ask(page.path)
     assert "Wrong username or password." not in page.text, page
 
-    print("The right one opens the main page.")
+    print("The right password leads to the main page.")
     credentials = {"username": "admin", "password": "123", **page.hidden_fields()}
-    page = visitor.ask("/login", credentials)
+    page = client.ask("/login", credentials)
     assert page.path == "/main", page
     assert "this is main page" in page.text, page
     assert "<strong>admin</strong>" in page.text, page
 
-    print("Its stylesheet is sent once; asked again, the server says that nothing has changed.")
+    print("Its stylesheet is sent once; a conditional request gets 304 Not Modified.")
     path = re.search(r'<link rel="stylesheet" href="(.*?)">', page.text)[1]
-    stylesheet = visitor.ask(path)
+    stylesheet = client.ask(path)
     assert stylesheet.status == 200, stylesheet
     assert stylesheet.headers["Content-Type"].startswith("text/css"), stylesheet
-    again = visitor.ask(path, headers={"If-None-Match": stylesheet.headers["ETag"]})
+    again = client.ask(path, headers={"If-None-Match": stylesheet.headers["ETag"]})
     assert again.status == 304, again
     assert again.text == "", again
 
-    print("Logging out leads back to the login,")
-    page = visitor.ask("/logout", page.hidden_fields())
+    print("The logout redirects to the login,")
+    page = client.ask("/logout", page.hidden_fields())
     assert page.path == "/login", page
 
-    print("and /main is closed again.")
-    page = visitor.ask("/main")
+    print("and /main needs a login again.")
+    page = client.ask("/main")
     assert page.path == "/login?next=%2Fmain", page
 
 
-for client in Urllib, OneConnection:
-    print(f"\n{client.__doc__}\n")
-    tell(client(sys.argv[1]))
+for kind in Urllib, OneConnection:
+    print(f"\n{kind.__doc__}\n")
+    run(kind(sys.argv[1]))

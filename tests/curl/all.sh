@@ -1,9 +1,10 @@
 #!/bin/sh
-# Tells one server every lesson in this folder, and prints a line for each:
+# Runs every lesson in this directory against one server, and prints a line for each:
 #
 #     tests/curl/all.sh http://127.0.0.1:8888
 #
-# A few times a minute is as often as it can be done: the server counts wrong guesses.
+# It can run a few times a minute: the lessons send wrong passwords, and logins are rate
+# limited.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -13,10 +14,10 @@ for lesson in "$(dirname "$0")"/*.sh; do
     case $name in
         all | lib) continue ;;
     esac
-    if said=$(sh "$lesson" "$address" 2>&1); then
+    if output=$(sh "$lesson" "$address" 2>&1); then
         echo "holds  $name"
     else
-        echo "fails  $name: $said"
+        echo "fails  $name: $output"
         result=1
     fi
 done

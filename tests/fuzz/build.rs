@@ -1,4 +1,4 @@
-//! Makes the seeds that the fuzzer begins with: what each transcript sends.
+//! Writes the seed corpus of the fuzzer: the bytes that each transcript sends.
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +9,18 @@ use steps::{Step, paths, steps};
 #[allow(dead_code)]
 mod steps;
 
-/// The bytes in front, by which the target knows how the others are to be sent: in pieces of
-/// these lengths, by a client that says when it is done.
+/// The first four bytes of a seed, which tell the target how to send the rest: in pieces of
+/// these lengths, by a client that half-closes at the end.
 const SENDING: [u8; 4] = [0, 7, 1, 40];
 
 fn main() {
     println!("cargo::rerun-if-changed=../transcripts");
     println!("cargo::rerun-if-changed=../it/steps.rs");
-    fs::create_dir_all("seeds").expect("a folder for the seeds");
-    let folder = Path::new("../transcripts");
-    for path in paths(folder) {
-        let path_below = path.strip_prefix(folder).expect("it lies in the folder");
+    fs::create_dir_all("seeds").expect("a directory for the seeds");
+    let directory = Path::new("../transcripts");
+    for path in paths(directory) {
+        let path_below =
+            path.strip_prefix(directory).expect("the path is below the directory");
         let name = path_below.to_string_lossy().replace('/', "-");
         fs::write(Path::new("seeds").join(name), seed(&path)).expect("a seed written");
     }

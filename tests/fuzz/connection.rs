@@ -1,7 +1,8 @@
-//! Sends anything to a connection, and has the oracle of the tests look at what comes back.
+//! The fuzz target: sends arbitrary bytes to a connection, and lets the oracle of the tests
+//! check the responses.
 //!
-//! The first byte says whether the client waits at the end, the next three are the lengths of
-//! the pieces in which everything behind them is sent.
+//! The first byte decides whether the client waits at the end or half-closes. The next three
+//! are the lengths of the pieces in which the rest is sent.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

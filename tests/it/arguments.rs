@@ -1,4 +1,4 @@
-//! Queries, forms and paths: what a handler is told by whoever sent the request.
+//! Arguments of the query, the form and the path.
 
 use bytes::Bytes;
 use dustdevil::http::body::Body;
@@ -10,10 +10,10 @@ use dustdevil::{
 
 use crate::support::{exchange, serve, settings};
 
-/// Tells what it was told, by the verb that the argument `verb` names.
-struct TellHandler;
+/// Returns the arguments that it received, with the method that the argument `verb` names.
+struct ArgumentHandler;
 
-impl RequestHandler for TellHandler {
+impl RequestHandler for ArgumentHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -21,7 +21,7 @@ impl RequestHandler for TellHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let told = match exchange.get_query_argument("verb")?.as_str() {
+        let argument = match exchange.get_query_argument("verb")?.as_str() {
             "argument" => exchange.get_argument("name")?,
             "arguments" => exchange.get_arguments("name")?.join("|"),
             "query" => exchange.get_query_argument("name")?,
@@ -38,7 +38,7 @@ impl RequestHandler for TellHandler {
             }
             _ => exchange.path_arguments().collect::<Vec<_>>().join("|"),
         };
-        exchange.write(format!("[{told}]"))
+        exchange.write(format!("[{argument}]"))
     }
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
@@ -47,7 +47,7 @@ impl RequestHandler for TellHandler {
 }
 
 async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
-    let server = serve(teller(settings())).await;
+    let server = serve(application(settings())).await;
     let mut visitor = server.visitor();
     let reply = match form {
         [] => visitor.get(target).await,
@@ -56,17 +56,17 @@ async fn tell(target: &str, form: &[(&str, &str)]) -> (u16, String) {
     (reply.status, reply.text())
 }
 
-fn teller(settings: Settings) -> Application {
+fn application(settings: Settings) -> Application {
     let routes = [
-        ("/", handler::<TellHandler> as dustdevil::Handler),
-        ("/story/{id}", handler::<TellHandler>),
-        ("/story/{id}/page/{page}", handler::<TellHandler>),
-        ("/files/{path...}", handler::<TellHandler>),
+        ("/", handler::<ArgumentHandler> as dustdevil::Handler),
+        ("/story/{id}", handler::<ArgumentHandler>),
+        ("/story/{id}/page/{page}", handler::<ArgumentHandler>),
+        ("/files/{path...}", handler::<ArgumentHandler>),
     ];
     Application::new(routes, settings).unwrap()
 }
 
-async fn told(target: &str, form: &[(&str, &str)]) -> String {
+async fn argument_of(target: &str, form: &[(&str, &str)]) -> String {
     let (status, text) = tell(target, form).await;
     assert_eq!(status, 200, "{text}");
     text
@@ -75,23 +75,26 @@ async fn told(target: &str, form: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn get_argument_has_tornados_rules() {
     let form = &[("name", "form1"), ("name", " form2\u{1}x ")];
-    assert_eq!(told("/?verb=argument&name=query", form).await, "[form2 x]");
-    assert_eq!(told("/?verb=argument&name=a&name=+b%20", &[]).await, "[b]");
-    assert_eq!(told("/?verb=arguments&name=query", form).await, "[query|form1|form2 x]");
-    assert_eq!(told("/?verb=argument&name=", &[]).await, "[]");
-    assert_eq!(told("/?verb=argument&name", &[]).await, "[]");
-    assert_eq!(told("/?verb=argument&name=%C3%A9+%26", &[]).await, "[\u{e9} &]");
+    assert_eq!(argument_of("/?verb=argument&name=query", form).await, "[form2 x]");
+    assert_eq!(argument_of("/?verb=argument&name=a&name=+b%20", &[]).await, "[b]");
+    assert_eq!(
+        argument_of("/?verb=arguments&name=query", form).await,
+        "[query|form1|form2 x]"
+    );
+    assert_eq!(argument_of("/?verb=argument&name=", &[]).await, "[]");
+    assert_eq!(argument_of("/?verb=argument&name", &[]).await, "[]");
+    assert_eq!(argument_of("/?verb=argument&name=%C3%A9+%26", &[]).await, "[\u{e9} &]");
 }
 
 #[tokio::test]
 async fn query_and_form_can_be_read_separately_and_raw_values_keep_their_spaces() {
     let form = &[("name", " form ")];
-    assert_eq!(told("/?verb=query&name=+query+", form).await, "[query]");
-    assert_eq!(told("/?verb=query_raw&name=+query+", form).await, "[ query ]");
-    assert_eq!(told("/?verb=queries&name=1&name=2", form).await, "[1|2]");
-    assert_eq!(told("/?verb=body&name=query", form).await, "[form]");
-    assert_eq!(told("/?verb=body_raw&name=query", form).await, "[ form ]");
-    assert_eq!(told("/?verb=bodies&name=query", form).await, "[form]");
+    assert_eq!(argument_of("/?verb=query&name=+query+", form).await, "[query]");
+    assert_eq!(argument_of("/?verb=query_raw&name=+query+", form).await, "[ query ]");
+    assert_eq!(argument_of("/?verb=queries&name=1&name=2", form).await, "[1|2]");
+    assert_eq!(argument_of("/?verb=body&name=query", form).await, "[form]");
+    assert_eq!(argument_of("/?verb=body_raw&name=query", form).await, "[ form ]");
+    assert_eq!(argument_of("/?verb=bodies&name=query", form).await, "[form]");
 }
 
 #[tokio::test]
@@ -109,9 +112,10 @@ async fn an_argument_that_is_not_utf_8_is_400() {
     assert_eq!(tell("/?verb=argument&%ff=name", &[]).await.0, 400);
 }
 
+/// A form of a million short arguments would take much more memory than its bytes.
 #[tokio::test]
 async fn the_number_of_arguments_is_limited() {
-    let server = serve(teller(Settings { max_arguments: 3, ..settings() })).await;
+    let server = serve(application(Settings { max_arguments: 3, ..settings() })).await;
     let mut visitor = server.visitor();
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2").await.status, 200);
     assert_eq!(visitor.get("/?verb=argument&name=1&a=2&b=3").await.status, 400);
@@ -122,7 +126,7 @@ async fn the_number_of_arguments_is_limited() {
 #[tokio::test]
 async fn content_above_its_limit_is_413() {
     let limits = Limits { max_content: 10, ..Limits::default() };
-    let server = serve(teller(Settings { limits, ..settings() })).await;
+    let server = serve(application(Settings { limits, ..settings() })).await;
     let reply = server.visitor().post("/?verb=argument", &[("name", "01234")]).await;
     assert_eq!(reply.status, 200, "ten bytes");
     let reply = server.visitor().post("/?verb=argument", &[("name", "012345")]).await;
@@ -136,7 +140,7 @@ const MULTIPART: &str = "--x\r\nContent-Disposition: form-data; name=\"verb\"\r\
     --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"\"\r\n\r\n\r\n--x--\r\n";
 
 async fn send_multipart(target: &str, content_type: &str, content: &str) -> (u16, String) {
-    let server = serve(teller(settings())).await;
+    let server = serve(application(settings())).await;
     let head = format!(
         "POST {target}\nContent-Type: {content_type}\nContent-Length: {}",
         content.len()
@@ -186,24 +190,28 @@ async fn malformed_multipart_is_400() {
 
 #[tokio::test]
 async fn path_arguments_come_decoded_in_order_and_by_name() {
-    assert_eq!(told("/story/12?verb=path", &[]).await, "[12]");
-    assert_eq!(told("/story/a%20b%2Fc/page/%C3%A9?verb=path", &[]).await, "[a b/c|\u{e9}]");
-    assert_eq!(told("/files/a/b.txt?verb=path", &[]).await, "[a/b.txt]");
+    assert_eq!(argument_of("/story/12?verb=path", &[]).await, "[12]");
+    assert_eq!(
+        argument_of("/story/a%20b%2Fc/page/%C3%A9?verb=path", &[]).await,
+        "[a b/c|\u{e9}]"
+    );
+    assert_eq!(argument_of("/files/a/b.txt?verb=path", &[]).await, "[a/b.txt]");
     assert_eq!(tell("/story/?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/story/1/?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/files/a%2Fb?verb=path", &[]).await.0, 404);
     assert_eq!(tell("/story/%ff?verb=path", &[]).await.0, 400);
 
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /story/12");
     assert!(exchange.path_argument("id").is_err(), "no route has been looked for yet");
 }
 
+/// Paths are compared after percent-decoding, so `n%65w` is `new`.
 #[tokio::test]
 async fn routes_are_whole_paths_and_the_first_match_wins() {
     let routes = [
         ("/story/new", handler::<NewHandler> as dustdevil::Handler),
-        ("/story/{id}", handler::<TellHandler>),
+        ("/story/{id}", handler::<ArgumentHandler>),
     ];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     let mut client = server.connect().await;
@@ -248,16 +256,16 @@ async fn an_invalid_route_is_an_error_at_startup() {
 
 #[tokio::test]
 async fn a_handler_can_be_run_completely_without_a_socket() {
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /?verb=argument&name=value");
     let response =
-        handler::<TellHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
+        handler::<ArgumentHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;
     assert_eq!(response.status.code(), 200);
     let Body::Bytes(content) = response.body else { panic!("the content is a stream") };
     assert_eq!(content, "[value]");
 }
 
-/// Asks something of the session.
+/// Reads a value of the session.
 struct AskingHandler;
 
 impl RequestHandler for AskingHandler {
@@ -276,7 +284,7 @@ impl RequestHandler for AskingHandler {
 
 #[tokio::test]
 async fn the_fields_of_a_personal_response_are_set_once_and_can_be_changed() {
-    let application = teller(settings());
+    let application = application(settings());
     let exchange = exchange(&application, "GET /");
     let mut response =
         handler::<AskingHandler>(Box::new(exchange), &mut Buffered(Bytes::new())).await;

@@ -1,5 +1,5 @@
-//! The demo as other people's clients see it. One that is not installed is left out, and a
-//! line says so; where the environment has `CI`, it must be there.
+//! The demo with third-party HTTP clients. A client that is not installed is skipped with a
+//! line of output; if the environment has `CI`, it must be installed.
 
 use std::env;
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ async fn a_node_client_completes_the_scenario() {
 async fn wrk_reports_no_errors() {
     let server = serve(demo()).await;
     let url = format!("http://{}/hello", server.address);
-    // A slow machine may answer slowly.
+    // A slow machine may respond slowly.
     let report = run("wrk", &["-t1", "-c8", "-d1s", "--timeout=30s", &url]);
     if let Some(report) = report {
         assert!(report.contains(" requests in "), "{report}");
@@ -56,8 +56,8 @@ async fn ab_reports_no_errors() {
     server.stop().await;
 }
 
-/// Runs a client until it ends well, and returns what it printed. `None` if there is no such
-/// program. It blocks; the server runs on other threads.
+/// Runs a client that must succeed, and returns its output. `None` if the program is not
+/// installed. The call blocks; the server runs on other threads.
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {

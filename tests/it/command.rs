@@ -1,4 +1,4 @@
-//! The command line, as whoever types it meets it: what it refuses, how it ends, what it logs.
+//! The demo as a process: its command line, its signals, its log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::process::{Process, command};
 use crate::support::{Client, Visitor, project};
 
 #[test]
-fn help_tells_what_there_is() {
+fn help_lists_the_options() {
     let ended = Process::start(&mut command(["--help"])).wait();
     assert!(ended.status.success());
     assert!(ended.log.is_empty(), "{:?}", ended.log);
@@ -26,18 +26,18 @@ fn help_tells_what_there_is() {
 
 #[test]
 fn an_unknown_flag_is_refused() {
-    let message = "invalid option '--color'; --help tells what there is";
+    let message = "invalid option '--color'; try --help";
     assert_eq!(refusal(["--color", "red"]), message);
 }
 
 #[test]
-fn a_port_that_is_none_is_refused() {
+fn an_invalid_port_is_refused() {
     let message = "--port takes 0 to 65535, not 65536";
     assert_eq!(refusal(["--port", "65536"]), message);
 }
 
 #[test]
-fn a_store_that_nobody_knows_is_refused() {
+fn an_unknown_store_is_refused() {
     assert!(refusal(["--store", "nonsense"]).starts_with("--store takes memory"));
 }
 
@@ -50,7 +50,7 @@ fn a_port_in_use_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_missing_is_refused() {
+fn a_missing_directory_is_refused() {
     let message = refusal(["--template-path", "no/such/pages"]);
     assert!(message.starts_with("the template folder no/such/pages: "), "{message}");
     let message = refusal(["--static-path", "no/such/files"]);
@@ -58,7 +58,7 @@ fn a_folder_that_is_missing_is_refused() {
 }
 
 #[test]
-fn a_file_that_a_page_needs_and_that_is_missing_is_refused() {
+fn a_missing_file_of_a_page_is_refused() {
     let views = views_with("without_login", "other.html", "");
     fs::remove_file(views.join("login.html")).unwrap();
     let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
@@ -76,14 +76,14 @@ fn a_broken_template_is_refused() {
 }
 
 #[test]
-fn a_template_that_asks_for_what_nobody_gives_is_refused() {
+fn a_template_with_an_undefined_placeholder_is_refused() {
     let views = views_with("misspelt", "login.html", "<p>{{ mesage }}</p>");
     let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(message.ends_with("login.html: nobody gives the name \"mesage\""), "{message}");
+    assert!(message.ends_with("login.html: undefined placeholder \"mesage\""), "{message}");
 }
 
 #[tokio::test]
-async fn it_starts_in_any_folder() {
+async fn it_starts_in_any_directory() {
     let demo = Process::start(command::<&str>([]).current_dir(std::env::temp_dir()));
     let mut visitor = visitor(demo.address());
     assert_eq!(visitor.log_in().await.field("Location"), Some("/main"));
@@ -93,10 +93,10 @@ async fn it_starts_in_any_folder() {
 }
 
 #[tokio::test]
-async fn each_signal_ends_it_well() {
+async fn each_signal_shuts_it_down_gracefully() {
     for signal in ["INT", "TERM", "HUP"] {
         let demo = Process::start(&mut command::<&str>([]));
-        // It listens for signals before it says where it listens for clients.
+        // It installs its signal handlers before it prints its address.
         demo.address();
         demo.signal(signal);
         assert!(demo.wait().status.success(), "{signal}");
@@ -110,10 +110,10 @@ async fn each_signal_ends_it_well() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_answered_before_it_ends() {
+async fn a_request_in_flight_is_answered_before_it_ends() {
     let demo = Process::start(&mut command::<&str>([]));
-    let (mut client, content) = begin_to_log_in(demo.address()).await;
-    tell_to_stop(&demo).await;
+    let (mut client, content) = start_login(demo.address()).await;
+    signal_and_wait(&demo).await;
     client.send(content).await;
     let reply = client.receive().await;
     assert_eq!((reply.status, reply.field("Location")), (302, Some("/main")));
@@ -123,15 +123,15 @@ async fn a_request_under_way_is_answered_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
-    // Another one, or the same a second later: two Ctrl-C of somebody who has waited enough.
+async fn a_second_signal_ends_it_immediately() {
+    // Another signal, or the same one more than a second later, as from a second Ctrl-C.
     for (signal, pause) in [("INT", 0), ("TERM", 1100)] {
         let demo = Process::start(&mut command::<&str>([]));
-        let (mut client, _) = begin_to_log_in(demo.address()).await;
-        tell_to_stop(&demo).await;
+        let (mut client, _) = start_login(demo.address()).await;
+        signal_and_wait(&demo).await;
         sleep(Duration::from_millis(pause)).await;
         demo.signal(signal);
-        assert!(client.is_closed().await, "nobody has answered");
+        assert!(client.is_closed().await, "the connection is still open");
         let ended = demo.wait();
         assert_eq!(ended.status.code(), Some(1));
         let message = "dustdevil: stopped before every request was answered";
@@ -139,11 +139,11 @@ async fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// As timeout(1) does, which tells the process, and then its group, to which it belongs.
+/// timeout(1) sends its signal twice: to the process, and then to its process group.
 #[tokio::test]
 async fn the_same_signal_twice_within_a_second_is_one() {
     let demo = Process::start(&mut command::<&str>([]));
-    let (mut client, content) = begin_to_log_in(demo.address()).await;
+    let (mut client, content) = start_login(demo.address()).await;
     demo.signal("TERM");
     demo.signal("TERM");
     sleep(Duration::from_millis(200)).await;
@@ -154,7 +154,7 @@ async fn the_same_signal_twice_within_a_second_is_one() {
 }
 
 #[tokio::test]
-async fn a_hang_up_that_is_to_be_ignored_is_ignored() {
+async fn a_hangup_is_ignored_under_nohup() {
     let mut nohup = Command::new("nohup");
     nohup.arg(env!("CARGO_BIN_EXE_dustdevil")).args(["--port", "0"]);
     let demo = Process::start(nohup.env_remove("RUST_LOG"));
@@ -162,20 +162,20 @@ async fn a_hang_up_that_is_to_be_ignored_is_ignored() {
     assert_eq!(client.ask("GET /hello").await.status, 200);
     demo.signal("HUP");
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(client.ask("GET /hello").await.status, 200, "it goes on");
+    assert_eq!(client.ask("GET /hello").await.status, 200, "it still serves");
     demo.signal("TERM");
     assert!(demo.wait().status.success());
 }
 
 #[tokio::test]
-async fn a_line_of_the_log_is_tornados() {
+async fn a_line_of_the_log_has_the_format_of_tornado() {
     let demo = Process::start(&mut command::<&str>([]));
     visitor(demo.address()).log_in().await;
     demo.signal("TERM");
     let log = demo.wait().log;
     let line = log.iter().find(|line| line.contains("POST")).expect("a line for the POST");
-    let (stamp, message) = line.split_once("] ").expect("a stamp");
-    let date = stamp.strip_prefix("[I ").and_then(date::parse);
+    let (timestamp, message) = line.split_once("] ").expect("a timestamp");
+    let date = timestamp.strip_prefix("[I ").and_then(date::parse);
     assert!(date.is_some(), "{line}");
     let time = message.strip_prefix("302 POST /login (127.0.0.1) ").expect(line);
     let time = time.strip_suffix("ms").and_then(|time| time.split_once('.')).expect(line);
@@ -183,16 +183,16 @@ async fn a_line_of_the_log_is_tornados() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing() {
+async fn an_unread_log_blocks_no_request() {
     let mut demo = Process::start_unread(&mut command::<&str>([]));
     let mut client = Client::connect(demo.address()).await;
-    // More lines than a pipe holds, and than may wait.
+    // More lines than the buffer of a pipe and the queue hold together.
     for _ in 0..10_000 {
         assert_eq!(client.ask("GET /hello").await.status, 200);
     }
     demo.read_log();
-    let left_out = |line: &String| line.contains("lines were left out here");
-    // Once there is room again, the next line tells of those that are missing.
+    let is_dropped_line = |line: &String| line.contains("log lines dropped");
+    // Once the queue has space again, the next line reports those that were dropped.
     for _ in 0..100 {
         assert_eq!(client.ask("GET /hello").await.status, 200);
         sleep(Duration::from_millis(2)).await;
@@ -201,11 +201,11 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     demo.signal("TERM");
     let ended = demo.wait();
     assert!(ended.status.success());
-    assert!(ended.log.iter().any(left_out), "{} lines", ended.log.len());
+    assert!(ended.log.iter().any(is_dropped_line), "{} lines", ended.log.len());
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_ever_reads_does_not_hold_up_the_end() {
+async fn an_unread_log_does_not_delay_the_shutdown() {
     let demo = Process::start_unread(&mut command::<&str>([]));
     let mut client = Client::connect(demo.address()).await;
     for _ in 0..10_000 {
@@ -240,7 +240,7 @@ async fn nothing_secret_is_in_the_log() {
     }
 }
 
-/// What it says when it refuses to start: one line, and nothing else.
+/// Returns the error message of a start that fails: one line, and nothing else is printed.
 fn refusal<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
     let ended = Process::start(&mut command(arguments)).wait();
     assert_eq!(ended.status.code(), Some(1));
@@ -249,33 +249,33 @@ fn refusal<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) ->
     line.strip_prefix("dustdevil: ").expect(line).to_owned()
 }
 
-/// The demo's templates, but for one of them, in a folder of the test's own.
-fn views_with(folder: &str, template: &str, source: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("command").join(folder);
-    fs::create_dir_all(&folder).unwrap();
+/// Copies the demo's templates into a directory of this test, with one of them replaced.
+fn views_with(name: &str, template: &str, source: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("command").join(name);
+    fs::create_dir_all(&directory).unwrap();
     for view in fs::read_dir(project("views")).unwrap() {
         let view = view.unwrap();
-        fs::copy(view.path(), folder.join(view.file_name())).unwrap();
+        fs::copy(view.path(), directory.join(view.file_name())).unwrap();
     }
-    fs::write(folder.join(template), source).unwrap();
-    folder
+    fs::write(directory.join(template), source).unwrap();
+    directory
 }
 
 fn visitor(address: SocketAddr) -> Visitor {
     Visitor { address, cookies: BTreeMap::new() }
 }
 
-/// Sends the head of a login, and waits until the server asks for the content: from then on it
-/// is a request under way. Gives the connection, and the content that is owed.
-async fn begin_to_log_in(address: SocketAddr) -> (Client, String) {
+/// Sends the head of a login and waits for `100 Continue`, so that the request is in flight.
+/// Returns the connection, and the content that is not sent yet.
+async fn start_login(address: SocketAddr) -> (Client, String) {
     let page = visitor(address).get("/login").await;
-    let mark = page.cookie("_xsrf").expect("a cookie that belongs to the token");
+    let visitor_id = page.cookie("_xsrf").expect("a cookie that belongs to the token");
     let content = format!("username=admin&password=123&_xsrf={}", page.xsrf_token());
     let length = content.len();
     let mut client = Client::connect(address).await;
     client
         .send(format!(
-            "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: _xsrf={mark}\r\n\
+            "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: _xsrf={visitor_id}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\
              Expect: 100-continue\r\n\r\n"
         ))
@@ -284,8 +284,8 @@ async fn begin_to_log_in(address: SocketAddr) -> (Client, String) {
     (client, content)
 }
 
-/// Tells it to stop, and waits until it has heard: then it closes whatever is idle.
-async fn tell_to_stop(demo: &Process) {
+/// Sends SIGTERM and waits until the shutdown has begun: idle connections are closed then.
+async fn signal_and_wait(demo: &Process) {
     let mut idle = Client::connect(demo.address()).await;
     assert_eq!(idle.ask("GET /hello").await.status, 200);
     demo.signal("TERM");

@@ -1,5 +1,5 @@
-//! Conditional requests as values: every way in which conditions can meet (RFC 9110 section 13).
-//! What they look like on the wire is in `tests/transcripts/conditions`.
+//! Conditional requests as values: all combinations of preconditions (RFC 9110 section 13).
+//! Their form on the wire is in `tests/transcripts/conditions`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ fn validators(etag: &str) -> Validators {
     }
 }
 
-fn verdict(lines: &str, current: &Validators) -> Outcome {
+fn outcome_of(lines: &str, current: &Validators) -> Outcome {
     evaluate(&request(lines), current)
 }
 
@@ -41,9 +41,9 @@ fn tags_are_compared_as_in_the_table_of_the_rfc() {
         ("\"W/1\"", "\"1\"", false, false),
     ] {
         let current = validators(other);
-        let matches = verdict(&format!("GET /\nIf-Match: {one}"), &current);
+        let matches = outcome_of(&format!("GET /\nIf-Match: {one}"), &current);
         assert_eq!(matches == Outcome::Proceed, strongly, "If-Match: {one}, {other}");
-        let differs = verdict(&format!("GET /\nIf-None-Match: {one}"), &current);
+        let differs = outcome_of(&format!("GET /\nIf-None-Match: {one}"), &current);
         assert_eq!(
             differs == Outcome::NotModified,
             weakly,
@@ -55,8 +55,8 @@ fn tags_are_compared_as_in_the_table_of_the_rfc() {
     }
 }
 
-/// What RFC 9110 section 13.2.2 says, step by step. Each condition is absent, true or false.
-fn by_the_steps(
+/// The steps of RFC 9110 section 13.2.2. Each condition is absent, true or false.
+fn evaluate_by_the_rfc(
     method: &str,
     [matches, unmodified, differs, modified]: [Option<bool>; 4],
 ) -> Outcome {
@@ -101,10 +101,14 @@ fn all_combinations_of_four_conditions_follow_the_rfc() {
                             })
                             .collect();
                         let lines = format!("{method} /{lines}");
-                        let truths =
+                        let conditions =
                             conditions.map(|(_, given)| given.map(|(_, truth)| truth));
-                        let expected = by_the_steps(method, truths);
-                        assert_eq!(verdict(&lines, &validators(TAG)), expected, "{lines}");
+                        let expected = evaluate_by_the_rfc(method, conditions);
+                        assert_eq!(
+                            outcome_of(&lines, &validators(TAG)),
+                            expected,
+                            "{lines}"
+                        );
                         met += 1;
                     }
                 }
@@ -119,16 +123,16 @@ fn dates_count_in_whole_seconds_and_a_missing_date_matches_nothing() {
     let mut current = validators(TAG);
     current.last_modified =
         current.last_modified.map(|date| date + Duration::from_millis(999));
-    let not_modified = verdict(&format!("GET /\nIf-Modified-Since: {DATE}"), &current);
+    let not_modified = outcome_of(&format!("GET /\nIf-Modified-Since: {DATE}"), &current);
     assert_eq!(not_modified, Outcome::NotModified);
-    let unmodified = verdict(&format!("GET /\nIf-Unmodified-Since: {DATE}"), &current);
+    let unmodified = outcome_of(&format!("GET /\nIf-Unmodified-Since: {DATE}"), &current);
     assert_eq!(unmodified, Outcome::Proceed);
     assert!(if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
     current.last_modified = None;
     for field in ["If-Modified-Since", "If-Unmodified-Since"] {
         for date in [EARLIER, DATE, LATER] {
-            let verdict = verdict(&format!("GET /\n{field}: {date}"), &current);
-            assert_eq!(verdict, Outcome::Proceed, "{field}: {date}");
+            let outcome = outcome_of(&format!("GET /\n{field}: {date}"), &current);
+            assert_eq!(outcome, Outcome::Proceed, "{field}: {date}");
         }
     }
     assert!(!if_range_matches(&request(&format!("GET /\nIf-Range: {DATE}")), &current));
@@ -141,7 +145,7 @@ fn dates_are_read_in_three_formats_and_written_in_one() {
         assert_eq!(date::parse(text), Some(time), "{text}");
     }
     assert_eq!(date::format(time), DATE);
-    // A year of two digits is the one that is not more than fifty years ahead.
+    // A two-digit year is in the century that puts it at most fifty years into the future.
     let year_of = |text: &str| {
         date::parse(text).map(date::format).map(|text| text[12..16].to_owned())
     };
@@ -178,7 +182,7 @@ fn invalid_dates_are_rejected() {
     }
 }
 
-/// The fields of a reply, by their names in small letters, without the date.
+/// Returns the names of a reply's fields in lower case, without Date.
 fn names(reply: &Reply) -> Vec<String> {
     let names = reply.fields.iter().map(|(name, _)| name.to_ascii_lowercase());
     names.filter(|name| name != "date").collect()
@@ -213,7 +217,7 @@ async fn a_304_says_of_caching_what_a_200_would_and_nothing_of_content() {
     }
 }
 
-/// A page of whoever is logged in, with a tag.
+/// A page of the logged-in user, with an entity tag.
 struct OwnPageHandler {
     base: SessionHandler,
 }
@@ -242,6 +246,8 @@ impl RequestHandler for OwnPageHandler {
     }
 }
 
+/// RFC 9110 section 15.4.5: a 304 has the `Vary` and `Cache-Control` fields that the 200 would
+/// have, because a cache updates its copy with them.
 #[tokio::test]
 async fn a_304_of_a_page_that_asked_the_session_varies_with_the_cookie() {
     let application =

@@ -26,7 +26,7 @@ pub struct ControlClient {
     task: JoinHandle<Figures>,
 }
 
-/// What the control client has observed.
+/// The observations of the control client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     pub responses: u32,
@@ -71,7 +71,7 @@ async fn run(address: SocketAddr, is_stopping: Arc<AtomicBool>) -> Figures {
         if is_stopping.load(Ordering::SeqCst) {
             rounds_left -= 1;
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         // The server may close a keep-alive connection while it is idle. The client then sends
         // the request again on a new one (RFC 9112 section 9.3.1).
         let on_kept = match &mut kept {
@@ -86,7 +86,7 @@ async fn run(address: SocketAddr, is_stopping: Arc<AtomicBool>) -> Figures {
             Ok(Ok(())) => figures.responses += 1 + u32::from(on_kept.is_ok()),
             _ => figures.lost += 1,
         }
-        figures.slowest = figures.slowest.max(begun.elapsed());
+        figures.slowest = figures.slowest.max(started.elapsed());
         sleep(Duration::from_millis(2)).await;
     }
     figures

@@ -1,5 +1,5 @@
-//! Cookies as RFC 6265bis would have a server send and read them. What they look like on the
-//! wire is in `tests/transcripts/cookies`, and what the session does with its own in `sessions`.
+//! Cookies as RFC 6265bis wants a server to send and parse them. Their form on the wire is in
+//! `tests/transcripts/cookies`, and the session's cookie is tested in `sessions`.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use dustdevil::{
 use crate::resources::VisitsHandler;
 use crate::support::{Reply, serve, settings};
 
-/// The bytes that RFC 6265bis section 4.1.1 has in a value.
+/// Returns `true` for a `cookie-octet` of RFC 6265bis section 4.1.1, which a value consists of.
 fn is_cookie_octet(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
 }
 
-/// The bytes that RFC 9110 section 5.6.2 has in a token.
+/// Returns `true` for a `tchar` of RFC 9110 section 5.6.2, which a token consists of.
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The bytes that RFC 6265bis section 4.1.1 has in an attribute.
+/// Returns `true` for a byte that RFC 6265bis section 4.1.1 allows in an attribute.
 fn is_attribute_byte(byte: u8) -> bool {
     matches!(byte, 0x20..=0x3a | 0x3c..=0x7e)
 }
@@ -69,6 +69,9 @@ fn a_domain_is_a_name_and_a_path_begins_with_a_slash() {
     }
 }
 
+/// Browsers drop invalid cookies silently, so the server reports them to the developer: the
+/// conditions of the prefixes, and the limits of 4,096 bytes for name and value and 1,024 for
+/// an attribute (RFC 6265bis section 5.6).
 #[test]
 fn a_cookie_that_no_browser_would_keep_is_an_error() {
     let cookie = |name: &str| SetCookie::new(name, "value");
@@ -89,7 +92,7 @@ fn a_cookie_that_no_browser_would_keep_is_an_error() {
     }
 }
 
-/// Every cookie that the builder can make of these choices.
+/// Returns every combination of these attributes.
 fn cookies() -> Vec<SetCookie> {
     let mut cookies = Vec::new();
     for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
@@ -175,10 +178,10 @@ fn a_malformed_pair_hides_no_other_cookie() {
     assert_eq!(values("a=\"; a=\"1"), ["\"", "\"1"]);
 }
 
-/// Sets the cookies that it is asked for: `?name=path` for each.
-struct PaintingHandler;
+/// Sets the requested cookies: `?name=path` for each.
+struct SetCookiesHandler;
 
-impl RequestHandler for PaintingHandler {
+impl RequestHandler for SetCookiesHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -193,15 +196,15 @@ impl RequestHandler for PaintingHandler {
     }
 }
 
-async fn painted(query: &str) -> Reply {
-    let routes = [("/", handler::<PaintingHandler> as dustdevil::Handler)];
+async fn set_cookies(query: &str) -> Reply {
+    let routes = [("/", handler::<SetCookiesHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     server.visitor().get(&format!("/?{query}")).await
 }
 
 #[tokio::test]
 async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
-    let reply = painted("color=/&color=/&color=/").await;
+    let reply = set_cookies("color=/&color=/&color=/").await;
     let lines: Vec<&str> = reply.fields_named("Set-Cookie").collect();
     assert_eq!(
         lines,
@@ -212,9 +215,10 @@ async fn each_cookie_has_a_line_of_its_own_and_the_last_of_its_name_counts() {
     );
 }
 
+/// A browser identifies a cookie by name, domain and path.
 #[tokio::test]
 async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
-    let reply = painted("color=/&color=/sub").await;
+    let reply = set_cookies("color=/&color=/sub").await;
     let lines: Vec<&str> = reply
         .fields_named("Set-Cookie")
         .filter(|line| line.starts_with("color="))
@@ -222,7 +226,8 @@ async fn two_cookies_of_one_name_are_sent_only_if_the_browser_keeps_both() {
     assert_eq!(lines.len(), 2, "another path makes another cookie: {lines:?}");
 }
 
-/// Whether a browser that came this way would take a cookie (RFC 6265bis section 5.7).
+/// Returns `true` if a browser stores a cookie that came over this scheme (RFC 6265bis section
+/// 5.7).
 fn is_taken(line: &str, https: bool) -> bool {
     let attributes: Vec<&str> = line.split("; ").skip(1).collect();
     let name = line.split('=').next().unwrap_or_default().to_ascii_lowercase();
@@ -272,7 +277,8 @@ async fn a_prefix_in_other_letters_is_another_name() {
     let id = client.ask(https).await.cookie("__Host-session_id").unwrap().to_owned();
     let own = client.ask(&format!("{https}\nCookie: __Host-session_id={id}")).await;
     assert_eq!(own.text(), "2");
-    // Another host may plant any of these: they do not begin with the prefix.
+    // Another host of the domain can plant any of these, because they do not begin with the
+    // prefix.
     for name in [
         "__HOST-session_id",
         "__host-session_id",

@@ -44,7 +44,7 @@ struct Shared {
     /// Addresses of the servers, replaced when a server restarts.
     addresses: Mutex<[SocketAddr; 2]>,
     /// The session whose counter all clients increment.
-    shared_session: Id,
+    counter_session: Id,
     is_finished: AtomicBool,
 }
 
@@ -76,10 +76,10 @@ impl Setup {
         let store = redis.store();
         let processes = [processes::start(&redis, &[]), processes::start(&redis, &[])];
         let addresses = Mutex::new([processes[0].address(), processes[1].address()]);
-        let shared_session = begin(processes[0].address()).await;
+        let counter_session = begin(processes[0].address()).await;
         let shared = Arc::new(Shared {
             addresses,
-            shared_session,
+            counter_session,
             is_finished: AtomicBool::new(false),
         });
         let mut clients = Vec::new();
@@ -115,7 +115,7 @@ impl Setup {
             all.unanswered += tally.unanswered;
             all.wrong += tally.wrong;
         }
-        let stored = number(&self.store, &self.shared.shared_session, "visits").await;
+        let stored = number(&self.store, &self.shared.counter_session, "visits").await;
         let Tally { written, counted, unknown, errors, unanswered, wrong, .. } = all;
         tell(&format!(
             "crashes: {what}: {written} writes and {counted} counts acknowledged, 0 of them lost; \
@@ -140,9 +140,10 @@ async fn run_client(shared: Arc<Shared>, own_session: Id, mut at: usize) -> (Id,
     while !shared.is_finished.load(Ordering::SeqCst) {
         tally.tried += 1;
         let write = format!("/set?name=last&value={}", tally.tried);
-        for (target, id) in
-            [(write.as_str(), &own_session), ("/count?name=visits", &shared.shared_session)]
-        {
+        for (target, id) in [
+            (write.as_str(), &own_session),
+            ("/count?name=visits", &shared.counter_session),
+        ] {
             let is_write = id.key() == own_session.key();
             let address = shared.addresses.lock().unwrap()[at];
             match ask(&mut connection, address, target, id).await {
@@ -286,7 +287,7 @@ async fn a_restarted_redis_has_every_acknowledged_write() {
         run_for_a_while(&mut dice).await;
         setup.redis.restart();
         for process in &setup.processes {
-            wait_until_serving(process.address(), &setup.shared.shared_session).await;
+            wait_until_serving(process.address(), &setup.shared.counter_session).await;
         }
     }
     setup.close(&format!("Redis killed {} times", KILLS / 2)).await;
@@ -294,7 +295,7 @@ async fn a_restarted_redis_has_every_acknowledged_write() {
 
 /// Waits until a server has found Redis again. The session must be unchanged.
 async fn wait_until_serving(address: SocketAddr, id: &Id) {
-    let began = Instant::now();
+    let started = Instant::now();
     loop {
         let reply =
             ask(&mut None, address, "/get?name=last", id).await.expect("a response");
@@ -302,7 +303,7 @@ async fn wait_until_serving(address: SocketAddr, id: &Id) {
             assert_eq!(reply.text, "0", "the session is as it was");
             return;
         }
-        assert!(began.elapsed() < RESPONSE_TIMEOUT, "the status is {}", reply.status);
+        assert!(started.elapsed() < RESPONSE_TIMEOUT, "the status is {}", reply.status);
         sleep(Duration::from_millis(5)).await;
     }
 }

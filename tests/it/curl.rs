@@ -1,4 +1,4 @@
-//! The story told with curl: each lesson in `tests/curl`, to a demo of its own.
+//! Runs the curl lessons of `tests/curl` against a demo process.
 
 use std::fs;
 use std::process::Command;
@@ -7,22 +7,22 @@ use crate::process::{self, Process};
 use crate::support::project;
 
 #[test]
-fn every_lesson_told_with_curl_holds() {
+fn every_curl_lesson_holds() {
     let demo = Process::start(&mut process::command::<&str>([]));
     let url = format!("http://{}", demo.address());
-    let told = Command::new("sh").arg(project("tests/curl/all.sh")).arg(url).output();
-    let told = told.expect("a shell");
-    let said =
-        String::from_utf8_lossy(&told.stdout) + String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{said}");
+    let run = Command::new("sh").arg(project("tests/curl/all.sh")).arg(url).output();
+    let run = run.expect("a shell");
+    let output =
+        String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{output}");
     for lesson in lessons() {
-        assert!(said.contains(&format!("holds  {lesson}\n")), "{lesson} is not in\n{said}");
+        assert!(output.contains(&format!("holds  {lesson}\n")), "no {lesson} in\n{output}");
     }
 }
 
-/// Every script but the one that tells them all, and the one that all of them read.
+/// Returns the names of all scripts except `all.sh`, which runs them, and `lib.sh`.
 fn lessons() -> Vec<String> {
-    let files = fs::read_dir(project("tests/curl")).expect("the folder of the lessons");
+    let files = fs::read_dir(project("tests/curl")).expect("the directory of the lessons");
     let names = files.map(|file| file.expect("a file").file_name().into_string());
     let scripts = names.filter_map(|name| Some(name.ok()?.strip_suffix(".sh")?.to_owned()));
     let lessons: Vec<String> =

@@ -1,4 +1,4 @@
-//! What every response says of its own accord, and which hosts there are responses for.
+//! The fields that every response has by default, and the hosts that the server responds for.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use dustdevil::{
 
 use crate::support::{project, serve, settings};
 
-/// The fields that keep a browser from being led astray, with their defaults.
+/// The security headers, with their defaults.
 const SECURITY: [(&str, &str); 3] = [
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
     ("Content-Security-Policy", "frame-ancestors 'self'"),
 ];
 
-/// Greets, and says more of itself if it is asked to.
+/// Writes a greeting, and changes a security header on request.
 struct GreetingHandler;
 
 impl RequestHandler for GreetingHandler {
@@ -81,6 +81,8 @@ async fn unusable_session_settings_are_errors_at_startup() {
     }
 }
 
+/// HSTS (RFC 6797) makes a browser refuse plain http for the host for as long as `max-age`
+/// says. Section 7.2 forbids the field over http.
 #[tokio::test]
 async fn strict_transport_security_is_sent_only_over_https_and_if_configured() {
     let promise = "max-age=31536000; includeSubDomains";
@@ -126,6 +128,8 @@ async fn each_security_header_is_a_setting_and_a_handler_may_set_its_own() {
     assert_eq!(policies, ["frame-ancestors *"]);
 }
 
+/// DNS rebinding: an attacker lets their own host name resolve to this server, so that their
+/// page counts as same-origin. A list of allowed hosts defeats that.
 #[tokio::test]
 async fn a_request_for_an_unknown_host_is_misdirected() {
     let hosts = ["example.com", "*.example.org", "127.0.0.1", "[::1]"];

@@ -1,11 +1,13 @@
-//! Clients that leave, in every state that a connection can be in. Each row of the matrix is a state,
-//! each column a way to leave, and each figure the time until the place of the connection is free:
-//! until the server counts it no more, and the handler or stream that worked for it is dropped.
+//! Clients that disconnect, in every state of a connection: by a reset, by a half-close, or
+//! because their host vanishes. Each test prints the time until the connection's slot is free:
+//! the server no longer counts the connection, and the handler or stream that worked for it is
+//! dropped.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -20,10 +22,10 @@ use tokio::time::{sleep, timeout};
 use crate::support::{Running, change_address, in_network_namespace, serve, settings};
 use crate::webdriver::tell;
 
-/// Handlers and streams that are at work.
+/// The number of handlers and streams that are running.
 type Working = Arc<AtomicUsize>;
 
-/// Counts one as long as it lives.
+/// Counts a handler or stream until it is dropped.
 struct Guard(Working);
 
 impl Guard {
@@ -39,7 +41,8 @@ impl Drop for Guard {
     }
 }
 
-/// Waits for ever, before its response or within it; or answers with much.
+/// Waits forever, before its response or in the middle of it; or sends a large or small
+/// response.
 struct WaitingHandler;
 
 impl RequestHandler for WaitingHandler {
@@ -68,15 +71,16 @@ impl RequestHandler for WaitingHandler {
     }
 }
 
-/// More than any socket holds.
+/// Size of a response in bytes: more than all socket buffers hold.
 const LARGE: usize = 32 * 1024 * 1024;
 
-/// The states of a connection: what the client sends to bring it there, and what it waits for.
+/// The states of a connection: name, what the client sends to reach it, and what it then waits
+/// to receive.
 const STATES: [(&str, &str, &str); 8] = [
     ("idle", "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", "Hello, world!"),
     ("head", "GET /hello HTTP/1.1\r\nHost", ""),
     ("content", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", ""),
-    ("handler at work", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+    ("handler running", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
     ("stream waiting", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", "first"),
     (
         "file being sent",
@@ -87,7 +91,7 @@ const STATES: [(&str, &str, &str); 8] = [
     ("lingering close", "no request\r\n\r\n", "Connection: close\r\n"),
 ];
 
-/// Limits that a test can wait for, and that can be told apart.
+/// Limits short enough to wait for, and different enough to be distinguished by their times.
 fn limits() -> Limits {
     Limits {
         head_timeout: Duration::from_secs(4),
@@ -100,17 +104,17 @@ fn limits() -> Limits {
 }
 
 async fn server(working: &Working) -> Running {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("departures");
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("large.bin");
-    if file.metadata().map_or(0, |metadata| metadata.len()) != LARGE as u64 {
-        std::fs::write(file, vec![b'a'; LARGE]).unwrap();
-    }
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("departures");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("large.bin"), vec![b'a'; LARGE]).unwrap();
+        directory
+    });
     let settings = Settings {
-        static_path: folder,
+        static_path: DIRECTORY.clone(),
         limits: limits(),
         check_origin: false,
-        // Keepalive counts in whole seconds: 2, and three probes a second apart.
+        // Keepalive times are whole seconds: 2, and three probes one second apart.
         tcp_keepalive: Duration::from_secs(4),
         ..settings()
     };
@@ -119,7 +123,7 @@ async fn server(working: &Working) -> Running {
     serve(Application::new(routes, settings).unwrap().state(Arc::clone(working))).await
 }
 
-/// A client that has brought its connection to a state.
+/// Connects a client and brings its connection to a state.
 async fn client(address: SocketAddr, from: SocketAddr, state: usize) -> TcpStream {
     let (_, request, wanted) = STATES[state];
     let socket = TcpSocket::new_v4().unwrap();
@@ -127,98 +131,101 @@ async fn client(address: SocketAddr, from: SocketAddr, state: usize) -> TcpStrea
     socket.bind(from).unwrap();
     let mut socket = socket.connect(address).await.expect("a connection");
     socket.write_all(request.as_bytes()).await.unwrap();
-    let mut came = Vec::new();
-    while !String::from_utf8_lossy(&came).contains(wanted) {
-        let mut piece = [0; 1];
-        socket.read_exact(&mut piece).await.expect(STATES[state].0);
-        came.extend(piece);
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains(wanted) {
+        let mut byte = [0; 1];
+        socket.read_exact(&mut byte).await.expect(STATES[state].0);
+        received.extend(byte);
     }
     socket
 }
 
-/// Waits until the server is where it is meant to be, and returns how long it then takes until the
-/// place is free, once `leave` was called.
+/// Waits until the server has reached the state, calls `disconnect`, and returns the time until
+/// the slot is free.
 async fn time_until_free<T>(
     server: &Running,
     working: &Working,
-    leave: impl AsyncFnOnce() -> T,
+    disconnect: impl AsyncFnOnce() -> T,
 ) -> Duration {
-    let is_there = || server.state.connections() == 1;
-    while !is_there() {
+    let is_open = || server.state.connections() == 1;
+    while !is_open() {
         sleep(Duration::from_millis(1)).await;
     }
-    // It has read what was sent, and waits.
+    // By then the server has read the request and waits.
     sleep(Duration::from_millis(100)).await;
-    let left = Instant::now();
-    // What stays open does so until the place is free.
-    let _open = leave().await;
+    let disconnected = Instant::now();
+    // Keeps a socket that the client has not closed open until the slot is free.
+    let _open = disconnect().await;
     let is_free = async {
-        while is_there() || working.load(Ordering::SeqCst) > 0 {
+        while is_open() || working.load(Ordering::SeqCst) > 0 {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(30), is_free).await.expect("the place is never free");
-    left.elapsed()
+    let freed = timeout(Duration::from_secs(30), is_free).await;
+    let (open, working) = (is_open(), working.load(Ordering::SeqCst));
+    assert!(freed.is_ok(), "never free: open is {open}, {working} handlers and streams");
+    disconnected.elapsed()
 }
 
 const ANYWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_frees_the_place_within_a_second() {
+async fn a_reset_frees_the_slot_within_a_second() {
     let working = Working::default();
     let server = server(&working).await;
     for (number, (state, ..)) in STATES.iter().enumerate() {
         let socket = client(server.address, ANYWHERE, number).await;
-        let leave = async || socket.set_zero_linger().map(|()| drop(socket));
-        let time = time_until_free(&server, &working, leave).await;
+        let reset = async || socket.set_zero_linger().map(|()| drop(socket));
+        let time = time_until_free(&server, &working, reset).await;
         tell(&format!("departure: reset, {state}: free after {time:.1?}"));
         assert!(time < Duration::from_secs(1), "{state}: {time:?}");
     }
 }
 
-/// A client that pipelines so many requests that they fill the input buffer is watched, too.
+/// The server notices the reset even if pipelined requests fill its input buffer, so that it
+/// does not read until EOF.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_behind_requests_that_wait_frees_the_place_within_a_second() {
+async fn a_reset_after_pipelined_requests_frees_the_slot_within_a_second() {
     let working = Working::default();
     let server = server(&working).await;
     let mut socket = client(server.address, ANYWHERE, 3).await;
     let more = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
     let sent = timeout(Duration::from_secs(1), socket.write_all(more.as_bytes())).await;
-    assert!(sent.is_ok(), "the system takes them, or else the reset would say nothing");
-    let leave = async || socket.set_zero_linger().map(|()| drop(socket));
-    let time = time_until_free(&server, &working, leave).await;
-    tell(&format!("departure: reset, behind 1,000 more requests: free after {time:.1?}"));
+    assert!(sent.is_ok(), "the kernel must accept them, or the reset proves nothing");
+    let reset = async || socket.set_zero_linger().map(|()| drop(socket));
+    let time = time_until_free(&server, &working, reset).await;
+    tell(&format!("departure: reset, after 1,000 more requests: free after {time:.1?}"));
     assert!(time < Duration::from_secs(1), "{time:?}");
 }
 
-/// A client that closes its side may still read. It is answered what can be answered, and waited
-/// for no longer than its limit.
+/// A client that closes its side may still read, so it gets the responses to its requests. The
+/// server waits for it no longer than the timeout of the state.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_close_frees_the_place_within_its_limit() {
-    // In whole seconds: at once, half_close_timeout, or write_timeout.
-    let limits = [0, 0, 0, 3, 3, 4, 4, 0];
+async fn a_half_close_frees_the_slot_within_its_timeout() {
+    // In seconds: immediately, half_close_timeout, or write_timeout.
+    let timeouts = [0, 0, 0, 3, 3, 4, 4, 0];
     let rows = (0..STATES.len()).map(async |number| {
         let working = Working::default();
         let server = server(&working).await;
         let mut socket = client(server.address, ANYWHERE, number).await;
-        let leave = async || {
+        let half_close = async || {
             socket.shutdown().await.unwrap();
             socket
         };
-        (number, time_until_free(&server, &working, leave).await)
+        (number, time_until_free(&server, &working, half_close).await)
     });
-    for (number, time) in together(rows).await {
-        let (state, limit) = (STATES[number].0, Duration::from_secs(limits[number]));
+    for (number, time) in join_all(rows).await {
+        let (state, timeout) = (STATES[number].0, Duration::from_secs(timeouts[number]));
         tell(&format!("departure: half-close, {state}: free after {time:.1?}"));
-        let is_right = time + Duration::from_millis(300) > limit
-            && time < limit + Duration::from_secs(1);
-        assert!(is_right, "{state}: {time:?}");
+        let is_on_time = time + Duration::from_millis(300) > timeout
+            && time < timeout + Duration::from_secs(1);
+        assert!(is_on_time, "{state}: {time:?}");
     }
 }
 
-/// Runs futures at the same time.
-async fn together<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output> {
+/// Runs futures concurrently and returns their results in the order of completion.
+async fn join_all<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output> {
     let mut rows: Vec<_> = rows.into_iter().map(|row| Some(Box::pin(row))).collect();
     let mut done = Vec::new();
     poll_fn(|context| {
@@ -236,17 +243,18 @@ async fn together<W: Future>(rows: impl IntoIterator<Item = W>) -> Vec<W::Output
     done
 }
 
-/// A host that vanishes says nothing. It needs a network that it can vanish from.
+/// A vanished host sends neither FIN nor RST. The test removes its address from a network
+/// namespace.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_vanishes_frees_the_place_within_its_limit() {
+async fn a_vanished_host_frees_the_slot_within_its_timeout() {
     in_network_namespace(
-        "departures::a_host_that_vanishes_frees_the_place_within_its_limit",
-        hosts_vanish,
+        "departures::a_vanished_host_frees_the_slot_within_its_timeout",
+        remove_hosts,
     )
     .await;
 }
 
-async fn hosts_vanish() {
+async fn remove_hosts() {
     let ip = |verb: &str, host: &str| change_address(verb, &format!("{host}/32"));
     let rows = (0..STATES.len()).map(async |number| {
         let working = Working::default();
@@ -255,22 +263,22 @@ async fn hosts_vanish() {
         ip("add", &host);
         let from = format!("{host}:0").parse().unwrap();
         let socket = client(server.address, from, number).await;
-        let leave = async || {
+        let vanish = async || {
             ip("del", &host);
             socket
         };
-        (number, time_until_free(&server, &working, leave).await)
+        (number, time_until_free(&server, &working, vanish).await)
     });
-    for (number, time) in together(rows).await {
+    for (number, time) in join_all(rows).await {
         let state = STATES[number].0;
-        tell(&format!("departure: host gone, {state}: free after {time:.1?}"));
-        // Every limit is 4 seconds here, and then the connection lingers for 2.
+        tell(&format!("departure: host vanished, {state}: free after {time:.1?}"));
+        // Every timeout is 4 seconds here, followed by a lingering close of 2.
         assert!(time < Duration::from_secs(7), "{state}: {time:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn event_streams_whose_clients_are_gone_keep_nobody_out() {
+async fn event_streams_of_disconnected_clients_do_not_block_new_ones() {
     let working = Working::default();
     let settings = Settings { max_connections: 20, ..settings() };
     let routes = ["/hello", "/stream"]
@@ -287,12 +295,12 @@ async fn event_streams_whose_clients_are_gone_keep_nobody_out() {
     assert_eq!(reply.expect("a response").text(), "Hello, world!");
     let time = begun.elapsed();
     tell(&format!(
-        "departure: 21 event streams reset at 20 places; the next has {time:.1?}"
+        "departure: 21 event streams reset in 20 slots; the next client waits {time:.1?}"
     ));
     assert!(time < Duration::from_secs(1), "{time:?}");
 }
 
-/// Sends ticks until the server shuts down.
+/// Sends its last bytes when the server shuts down: an event stream and a long poll.
 struct EventsHandler;
 
 impl RequestHandler for EventsHandler {
@@ -317,7 +325,7 @@ impl RequestHandler for EventsHandler {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_and_handlers_that_wait_learn_of_the_shutdown() {
+async fn waiting_streams_and_handlers_are_notified_of_the_shutdown() {
     let settings = Settings { drain_timeout: Duration::from_secs(30), ..settings() };
     let routes = ["/events", "/poll"]
         .map(|path| (path, handler::<EventsHandler> as dustdevil::Handler));

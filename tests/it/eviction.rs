@@ -1,5 +1,5 @@
-//! Which connection makes room for another when there are too many: no client, however slow, and no
-//! network, however many connections it opens, keeps another one out.
+//! Eviction: which connection is closed when there are too many. No client, however slow, and
+//! no network, however many connections it opens, can keep another one from being served.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use crate::support::{
 };
 use crate::webdriver::tell;
 
-/// Answers at once, with much, or never.
-struct AnyHandler;
+/// Responds immediately, with a large response, or never.
+struct PathHandler;
 
-impl RequestHandler for AnyHandler {
+impl RequestHandler for PathHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -60,8 +60,8 @@ impl RequestHandler for AnyHandler {
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// What a client may do with its place: what it sends at first, and what it sends again and again.
-const HOLDS: [(&str, &str, &str); 7] = [
+/// Ways to occupy a slot: name, what the client sends first, and what it sends every 200 ms.
+const OCCUPATIONS: [(&str, &str, &str); 7] = [
     ("idle", HELLO, ""),
     ("a head that trickles", "GET /hello HTTP/1.1\r\nField: ", "a"),
     (
@@ -70,14 +70,14 @@ const HOLDS: [(&str, &str, &str); 7] = [
         "a",
     ),
     ("a response that is not read", "GET /page HTTP/1.1\r\nHost: a\r\n\r\n", ""),
-    ("a handler at work", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+    ("a running handler", "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n", ""),
     ("a stream that waits", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", ""),
-    ("a stream that never waits for long", "GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n", ""),
+    ("a stream that sends often", "GET /ticks HTTP/1.1\r\nHost: a\r\n\r\n", ""),
 ];
 
 async fn server(settings: Settings) -> Running {
     let routes = ["/hello", "/page", "/stream", "/ticks", "/blocks", "/handler"]
-        .map(|path| (path, handler::<AnyHandler> as dustdevil::Handler));
+        .map(|path| (path, handler::<PathHandler> as dustdevil::Handler));
     let settings = Settings { check_origin: false, ..settings };
     serve(Application::new(routes, settings).expect("an application")).await
 }
@@ -91,10 +91,10 @@ async fn connect(from: &str, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.expect("a connection")
 }
 
-/// Connects, and keeps a place in some way for as long as the socket is open.
-async fn hold(from: &str, to: SocketAddr, (_, first, more): (&str, &str, &'static str)) {
+/// Connects, and occupies a slot in one of these ways for as long as the socket is open.
+async fn occupy(from: &str, to: SocketAddr, (_, first, more): (&str, &str, &'static str)) {
     let mut socket = connect(from, to).await;
-    socket.write_all(first.as_bytes()).await.expect("it is sent");
+    socket.write_all(first.as_bytes()).await.expect("the request is sent");
     tokio::spawn(async move {
         loop {
             sleep(Duration::from_millis(200)).await;
@@ -105,14 +105,15 @@ async fn hold(from: &str, to: SocketAddr, (_, first, more): (&str, &str, &'stati
     });
 }
 
-/// Asks, and returns how long the answer took; none if the connection was closed instead.
+/// Sends a request and returns the time until its response, or `None` if the connection is
+/// closed without one.
 async fn ask(socket: &mut TcpStream) -> Option<Duration> {
     let begun = Instant::now();
     socket.write_all(HELLO.as_bytes()).await.ok()?;
-    let mut came = Vec::new();
-    while !came.ends_with(b"Hello, world!") {
-        let read = timeout(Duration::from_secs(30), socket.read_buf(&mut came)).await;
-        if read.expect("an answer").is_ok_and(|read| read > 0) {
+    let mut received = Vec::new();
+    while !received.ends_with(b"Hello, world!") {
+        let read = timeout(Duration::from_secs(30), socket.read_buf(&mut received)).await;
+        if read.expect("a response").is_ok_and(|read| read > 0) {
             continue;
         }
         return None;
@@ -120,54 +121,54 @@ async fn ask(socket: &mut TcpStream) -> Option<Duration> {
     Some(begun.elapsed())
 }
 
-const CROWD: &str = "127.0.0.2";
+const ATTACKER: &str = "127.0.0.2";
 const OTHER: &str = "127.0.0.3";
 
-/// A crowd of one address takes all places and more, in each way that there is.
+/// One address occupies all slots and one more, in each of the ways.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_one_address_does_with_all_places_another_is_answered() {
-    for held in HOLDS {
+async fn an_address_that_occupies_all_slots_does_not_block_another() {
+    for occupation in OCCUPATIONS {
         let server = server(Settings { max_connections: 100, ..settings() }).await;
         for _ in 0..101 {
-            hold(CROWD, server.address, held).await;
+            occupy(ATTACKER, server.address, occupation).await;
         }
-        // Each of them has had the time that it has in any case.
+        // Longer than min_idle_timeout, before which no connection is evicted.
         sleep(Duration::from_millis(400)).await;
         let mut slowest = Duration::ZERO;
         for _ in 0..20 {
             let begun = Instant::now();
             let mut newcomer = connect(OTHER, server.address).await;
-            ask(&mut newcomer).await.expect("an answer");
+            ask(&mut newcomer).await.expect("a response");
             slowest = slowest.max(begun.elapsed());
         }
         tell(&format!(
-            "eviction: 101 clients hold 100 places by {}; another waits {slowest:.1?} at most",
-            held.0
+            "eviction: 101 clients occupy 100 slots by {}; another waits {slowest:.1?} at most",
+            occupation.0
         ));
-        assert!(slowest < Duration::from_secs(1), "{}: {slowest:?}", held.0);
+        assert!(slowest < Duration::from_secs(1), "{}: {slowest:?}", occupation.0);
     }
 }
 
-/// While others want in, an address holds no more than its share, and what it wants beyond it takes
-/// from itself.
+/// While others want to connect, an address keeps no more than its share; its further
+/// connections evict its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_holds_no_more_than_its_share_while_others_want_in() {
+async fn an_address_keeps_no_more_than_its_share_while_others_connect() {
     let settings = Settings { max_connections: 20, max_network_share: 0.25, ..settings() };
     let server = server(settings).await;
     for _ in 0..20 {
-        hold(CROWD, server.address, HOLDS[4]).await;
+        occupy(ATTACKER, server.address, OCCUPATIONS[4]).await;
     }
     sleep(Duration::from_millis(400)).await;
     let mut others = Vec::new();
     for number in 0..15 {
-        // Each from an address of its own, so that none of them has more than its share.
+        // Each has its own address, so that none has more than its share.
         let mut other = connect(&format!("127.0.1.{number}"), server.address).await;
-        ask(&mut other).await.expect("an answer");
+        ask(&mut other).await.expect("a response");
         others.push(other);
     }
-    // Now the crowd has its five, and wants more. The others have been idle longer.
+    // Now the attacker has its share of five and opens more. The others have been idle longer.
     for _ in 0..40 {
-        hold(CROWD, server.address, HOLDS[0]).await;
+        occupy(ATTACKER, server.address, OCCUPATIONS[0]).await;
     }
     sleep(Duration::from_millis(600)).await;
     let mut kept = 0;
@@ -175,100 +176,100 @@ async fn an_address_holds_no_more_than_its_share_while_others_want_in() {
         kept += usize::from(ask(other).await.is_some());
     }
     tell(&format!(
-        "eviction: of 20 places, 15 others keep {kept} while one address wants 40 more"
+        "eviction: of 20 slots, 15 others keep {kept} while one address opens 40 more"
     ));
     assert_eq!(kept, 15);
 }
 
-/// An address has a share of the places only while there are others: alone, it may have them all,
-/// and those that are too many wait until there is a place.
+/// Shares apply only while there are other networks: a single address may use all slots, and
+/// its further clients wait for a free one.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_alone_has_all_places_and_its_next_clients_wait() {
+async fn a_single_address_may_use_all_slots_and_its_next_clients_wait() {
     let limits =
         Limits { half_close_timeout: Duration::from_millis(100), ..Limits::default() };
     let server = server(Settings { max_connections: 4, limits, ..settings() }).await;
     let mut working = Vec::new();
     for _ in 0..4 {
-        let mut socket = connect(CROWD, server.address).await;
-        socket.write_all(HOLDS[4].1.as_bytes()).await.unwrap();
+        let mut socket = connect(ATTACKER, server.address).await;
+        socket.write_all(OCCUPATIONS[4].1.as_bytes()).await.unwrap();
         working.push(socket);
     }
     sleep(Duration::from_millis(400)).await;
     let mut waiting = Vec::new();
     for _ in 0..4 {
-        let mut socket = connect(CROWD, server.address).await;
+        let mut socket = connect(ATTACKER, server.address).await;
         waiting.push(tokio::spawn(async move { ask(&mut socket).await }));
     }
     sleep(Duration::from_millis(400)).await;
-    assert!(server.state.connections() <= 5, "more than one more is let in");
+    assert!(server.state.connections() <= 5, "more than one above the limit is accepted");
     drop(working);
     for client in waiting {
-        client.await.unwrap().expect("an answer");
+        client.await.unwrap().expect("a response");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trusted_proxies_may_have_all_places() {
-    let proxy: IpAddr = CROWD.parse().unwrap();
+async fn trusted_proxies_may_use_all_slots() {
+    let proxy: IpAddr = ATTACKER.parse().unwrap();
     let settings =
         Settings { max_connections: 20, trusted_proxies: vec![proxy], ..settings() };
     let server = server(settings).await;
     let mut working = Vec::new();
     for _ in 0..20 {
-        let mut socket = connect(CROWD, server.address).await;
-        socket.write_all(HOLDS[5].1.as_bytes()).await.unwrap();
+        let mut socket = connect(ATTACKER, server.address).await;
+        socket.write_all(OCCUPATIONS[5].1.as_bytes()).await.unwrap();
         working.push(socket);
     }
     sleep(Duration::from_millis(400)).await;
     for _ in 0..3 {
-        hold(OTHER, server.address, HOLDS[0]).await;
+        occupy(OTHER, server.address, OCCUPATIONS[0]).await;
     }
     sleep(Duration::from_millis(600)).await;
     for socket in &mut working {
-        let mut came = vec![0; 4096];
-        // The head of the stream and its first piece are there, and no end.
-        assert!(socket.read(&mut came).await.unwrap() > 0);
-        let more = timeout(Duration::from_millis(10), socket.read(&mut came)).await;
+        let mut received = vec![0; 4096];
+        // The head of the stream and its first piece have arrived; EOF must not follow.
+        assert!(socket.read(&mut received).await.unwrap() > 0);
+        let more = timeout(Duration::from_millis(10), socket.read(&mut received)).await;
         assert!(more.is_err(), "the proxy's connection ended");
     }
 }
 
-/// Heads that trickle are not younger than they are, however recently a byte of them has come.
+/// A slow head is as old as its first byte, however recently another byte has arrived.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_waited_longest_leaves_first_and_what_is_being_closed_before_it() {
+async fn closing_connections_are_evicted_first_then_the_longest_waiting() {
     let limits = Limits { linger_timeout: Duration::from_secs(60), ..Limits::default() };
     let server = server(Settings { max_connections: 3, limits, ..settings() }).await;
     let pause = || sleep(Duration::from_millis(400));
-    // The oldest is a head that trickles; then comes one that is idle, then one that is closed.
-    hold("127.0.2.1", server.address, HOLDS[1]).await;
+    // The oldest connection sends a slow head, the second is idle, the third is being closed.
+    occupy("127.0.2.1", server.address, OCCUPATIONS[1]).await;
     pause().await;
     let mut idle = connect("127.0.2.2", server.address).await;
-    ask(&mut idle).await.expect("an answer");
+    ask(&mut idle).await.expect("a response");
     pause().await;
-    let mut closed = connect("127.0.2.3", server.address).await;
-    closed.write_all(b"no request\r\n\r\n").await.unwrap();
-    let mut came = Vec::new();
-    while !came.ends_with(b"\n") {
-        closed.read_buf(&mut came).await.unwrap();
+    let mut closing = connect("127.0.2.3", server.address).await;
+    closing.write_all(b"no request\r\n\r\n").await.unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"\n") {
+        closing.read_buf(&mut received).await.unwrap();
     }
     pause().await;
     let mut newcomers = Vec::new();
     for number in 4..6 {
         let mut newcomer = connect(&format!("127.0.2.{number}"), server.address).await;
-        ask(&mut newcomer).await.expect("an answer");
+        ask(&mut newcomer).await.expect("a response");
         newcomers.push(newcomer);
         pause().await;
     }
     assert_eq!(server.state.connections(), 3);
-    ask(&mut idle).await.expect("those that were closed, or older, have left for the two");
+    ask(&mut idle).await.expect("the two others have been evicted");
 }
 
-/// What a connection waits for may come at the moment at which it is evicted. Then it goes on, and
-/// another one has to leave.
+/// A request may arrive at the moment at which its connection is evicted. The connection then
+/// goes on, and another one must be evicted.
 #[test]
-fn an_eviction_that_comes_too_late_is_not_the_last() {
+fn an_eviction_that_comes_too_late_is_followed_by_another() {
     let (sender, receiver) = std::sync::mpsc::channel();
-    // The server has one thread, and a handler that keeps it.
+    // The server has one thread, which a handler blocks.
     std::thread::spawn(move || {
         let runtime =
             Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -282,35 +283,36 @@ fn an_eviction_that_comes_too_late_is_not_the_last() {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut idle = connect("127.0.4.1", address).await;
-        ask(&mut idle).await.expect("an answer");
+        ask(&mut idle).await.expect("a response");
         sleep(Duration::from_millis(600)).await;
         let mut blocking = connect("127.0.4.2", address).await;
         blocking.write_all(b"GET /blocks HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         sleep(Duration::from_millis(100)).await;
-        // Now the server hears of both of these at once.
+        // The server's thread is blocked, so it sees these two events in the same poll.
         let mut newcomer = connect("127.0.4.3", address).await;
         newcomer.write_all(HELLO.as_bytes()).await.unwrap();
         idle.write_all(HELLO.as_bytes()).await.unwrap();
         sleep(Duration::from_millis(1500)).await;
         let mut next = connect("127.0.4.4", address).await;
-        let time = ask(&mut next).await.expect("an answer");
+        let time = ask(&mut next).await.expect("a response");
         assert!(time < Duration::from_secs(1), "{time:?}");
     });
 }
 
-/// However small a share is, there are no more connections than there may be, and two on the way.
+/// The connection limit holds for any share, however small or invalid. Two more connections may
+/// be open for a moment: the newest, and the one that is being evicted for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn there_are_no_more_connections_than_there_may_be() {
+async fn the_connection_limit_holds_for_any_share() {
     for (max_connections, max_network_share) in
         [(2, 0.5), (20, 0.05), (20, f64::NAN), (20, -1.0), (20, 0.5)]
     {
         let settings = Settings { max_connections, max_network_share, ..settings() };
         let server = server(settings).await;
-        let mut held = Vec::new();
+        let mut clients = Vec::new();
         for number in 1..=60 {
             let mut socket = connect(&format!("127.0.5.{number}"), server.address).await;
-            socket.write_all(HOLDS[4].1.as_bytes()).await.unwrap();
-            held.push(socket);
+            socket.write_all(OCCUPATIONS[4].1.as_bytes()).await.unwrap();
+            clients.push(socket);
         }
         sleep(Duration::from_millis(600)).await;
         let open = server.state.connections();
@@ -321,21 +323,21 @@ async fn there_are_no_more_connections_than_there_may_be() {
     }
 }
 
-/// The kernel tells in large steps only that a client has read more; a client that is waited for in
-/// between is not one that does not read.
+/// The kernel reports a reader's progress in large steps. A client that reads steadily must not
+/// be evicted as idle between two steps.
 #[tokio::test(flavor = "multi_thread")]
-async fn steady_readers_are_not_taken_for_idle_ones() {
+async fn steady_readers_are_not_evicted_as_idle() {
     let server = server(Settings { max_connections: 5, ..settings() }).await;
     let mut readers = JoinSet::new();
     for number in 0..5 {
         let mut socket = connect(&format!("127.0.6.{number}"), server.address).await;
-        socket.write_all(HOLDS[3].1.as_bytes()).await.unwrap();
+        socket.write_all(OCCUPATIONS[3].1.as_bytes()).await.unwrap();
         readers.spawn(async move {
             let begun = Instant::now();
             while begun.elapsed() < Duration::from_secs(4) {
-                let mut piece = vec![0; 32 * 1024];
-                let read = socket.read_exact(&mut piece).await;
-                read.expect("it is sent, and not cut off");
+                let mut block = vec![0; 32 * 1024];
+                let read = socket.read_exact(&mut block).await;
+                read.expect("the response is sent to its end");
                 sleep(Duration::from_millis(150)).await;
             }
         });
@@ -343,14 +345,15 @@ async fn steady_readers_are_not_taken_for_idle_ones() {
     sleep(Duration::from_secs(1)).await;
     for number in 0..6 {
         let mut newcomer = connect(&format!("127.0.7.{number}"), server.address).await;
-        ask(&mut newcomer).await.expect("an answer");
+        ask(&mut newcomer).await.expect("a response");
     }
     while let Some(reader) = readers.join_next().await {
-        reader.expect("a reader that is not cut off");
+        reader.expect("a reader that is not evicted");
     }
 }
 
-/// One that has an IPv6 network has as many addresses as it likes.
+/// A subscriber with an IPv6 /64 can use any of its 2^64 addresses, so they count as one
+/// network.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_addresses_of_an_ipv6_network_have_one_share() {
     in_network_namespace(
@@ -362,7 +365,7 @@ async fn all_addresses_of_an_ipv6_network_have_one_share() {
             change_address("add", "2001:db8:0:2::1/128");
             sleep(Duration::from_secs(2)).await;
             let routes = ["/hello", "/handler"]
-                .map(|path| (path, handler::<AnyHandler> as dustdevil::Handler));
+                .map(|path| (path, handler::<PathHandler> as dustdevil::Handler));
             let settings = Settings { max_connections: 20, ..settings() };
             let application = Application::new(routes, settings).unwrap();
             let server = application.listen("[::]:0").await.unwrap();
@@ -370,15 +373,15 @@ async fn all_addresses_of_an_ipv6_network_have_one_share() {
             tokio::spawn(server.run_until(std::future::pending()));
             let address: SocketAddr = format!("[::1]:{port}").parse().unwrap();
             for number in 1..=21 {
-                hold(&format!("2001:db8:0:1::{number:x}"), address, HOLDS[4]).await;
+                occupy(&format!("2001:db8:0:1::{number:x}"), address, OCCUPATIONS[4]).await;
             }
             sleep(Duration::from_millis(400)).await;
             let begun = Instant::now();
             let mut newcomer = connect("2001:db8:0:2::1", address).await;
-            ask(&mut newcomer).await.expect("an answer");
+            ask(&mut newcomer).await.expect("a response");
             let time = begun.elapsed();
             tell(&format!(
-                "eviction: 21 addresses of one /64 hold 20 places; another waits {time:.1?}"
+                "eviction: 21 addresses of one /64 occupy 20 slots; another waits {time:.1?}"
             ));
             assert!(time < Duration::from_secs(1), "{time:?}");
         },
@@ -386,19 +389,19 @@ async fn all_addresses_of_an_ipv6_network_have_one_share() {
     .await;
 }
 
-/// Uploads that arrive in a burst, and then no more, fill the memory for content.
+/// Uploads that stop one byte before their end fill the buffer budget.
 #[tokio::test(flavor = "multi_thread")]
-async fn bursts_that_fill_the_memory_are_evicted_and_small_forms_go_through() {
+async fn uploads_that_fill_the_buffer_budget_are_evicted_and_small_forms_succeed() {
     let server = server(Settings { max_buffered: 8 << 20, ..settings() }).await;
     let head = |length: usize| {
         format!("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
     };
-    let mut bursts = Vec::new();
+    let mut uploads = Vec::new();
     for _ in 0..8 {
-        let mut socket = connect(CROWD, server.address).await;
+        let mut socket = connect(ATTACKER, server.address).await;
         socket.write_all(head(1 << 20).as_bytes()).await.unwrap();
         socket.write_all(&vec![b'a'; (1 << 20) - 1]).await.unwrap();
-        bursts.push(socket);
+        uploads.push(socket);
     }
     let begun = Instant::now();
     let post = async |length: usize| {
@@ -409,24 +412,24 @@ async fn bursts_that_fill_the_memory_are_evicted_and_small_forms_go_through() {
         client.receive().await
     };
     assert_eq!(post(1000).await.status, 200, "a small form");
-    let mut refused = 0;
+    let mut rejected = 0;
     loop {
         let reply = post(100_000).await;
         match reply.status {
             200 => break,
             status => assert_eq!((status, reply.field("Retry-After")), (503, Some("1"))),
         }
-        refused += 1;
+        rejected += 1;
         sleep(Duration::from_millis(300)).await;
     }
     let time = begun.elapsed();
     tell(&format!(
-        "eviction: 8 bursts fill 8 MiB; {refused} uploads are refused, and then, after {time:.1?}, none"
+        "eviction: 8 uploads fill 8 MiB; {rejected} others get 503, and none after {time:.1?}"
     ));
     assert!(time < Duration::from_secs(10), "{time:?}");
 }
 
-/// What a handler holds of a request is counted for as long as it works.
+/// A large head stays reserved in the buffer budget while its handler runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_heads_are_counted_while_their_handlers_work() {
     let limits =
@@ -443,11 +446,11 @@ async fn large_heads_are_counted_while_their_handlers_work() {
         clients.push(client);
     }
     sleep(Duration::from_millis(500)).await;
-    let held = server.state.buffered();
-    assert!(held > 900_000 && held <= 1 << 20, "{held} bytes");
-    tell(&format!("eviction: of 100 heads of 30 KB, {held} bytes are held, and no more"));
+    let buffered = server.state.buffered();
+    assert!(buffered > 900_000 && buffered <= 1 << 20, "{buffered} bytes");
+    tell(&format!("eviction: 100 heads of 30 KB buffer {buffered} bytes, and no more"));
     clients.clear();
     sleep(Duration::from_millis(500)).await;
     let left = (server.state.connections(), server.state.buffered());
-    assert_eq!(left, (0, 0), "all of it is free again");
+    assert_eq!(left, (0, 0), "everything is free again");
 }

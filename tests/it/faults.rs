@@ -62,6 +62,7 @@ where
     outcomes
 }
 
+/// A slowloris attack.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_do_not_disturb_other_clients() {
     let _alone = EXCLUSIVE.lock().await;
@@ -196,13 +197,13 @@ async fn connections_above_the_descriptor_limit_are_all_answered() {
     let control = ControlClient::begin(address);
     // All clients connect concurrently, and none disconnects. The server closes idle
     // connections to accept the others.
-    let statuses = run_clients(500, move |_| async move {
+    let sockets = run_clients(500, move |_| async move {
         let mut socket = TcpStream::connect(address).await.ok()?;
         timeout(RESPONSE_TIMEOUT, ask(&mut socket)).await.ok()?.ok()?;
         Some(socket)
     })
     .await;
-    assert!(statuses.iter().all(Option::is_some), "a response was lost");
+    assert!(sockets.iter().all(Option::is_some), "a response was lost");
     // The server has descriptors left to open a file that is not in the cache.
     let mut visitor = Visitor { address, cookies: BTreeMap::new() };
     assert_eq!(visitor.get("/static/site.css").await.status, 200);
@@ -211,7 +212,8 @@ async fn connections_above_the_descriptor_limit_are_all_answered() {
     demo.signal("TERM");
     let ended = demo.wait();
     assert!(ended.status.success());
-    let warnings = ended.log.iter().filter(|line| line.contains("no more than")).count();
+    let warnings =
+        ended.log.iter().filter(|line| line.contains("out of file descriptors")).count();
     // One warning for a period, and not one for each client.
     assert!((1..10).contains(&warnings), "{:?}", ended.log);
 }
@@ -263,13 +265,13 @@ async fn a_server_without_free_descriptors_waits_and_does_not_spin() {
         client
     })
     .await;
-    let (before, begun) = (processor_time(demo.id()), Instant::now());
+    let (before, started) = (processor_time(demo.id()), Instant::now());
     sleep(Duration::from_secs(1)).await;
     let spent = processor_time(demo.id())
         .zip(before)
         .map(|(now, before)| now.saturating_sub(before));
     if let Some(spent) = spent {
-        assert!(spent < begun.elapsed() / 2, "{spent:?}");
+        assert!(spent < started.elapsed() / 2, "{spent:?}");
     }
     drop(busy);
     let control = ControlClient::begin(address);
@@ -390,6 +392,7 @@ async fn a_handler_that_panics_fails_only_its_own_request() {
     server.stop().await;
 }
 
+/// The handler timeout drops the handler's future; the connection can serve the next request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_never_returns_times_out() {
     let _alone = EXCLUSIVE.lock().await;
@@ -438,6 +441,11 @@ async fn clients_that_disconnect_during_a_handler_do_not_disturb_other_clients()
         let what = format!("200 clients leave during {path}, half of them with a reset");
         control.end(&what, process::id()).await;
         server.stop().await;
+        // A spawned task does not belong to a connection, so it may outlive the server.
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
+        while done.load(Ordering::SeqCst) < completed && Instant::now() < deadline {
+            sleep(Duration::from_millis(10)).await;
+        }
         assert_eq!(done.load(Ordering::SeqCst), completed, "{path}");
     }
 }
@@ -481,6 +489,8 @@ async fn a_shutdown_under_load_loses_no_response() {
     ));
 }
 
+/// The connections in the accept backlog are accepted one by one as descriptors become free,
+/// and are all answered before the process ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_without_free_descriptors_loses_no_response() {
     let _alone = EXCLUSIVE.lock().await;
@@ -539,6 +549,8 @@ async fn a_second_signal_under_load_ends_the_server_immediately() {
     tell("fault: two signals while 50 requests are in flight; all are cut off, exit 1");
 }
 
+/// A deployment that replaces the static directory while files are sent: each response is the
+/// complete old file or a 404.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_vanish_do_not_disturb_other_clients() {
     let _alone = EXCLUSIVE.lock().await;
@@ -696,7 +708,7 @@ async fn a_million_chunks_of_one_byte_do_not_disturb_other_clients() {
 /// The responses that the clients of the next tests received.
 #[derive(Debug, Default)]
 struct Outcomes {
-    statuses: usize,
+    answered: usize,
     refused: usize,
     closed: usize,
 }
@@ -745,7 +757,7 @@ async fn send_largest_requests(kibibytes: Option<u64>) {
     for (read, status, _) in clients.iter().flatten() {
         match (read, &status[9..]) {
             (Ok(Ok(_)), b"503") => outcomes.refused += 1,
-            (Ok(Ok(_)), _) => outcomes.statuses += 1,
+            (Ok(Ok(_)), _) => outcomes.answered += 1,
             _ => outcomes.closed += 1,
         }
     }

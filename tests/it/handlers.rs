@@ -1,5 +1,5 @@
-//! Handlers and the life of a request. Where no socket is needed, there is none: an exchange is
-//! made, the hook and the method are called, and the response is looked at.
+//! Handlers and the life of a request. Most tests need no socket: they create an exchange, call
+//! `initialize` and the method, and look at the response.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use dustdevil::{
 
 use crate::support::{exchange, serve, settings};
 
-/// Counts in a field of its own, which must always begin at nothing.
+/// Counts requests in its own field, which must start at zero for each request.
 struct CountingHandler {
     count: u32,
 }
@@ -45,11 +45,11 @@ async fn a_handler_is_a_value_that_needs_no_socket() {
     let mut exchange = exchange(&application, "GET /count");
     let mut handler = CountingHandler::initialize(&mut exchange).await.unwrap();
     handler.get(&mut exchange).await.unwrap();
-    assert_eq!(exchange.written(), b"1");
+    assert_eq!(exchange.write_buffer(), b"1");
     assert_eq!(exchange.response().status, Status::OK);
 }
 
-/// The steps of a request, in the order in which they were taken.
+/// The steps of a request in the order in which they ran.
 #[derive(Default)]
 struct Steps(Mutex<Vec<&'static str>>);
 
@@ -63,7 +63,7 @@ impl Steps {
     }
 }
 
-/// Notes every step, and stops where the query says.
+/// Records every step, and stops at the one that the query names.
 struct SteppingHandler {
     steps: Arc<Steps>,
 }
@@ -148,6 +148,7 @@ async fn the_steps_of_a_request_have_tornados_order() {
     assert_eq!(steps.taken(), ["initialize", "prepare", "on_finish"]);
 }
 
+/// Tornado's order: `initialize` also runs for requests that are refused afterwards.
 #[tokio::test]
 async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
     let (application, steps) = stepping();
@@ -165,7 +166,7 @@ async fn the_hook_runs_before_the_method_the_content_and_the_xsrf_checks() {
     assert_eq!(steps.taken(), ["initialize", "write_error", "on_finish"]);
 }
 
-/// Fails in its hook in a way that is the program's own fault.
+/// Fails in `initialize` with an internal error.
 struct BrokenHandler;
 
 impl RequestHandler for BrokenHandler {
@@ -193,7 +194,7 @@ async fn an_error_in_initialize_is_a_500_whose_message_is_not_sent() {
     assert_eq!(client.ask("GET /broken").await.status, 500, "the connection goes on");
 }
 
-/// What a route has to say to its handler.
+/// The argument that a route passes to `initialize`.
 struct Greeting(&'static str);
 
 struct GreetingHandler {
@@ -223,12 +224,12 @@ async fn a_route_hands_its_arguments_to_initialize() {
     assert_eq!(client.ask("GET /night").await.text(), "Good night!");
 }
 
-/// Builds on a base that builds on a base.
+/// A handler that extends a handler that extends another.
 struct VipHandler {
     base: MemberHandler,
 }
 
-/// Lets nobody in who does not say the word.
+/// Admits only requests with the right argument.
 struct MemberHandler {
     base: SessionHandler,
 }
@@ -256,6 +257,8 @@ impl RequestHandler for VipHandler {
     }
 }
 
+/// A guard: `initialize` of the base redirects and returns [`Error::Finish`], so the method of
+/// the derived handler never runs.
 #[tokio::test]
 async fn a_base_may_end_the_request() {
     let application =
@@ -266,7 +269,7 @@ async fn a_base_may_end_the_request() {
     assert_eq!(server.visitor().get("/vip?please").await.status, 400);
 }
 
-/// Answers everything about how often it was asked, across requests.
+/// Counts requests in the shared state of the application.
 struct SharingHandler;
 
 impl RequestHandler for SharingHandler {
@@ -292,7 +295,7 @@ async fn shared_state_is_looked_up_by_type() {
     assert_eq!(client.ask("GET /").await.text(), "8");
 }
 
-/// Sets things, and then fails if it is asked to.
+/// Sets headers and cookies, and then fails on request.
 struct SettingHandler;
 
 impl RequestHandler for SettingHandler {
@@ -352,6 +355,8 @@ async fn an_error_page_keeps_the_sessions_cookie_and_drops_what_was_set_before()
     assert_eq!(reply.field("X-Content-Type-Options"), Some("nosniff"), "a default header");
 }
 
+/// Response splitting: CR and LF in a value would end the head and start a response that the
+/// attacker controls.
 #[tokio::test]
 async fn a_header_a_cookie_or_a_redirect_cannot_split_the_response() {
     let application = Application::new([], settings()).unwrap();
@@ -401,10 +406,10 @@ async fn writing_after_the_end_is_an_error() {
     exchange.write("all of it").unwrap();
     exchange.finish();
     assert!(exchange.write("more").is_err());
-    assert_eq!(exchange.written(), b"all of it");
+    assert_eq!(exchange.write_buffer(), b"all of it");
 }
 
-/// A page for what is not there.
+/// A custom page for 404.
 struct LostHandler;
 
 impl RequestHandler for LostHandler {
@@ -449,7 +454,7 @@ async fn methods_that_are_not_supported_are_405_with_allow() {
     assert_eq!(reply.status, 501);
 }
 
-/// Says where the request came from.
+/// Returns the client address and scheme that it sees.
 struct ClientAddressHandler;
 
 impl RequestHandler for ClientAddressHandler {
@@ -464,10 +469,12 @@ impl RequestHandler for ClientAddressHandler {
     }
 }
 
+/// A client can send `X-Forwarded-For` itself, and choose the address that rate limits and logs
+/// see.
 #[tokio::test]
 async fn forwarded_fields_count_only_from_a_trusted_proxy() {
     let ours = vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()];
-    for (trusted_proxies, fields, whence) in [
+    for (trusted_proxies, fields, expected) in [
         (vec![], "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https", "127.0.0.1 false"),
         (ours.clone(), "", "127.0.0.1 false"),
         (ours.clone(), "X-Forwarded-For: 6.6.6.6", "6.6.6.6 false"),
@@ -489,11 +496,11 @@ async fn forwarded_fields_count_only_from_a_trusted_proxy() {
         let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];
         let server = serve(Application::new(routes, settings).unwrap()).await;
         let reply = server.connect().await.ask(&format!("GET /\n{fields}")).await;
-        assert_eq!(reply.text(), whence, "{fields}");
+        assert_eq!(reply.text(), expected, "{fields}");
     }
 }
 
-/// Asks for an argument in its hook.
+/// Reads an argument in `initialize`.
 struct AskingHandler {
     name: String,
 }
@@ -535,7 +542,7 @@ async fn unusable_settings_are_errors_at_startup() {
     }
 }
 
-/// Finds the system without a file for it.
+/// Fails because the process is out of file descriptors.
 struct ShortHandler;
 
 impl RequestHandler for ShortHandler {
@@ -546,11 +553,12 @@ impl RequestHandler for ShortHandler {
     }
 
     async fn get(&mut self, _: &mut Exchange) -> Result {
-        // EMFILE, as opening a file gives it.
+        // EMFILE, as `open` returns it.
         Err(std::io::Error::from_raw_os_error(24))?
     }
 }
 
+/// EMFILE is temporary: other connections will close, so the client should try again.
 #[cfg(unix)]
 #[tokio::test]
 async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {
@@ -560,7 +568,7 @@ async fn running_out_of_file_descriptors_is_a_503_with_retry_after() {
     assert_eq!((reply.status, reply.field("Retry-After")), (503, Some("1")));
 }
 
-/// Panics where its path says.
+/// Panics in the step that its path names.
 struct PanickingHandler;
 
 impl RequestHandler for PanickingHandler {

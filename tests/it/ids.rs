@@ -1,4 +1,7 @@
-//! The id that names a session, and the key under which it is kept.
+//! Session ids, and the keys under which the store keeps sessions.
+//!
+//! The id is the secret in the cookie. The store has only its hash, the key, so a copy of the
+//! store does not give access to sessions. Logs have a fingerprint, which is shorter still.
 
 use dustdevil::session::id::Id;
 
@@ -19,7 +22,8 @@ async fn an_id_is_128_random_bits_in_32_hex_digits() {
             *count += u32::from(bits >> at & 1 == 1);
         }
     }
-    // Each bit is set in half of the thousand. Ten standard deviations from it happen to nobody.
+    // Each bit is set in about half of the thousand ids. A deviation of ten standard deviations
+    // does not happen by chance.
     assert!(set_bits.iter().all(|count| (342..=658).contains(count)), "{set_bits:?}");
 }
 
@@ -37,7 +41,7 @@ fn only_32_hex_digits_parse_as_an_id() {
 #[test]
 fn neither_the_stored_key_nor_the_logged_fingerprint_is_the_id() {
     let id = Id::parse("0123456789abcdef0123456789abcdef").unwrap();
-    // What `md5sum` says of the 32 digits.
+    // The output of `md5sum` for the 32 digits.
     assert_eq!(id.key().to_string(), "8516ac99dc60603295de7bdb6a153530");
     assert!(!format!("{id:?}").contains(id.reveal()));
     assert!(!format!("{:?}", id.key()).contains(id.reveal()));

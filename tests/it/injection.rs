@@ -1,9 +1,10 @@
-//! Whatever a handler puts into a response, the response is one, with the fields that it was given.
+//! Response splitting: a handler can put any text into a response, and the response stays a
+//! single one with only the fields that the handler set.
 //!
-//! The types see to most of it: a reason phrase belongs to its `Status` and cannot be chosen, the
-//! fields that frame a response cannot be set, the names of an error's fields stand in the source,
-//! and nothing but [`Response`](dustdevil::http::response::Response) writes a head. What is left is
-//! tried here with any text, on the wire.
+//! The types rule out most of it: a reason phrase belongs to its `Status`, the fields that
+//! frame a response cannot be set, the names of an error's fields are constants, and only
+//! [`Response`](dustdevil::http::response::Response) writes a head. The rest is tested here on
+//! the wire, with arbitrary text.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use tokio::runtime::Builder;
 
 use crate::support::{server_state, settings};
 
-/// Puts the argument `text` where its path says. What cannot be put there is a 500, or a 400.
+/// Puts the argument `text` into the part of the response that its path names. Text that cannot
+/// be there is a 500 or a 400.
 struct PuttingHandler;
 
 impl RequestHandler for PuttingHandler {
@@ -31,7 +33,7 @@ impl RequestHandler for PuttingHandler {
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let text = exchange.get_query_argument_raw("text")?;
         let conflict = |message: &str| HttpError::new(Status::CONFLICT, message.to_owned());
-        match exchange.path_argument("place")? {
+        match exchange.path_argument("part")? {
             "value" => exchange.set_header("Given", text)?,
             "name" => exchange.set_header(text, "given")?,
             "added" => exchange.add_header("Given", text)?,
@@ -43,13 +45,13 @@ impl RequestHandler for PuttingHandler {
             "escaped" => return exchange.redirect(&format!("/{}", escape::url(&text))),
             "message" => return Err(conflict(&text).into()),
             "error" => return Err(conflict("").with_header("Given", text).into()),
-            other => return Err(Error::other(format!("no place {other}"))),
+            other => return Err(Error::other(format!("no part {other}"))),
         }
         exchange.write("content")
     }
 }
 
-const PLACES: [&str; 11] = [
+const PARTS: [&str; 11] = [
     "value",
     "name",
     "added",
@@ -63,27 +65,30 @@ const PLACES: [&str; 11] = [
     "error",
 ];
 
-/// What comes back if `text` is put in a place.
-fn answer(application: &Arc<Application>, place: &str, text: &str) -> String {
-    let target = format!("/{place}?text={}", escape::url(text));
+/// Returns the response with `text` in a part.
+fn response(application: &Arc<Application>, part: &str, text: &str) -> String {
+    let target = format!("/{part}?text={}", escape::url(text));
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (mut client, socket) = duplex(64 * 1024);
-        client.write_all(request.as_bytes()).await.expect("room for a request");
+        client
+            .write_all(request.as_bytes())
+            .await
+            .expect("the request fits into the buffer");
         client.shutdown().await.expect("an end");
         let peer = "127.0.0.1:50000".parse().expect("an address");
         let state = server_state(application);
         connection::serve(socket, Arc::clone(application), state.admit(peer)).await;
         let mut bytes = Vec::new();
-        client.read_to_end(&mut bytes).await.expect("an answer");
-        String::from_utf8(bytes).expect("an answer of text")
+        client.read_to_end(&mut bytes).await.expect("an response");
+        String::from_utf8(bytes).expect("an response of text")
     })
 }
 
-/// Says what is wrong with an answer; `may_name` is a field that the handler may have named.
-fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
-    let (head, content) = answer.split_once("\r\n\r\n").ok_or("no end of the head")?;
+/// Checks a response. `may_name` is a field whose name the handler may have set.
+fn check(response: &str, may_name: Option<&str>) -> std::result::Result<(), String> {
+    let (head, content) = response.split_once("\r\n\r\n").ok_or("no end of the head")?;
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
     let statuses = [
@@ -129,7 +134,7 @@ fn check(answer: &str, may_name: Option<&str>) -> std::result::Result<(), String
         .ok_or("a field is missing".into())
 }
 
-/// Text that would mean something, if it were let: line ends, whole fields, whole responses.
+/// Generates text that tries to split a response: line ends, whole fields, whole responses.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just(String::from("\r\n")),
@@ -156,14 +161,14 @@ proptest! {
 
     #[test]
     fn no_text_can_split_a_response(text in text()) {
-        let routes = [("/{place}", handler::<PuttingHandler> as dustdevil::Handler)];
+        let routes = [("/{part}", handler::<PuttingHandler> as dustdevil::Handler)];
         let application =
             Arc::new(Application::new(routes, settings()).expect("an application"));
-        for place in PLACES {
-            let answer = answer(&application, place, &text);
-            let may_name = (place == "name").then_some(text.as_str());
-            let outcome = check(&answer, may_name);
-            prop_assert!(outcome.is_ok(), "{}: {:?}\n{}", place, outcome, answer);
+        for part in PARTS {
+            let response = response(&application, part, &text);
+            let may_name = (part == "name").then_some(text.as_str());
+            let outcome = check(&response, may_name);
+            prop_assert!(outcome.is_ok(), "{}: {:?}\n{}", part, outcome, response);
         }
     }
 }

@@ -9,8 +9,8 @@ use dustdevil::session::{Error, SessionConfig};
 use crate::support::store;
 
 fn session() -> Session {
-    let place = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Session::new(store(), SessionConfig::default(), place, std::iter::empty())
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Session::new(store(), SessionConfig::default(), ip, std::iter::empty())
 }
 
 type Cart = BTreeMap<String, u32>;

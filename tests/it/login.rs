@@ -1,4 +1,4 @@
-//! The demo, as the tutorial's readers know it: a login page, a main page, a session between them.
+//! The demo: login page, main page, logout, and the rate limits of logins.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::support::{demo, request, serve};
 use crate::webdriver::tell;
 
 #[tokio::test]
-async fn one_logs_in_sees_the_main_page_and_logs_out() {
+async fn a_visitor_logs_in_sees_the_main_page_and_logs_out() {
     let server = serve(demo()).await;
     let visitor = &mut server.visitor();
     let reply = visitor.log_in().await;
@@ -42,7 +42,7 @@ async fn one_logs_in_sees_the_main_page_and_logs_out() {
 }
 
 #[tokio::test]
-async fn the_login_page_is_a_form_with_a_token_that_nobody_caches() {
+async fn the_login_page_is_an_uncacheable_form_with_a_token() {
     let server = serve(demo()).await;
     let reply = server.visitor().get("/login").await;
     assert_eq!(reply.status, 200);
@@ -63,7 +63,7 @@ async fn a_wrong_password_leads_back_with_a_message_that_is_shown_once() {
     let reply = visitor.fill("/login", "/login", &form).await;
     assert_eq!((reply.status, reply.field("Location")), (302, Some("/login")));
     let message = "Wrong username or password.";
-    // HEAD shows it to nobody, and leaves it for the page that does.
+    // The response to HEAD shows no message, so it stays for the next GET.
     assert_eq!(visitor.request("HEAD /login", "").await.status, 200);
     assert!(visitor.get("/login").await.text().contains(message));
     assert!(!visitor.get("/login").await.text().contains(message));
@@ -82,7 +82,7 @@ async fn the_password_is_read_from_the_form_alone_and_as_it_was_typed() {
     assert_eq!(reply.field("Location"), Some("/login"));
     let spaces = [("username", " admin "), ("password", "123")];
     let reply = visitor.fill("/login", "/login", &spaces).await;
-    assert_eq!(reply.field("Location"), Some("/main"), "a name is tidied");
+    assert_eq!(reply.field("Location"), Some("/main"), "a name is trimmed");
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_session_id_that_was_known_before_the_login_opens_nothing_after_it() {
 }
 
 #[tokio::test]
-async fn after_the_login_one_goes_where_one_wanted_to_if_that_is_here() {
+async fn the_login_redirects_to_the_requested_page_of_this_site_only() {
     let server = serve(demo()).await;
     for (next, location) in [
         ("/main?page=2", "/main?page=2"),
@@ -158,15 +158,19 @@ async fn guessing_is_throttled_for_each_name_and_address() {
         assert_eq!(guess("admin", "wrong").await.status, 429);
     }
     let reply = guess("admin", "123").await;
-    assert_eq!(reply.status, 429, "even if it is right now");
+    assert_eq!(reply.status, 429, "also for the right password");
     let wait: u64 = reply.field("Retry-After").unwrap().parse().unwrap();
     assert!((1..=61).contains(&wait), "{wait}");
-    assert_eq!(guess("somebody", "wrong").await.status, 302, "another name");
+    assert_eq!(guess("third", "wrong").await.status, 302, "another name");
     advance(Duration::from_secs(wait)).await;
     assert_eq!(guess("admin", "123").await.field("Location"), Some("/main"));
 
     for _ in 0..100 {
-        assert_eq!(guess("admin", "123").await.status, 302, "a good one does not count");
+        assert_eq!(
+            guess("admin", "123").await.status,
+            302,
+            "a successful login does not count"
+        );
     }
     for _ in 0..2 {
         for _ in 0..4 {
@@ -175,7 +179,7 @@ async fn guessing_is_throttled_for_each_name_and_address() {
         assert_eq!(
             guess("admin", "123").await.status,
             302,
-            "and takes those at its name back"
+            "and clears the count of its name"
         );
     }
     advance(Duration::from_secs(60)).await;
@@ -185,12 +189,12 @@ async fn guessing_is_throttled_for_each_name_and_address() {
     assert_eq!(
         guess("another", "wrong").await.status,
         429,
-        "and for the address as a whole"
+        "and for all names from one address"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guesses_that_are_sent_at_once_are_all_counted() {
+async fn concurrent_guesses_are_all_counted() {
     let server = serve(demo()).await;
     let mut visitor = server.visitor();
     let token = visitor.get("/login").await.xsrf_token();
@@ -201,14 +205,14 @@ async fn guesses_that_are_sent_at_once_are_all_counted() {
             visitor.post("/login", &form).await.status
         })
     });
-    let mut let_through = 0;
+    let mut accepted = 0;
     for guess in guesses.collect::<Vec<_>>() {
-        let_through += usize::from(guess.await.unwrap() == 302);
+        accepted += usize::from(guess.await.unwrap() == 302);
     }
-    assert_eq!(let_through, 5);
+    assert_eq!(accepted, 5);
 }
 
-/// A guess from an address that no test has: the application is asked without a socket.
+/// Sends a wrong guess from any client address, without a socket, and returns the status.
 async fn guess_from(demo: &Application, address: &str, username: &str) -> u16 {
     let peer = SocketAddr::new(address.parse().unwrap(), 50_000);
     let page = demo.respond(request("GET /login"), peer, &mut Buffered(Bytes::new())).await;
@@ -235,37 +239,37 @@ async fn guess_from(demo: &Application, address: &str, username: &str) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_with_a_large_ipv6_network_has_not_many_guesses_more() {
+async fn a_client_with_a_large_ipv6_network_has_few_guesses_more() {
     let demo = demo();
-    let mut let_through = 0;
+    let mut accepted = 0;
     for network in 0..600 {
         for number in 0..2 {
             let address = format!("2001:db8:7:{network:x}::{number}");
             let status = guess_from(&demo, &address, &format!("name{network}")).await;
-            let_through += usize::from(status == 302);
+            accepted += usize::from(status == 302);
         }
     }
-    tell(&format!("guesses: 600 networks of one /48 make 1,200, and {let_through} count"));
-    assert_eq!(let_through, 120);
+    tell(&format!("guesses: 600 networks of one /48 make 1,200, and {accepted} count"));
+    assert_eq!(accepted, 120);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_not_guessed_at_from_everywhere() {
+async fn distributed_guesses_at_one_name_are_limited() {
     let demo = demo();
-    let mut let_through = 0;
+    let mut accepted = 0;
     for network in 0..300 {
         let status = guess_from(&demo, &format!("2001:db8:{network:x}::1"), "admin").await;
-        let_through += usize::from(status == 302);
+        accepted += usize::from(status == 302);
     }
-    assert_eq!(let_through, 100);
-    // At another name, it is only the guesses at that one which count.
+    assert_eq!(accepted, 100);
+    // The limit of another name is not affected.
     assert_eq!(guess_from(&demo, "2001:db8:ffff::1", "other").await, 302);
     advance(Duration::from_secs(61)).await;
     assert_eq!(guess_from(&demo, "2001:db8:ffff::1", "admin").await, 302);
 }
 
-/// A page of another site has its name lead to this machine (DNS rebinding), and asks the demo under
-/// that name.
+/// DNS rebinding: a page of another site resolves its own name to this machine, and sends
+/// requests to the demo under that name.
 #[tokio::test]
 async fn on_loopback_the_demo_answers_for_loopback_names_only() {
     let server = serve(demo()).await;
@@ -283,7 +287,7 @@ async fn on_loopback_the_demo_answers_for_loopback_names_only() {
         assert_eq!(client.receive().await.status, status, "{host}");
     }
     let options = Options { address: IpAddr::from([0, 0, 0, 0]), ..Options::default() };
-    assert!(options.hosts().is_empty(), "elsewhere, nobody knows its names");
+    assert!(options.hosts().is_empty(), "on other addresses any host is allowed");
 }
 
 #[tokio::test]
@@ -304,14 +308,13 @@ async fn an_error_page_looks_like_the_others() {
 }
 
 #[tokio::test]
-async fn the_front_door_leads_to_the_main_page() {
+async fn the_root_redirects_to_the_main_page() {
     let server = serve(demo()).await;
     assert_eq!(server.visitor().get("/").await.field("Location"), Some("/main"));
 }
 
-/// What the demo listens on when it is told nothing is in `options.rs`.
 #[test]
-fn the_demo_listens_to_this_machine_alone_unless_it_is_told_otherwise() {
+fn the_demo_listens_on_loopback_by_default() {
     let options = crate::demo::options::Options::default();
     assert!(options.address.is_loopback());
     assert_eq!(options.port, 8888);

@@ -1,10 +1,11 @@
-//! The tests, a module for each room of the house. `tests/README.md` tells how to read them.
+//! The integration tests: one program with a module for each topic. `tests/README.md` is the
+//! guide.
 
 #![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::format_push_string, clippy::format_collect)]
 #![allow(clippy::similar_names)]
 
-/// The demo itself, as its binary has it.
+/// The demo itself, compiled from the source of its binary.
 #[path = "../../src/demo/main.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub)]
 mod demo;
@@ -27,6 +28,7 @@ mod defaults;
 mod departures;
 mod eviction;
 mod faults;
+mod guide;
 mod handlers;
 mod ids;
 mod injection;

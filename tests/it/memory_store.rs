@@ -1,4 +1,5 @@
-//! What the memory store promises besides the contract: it is bounded, and one for the process.
+//! Promises of the memory store beyond the contract: its limits, and that the default store is
+//! shared by the process.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ fn key() -> Key {
     Id::generate().key()
 }
 
-/// A session with `name` = `value`.
-async fn begun(store: &dyn Store, name: &str, value: &str) -> Key {
+/// Creates a session with `name` = `value`.
+async fn create_session(store: &dyn Store, name: &str, value: &str) -> Key {
     let key = key();
     assert!(store.create(key, LIFETIME, CLIENT_IP, name, value).await.unwrap());
     key
@@ -29,7 +30,7 @@ async fn get(store: &dyn Store, key: Key, name: &str) -> Option<String> {
     store.get(key, name).await.unwrap().flatten()
 }
 
-async fn lives(store: &dyn Store, key: Key) -> bool {
+async fn is_live(store: &dyn Store, key: Key) -> bool {
     matches!(store.visit(key, CLIENT_IP, "a").await.unwrap(), Visit::Live(_))
 }
 
@@ -37,51 +38,57 @@ async fn lives(store: &dyn Store, key: Key) -> bool {
 async fn a_sweep_frees_the_memory_of_expired_sessions() {
     let store = store();
     for _ in 0..1000 {
-        begun(&*store, "a", "1").await;
+        create_session(&*store, "a", "1").await;
     }
     advance(Duration::from_secs(200)).await;
-    let young = begun(&*store, "a", "1").await;
+    let young = create_session(&*store, "a", "1").await;
     store.sweep().await.unwrap();
     assert_eq!(store.len(), 1001);
     advance(Duration::from_secs(102)).await;
     store.sweep().await.unwrap();
     assert_eq!(store.len(), 1);
-    assert!(lives(&*store, young).await);
+    assert!(is_live(&*store, young).await);
 }
 
+/// The limit of bytes evicts anonymous sessions first, too.
 #[tokio::test]
 async fn a_few_large_sessions_do_not_evict_many_small_ones() {
     let limits = MemoryLimits { max_bytes: 512 * 1024, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     for _ in 0..1000 {
-        begun(&store, "username", "somebody").await;
+        create_session(&store, "username", "ann").await;
     }
     for _ in 0..100 {
-        begun(&store, "a", &"1".repeat(16_000)).await;
+        create_session(&store, "a", &"1".repeat(16_000)).await;
     }
-    let users = store.sessions_of("somebody").await.unwrap().len();
-    assert_eq!(users, 1000, "the anonymous go first, and there is room for some of them");
+    let users = store.sessions_of("ann").await.unwrap().len();
+    assert_eq!(users, 1000, "anonymous sessions are evicted first, and some of them stay");
 }
 
+/// The eviction order: oldest anonymous sessions first, then oldest logins. A flood of new
+/// visitors must not log users out.
 #[tokio::test]
 async fn a_full_store_evicts_the_oldest_anonymous_session_first() {
     let limits = MemoryLimits { max_sessions: 3, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
-    let first = begun(&store, "username", "admin").await;
-    let second = begun(&store, "a", "1").await;
-    let third = begun(&store, "a", "1").await;
-    let fourth = begun(&store, "a", "1").await;
+    let first = create_session(&store, "username", "admin").await;
+    let second = create_session(&store, "a", "1").await;
+    let third = create_session(&store, "a", "1").await;
+    let fourth = create_session(&store, "a", "1").await;
     assert_eq!(store.len(), 3);
-    assert!(!lives(&store, second).await);
-    assert!(lives(&store, first).await && lives(&store, third).await);
+    assert!(!is_live(&store, second).await);
+    assert!(is_live(&store, first).await && is_live(&store, third).await);
 
-    store.set(third, "username", "somebody").await.unwrap();
-    let fifth = begun(&store, "username", "else").await;
-    assert!(!lives(&store, fourth).await, "the third is somebody's by now");
+    store.set(third, "username", "ann").await.unwrap();
+    let fifth = create_session(&store, "username", "else").await;
+    assert!(!is_live(&store, fourth).await, "the third belongs to a user by now");
 
-    begun(&store, "username", "last").await;
-    assert!(!lives(&store, first).await, "each is somebody's: the oldest goes");
-    assert!(lives(&store, third).await && lives(&store, fifth).await);
+    create_session(&store, "username", "last").await;
+    assert!(
+        !is_live(&store, first).await,
+        "all belong to users: the oldest login is evicted"
+    );
+    assert!(is_live(&store, third).await && is_live(&store, fifth).await);
     assert_eq!(store.len(), 3);
 }
 
@@ -90,7 +97,7 @@ async fn a_large_store_keeps_to_its_limit() {
     let limits = MemoryLimits { max_sessions: 5000, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
     for _ in 0..20_000 {
-        begun(&store, "a", "1").await;
+        create_session(&store, "a", "1").await;
     }
     assert!(store.len() <= 5000, "{}", store.len());
     assert!(store.len() > 4000, "{}", store.len());
@@ -100,7 +107,7 @@ async fn a_large_store_keeps_to_its_limit() {
 async fn a_session_is_bounded_in_bytes() {
     let limits = MemoryLimits { max_session_bytes: 74, ..MemoryLimits::default() };
     let store = MemoryStore::new(limits);
-    let key = begun(&store, "a", &"1".repeat(41)).await;
+    let key = create_session(&store, "a", &"1".repeat(41)).await;
     let too_large = Err(Error::TooLarge { limit: 74 });
     assert_eq!(store.set(key, "a", &"1".repeat(42)).await, too_large);
     assert_eq!(store.set(key, "b", "").await, too_large);
@@ -120,16 +127,16 @@ async fn a_session_is_bounded_in_bytes() {
 async fn a_session_rotated_to_a_taken_key_keeps_its_user() {
     let store = MemoryStore::new(MemoryLimits::default());
     for lifetime in [None, Some(LIFETIME)] {
-        let one = begun(&store, "username", "somebody").await;
-        let other = begun(&store, "username", "somebody").await;
+        let one = create_session(&store, "username", "ann").await;
+        let other = create_session(&store, "username", "ann").await;
         assert_eq!(store.rotate(one, other, lifetime).await, Ok(true));
-        let listed = store.sessions_of("somebody").await.unwrap();
+        let listed = store.sessions_of("ann").await.unwrap();
         assert_eq!(listed.iter().map(|listed| listed.key).collect::<Vec<Key>>(), [other]);
         store.destroy(other).await.unwrap();
     }
 }
 
-/// What is beyond a limit is told from an index; the list of all looks at each session.
+/// `sessions_over_limit` uses an index; `sessions_of` looks at each session. Both must agree.
 #[tokio::test(start_paused = true)]
 async fn sessions_over_limit_agrees_with_the_list() {
     let store = MemoryStore::new(MemoryLimits::default());
@@ -158,15 +165,12 @@ async fn sessions_over_limit_agrees_with_the_list() {
             _ => {
                 keys.push(self::key());
                 let key = keys[keys.len() - 1];
-                store
-                    .create(key, lifetime, CLIENT_IP, "username", "somebody")
-                    .await
-                    .unwrap();
+                store.create(key, lifetime, CLIENT_IP, "username", "ann").await.unwrap();
             }
         }
         let most = usize::try_from(throw(64)).unwrap();
-        let beyond = store.sessions_over_limit("somebody", most).await.unwrap();
-        let listed = store.sessions_of("somebody").await.unwrap();
+        let beyond = store.sessions_over_limit("ann", most).await.unwrap();
+        let listed = store.sessions_of("ann").await.unwrap();
         let listed: Vec<Key> = listed.iter().map(|listed| listed.key).skip(most).collect();
         assert_eq!(beyond, listed);
         found += listed.len();
@@ -177,7 +181,7 @@ async fn sessions_over_limit_agrees_with_the_list() {
 #[tokio::test]
 async fn values_of_any_length_come_back() {
     let store = MemoryStore::new(MemoryLimits::default());
-    let key = begun(&store, "a", "").await;
+    let key = create_session(&store, "a", "").await;
     for length in (0..64).chain(250..260).chain([1000, 8000]) {
         let value = "1".repeat(length);
         store.set(key, "a", &value).await.unwrap();
@@ -192,7 +196,8 @@ async fn values_of_any_length_come_back() {
 async fn sessions_are_found_despite_colliding_keys_and_removals() {
     let store =
         MemoryStore::new(MemoryLimits { max_sessions: 4000, ..MemoryLimits::default() });
-    // Eight neighbors begin alike, and so does whoever comes 2,048 later.
+    // Eight keys begin alike, and so do those 2,048 numbers later: they collide in the hash
+    // table.
     let key = |number: u32| {
         Key::parse(&format!("{:02x}{number:030x}", number / 8 % 256)).unwrap()
     };
@@ -213,10 +218,10 @@ async fn sessions_are_found_despite_colliding_keys_and_removals() {
 
 #[tokio::test]
 async fn the_default_store_is_shared_by_the_whole_process() {
-    let key = begun(&*memory::container(), "a", "1").await;
+    let key = create_session(&*memory::container(), "a", "1").await;
     let applications = [crate::support::demo(), crate::support::demo()];
     for application in &applications {
-        assert!(lives(&**application.session_store(), key).await);
+        assert!(is_live(&**application.session_store(), key).await);
     }
     memory::container().destroy(key).await.unwrap();
 }

@@ -1,4 +1,7 @@
-//! Ids that clients claim: several at once, and those that a session had until a moment ago.
+//! Session ids that clients present: several in one request, and ids from before a rotation.
+//!
+//! Requests overlap: a browser may send several with the old id while a login rotates it. The
+//! grace period of the store tells such requests from those with an unknown id.
 
 use crate::support::{Running, Visitor, demo_of};
 
@@ -8,15 +11,18 @@ async fn log_in(visitor: &mut Visitor, username: &str) {
     assert_eq!(reply.field("Location"), Some("/main"));
 }
 
-/// Somebody whose session is anonymous: a wrong password began it.
+/// A visitor with an anonymous session, which a wrong password has created.
 async fn anonymous(server: &Running) -> Visitor {
     let mut visitor = server.visitor();
-    let form = [("username", "somebody"), ("password", "wrong")];
+    let form = [("username", "ann"), ("password", "wrong")];
     visitor.fill("/login", "/login", &form).await;
     assert!(visitor.cookies.contains_key("session_id"));
     visitor
 }
 
+/// Cookie tossing with a live session: the attacker plants the id of their own session. The
+/// server cannot tell which id is genuine, and using the wrong one would put the visitor into
+/// the attacker's session, so it uses none (fail closed).
 #[tokio::test]
 async fn of_two_live_sessions_in_one_request_neither_is_used() {
     let server = demo_of("twice").await;
@@ -39,6 +45,8 @@ async fn of_two_live_sessions_in_one_request_neither_is_used() {
     }
 }
 
+/// The response to a late request arrives after that of the login. If it deleted or replaced
+/// the cookie, it would log the user out.
 #[tokio::test]
 async fn a_request_with_a_rotated_id_finds_nothing_and_deletes_no_cookie() {
     let server = demo_of("late").await;
@@ -51,7 +59,11 @@ async fn a_request_with_a_rotated_id_finds_nothing_and_deletes_no_cookie() {
     assert_eq!((reply.status, reply.cookie("session_id")), (302, None));
     let form = [("username", "late"), ("password", "wrong"), ("_xsrf", &token)];
     let reply = late.post("/login", &form).await;
-    assert_eq!(reply.field("Location"), Some("/login"), "it is answered like any other");
+    assert_eq!(
+        reply.field("Location"),
+        Some("/login"),
+        "the form is handled like any other"
+    );
     assert_eq!(reply.cookie("session_id"), None, "what it writes begins no session");
     assert_eq!(visitor.get("/main").await.status, 200);
 }
@@ -71,6 +83,7 @@ async fn a_login_with_a_rotated_id_creates_another_session() {
     }
 }
 
+/// A logout must work even if the page with its button is older than the last rotation.
 #[tokio::test]
 async fn a_logout_with_a_rotated_id_ends_the_session() {
     let server = demo_of("leaver").await;
@@ -103,6 +116,8 @@ async fn a_login_form_stays_valid_after_a_wrong_password_in_another_tab() {
     assert_eq!(visitor.post("/logout", &form).await.status, 403, "but not after the login");
 }
 
+/// A logout ends everything that the client has presented, because one of the ids is the
+/// user's.
 #[tokio::test]
 async fn a_logout_with_two_live_ids_ends_both() {
     let server = demo_of("both").await;

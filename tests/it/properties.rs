@@ -1,4 +1,4 @@
-//! What holds for any input, tried with many that nobody thought of.
+//! Property tests: statements that hold for any input, checked with random inputs.
 
 use bytes::BytesMut;
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
@@ -13,7 +13,7 @@ use proptest::sample::select;
 use crate::oracle::{Oracle, Sending};
 use crate::support::project;
 
-/// Few cases, for they run with every `make test`; and no files where failures are remembered.
+/// Few cases, because they run with every `make test`, and no files of past failures.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -21,6 +21,8 @@ fn cases(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(4096))]
 
+    /// TCP is a stream: a request may arrive in any pieces. A parser that decides too early, or
+    /// that looks again at bytes that it has consumed, gives itself away here.
     #[test]
     fn how_bytes_arrive_changes_no_response(
         fragments in prop::collection::vec(fragment(), 1..12),
@@ -31,7 +33,7 @@ proptest! {
         waits in any::<bool>(),
     ) {
         let mut bytes = fragments.concat();
-        // So that the last line is one, most often.
+        // Ends most inputs with a complete last line.
         bytes.extend(b"\r\n\r\n");
         let sending = Sending { bytes: &bytes, lengths: &lengths, waits };
         let oracle = Oracle::new(project("static"));
@@ -50,7 +52,7 @@ proptest! {
         host in "[a-z0-9.-]{1,20}(:[0-9]{1,4})?",
         fields in prop::collection::vec(("X-[A-Za-z0-9!#$%&'*+.^_`|~-]{0,12}", value()), 0..50),
         length in proptest::option::of(1..u64::MAX),
-        behind in prop::collection::vec(any::<u8>(), 0..20),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let target = query.iter().fold(path.clone(), |path, query| format!("{path}?{query}"));
         let mut bytes =
@@ -62,7 +64,7 @@ proptest! {
             bytes.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(&behind);
+        bytes.extend_from_slice(&rest);
 
         let parsed = Request::parse(&mut bytes, &mut 0, &Limits::default());
         let request = parsed.expect("a request").expect("a whole head");
@@ -76,14 +78,14 @@ proptest! {
             .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
             .collect();
         prop_assert_eq!(own, fields);
-        prop_assert_eq!(&bytes[..], behind);
+        prop_assert_eq!(&bytes[..], rest);
     }
 
     #[test]
     fn chunks_are_put_together_again(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..100), 0..10),
         lengths in prop::collection::vec(1..40usize, 1..12),
-        behind in prop::collection::vec(any::<u8>(), 0..20),
+        rest in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let mut bytes = BytesMut::new();
         for chunk in &chunks {
@@ -92,7 +94,7 @@ proptest! {
             bytes.extend_from_slice(b"\r\n");
         }
         bytes.extend_from_slice(LAST_CHUNK);
-        bytes.extend_from_slice(&behind);
+        bytes.extend_from_slice(&rest);
         let (mut input, mut content) = (BytesMut::new(), Vec::new());
         let (mut decoder, mut is_whole) = (Decoder::default(), false);
         for piece in split(&bytes, &lengths) {
@@ -101,7 +103,7 @@ proptest! {
         }
         prop_assert!(is_whole);
         prop_assert_eq!(&content[..], chunks.concat());
-        prop_assert_eq!(&input[..], behind);
+        prop_assert_eq!(&input[..], rest);
     }
 
     #[test]
@@ -151,7 +153,7 @@ proptest! {
     }
 }
 
-/// A piece of a conversation: most often something that belongs in one.
+/// Generates a part of a request line or field line, usually a valid one.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let byte = select(vec![
         "\r",
@@ -175,8 +177,8 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A request, or what somebody could take for one. Most of the ways to smuggle one are a field
-/// that two readers read differently, so there are few fields, and seldom an innocent one.
+/// Generates something similar to a request. Most request smuggling uses a field that two
+/// parsers read differently, so there are few fields, and most of them are suspicious.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let host = prop_oneof![9 => Just("Host: localhost\r\n"), 1 => Just("")];
     let framed = prop_oneof![
@@ -197,7 +199,7 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// One byte more than the oracle's application takes.
+/// One byte more than the limit of the oracle's application.
 const ONE_TOO_MANY: &str = "0123456789012345678901234567890123456789012345678901234567890123456789\
     0123456789012345678901234567890";
 
@@ -300,7 +302,7 @@ fn field() -> impl Strategy<Value = &'static str> {
     prop_oneof![1 => framing, 1 => other]
 }
 
-/// What could stand behind a head. Some of it is chunks for one reader and a request for another.
+/// Generates content. Some of it is chunks for one parser and a request for another.
 fn content() -> impl Strategy<Value = &'static str> {
     select(vec![
         "hello",
@@ -332,12 +334,12 @@ fn content() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// Text with more than its share of what means something to somebody.
+/// Generates text with many special characters.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z-]{1,8}", "[a-z=;,:&<>'\" \t\r\n\0\u{7f}é{}]{0,8}", any::<String>()]
 }
 
-/// The value of a field, with no white space at its ends.
+/// Generates a field value without white space at its ends.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![Just(b' '), Just(b'\t'), b'!'..=b'~', 0x80..=0xffu8];
     prop::collection::vec(byte, 0..20).prop_map(|value| value.trim_ascii().to_vec())
@@ -347,7 +349,7 @@ fn breaks_a_line(text: &str) -> bool {
     text.contains(['\r', '\n', '\0'])
 }
 
-/// Pieces of these lengths, again and again, until nothing is left.
+/// Splits bytes into pieces of these lengths, repeated cyclically.
 fn split<'o>(mut bytes: &'o [u8], lengths: &[usize]) -> Vec<&'o [u8]> {
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {

@@ -1,5 +1,5 @@
-//! Parts of files (RFC 9110 section 14), and files that change while somebody reads them. What
-//! ranges look like on the wire is in `tests/transcripts/ranges`.
+//! Range requests (RFC 9110 section 14), and files that change while they are sent. Their form
+//! on the wire is in `tests/transcripts/ranges`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ fn an_empty_file_has_no_satisfiable_range() {
     assert_eq!(select("bytes=-1", 0), Selection::Whole, "the last bytes of nothing are it");
 }
 
-/// Fields without the one that says when, and without those that say which part.
+/// Returns the fields of a reply without Date and without those that describe a range.
 fn fields_of_the_whole(reply: &Reply) -> Vec<(String, String)> {
     let of_the_part = ["Date", "Content-Range", "Content-Length"];
     let fields =
@@ -101,6 +101,7 @@ async fn all_ranges_together_are_the_whole_file() {
     assert_eq!(together, DIGITS.as_bytes());
 }
 
+/// With the validators of the file on it, a cache could store the error page as the file.
 #[tokio::test]
 async fn a_416_is_about_the_range_and_not_about_the_file() {
     let server = serve(Application::new([], settings_with_files("beyond")).unwrap()).await;
@@ -115,7 +116,7 @@ async fn a_416_is_about_the_range_and_not_about_the_file() {
 
 const LARGE: usize = 20_000_000;
 
-/// A server with a file that is larger than all buffers between it and the client.
+/// Serves a file that is larger than all buffers between it and the client.
 async fn serving_a_large_file(name: &str) -> (Running, PathBuf) {
     let settings = settings_with_files(name);
     let path = settings.static_path.join("large.bin");
@@ -123,26 +124,26 @@ async fn serving_a_large_file(name: &str) -> (Running, PathBuf) {
     (serve(Application::new([], settings).unwrap()).await, path)
 }
 
-/// Asks for the large file, and reads the head of the answer and no more.
+/// Requests the large file, and reads only the head of the response.
 async fn begin(client: &mut Client, fields: &str) -> Reply {
     let head = format!("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     client.send(head).await;
     client.receive_head().await
 }
 
-/// Changes a file.
+/// A modification of a file.
 type Change = fn(&Path);
 
-/// What may become of a file while it is sent.
+/// Changes that a file may undergo while it is sent.
 const CHANGES: [(&str, Change); 3] = [
     ("it grows", |path| append(path, b"b")),
     ("it shrinks", |path| open(path).set_len(1_000_000).unwrap()),
     ("it is emptied and written again", |path| fs::write(path, vec![b'b'; LARGE]).unwrap()),
 ];
 
-/// What may become of its name, while it is what it was for whoever has it open.
+/// Removals of the file's name. An open file descriptor still reads the old content.
 const REMOVALS: [(&str, Change); 2] = [
-    ("another takes its place", |path| {
+    ("replaced by another", |path| {
         let other = path.with_extension("new");
         fs::write(&other, vec![b'b'; LARGE]).unwrap();
         fs::rename(other, path).unwrap();
@@ -191,6 +192,8 @@ async fn a_file_that_is_removed_while_it_is_sent_arrives_whole() {
     }
 }
 
+/// A client that resumes a download sends `If-Range` with the entity tag of the first part. If
+/// the file has changed, it must get the whole file.
 #[tokio::test]
 async fn a_resumed_download_does_not_mix_two_file_versions() {
     let (server, path) = serving_a_large_file("resumed").await;

@@ -1,4 +1,4 @@
-//! What the README shows is what happens.
+//! Checks that the README is true: its commands run, and its tables are complete.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ fn readme() -> String {
     fs::read_to_string(project("README.md")).unwrap()
 }
 
-/// The code blocks of one language.
+/// Returns the code blocks in one language.
 fn blocks(language: &str) -> Vec<String> {
     let (text, fence) = (readme(), format!("```{language}\n"));
     let blocks = text.split(fence.as_str()).skip(1);
@@ -53,58 +53,113 @@ fn the_make_commands_in_the_readme_exist() {
 }
 
 #[test]
-fn every_named_file_exists() {
-    for (folder, file) in [("", "README.md"), ("tests", "README.md"), ("", "CHANGELOG.md")]
-    {
-        let text = fs::read_to_string(project(folder).join(file)).unwrap();
+fn every_linked_file_exists() {
+    for (directory, file) in [
+        ("", "README.md"),
+        ("tests", "README.md"),
+        ("tests/bench", "README.md"),
+        ("", "CHANGELOG.md"),
+    ] {
+        let text = fs::read_to_string(project(directory).join(file)).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let is_there = project(folder).join(link).exists();
-            assert!(link.starts_with("https:") || is_there, "{folder}/{file}: {link}");
-        }
-    }
-    let text = readme();
-    let sources = ["http", "session", "web"].map(|wing| project("src").join(wing));
-    for folder in sources {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name =
-                path.strip_prefix(project("")).unwrap().to_string_lossy().into_owned();
-            // The words of the protocol explain themselves.
-            let words = [
-                "mod", "error", "date", "octets", "method", "version", "status", "refusal",
-            ];
-            let is_small = words.iter().any(|word| name.ends_with(&format!("/{word}.rs")));
-            assert!(is_small || text.contains(&name), "the README does not tell of {name}");
+            let is_external = link.starts_with("https:") || link.starts_with('#');
+            let exists = project(directory).join(link).exists();
+            assert!(is_external || exists, "{directory}/{file}: {link}");
         }
     }
 }
 
-/// The public fields of a struct.
-fn fields(path: &str, name: &str) -> Vec<String> {
+#[test]
+fn the_readme_has_at_most_200_lines_and_links_every_lesson() {
+    let text = readme();
+    assert!(text.lines().count() <= 200, "{} lines", text.lines().count());
+    for entry in fs::read_dir(project("tests/curl")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_lesson = !matches!(name.as_str(), "lib.sh" | "all.sh");
+        assert!(!is_lesson || text.contains(&format!("(tests/curl/{name})")), "{name}");
+    }
+}
+
+/// The rows of the tables between a heading and the next one.
+fn rows<'t>(text: &'t str, heading: &str) -> Vec<Vec<&'t str>> {
+    let section = text.lines().skip_while(|line| *line != heading).skip(1);
+    let section = section.take_while(|line| !line.starts_with("## "));
+    let rows = section.filter(|line| line.starts_with("| `"));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// The public fields of a struct, each with its doc.
+fn fields(path: &str, name: &str) -> Vec<(String, String)> {
     let text = fs::read_to_string(project(path)).unwrap();
     let (_, rest) = text.split_once(&format!("pub struct {name} {{")).unwrap();
-    let body = rest.split("\n}").next().unwrap();
-    let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub "));
-    fields.filter_map(|field| field.split(':').next()).map(str::to_owned).collect()
-}
-
-/// What the rows of the tables between two headings are about.
-fn rows<'t>(text: &'t str, from: &str, to: &str) -> Vec<&'t str> {
-    let section = text.lines().skip_while(|line| *line != from);
-    let section = section.take_while(|line| *line != to);
-    section.filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+    let (mut fields, mut doc) = (Vec::new(), String::new());
+    for line in rest.split("\n}").next().unwrap().lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            doc.push_str(text);
+        } else if let Some(field) = line.strip_prefix("pub ") {
+            let name = field.split(':').next().unwrap().to_owned();
+            fields.push((name, std::mem::take(&mut doc)));
+        }
+    }
+    fields
 }
 
 #[test]
-fn the_tables_of_settings_are_complete() {
+fn the_settings_in_the_readme_exist() {
+    let fields = fields("src/web/settings.rs", "Settings");
     let text = readme();
-    let mut all = fields("src/web/settings.rs", "Settings");
-    all.extend(fields("src/http/limits.rs", "Limits"));
-    assert_eq!(rows(&text, "## Settings", "## The log"), all);
+    let rows = rows(&text, "## Settings");
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let name = row[0].trim_matches('`');
+        assert!(fields.iter().any(|(field, _)| field == name), "there is no {name}");
+    }
+}
+
+/// The reference of all settings is their documentation.
+#[test]
+fn the_doc_of_each_setting_names_its_default() {
+    for (path, name) in [
+        ("src/web/settings.rs", "Settings"),
+        ("src/http/limits.rs", "Limits"),
+        ("src/session/redis/settings.rs", "RedisSettings"),
+        ("src/session/memory/map.rs", "MemoryLimits"),
+    ] {
+        for (field, doc) in fields(path, name) {
+            assert!(doc.to_lowercase().contains("default"), "{name}::{field}:{doc}");
+        }
+    }
 }
 
 #[test]
-fn the_table_of_the_redis_settings_is_complete() {
-    let all = fields("src/session/redis.rs", "RedisSettings");
-    assert_eq!(rows(&readme(), "## Sessions on Redis", "## Features"), all);
+fn the_table_of_features_has_each_feature_with_its_number_of_packages() {
+    let manifest = fs::read_to_string(project("Cargo.toml")).unwrap();
+    let (_, features) = manifest.split_once("[features]\n").unwrap();
+    let features = features.split("\n\n").next().unwrap().lines();
+    let features = features.filter_map(|line| Some(line.split_once(" = ")?.0));
+    let features: Vec<&str> =
+        features.filter(|name| *name != "default" && !name.starts_with('#')).collect();
+    let text = readme();
+    let rows = rows(&text, "## Features");
+    assert_eq!(rows.len(), features.len(), "{features:?}");
+    for row in rows {
+        let name = row[0].trim_matches(|c: char| !c.is_ascii_lowercase()).split('`').next();
+        let name = name.unwrap();
+        assert!(features.contains(&name), "there is no feature {name}");
+        assert_eq!(row[2].parse(), Ok(packages(name)), "packages with {name}");
+    }
+}
+
+/// The number of packages in the build with a feature and the defaults.
+fn packages(feature: &str) -> usize {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "-e", "normal", "--prefix", "none", "--locked", "--format", "{p}"])
+        .args(["--features", feature])
+        .current_dir(project(""))
+        .output()
+        .expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let packages = text.lines().map(|line| line.trim_end_matches(" (*)"));
+    packages.collect::<std::collections::BTreeSet<_>>().len()
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use dustdevil::{RedisSettings, RedisStore};
 use redis::{Client, Connection, FromRedisValue, RedisResult};
 
-use crate::webdriver::{find_program, patiently};
+use crate::webdriver::{find_program, wait_until};
 
 /// A `redis-server` process. Dropping it kills the process and removes the directory.
 pub struct RedisServer {
@@ -116,7 +116,7 @@ impl RedisServer {
     /// Waits until Redis has loaded its data and replies.
     fn wait_until_ready(&mut self) {
         let port = self.port;
-        let is_up = patiently(|| {
+        let is_up = wait_until(|| {
             let ended = self.child.try_wait().expect("a status");
             assert!(ended.is_none(), "redis-server has ended: {}", self.log());
             is_ready(port)

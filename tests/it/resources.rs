@@ -1,5 +1,5 @@
-//! What conditions, ranges, redirects and cookies are tried on: a folder of files whose dates never
-//! change, and a few pages that go with it.
+//! Resources for tests of conditions, ranges, redirects and cookies: a directory of files whose
+//! dates never change, and a few pages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use dustdevil::{
 
 use crate::support::settings;
 
-/// The date of every file and of the note, as HTTP has it.
+/// The Last-Modified date of every file and of the note.
 pub const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// The entity tag of `digits.txt`, which holds the ten digits.
+/// The entity tag of `digits.txt`, which contains the ten digits.
 pub const TAG: &str = "\"781e5e245d69b566979b86e28d23f2c7\"";
 
-/// Settings with the folder of files, laid out anew under a name of the test's own.
+/// Settings with the directory of files, created under a name of the test's own.
 pub fn settings_with_files(name: &str) -> Settings {
     Settings { static_path: folder(name), ..settings() }
 }
 
-/// Some files to be seen, and next to them whatever must not be: something hidden, something
-/// outside, devices, and links to them.
+/// Creates files that may be served, and next to them files that must not be: hidden ones,
+/// files outside the directory, devices, and symbolic links to them.
 pub fn folder(name: &str) -> PathBuf {
     let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("resources").join(name);
     let _ = fs::remove_dir_all(&home);
@@ -43,7 +43,7 @@ pub fn folder(name: &str) -> PathBuf {
         write_dated(&home.join(path), content);
     }
     #[cfg(unix)]
-    lay_traps(&folder, name);
+    create_forbidden_files(&folder, name);
     folder
 }
 
@@ -55,7 +55,7 @@ fn write_dated(path: &Path, content: &str) {
 }
 
 #[cfg(unix)]
-fn lay_traps(folder: &Path, name: &str) {
+fn create_forbidden_files(folder: &Path, name: &str) {
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
     for (target, link) in [
@@ -70,7 +70,8 @@ fn lay_traps(folder: &Path, name: &str) {
     }
     let pipe = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status();
     assert!(pipe.unwrap().success());
-    // The path of a socket may have a hundred bytes or so, and this folder's may have more.
+    // The path of a Unix socket is limited to about a hundred bytes, which this directory's may
+    // exceed.
     let name = format!("dustdevil-{}-{name}", std::process::id());
     let short = std::env::temp_dir().join(name);
     let _ = fs::remove_file(&short);
@@ -81,15 +82,15 @@ fn lay_traps(folder: &Path, name: &str) {
     }
 }
 
-/// A note that can be read and written, as far as conditions allow it. `/note` has a strong tag
-/// and a date; `/weak-note` has a weak tag and no date. Nothing that is written stays.
+/// A note that can be read and written under preconditions. `/note` has a strong tag and a
+/// date; `/weak-note` has a weak tag and no date. PUT stores nothing.
 pub struct NoteHandler {
     validators: Validators,
 }
 
 impl NoteHandler {
-    /// Whether what was asked for is to be done; if not, the answer is there already.
-    fn is_to_be_done(&self, exchange: &mut Exchange) -> Result<bool> {
+    /// Evaluates the preconditions. Returns `false` if they fail; the response is set then.
+    fn preconditions_hold(&self, exchange: &mut Exchange) -> Result<bool> {
         exchange.set_header("ETag", self.validators.etag.clone())?;
         exchange.set_header("Cache-Control", "no-cache")?;
         match conditions::evaluate(exchange.request(), &self.validators) {
@@ -130,14 +131,14 @@ impl RequestHandler for NoteHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        if self.is_to_be_done(exchange)? {
+        if self.preconditions_hold(exchange)? {
             exchange.write("a note")?;
         }
         Ok(())
     }
 
     async fn put(&mut self, exchange: &mut Exchange) -> Result {
-        if self.is_to_be_done(exchange)? {
+        if self.preconditions_hold(exchange)? {
             exchange.set_status(Status::NO_CONTENT);
         }
         Ok(())
@@ -152,7 +153,7 @@ impl RequestHandler for NoteHandler {
     }
 }
 
-/// Sends whoever looks, and whoever posts, to the page that says hello.
+/// Redirects GET and POST to `/hello`.
 pub struct ElsewhereHandler;
 
 impl RequestHandler for ElsewhereHandler {
@@ -175,7 +176,7 @@ impl RequestHandler for ElsewhereHandler {
     }
 }
 
-/// Counts visits in the session, and then fails or ends it if it is asked to.
+/// Counts visits in the session, and fails or ends it on request.
 pub struct VisitsHandler {
     base: SessionHandler,
 }
@@ -198,7 +199,7 @@ impl RequestHandler for VisitsHandler {
     }
 }
 
-/// Says what color the cookie has.
+/// Returns the value of the cookie `color`.
 pub struct ColorsHandler;
 
 impl RequestHandler for ColorsHandler {

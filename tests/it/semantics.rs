@@ -1,4 +1,4 @@
-//! What every answer has, whatever it answers (RFC 9110 sections 6, 8, 9, 10 and 15).
+//! The fields of every response, whatever its status (RFC 9110 sections 6, 8, 9, 10 and 15).
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use crate::resources::settings_with_files;
 use crate::support::{Reply, Running, serve, settings};
 use crate::transcripts;
 
-/// A request for each status that is answered without anybody's doing, and that status.
+/// A request for each status that the library produces by itself, and that status.
 const REQUESTS: [(&str, u16); 20] = [
     ("GET /hello", 200),
     ("GET /static/digits.txt", 200),
@@ -78,7 +78,7 @@ async fn content_has_a_type_and_is_never_encoded() {
             assert_eq!(reply.field(name), None, "{lines}");
         }
         let has_type = reply.field("Content-Type").is_some();
-        // Whoever streams says what it is. Nobody here does.
+        // A stream has the type that its handler sets; this handler sets none.
         if lines != "GET /stream" {
             assert_eq!(has_type, !reply.content.is_empty(), "{lines}");
         }
@@ -118,6 +118,7 @@ async fn a_singleton_field_is_sent_once() {
     }
 }
 
+/// RFC 9110 section 9.3.2: HEAD is GET without content, also for errors.
 #[tokio::test]
 async fn head_has_the_fields_of_get_for_every_status() {
     let server = serving("heads").await;
@@ -169,7 +170,7 @@ async fn the_methods_in_allow_are_the_supported_ones() {
     }
 }
 
-/// Wants to know who asks, or has no time.
+/// Responds with 401 or 503.
 struct ClosedHandler;
 
 impl RequestHandler for ClosedHandler {
@@ -177,7 +178,7 @@ impl RequestHandler for ClosedHandler {
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         let error = match exchange.request().path() {
-            "/door" => HttpError::new(Status::UNAUTHORIZED, "Who is there?")
+            "/unauthorized" => HttpError::new(Status::UNAUTHORIZED, "Please log in.")
                 .with_header("WWW-Authenticate", "Basic realm=\"dust\", charset=\"UTF-8\""),
             _ => HttpError::new(Status::SERVICE_UNAVAILABLE, "Come back later.")
                 .with_header("Retry-After", "120"),
@@ -188,16 +189,16 @@ impl RequestHandler for ClosedHandler {
 
 #[tokio::test]
 async fn an_error_has_the_fields_that_help_and_a_message() {
-    let routes = ["/door", "/later"]
+    let routes = ["/unauthorized", "/later"]
         .map(|path| (path, handler::<ClosedHandler> as dustdevil::Handler));
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     for (path, status, name, value, message) in [
         (
-            "/door",
+            "/unauthorized",
             401,
             "WWW-Authenticate",
             "Basic realm=\"dust\", charset=\"UTF-8\"",
-            "Who is there?",
+            "Please log in.",
         ),
         ("/later", 503, "Retry-After", "120", "Come back later."),
     ] {
@@ -229,6 +230,7 @@ async fn every_error_has_a_message_except_for_head() {
     }
 }
 
+/// Without a `Server` field, a scanner learns less about which exploits to try.
 #[tokio::test]
 async fn no_response_names_the_server_software() {
     let server = serving("server").await;
@@ -240,10 +242,10 @@ async fn no_response_names_the_server_software() {
     }
 }
 
-/// Answers with what its path says, and writes all the same.
-struct StubbornHandler;
+/// Responds with the status in its path, and writes content all the same.
+struct StatusHandler;
 
-impl RequestHandler for StubbornHandler {
+impl RequestHandler for StatusHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
@@ -261,8 +263,8 @@ impl RequestHandler for StubbornHandler {
     }
 }
 
-async fn stubborn(code: u16) -> Reply {
-    let routes = [("/{code}", handler::<StubbornHandler> as dustdevil::Handler)];
+async fn reply_with(code: u16) -> Reply {
+    let routes = [("/{code}", handler::<StatusHandler> as dustdevil::Handler)];
     let server = serve(Application::new(routes, settings()).unwrap()).await;
     server.connect().await.ask(&format!("GET /{code}")).await
 }
@@ -270,18 +272,18 @@ async fn stubborn(code: u16) -> Reply {
 #[tokio::test]
 async fn statuses_without_content_never_send_any() {
     for (code, length) in [(204, None), (205, Some("0")), (304, None)] {
-        let reply = stubborn(code).await;
+        let reply = reply_with(code).await;
         assert_eq!(reply.status, code);
         assert_eq!(reply.field("Content-Length"), length, "{code}");
         assert_eq!(reply.field("Content-Type"), None, "{code}");
         assert!(reply.content.is_empty(), "{code}");
     }
-    assert_eq!(stubborn(299).await.text(), "written");
+    assert_eq!(reply_with(299).await.text(), "written");
 }
 
 #[tokio::test]
 async fn a_405_from_a_handler_has_an_allow_field() {
-    assert_eq!(stubborn(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(reply_with(405).await.field("Allow"), Some("GET, HEAD, OPTIONS"));
 }
 
 #[test]

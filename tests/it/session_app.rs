@@ -84,8 +84,8 @@ impl RequestHandler for OperationHandler {
             return self.base.render(exchange, "page.html", values).await;
         }
         let store = exchange.state::<Arc<dyn Store>>()?;
-        let answer =
+        let result =
             run_operation(&self.base.session, &**store, &what, &name, &value).await?;
-        exchange.write(answer)
+        exchange.write(result)
     }
 }

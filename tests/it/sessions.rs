@@ -1,4 +1,8 @@
-//! Sessions as handlers and browsers meet them, over real sockets.
+//! Sessions in handlers and browsers, over real sockets.
+//!
+//! Most tests use the application of `session_app`, in which the path names a session
+//! operation. The tests of concurrency hold several [`Session`] handles to one session instead:
+//! each stands for a request, and the test decides the order in which they act.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +48,8 @@ async fn nothing_exists_before_the_first_write() {
     assert_eq!(store.len(), 1);
 }
 
+/// Lazy creation: reading must not fill the store, because crawlers and health checks only
+/// read.
 #[tokio::test]
 async fn five_hundred_read_only_visitors_create_no_session() {
     let store = store();
@@ -93,6 +99,8 @@ async fn a_flash_message_is_shown_once() {
     assert_eq!(text(visitor, "/flashed").await, "");
 }
 
+/// Session fixation (OWASP): if the server adopted an id that the client has chosen, an
+/// attacker could plant one in a victim's browser and share the victim's session.
 #[tokio::test]
 async fn an_id_that_was_not_issued_is_not_adopted() {
     let store = store();
@@ -107,6 +115,8 @@ async fn an_id_that_was_not_issued_is_not_adopted() {
     assert!(store.get(Id::parse(&issued).unwrap().key(), "a").await.unwrap().is_some());
 }
 
+/// Cookie tossing: a sibling domain can plant a cookie of the same name, in front of the
+/// genuine one or after it. An id that is not live must not hide the one that is.
 #[tokio::test]
 async fn of_several_session_cookies_the_live_one_counts() {
     let server = session_server(store()).await;
@@ -173,6 +183,8 @@ async fn max_age_and_expires_of_a_cookie_agree() {
     assert!(difference.abs_diff(max_age) <= 1, "{line}");
 }
 
+/// The `__Host-` prefix (RFC 6265bis section 4.1.3.2): a browser accepts such a cookie only
+/// over https, for this host alone, so a sibling domain cannot plant one.
 #[tokio::test]
 async fn over_https_the_cookie_is_secure_and_bound_to_its_host() {
     let settings =
@@ -189,14 +201,20 @@ async fn over_https_the_cookie_is_secure_and_bound_to_its_host() {
     let mut planted = server.visitor();
     planted.cookies.insert("session_id".into(), id);
     let reply = planted.request(&format!("GET /get?name=a\n{https}"), "").await;
-    assert_eq!(reply.text(), "(none)", "a name that any neighbor may set is not read");
+    assert_eq!(
+        reply.text(),
+        "(none)",
+        "a name that any sibling domain may set is not read"
+    );
 
     let server = session_server(store()).await;
     let reply =
         server.visitor().request(&format!("GET /set?name=a&value=1\n{https}"), "").await;
-    assert!(reply.cookie("session_id").is_some(), "nobody trusts this proxy");
+    assert!(reply.cookie("session_id").is_some(), "this proxy is not trusted");
 }
 
+/// Sliding expiration: the store extends the session at each use, but the cookie's `Max-Age` is
+/// only extended once per tenth of the idle timeout.
 #[tokio::test(start_paused = true)]
 async fn the_cookie_is_renewed_once_per_renew_interval() {
     let server = session_server(store()).await;
@@ -241,6 +259,7 @@ async fn the_lifetime_is_a_setting() {
     assert_eq!(text(visitor, "/get?name=a").await, "(none)");
 }
 
+/// A shared cache that stored such a response would send one user's page to another.
 #[tokio::test]
 async fn a_response_that_used_the_session_is_not_cached_and_others_may_be() {
     let server = session_server(store()).await;
@@ -251,8 +270,8 @@ async fn a_response_that_used_the_session_is_not_cached_and_others_may_be() {
     assert_eq!((reply.field("Cache-Control"), reply.field("Vary")), (None, None));
 }
 
-/// Two requests of one client, held at the point where both have found their session.
-async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
+/// Two concurrent requests of one client, each of which has resolved the same session.
+async fn two_concurrent(store: &Arc<MemoryStore>) -> (Session, Session) {
     let first = Session::new(
         store.clone(),
         SessionConfig::default(),
@@ -279,7 +298,7 @@ async fn two_at_once(store: &Arc<MemoryStore>) -> (Session, Session) {
     (one, other)
 }
 
-/// Late operations do nothing, find nothing, and have nothing to tell the client.
+/// Asserts that late operations change nothing, find nothing, and send no cookie.
 async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
     assert_eq!(late.get("username").await.unwrap(), None);
     late.set("username", "ghost").await.unwrap();
@@ -293,27 +312,33 @@ async fn assert_inert(late: &Session, store: &MemoryStore, sessions: usize) {
     assert_eq!(store.len(), sessions);
 }
 
+/// The request has read the session before the logout and writes after it. With a snapshot
+/// store, which saves whole sessions, the write would revive the session.
 #[tokio::test]
 async fn a_request_in_flight_cannot_bring_a_logged_out_session_back() {
     let store = store();
-    let (logout, late) = two_at_once(&store).await;
+    let (logout, late) = two_concurrent(&store).await;
     logout.destroy().await.unwrap();
     assert_inert(&late, &store, 0).await;
 }
 
+/// The same race with a login: a request with the old id must not write into the new session,
+/// because the old id may be known to an attacker.
 #[tokio::test]
 async fn a_request_in_flight_cannot_undo_a_rotation() {
     let store = store();
-    let (login, late) = two_at_once(&store).await;
+    let (login, late) = two_concurrent(&store).await;
     login.rotate().await.unwrap();
     assert_inert(&late, &store, 1).await;
     assert_eq!(login.get("username").await.unwrap().as_deref(), Some("admin"));
 }
 
+/// The session ends after its handler has finished and before the response is sent. The
+/// response must not set a cookie for a dead session.
 #[tokio::test]
 async fn a_late_response_does_not_set_the_cookie_again() {
     let store = store();
-    let (one, other) = two_at_once(&store).await;
+    let (one, other) = two_concurrent(&store).await;
     one.rotate().await.unwrap();
     let dustdevil::session::ClientUpdate::SendId { id, .. } =
         one.client_update().await.unwrap()
@@ -326,12 +351,14 @@ async fn a_late_response_does_not_set_the_cookie_again() {
     assert!(matches!(client_update, dustdevil::session::ClientUpdate::None));
 }
 
+/// Two branches of a `join!` both find no session, and both want to create one. The transition
+/// lock of [`Session`] lets the second one use what the first has created.
 #[tokio::test]
 async fn concurrent_first_writes_in_one_request_create_one_session() {
     let store = store();
-    let far = Arc::new(SlowStore(store.clone()));
+    let slow_store = Arc::new(SlowStore(store.clone()));
     let session =
-        Session::new(far, SessionConfig::default(), CLIENT_IP, std::iter::empty());
+        Session::new(slow_store, SessionConfig::default(), CLIENT_IP, std::iter::empty());
     let clone = session.clone();
     let (one, other) = tokio::join!(session.set("a", 1), clone.set("b", 2));
     one.unwrap();
@@ -361,13 +388,13 @@ async fn destroy_ends_the_session_and_deletes_the_cookie() {
     let server = session_server(Arc::clone(&store)).await;
     let visitor = &mut server.visitor();
     text(visitor, "/set?name=a&value=1").await;
-    let mut thief = visitor.clone();
+    let mut attacker = visitor.clone();
     let reply = visitor.get("/destroy").await;
     assert!(reply.cookie_line("session_id").unwrap().contains("Max-Age=0"));
     assert!(store.is_empty());
-    let old = thief.cookies["session_id"].clone();
-    text(&mut thief, "/set?name=a&value=2").await;
-    assert_ne!(thief.cookies["session_id"], old, "the thief begins with nothing");
+    let old = attacker.cookies["session_id"].clone();
+    text(&mut attacker, "/set?name=a&value=2").await;
+    assert_ne!(attacker.cookies["session_id"], old, "the old id gets a new session");
     assert!(!store.destroy(Id::parse(&old).unwrap().key()).await.unwrap());
 }
 
@@ -379,22 +406,24 @@ async fn render_prefers_the_given_values_over_the_session() {
     assert_eq!(text(visitor, "/render").await.trim(), "[] [&lt;admin&gt;]");
     assert_eq!(text(visitor, "/render?value=x").await.trim(), "[x] [from the handler]");
     let reply = server.visitor().get("/render").await;
-    assert_eq!(reply.status, 500, "a name that nobody gave");
+    assert_eq!(reply.status, 500, "an undefined placeholder");
 }
 
-/// A session on a store that is far away, with a user in it.
-async fn far_session(store: &Arc<MemoryStore>) -> Session {
-    let far = Arc::new(SlowStore(store.clone()));
+/// A session with a user, on a store with latency.
+async fn slow_session(store: &Arc<MemoryStore>) -> Session {
+    let slow_store = Arc::new(SlowStore(store.clone()));
     let session =
-        Session::new(far, SessionConfig::default(), CLIENT_IP, std::iter::empty());
+        Session::new(slow_store, SessionConfig::default(), CLIENT_IP, std::iter::empty());
     session.set("username", "admin").await.unwrap();
     session
 }
 
+/// The write uses the old key, which the store does not know any more. [`Session`] notices that
+/// the key has changed, and repeats the operation with the new one.
 #[tokio::test]
 async fn a_write_during_a_rotation_in_the_same_request_is_not_lost() {
     let store = store();
-    let session = far_session(&store).await;
+    let session = slow_session(&store).await;
     let clone = session.clone();
     let (rotated, set, counted, got, rotated_again) = tokio::join!(
         session.rotate(),
@@ -416,9 +445,9 @@ async fn a_write_during_a_rotation_in_the_same_request_is_not_lost() {
 #[tokio::test]
 async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     let store = store();
-    let session = far_session(&store).await;
+    let session = slow_session(&store).await;
     let clone = session.clone();
-    // The store has moved the session by then, and the rotation does not know it yet.
+    // The store has rotated the session by then, and the caller does not know it yet.
     let destroy = async {
         yields(5).await;
         clone.destroy().await
@@ -431,7 +460,7 @@ async fn a_logout_wins_over_a_rotation_in_the_same_request() {
     assert!(matches!(client_update, dustdevil::session::ClientUpdate::ForgetId));
 }
 
-/// Streams what its session has.
+/// Streams a value of its session.
 struct StreamHandler {
     base: SessionHandler,
 }

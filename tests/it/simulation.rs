@@ -1,10 +1,11 @@
-//! A simulation of one connection, with a clock that stands still and a client that does anything in
-//! any order: it sends requests, whole or in part, behind one another; reads, or does not; closes its
-//! side, or resets. Meanwhile handlers and streams are woken, and time passes.
+//! Deterministic simulation testing of one connection. The clock is paused, and a simulated
+//! client acts in random order: it sends requests, whole or in part, pipelined or not; reads or
+//! does not; closes its side or resets. In between, handlers and streams are woken, and time
+//! advances.
 //!
-//! What must hold, whatever happens: work that was woken is polled, for it may hold a lock that others
-//! wait for; a handler is dropped when its time is over; a client that takes nothing is dropped when
-//! its time is. Each schedule is made of its seed, and a failure names it.
+//! The invariants: a future that was woken is polled, because it may hold a lock that others
+//! wait for; a handler is dropped after its timeout; a client that reads nothing is dropped
+//! after its timeout. Each schedule is generated from a seed, and a failure names the seed.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -29,19 +30,19 @@ use tokio::time::{Instant, advance};
 use crate::support::{server_state, settings};
 use crate::webdriver::tell;
 
-/// Schedules in all. Two threads share them.
+/// Number of schedules. Two threads share them.
 const SCHEDULES: u64 = 100_000;
 
-/// Things that happen in one schedule.
+/// Number of events in one schedule.
 const STEPS: u32 = 16;
 
-const HANDLER_TIME: Duration = Duration::from_secs(10);
-const WRITE_TIME: Duration = Duration::from_secs(4);
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a timer may be late: tokio's have milliseconds.
+/// How late a timer may fire: tokio's timers have a resolution of one millisecond.
 const PRECISION: Duration = Duration::from_millis(2);
 
-/// Numbers that look random (splitmix64), the same for the same seed.
+/// A pseudorandom number generator (splitmix64): the same numbers for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -54,11 +55,11 @@ impl Random {
     }
 }
 
-/// Handlers and streams that are at work, and what was done to them.
+/// The handlers and streams that are running, and counts of what has happened.
 #[derive(Default)]
 struct Works {
     alive: BTreeMap<u64, Work>,
-    made: u64,
+    created: u64,
     polled: u64,
 }
 
@@ -66,15 +67,15 @@ struct Work {
     began: Instant,
     is_stream: bool,
     waker: Option<Waker>,
-    /// It was woken and has not been polled since.
+    /// `true` if it was woken and has not been polled since.
     is_woken: bool,
-    /// How often it may go on.
+    /// How often it may continue after a wait.
     permits: u32,
 }
 
 type SharedWorks = Arc<Mutex<Works>>;
 
-/// One handler or stream, for as long as it lives.
+/// One handler or stream, registered until it is dropped.
 struct Worker {
     works: SharedWorks,
     number: u64,
@@ -83,14 +84,14 @@ struct Worker {
 impl Worker {
     fn new(works: &SharedWorks, is_stream: bool) -> Worker {
         let mut all = works.lock().unwrap();
-        let (number, began) = (all.made, Instant::now());
-        all.made += 1;
+        let (number, began) = (all.created, Instant::now());
+        all.created += 1;
         let work = Work { began, is_stream, waker: None, is_woken: false, permits: 0 };
         all.alive.insert(number, work);
         Worker { works: Arc::clone(works), number }
     }
 
-    /// Waits until it is woken with a permit to go on.
+    /// Waits until it is woken with a permit to continue.
     async fn wait(&self) {
         poll_fn(|context| {
             let mut works = self.works.lock().unwrap();
@@ -118,7 +119,7 @@ impl Drop for Worker {
     }
 }
 
-/// Works until it is let go, before its response or within it.
+/// Waits for permits, before its response or in the middle of it.
 struct WorkHandler;
 
 impl RequestHandler for WorkHandler {
@@ -126,7 +127,7 @@ impl RequestHandler for WorkHandler {
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         if exchange.request().method() == Method::Post {
-            // Content comes, or does not, while the hook is at work.
+            // The content arrives, or does not, while `initialize` runs.
             Worker::new(&*exchange.state::<SharedWorks>()?, false).wait().await;
         }
         Ok(Self)
@@ -158,17 +159,17 @@ impl RequestHandler for WorkHandler {
     }
 }
 
-/// What goes through the socket.
+/// The state of the simulated socket.
 #[derive(Default)]
 struct Pipe {
     input: Vec<u8>,
     is_closed: bool,
     is_reset: bool,
-    /// Bytes that the client takes now.
-    room: usize,
+    /// Number of bytes that the client accepts now.
+    writable: usize,
     wakers: Vec<Waker>,
-    /// Since when a write has waited for the client.
-    blocked: Option<Instant>,
+    /// Time since which a write has waited for the client.
+    blocked_since: Option<Instant>,
 }
 
 impl Pipe {
@@ -179,14 +180,14 @@ impl Pipe {
 }
 
 #[derive(Clone, Default)]
-struct Simulated(Arc<Mutex<Pipe>>);
+struct SimulatedSocket(Arc<Mutex<Pipe>>);
 
-impl Simulated {
+impl SimulatedSocket {
     fn pipe(&self) -> MutexGuard<'_, Pipe> {
         self.0.lock().unwrap()
     }
 
-    /// Changes something, and wakes what waits for it.
+    /// Changes the state, and wakes all tasks that wait for it.
     fn change(&self, change: impl FnOnce(&mut Pipe)) {
         let mut pipe = self.pipe();
         change(&mut pipe);
@@ -194,7 +195,7 @@ impl Simulated {
     }
 }
 
-impl Socket for Simulated {
+impl Socket for SimulatedSocket {
     async fn failed(&mut self) -> io::Error {
         poll_fn(|context| match &mut *self.pipe() {
             pipe if pipe.is_reset => Poll::Ready(io::ErrorKind::ConnectionReset.into()),
@@ -204,7 +205,7 @@ impl Socket for Simulated {
     }
 }
 
-impl AsyncRead for Simulated {
+impl AsyncRead for SimulatedSocket {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -224,7 +225,7 @@ impl AsyncRead for Simulated {
     }
 }
 
-impl AsyncWrite for Simulated {
+impl AsyncWrite for SimulatedSocket {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -234,13 +235,13 @@ impl AsyncWrite for Simulated {
         if pipe.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if pipe.room == 0 {
-            pipe.blocked.get_or_insert_with(Instant::now);
+        if pipe.writable == 0 {
+            pipe.blocked_since.get_or_insert_with(Instant::now);
             return pipe.wait(context);
         }
-        let written = bytes.len().min(pipe.room);
-        pipe.room -= written;
-        pipe.blocked = None;
+        let written = bytes.len().min(pipe.writable);
+        pipe.writable -= written;
+        pipe.blocked_since = None;
         Poll::Ready(Ok(written))
     }
 
@@ -253,17 +254,17 @@ impl AsyncWrite for Simulated {
     }
 }
 
-/// Whether the task of the connection was woken.
-struct Task(AtomicBool);
+/// The waker of the connection's task: `true` if it was woken.
+struct TaskWaker(AtomicBool);
 
-impl Wake for Task {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-/// What a client sends: requests that wait before their response or within it, that have content, or
-/// that are answered at once.
+/// The requests of the client: their handlers wait before the response or in the middle of it,
+/// read content, or respond immediately.
 const REQUESTS: [&str; 5] = [
     "GET /handler HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -272,22 +273,22 @@ const REQUESTS: [&str; 5] = [
     "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
 ];
 
-struct World {
+struct Simulation {
     application: Arc<Application>,
     state: Arc<ServerState>,
     works: SharedWorks,
 }
 
-impl World {
-    fn new() -> World {
+impl Simulation {
+    fn new() -> Simulation {
         let works = SharedWorks::default();
         let limits = Limits {
-            write_timeout: WRITE_TIME,
+            write_timeout: WRITE_TIMEOUT,
             half_close_timeout: Duration::from_secs(3),
             ..Limits::default()
         };
         let settings = Settings {
-            handler_timeout: HANDLER_TIME,
+            handler_timeout: HANDLER_TIMEOUT,
             limits,
             check_origin: false,
             ..settings()
@@ -296,23 +297,23 @@ impl World {
             .map(|path| (path, handler::<WorkHandler> as dustdevil::Handler));
         let application = Application::new(routes, settings).expect("an application");
         let application = Arc::new(application.state(Arc::clone(&works)));
-        World { state: server_state(&application), application, works }
+        Simulation { state: server_state(&application), application, works }
     }
 
-    /// Plays one schedule.
-    async fn play(&self, seed: u64) {
+    /// Runs one schedule.
+    async fn run(&self, seed: u64) {
         let mut random = Random(seed);
-        let socket = Simulated::default();
+        let socket = SimulatedSocket::default();
         let admission = self.state.admit("127.0.0.1:50000".parse().unwrap());
         let mut serving = pin!(connection::serve(
             socket.clone(),
             Arc::clone(&self.application),
             admission
         ));
-        let task = Arc::new(Task(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&task));
-        let mut is_over = false;
-        // What the client has begun to send.
+        let task_waker = Arc::new(TaskWaker(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&task_waker));
+        let mut is_closed = false;
+        // The rest of a request that the client has begun to send.
         let mut unsent: &[u8] = b"";
         let mut history = String::new();
         for _ in 0..STEPS {
@@ -321,48 +322,49 @@ impl World {
             match step {
                 0..4 => {
                     if unsent.is_empty() {
-                        let which = random.below(REQUESTS.len() as u64);
-                        unsent = REQUESTS[usize::try_from(which).unwrap()].as_bytes();
+                        let index = random.below(REQUESTS.len() as u64);
+                        unsent = REQUESTS[usize::try_from(index).unwrap()].as_bytes();
                     }
-                    let most = unsent.len() as u64;
+                    let whole = unsent.len() as u64;
                     let length =
-                        if random.below(4) == 0 { random.below(most) } else { most };
+                        if random.below(4) == 0 { random.below(whole) } else { whole };
                     let (sent, rest) = unsent.split_at(usize::try_from(length).unwrap());
                     unsent = rest;
                     socket.change(|pipe| pipe.input.extend(sent));
                 }
                 4..7 => {
-                    let room = [1, 100, 1000, 1_000_000]
+                    let bytes = [1, 100, 1000, 1_000_000]
                         [usize::try_from(random.below(4)).unwrap()];
-                    socket.change(|pipe| pipe.room += room);
+                    socket.change(|pipe| pipe.writable += bytes);
                 }
                 7..12 => self.wake_one(&mut random),
                 12..15 => {
-                    let most =
+                    let max =
                         [10, 500, 3000, 11_000][usize::try_from(random.below(4)).unwrap()];
-                    advance(Duration::from_millis(random.below(most) + 1)).await;
+                    advance(Duration::from_millis(random.below(max) + 1)).await;
                 }
                 _ if random.below(2) == 0 => socket.change(|pipe| pipe.is_closed = true),
                 _ => socket.change(|pipe| pipe.is_reset = true),
             }
-            while !is_over && task.0.swap(false, Ordering::SeqCst) {
+            while !is_closed && task_waker.0.swap(false, Ordering::SeqCst) {
                 let mut context = Context::from_waker(&waker);
-                is_over = serving.as_mut().poll(&mut context).is_ready();
+                is_closed = serving.as_mut().poll(&mut context).is_ready();
             }
-            let wrong = self.wrong(&socket, is_over);
-            assert!(wrong.is_none(), "{wrong:?}, with the seed {seed}, steps {history}");
+            let violation = self.violation(&socket, is_closed);
+            assert!(violation.is_none(), "{violation:?}, seed {seed}, steps {history}");
         }
     }
 
-    /// Wakes one of those that wait, with a permit to go on or without.
+    /// Wakes one of the handlers and streams, with a permit to continue or without (a spurious
+    /// wake-up).
     fn wake_one(&self, random: &mut Random) {
         let mut works = self.works.lock().unwrap();
         let count = works.alive.len() as u64;
         if count == 0 {
             return;
         }
-        let which = usize::try_from(random.below(count)).unwrap();
-        let work = works.alive.values_mut().nth(which).unwrap();
+        let index = usize::try_from(random.below(count)).unwrap();
+        let work = works.alive.values_mut().nth(index).unwrap();
         work.permits += u32::from(random.below(2) == 0);
         if let Some(waker) = work.waker.take() {
             work.is_woken = true;
@@ -371,23 +373,23 @@ impl World {
         }
     }
 
-    /// What is not as it should be, now that the connection waits for something to happen.
-    fn wrong(&self, socket: &Simulated, is_over: bool) -> Option<&'static str> {
+    /// Returns the invariant that is violated, if any, when the connection's task is waiting.
+    fn violation(&self, socket: &SimulatedSocket, is_closed: bool) -> Option<&'static str> {
         let (works, pipe, now) =
             (self.works.lock().unwrap(), socket.pipe(), Instant::now());
         let alive = || works.alive.values();
-        let is_late = |work: &Work| now - work.began > HANDLER_TIME + PRECISION;
-        let is_stuck = |since: Instant| now - since > WRITE_TIME + PRECISION;
+        let is_late = |work: &Work| now - work.began > HANDLER_TIMEOUT + PRECISION;
+        let is_stuck = |since: Instant| now - since > WRITE_TIMEOUT + PRECISION;
         if alive().any(|work| work.is_woken) {
-            Some("work was woken, and is not polled")
+            Some("a future was woken and is not polled")
         } else if alive().any(|work| !work.is_stream && is_late(work)) {
-            Some("a handler is at work whose time is over")
-        } else if pipe.is_reset && !is_over {
-            Some("the client is gone, and the connection is not")
-        } else if pipe.blocked.is_some_and(is_stuck) && !is_over {
-            Some("the client takes nothing, and the connection goes on")
-        } else if is_over && alive().next().is_some() {
-            Some("the connection is over, and work for it is not")
+            Some("a handler runs after its timeout")
+        } else if pipe.is_reset && !is_closed {
+            Some("the client has disconnected and the connection is open")
+        } else if pipe.blocked_since.is_some_and(is_stuck) && !is_closed {
+            Some("the client reads nothing and the connection is open after its timeout")
+        } else if is_closed && alive().next().is_some() {
+            Some("the connection is closed and a handler or stream still runs")
         } else {
             None
         }
@@ -395,27 +397,27 @@ impl World {
 }
 
 #[test]
-fn work_that_is_woken_is_polled_whatever_the_socket_does() {
+fn woken_futures_are_polled_in_any_state_of_the_socket() {
     let threads = [0, 1].map(|thread| {
         std::thread::spawn(move || {
             let runtime =
                 Builder::new_current_thread().enable_time().start_paused(true).build();
-            let world = World::new();
+            let simulation = Simulation::new();
             runtime.expect("a runtime").block_on(async {
                 for seed in (thread..SCHEDULES).step_by(2) {
-                    // The schedule decides what is polled, and not tokio's budget for a task.
-                    unconstrained(world.play(seed)).await;
+                    // The schedule decides what is polled, and not tokio's coop budget.
+                    unconstrained(simulation.run(seed)).await;
                 }
             });
-            let works = world.works.lock().unwrap();
-            (works.made, works.polled)
+            let works = simulation.works.lock().unwrap();
+            (works.created, works.polled)
         })
     });
     let figures = threads.map(|thread| thread.join().expect("no schedule fails"));
-    let [(made, polled), more] = figures;
-    let (made, polled) = (made + more.0, polled + more.1);
+    let [(created, polled), more] = figures;
+    let (created, polled) = (created + more.0, polled + more.1);
     tell(&format!(
-        "simulation: {SCHEDULES} schedules, {made} handlers and streams, polled {polled} times"
+        "simulation: {SCHEDULES} schedules, {created} handlers and streams, polled {polled} times"
     ));
-    assert!(made > SCHEDULES, "the schedules hardly do anything");
+    assert!(created > SCHEDULES, "the schedules hardly do anything");
 }

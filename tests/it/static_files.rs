@@ -1,4 +1,4 @@
-//! Static files: what is served, in which parts, to whom again, and what never is.
+//! Static files: content, validators, ranges, caching, and paths that are never served.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings,
 use crate::support::{Running, serve, settings};
 use crate::webdriver::tell;
 
-/// A folder of its own for each test.
+/// Creates a directory for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("static").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -70,6 +70,14 @@ async fn a_file_comes_with_its_type_and_validators() {
         ("a.png", "image/png"),
         ("a.woff2", "font/woff2"),
         ("a.wasm", "application/wasm"),
+        ("a.webp", "image/webp"),
+        ("a.avif", "image/avif"),
+        ("a.ico", "image/x-icon"),
+        ("a.txt", "text/plain; charset=UTF-8"),
+        ("a.md", "text/markdown; charset=UTF-8"),
+        ("a.xml", "text/xml; charset=UTF-8"),
+        ("a.map", "text/plain; charset=UTF-8"),
+        ("a.webmanifest", "application/manifest+json; charset=UTF-8"),
         ("a.HTM", "text/html; charset=UTF-8"),
         ("a.tar.gz", "application/gzip"),
         ("a.nobody-knows", "application/octet-stream"),
@@ -183,6 +191,8 @@ async fn a_range_of_a_file_can_be_requested() {
     }
 }
 
+/// `If-Range` (RFC 9110 section 13.1.5) protects a client that already has a part of an older
+/// version.
 #[tokio::test]
 async fn a_range_is_sent_only_if_if_range_matches() {
     let (server, _) = serving("if_range").await;
@@ -221,8 +231,10 @@ async fn head_is_get_without_content() {
     assert_eq!((reply.status, reply.field("Allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
+/// Path traversal: dots, encoded dots and slashes, backslashes and symbolic links that would
+/// lead out of the static directory.
 #[tokio::test]
-async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
+async fn nothing_outside_the_directory_and_nothing_hidden_is_ever_served() {
     let (server, folder) = serving("traversal").await;
     let outside = folder.parent().unwrap().join("outside.txt");
     fs::write(&outside, "outside").unwrap();
@@ -282,6 +294,8 @@ async fn nothing_outside_the_folder_and_nothing_hidden_is_ever_served() {
     assert_eq!(client.ask("GET /static/inside.css").await.status, 200, "a link that stays");
 }
 
+/// Cache busting: the URL contains a hash of the content, so a changed file has another URL,
+/// and the old one may be cached as `immutable`.
 #[tokio::test]
 async fn a_versioned_url_may_be_cached_permanently() {
     let (server, folder) = serving("versions").await;
@@ -302,7 +316,7 @@ async fn a_versioned_url_may_be_cached_permanently() {
     drop(folder);
 }
 
-/// Rewrites a file between two requests, again and again, with content that is as long each time.
+/// Rewrites a file between requests many times, with content of the same length.
 #[tokio::test]
 async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     let (server, folder) = serving("changes").await;
@@ -316,7 +330,7 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     }
     tags.dedup();
     assert_eq!(tags.len(), 200, "each has a tag of its own");
-    // The same, once the file has not changed for so long that it is kept.
+    // Repeats that after the file has been unchanged long enough to be cached.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let kept = client.ask("GET /static/site.css").await;
     assert_eq!(client.ask("GET /static/site.css").await.text(), kept.text());
@@ -328,8 +342,9 @@ async fn a_file_that_was_rewritten_is_never_served_as_it_was() {
     assert_eq!(client.ask("GET /static/site.css").await.text(), "back");
 }
 
-/// Somebody who may write to the directory makes a name a link to a secret, and back, all the while.
-/// A check before the file is opened would be late now and then.
+/// A process with access to the directory replaces a file by a symbolic link to a secret, and
+/// back, in a loop. A check before `open` would sometimes be too early (a time-of-check to
+/// time-of-use race).
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_swapped_for_a_link_leaks_nothing() {
@@ -371,12 +386,14 @@ async fn a_name_that_is_swapped_for_a_link_leaks_nothing() {
     assert!(shown > 0 && hidden > 0, "{shown} {hidden}");
 }
 
+/// Behind a load balancer, a tag that contained an inode number or a time would differ from
+/// server to server, and each switch would cost a transfer.
 #[tokio::test]
 async fn two_servers_with_the_same_file_give_it_the_same_tag() {
     let (one, one_folder) = serving("one").await;
     let (other, other_folder) = serving("other").await;
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    // In memory, with a hash, and too large for one.
+    // Cached in memory, with a hash of the content, and too large for a hash.
     for length in [100, 1_000_000, 5_000_000] {
         for folder in [&one_folder, &other_folder] {
             let path = folder.join("file.bin");
@@ -388,7 +405,7 @@ async fn two_servers_with_the_same_file_give_it_the_same_tag() {
         let twin =
             other.connect().await.ask(request).await.field("ETag").unwrap().to_owned();
         assert_eq!(tag, twin, "{length} bytes");
-        // What changes the inode and not the content changes no tag.
+        // Changing the inode but not the content does not change the tag.
         let path = one_folder.join("file.bin");
         let mut permissions = fs::metadata(&path).unwrap().permissions();
         permissions.set_readonly(true);
@@ -424,8 +441,8 @@ async fn a_name_with_a_colon_is_a_name() {
     assert_eq!(client.ask(&format!("GET {url}")).await.text(), "half past");
 }
 
-/// A log may have been written anew, and not only longer: its length does not tell. So it is cut off,
-/// and whoever serves one reads it in a handler, up to where it ends.
+/// A growing log may also have been rewritten, and its length does not tell. So the response
+/// ends at the announced length; to serve a log, use a handler.
 #[tokio::test]
 async fn a_file_that_grows_while_it_is_sent_is_cut_off() {
     use std::io::Write;
@@ -470,6 +487,8 @@ async fn a_large_file_arrives_whole_and_in_parts() {
     );
 }
 
+/// Length and modification time can stay equal while the content changes: dates are coarse, and
+/// can be set back. So the entity tag of a file up to 4 MiB is a hash of its content.
 #[tokio::test]
 async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
     let (server, folder) = serving("twins").await;
@@ -489,7 +508,7 @@ async fn a_replaced_file_is_detected_even_with_equal_length_and_date() {
         assert_eq!(new.content[0], b'b', "{name}");
         assert_eq!(new.field("Last-Modified"), old.field("Last-Modified"));
         assert_ne!(new.field("ETag"), old.field("ETag"), "{name}");
-        // Nor may half of the old one be joined to half of the new one.
+        // A range with a condition never mixes the old file with the new one.
         let part = |condition: &str| {
             format!("GET /static/{name}\nRange: bytes=5-\nIf-Range: {condition}")
         };
@@ -507,7 +526,7 @@ async fn a_file_that_changes_while_it_is_sent_never_looks_whole() {
     client.send("GET /static/large.bin HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let head = client.receive_head().await;
     assert_eq!(head.field("Content-Length"), Some("20000000"));
-    // The socket's buffers hold a small part of it, so the rest is read after this.
+    // The socket buffers hold a small part of the file, so the rest is read after this change.
     let file = fs::File::options().write(true).open(folder.join("large.bin")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     assert!(client.rest().await.len() < 20_000_000);

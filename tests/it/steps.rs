@@ -60,8 +60,8 @@ pub fn steps(text: &str) -> Result<Vec<(usize, Step)>, (usize, String)> {
     Ok(steps)
 }
 
-/// The bytes of a line, in parts where it has a `*`. Unless the line ends in a backslash, they
-/// end in CRLF.
+/// Returns the bytes of a line, split at each `*`. They end in CRLF unless the line ends in a
+/// backslash.
 fn unescape_line(line: &str) -> Result<Vec<Vec<u8>>, String> {
     let without_backslashes = line.trim_end_matches('\\');
     let is_open = (line.len() - without_backslashes.len()) % 2 == 1;
@@ -92,7 +92,7 @@ fn unescape(text: &str) -> Result<Vec<Vec<u8>>, String> {
     Ok(parts)
 }
 
-/// The bytes that an escape stands for, and what comes behind it.
+/// Returns the bytes of an escape, and the text after it.
 fn escape(text: &str) -> Option<(Vec<u8>, &str)> {
     let (kind, rest) = text.split_at_checked(1)?;
     let byte = match kind {

@@ -1,4 +1,4 @@
-//! Templates: substitution, and nothing else.
+//! Templates: placeholders are replaced, and nothing else.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ fn render(source: &str, values: &[(&str, &str)]) -> String {
     template.render(value).unwrap()
 }
 
+/// Cross-site scripting (XSS): a value that contains HTML must appear as text. There is no way
+/// to turn the escaping off.
 #[test]
 fn every_value_is_escaped() {
     let value = "<b title=\"x\">Tom & 'Jerry'</b>";
@@ -24,6 +26,7 @@ fn every_value_is_escaped() {
     assert_eq!(escape::html(value), escaped);
 }
 
+/// Template injection: a value is inserted in one pass, and its braces are not evaluated.
 #[test]
 fn values_are_not_templates_themselves() {
     let values = [("a", "{{ b }}"), ("b", "secret")];
@@ -59,7 +62,7 @@ fn an_undefined_placeholder_is_an_error_that_names_it() {
     assert!(error.contains("page.html") && error.contains("missing"), "{error}");
 }
 
-/// A folder of its own for each test.
+/// Creates a template directory for one test.
 fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);

@@ -1,5 +1,5 @@
-//! Plays every transcript of `tests/transcripts` against a server over a socket.
-//! `tests/README.md` describes the format.
+//! Plays every transcript against a server over a socket. `tests/transcripts/README.md`
+//! describes their format.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Whose a session is: logging in, the sessions that somebody has, and an end to them.
+//! The user of a session: login, the list of sessions, revoking them, and the security log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use dustdevil::{
 use crate::process::{Process, command};
 use crate::support::{CLIENT_IP, Running, Visitor, demo_of, serve, store};
 
-const RULES: SessionConfig = SessionConfig { max_sessions_per_user: 3, lifetime: LIFETIME };
+const CONFIG: SessionConfig =
+    SessionConfig { max_sessions_per_user: 3, lifetime: LIFETIME };
 
 const LIFETIME: Lifetime =
     Lifetime { idle: Duration::from_secs(300), absolute: Duration::from_secs(8 * 3600) };
 
-fn session(store: &Arc<MemoryStore>, claims: &[Id]) -> Session {
-    Session::new(store.clone(), RULES, CLIENT_IP, claims.iter().cloned())
+fn session(store: &Arc<MemoryStore>, ids: &[Id]) -> Session {
+    Session::new(store.clone(), CONFIG, CLIENT_IP, ids.iter().cloned())
 }
 
 async fn id(session: &Session) -> Id {
@@ -35,7 +36,7 @@ async fn user(store: &Arc<MemoryStore>, id: &Id) -> Option<String> {
     session(store, std::slice::from_ref(id)).get("username").await.unwrap()
 }
 
-/// A session of a user; its id.
+/// Creates a session of a user and returns its id.
 async fn logged_in(store: &Arc<MemoryStore>, name: &str) -> Id {
     let session = session(store, &[]);
     session.log_in(name).await.unwrap();
@@ -43,7 +44,7 @@ async fn logged_in(store: &Arc<MemoryStore>, name: &str) -> Id {
 }
 
 #[tokio::test]
-async fn a_login_gives_a_new_id_and_keeps_what_an_anonymous_visitor_had() {
+async fn a_login_rotates_the_id_and_keeps_the_anonymous_values() {
     let store = store();
     let before = session(&store, &[]);
     before.set("cart", "tea").await.unwrap();
@@ -59,7 +60,7 @@ async fn a_login_gives_a_new_id_and_keeps_what_an_anonymous_visitor_had() {
 }
 
 #[tokio::test]
-async fn nothing_of_another_user_is_left_after_a_login() {
+async fn a_login_keeps_no_value_of_another_user() {
     let store = store();
     let first = session(&store, &[]);
     first.log_in("alice").await.unwrap();
@@ -73,7 +74,7 @@ async fn nothing_of_another_user_is_left_after_a_login() {
 }
 
 #[tokio::test]
-async fn whoever_logs_in_again_is_given_a_new_id_and_another_absolute_limit() {
+async fn a_second_login_rotates_the_id_and_restarts_the_lifetime() {
     let store = store();
     let old = logged_in(&store, "admin").await;
     let again = session(&store, std::slice::from_ref(&old));
@@ -91,13 +92,13 @@ async fn whoever_logs_in_again_is_given_a_new_id_and_another_absolute_limit() {
 }
 
 #[tokio::test]
-async fn a_login_whose_session_ends_meanwhile_begins_one_of_its_own() {
+async fn a_login_creates_a_session_if_its_own_ended_in_the_meantime() {
     let store = store();
     let anonymous = session(&store, &[]);
     anonymous.set("cart", "tea").await.unwrap();
     let old = id(&anonymous).await;
     let login = session(&store, std::slice::from_ref(&old));
-    assert!(login.contains("cart").await.unwrap(), "it has found its session");
+    assert!(login.contains("cart").await.unwrap(), "the session is resolved");
     store.destroy(old.key()).await.unwrap();
     login.log_in("admin").await.unwrap();
     let new = id(&login).await;
@@ -105,12 +106,12 @@ async fn a_login_whose_session_ends_meanwhile_begins_one_of_its_own() {
     assert_eq!(
         login.keys().await.unwrap(),
         ["username"],
-        "what has ended does not come back"
+        "values of the ended session do not come back"
     );
 }
 
 #[tokio::test]
-async fn nothing_that_was_planted_in_a_session_keeps_its_visitor_from_logging_in() {
+async fn planted_values_do_not_prevent_a_login() {
     let store = store();
     let planted = session(&store, &[]);
     planted.set("cart", "x".repeat(16 * 1024 - 36)).await.unwrap();
@@ -122,7 +123,7 @@ async fn nothing_that_was_planted_in_a_session_keeps_its_visitor_from_logging_in
 }
 
 #[tokio::test]
-async fn a_user_has_no_more_sessions_than_allowed_and_the_oldest_goes() {
+async fn a_login_above_the_session_limit_ends_the_oldest_session() {
     let store = store();
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -138,7 +139,7 @@ async fn a_user_has_no_more_sessions_than_allowed_and_the_oldest_goes() {
 }
 
 #[tokio::test]
-async fn nobody_ends_a_session_that_is_not_theirs() {
+async fn a_user_cannot_revoke_a_session_of_another_user() {
     let store = store();
     let (mine, yours) = (logged_in(&store, "alice").await, logged_in(&store, "bob").await);
     let session = session(&store, std::slice::from_ref(&mine));
@@ -151,17 +152,17 @@ async fn nobody_ends_a_session_that_is_not_theirs() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_logged_in_has_no_list_and_ends_nothing() {
+async fn a_session_without_a_user_lists_and_revokes_nothing() {
     let store = store();
     let yours = logged_in(&store, "bob").await;
-    let nobody = session(&store, &[]);
-    assert!(nobody.sessions().await.unwrap().is_empty());
-    assert_eq!(nobody.revoke_others().await.unwrap(), 0);
-    assert!(!nobody.revoke(yours.key()).await.unwrap());
+    let anonymous = session(&store, &[]);
+    assert!(anonymous.sessions().await.unwrap().is_empty());
+    assert_eq!(anonymous.revoke_others().await.unwrap(), 0);
+    assert!(!anonymous.revoke(yours.key()).await.unwrap());
 }
 
 #[tokio::test]
-async fn all_sessions_of_a_user_can_be_ended_without_being_one() {
+async fn all_sessions_of_a_user_can_be_revoked_from_outside() {
     let store = store();
     for _ in 0..3 {
         logged_in(&store, "alice").await;
@@ -195,7 +196,7 @@ async fn log_in_with(
 }
 
 #[tokio::test]
-async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
+async fn the_demo_lists_and_revokes_the_sessions_of_its_user() {
     let server = demo_of("lister").await;
     let mut here = log_in_with(&server, "lister", "Firefox <1>", &[]).await;
     let mut phone = log_in_with(&server, "lister", "Telephone", &[]).await;
@@ -211,7 +212,7 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
     let wrong = [("key", &*key), ("password", "guess")];
     here.fill("/sessions", "/sessions", &wrong).await;
     assert!(here.get("/sessions").await.text().contains("Wrong password."));
-    assert_eq!(phone.get("/main").await.status, 200, "it takes the password");
+    assert_eq!(phone.get("/main").await.status, 200, "a wrong password revokes nothing");
 
     here.fill("/sessions", "/sessions", &[("key", &key), ("password", "123")]).await;
     assert_eq!(phone.get("/main").await.status, 302);
@@ -225,7 +226,7 @@ async fn the_demo_lists_ones_sessions_and_ends_those_one_does_not_want() {
 }
 
 #[tokio::test]
-async fn every_page_behind_the_login_has_a_way_out_and_none_shows_the_id() {
+async fn every_page_after_the_login_has_a_logout_and_shows_no_id() {
     let server = demo_of("leaver-of-pages").await;
     let mut here = log_in_with(&server, "leaver-of-pages", "Here", &[]).await;
     for path in ["/main", "/sessions"] {
@@ -234,7 +235,7 @@ async fn every_page_behind_the_login_has_a_way_out_and_none_shows_the_id() {
         assert!(!page.contains(&here.cookies["session_id"]), "{path}");
     }
     let token = here.get("/sessions").await.xsrf_token();
-    assert_eq!(here.get("/logout").await.status, 405, "looking changes nothing");
+    assert_eq!(here.get("/logout").await.status, 405, "GET changes nothing");
     assert_eq!(here.post("/logout", &[("_xsrf", &token)]).await.status, 302);
     assert_eq!(here.get("/sessions").await.status, 302);
 }
@@ -272,11 +273,11 @@ async fn the_list_of_sessions_needs_a_login_and_its_form_a_key() {
 }
 
 #[tokio::test]
-async fn who_wants_to_be_remembered_keeps_the_cookie_for_longer() {
+async fn remember_me_extends_the_cookie() {
     let server = demo_of("elephant").await;
-    let keeps = async |form: &[(&str, &str)]| {
+    let max_age = async |form: &[(&str, &str)]| {
         let visitor = log_in_with(&server, "elephant", "Here", form).await;
-        // The cookie's own age is not kept by the visitor, so the store is asked.
+        // The test client does not store the Max-Age of a cookie, so ask the store.
         let id = Id::parse(&visitor.cookies["session_id"]).unwrap();
         let store = dustdevil::session::memory::container();
         match store.visit(id.key(), CLIENT_IP, "").await.unwrap() {
@@ -284,12 +285,12 @@ async fn who_wants_to_be_remembered_keeps_the_cookie_for_longer() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(keeps(&[]).await, Duration::from_secs(330));
-    let remembered = keeps(&[("remember", "yes")]).await;
+    assert_eq!(max_age(&[]).await, Duration::from_secs(330));
+    let remembered = max_age(&[("remember", "yes")]).await;
     assert_eq!(remembered, Duration::from_secs(14 * 24 * 3600) * 11 / 10);
 }
 
-/// Shows the counters to whoever asks.
+/// Returns the counters of the session store.
 struct CountersHandler {
     base: SessionHandler,
 }
@@ -318,7 +319,7 @@ async fn an_application_can_read_the_counters_of_its_store() {
 }
 
 #[tokio::test]
-async fn the_security_log_tells_what_became_of_a_session_and_never_its_id() {
+async fn the_security_log_names_a_session_by_its_fingerprint_only() {
     let demo = Process::start(&mut command(["--credentials", "admin:123"]));
     let mut visitor = Visitor { address: demo.address(), cookies: BTreeMap::new() };
     let form = [("username", "admin"), ("password", "guess")];

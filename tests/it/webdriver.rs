@@ -1,4 +1,4 @@
-//! A WebDriver client for a real browser. [WebDriver](https://www.w3.org/TR/webdriver2/) is
+//! A `WebDriver` client for a real browser. [WebDriver](https://www.w3.org/TR/webdriver2/) is
 //! JSON over HTTP, and chromedriver implements it; this file has as much of it as the tests
 //! need. The calls block, so the server must run on other threads: `#[tokio::test(flavor =
 //! "multi_thread")]`.
@@ -47,8 +47,8 @@ impl Browser {
         let profile = format!("dustdevil-browser-{}-{port}", driver.id());
         let profile = env::temp_dir().join(profile);
         let mut browser = Browser { home, driver, port, profile, session: String::new() };
-        let wishes = wishes(&chromium, &browser.profile, preferences);
-        let session = browser.post("/session", &wishes);
+        let capabilities = capabilities(&chromium, &browser.profile, preferences);
+        let session = browser.post("/session", &capabilities);
         let id = session["sessionId"].as_str().expect("a session has an id");
         browser.session = format!("/session/{id}");
         Some(browser)
@@ -132,7 +132,7 @@ impl Browser {
     fn leave_page(&self, act: impl FnOnce()) {
         let before = self.beginning();
         act();
-        let arrived = patiently(|| {
+        let arrived = wait_until(|| {
             let now = self.beginning();
             now.is_some() && now != before
         });
@@ -190,7 +190,7 @@ impl Drop for Browser {
         let _ = self.ask("DELETE", "", "");
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        patiently(|| !self.profile.exists() || fs::remove_dir_all(&self.profile).is_ok());
+        wait_until(|| !self.profile.exists() || fs::remove_dir_all(&self.profile).is_ok());
     }
 }
 
@@ -226,7 +226,7 @@ fn converse(port: u16, method: &str, path: &str, content: &str) -> io::Result<Va
 }
 
 /// The capabilities that a new session requests.
-fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
+fn capabilities(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
     let arguments = [
         "--headless",
         "--no-sandbox",
@@ -240,9 +240,9 @@ fn wishes(chromium: &Path, profile: &Path, preferences: &Value) -> Value {
         "--remote-debugging-pipe",
         &format!("--user-data-dir={}", profile.display()),
     ];
-    let patience = WAIT_TIMEOUT.as_secs() * 1000;
+    let timeout = WAIT_TIMEOUT.as_secs() * 1000;
     json!({ "capabilities": { "alwaysMatch": {
-        "timeouts": { "implicit": patience, "pageLoad": patience, "script": patience },
+        "timeouts": { "implicit": timeout, "pageLoad": timeout, "script": timeout },
         "goog:loggingPrefs": { "browser": "ALL" },
         "goog:chromeOptions": {
             "binary": chromium,
@@ -275,9 +275,9 @@ pub fn tell(line: &str) {
 }
 
 /// Polls a condition until it holds. Returns `false` if it does not hold in time.
-pub fn patiently(mut is_so: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < WAIT_TIMEOUT {
+pub fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < WAIT_TIMEOUT {
         if is_so() {
             return true;
         }

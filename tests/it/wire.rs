@@ -120,19 +120,21 @@ fn is_about(seconds: u64, since: Instant) -> bool {
     (seconds..seconds + 5).contains(&since.elapsed().as_secs())
 }
 
+/// A slowloris attack keeps connections occupied with heads that never end. The timeout starts
+/// with the first byte, and further bytes do not extend it.
 #[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds_from_its_first_byte() {
     let server = server().await;
     let mut client = server.connect().await;
     sleep(Duration::from_secs(30)).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send("GET /hello").await;
     sleep(Duration::from_secs(6)).await;
     client.send(" HTTP/1.1\r\n").await;
     let reply = client.receive().await;
     assert_eq!(reply.status, 408);
     assert_eq!(reply.field("Connection"), Some("close"));
-    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(is_about(10, started), "{:?}", started.elapsed());
     assert!(client.is_closed().await);
 }
 
@@ -162,15 +164,15 @@ async fn content_above_the_minimum_rate_is_not_cut_off() {
 async fn content_has_an_hour_in_total() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send(ECHO_OF_1_MIB).await;
     // Faster than the minimum rate.
-    while begun.elapsed().as_secs() < 3600 - 1 {
+    while started.elapsed().as_secs() < 3600 - 1 {
         client.send([b'a'; 280]).await;
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(client.receive().await.status, 408);
-    assert!(is_about(3600, begun), "{:?}", begun.elapsed());
+    assert!(is_about(3600, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,16 +188,18 @@ async fn the_handler_timeout_does_not_include_the_arrival_of_content() {
     assert_eq!(client.receive().await.status, 200);
 }
 
+/// The same attack with content. A fixed timeout would cut off slow but honest clients, so the
+/// server requires a minimum rate after a grace period.
 #[tokio::test(start_paused = true)]
 async fn content_below_the_minimum_rate_is_refused() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send(LARGE_ECHO).await;
     client.send([b'a'; 512]).await;
     // 15 seconds of grace period, and one more for each 256 bytes.
     assert_eq!(client.receive().await.status, 408);
-    assert!(is_about(17, begun), "{:?}", begun.elapsed());
+    assert!(is_about(17, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,9 +207,9 @@ async fn an_idle_connection_is_closed_without_a_response() {
     let server = server().await;
     let mut client = server.connect().await;
     assert_eq!(client.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
+    let started = Instant::now();
     assert!(client.is_closed().await);
-    assert!(is_about(60, begun), "{:?}", begun.elapsed());
+    assert!(is_about(60, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,10 +234,13 @@ async fn an_idle_connection_is_closed_in_time_whatever_it_did_before() {
             sleep(Duration::from_millis(milliseconds)).await;
             client.ask(request).await;
             client.ask("GET /hello").await;
-            let begun = Instant::now();
+            let started = Instant::now();
             assert!(client.is_closed().await);
-            let elapsed = begun.elapsed();
-            assert!(is_about(60, begun), "{request} after {milliseconds} ms: {elapsed:?}");
+            let elapsed = started.elapsed();
+            assert!(
+                is_about(60, started),
+                "{request} after {milliseconds} ms: {elapsed:?}"
+            );
         }
     }
 }
@@ -251,13 +258,13 @@ async fn an_idle_connection_is_closed_in_time_after_many_pipelined_requests() {
             CountingSocket { socket, writes: Arc::default(), max_read: HELLO.len() };
         client.write_all(HELLO.repeat(requests).as_bytes()).await.unwrap();
         yield_now().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         let serving =
             connection::serve(socket, Arc::clone(&application), state.admit(peer));
         timeout(Duration::from_secs(300), serving)
             .await
             .expect("the connection is closed in the end");
-        assert!(is_about(60, begun), "{requests} requests: {:?}", begun.elapsed());
+        assert!(is_about(60, started), "{requests} requests: {:?}", started.elapsed());
     }
 }
 
@@ -271,6 +278,8 @@ async fn a_reader_that_stops_reading_is_dropped() {
     assert!(received > 0 && received < LARGE, "{received} bytes");
 }
 
+/// Idle keep-alive connections are closed to free slots for new ones, like nginx's "reusable
+/// connections".
 #[tokio::test(start_paused = true)]
 async fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     let settings = Settings { max_connections: 2, ..settings() };
@@ -281,12 +290,12 @@ async fn at_the_connection_limit_the_longest_idle_connection_is_closed() {
     assert_eq!(second.ask("GET /hello").await.status, 200);
     sleep(Duration::from_millis(10)).await;
     assert_eq!(first.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut third = server.connect().await;
     assert_eq!(third.ask("GET /hello").await.status, 200);
     assert!(second.is_closed().await);
     assert_eq!(first.ask("GET /hello").await.status, 200);
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    assert!(is_about(0, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,12 +362,12 @@ async fn a_server_that_stops_closes_idle_connections() {
     let mut used = server.connect().await;
     let mut fresh = server.connect().await;
     assert_eq!(used.ask("GET /hello").await.status, 200);
-    let begun = Instant::now();
+    let started = Instant::now();
     server.begin_shutdown();
     assert!(used.is_closed().await);
     assert!(fresh.is_closed().await);
     server.stop().await;
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    assert!(is_about(0, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,6 +424,8 @@ async fn a_connection_in_the_backlog_at_shutdown_is_answered() {
     server.await.unwrap();
 }
 
+/// Graceful shutdown: requests in flight are completed, and `Connection: close` tells their
+/// clients.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_answers_what_it_has_begun() {
     let mut server = server().await;
@@ -436,12 +447,15 @@ async fn a_server_that_stops_waits_ten_seconds_at_most() {
     let mut client = server.connect().await;
     client.send("GET /slow?seconds=50 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     sleep(Duration::from_secs(3)).await;
-    let begun = Instant::now();
+    let started = Instant::now();
     server.stop().await;
-    assert!(is_about(10, begun), "{:?}", begun.elapsed());
+    assert!(is_about(10, started), "{:?}", started.elapsed());
     assert!(client.is_closed().await);
 }
 
+/// Lingering close: if the server closed the socket with unread bytes in it, the kernel would
+/// send RST, and the client might never see the response. So the server half-closes, and reads
+/// and discards for a while.
 #[tokio::test]
 async fn a_refusal_arrives_even_if_the_client_goes_on_sending() {
     let server = server().await;
@@ -513,15 +527,17 @@ async fn a_slow_response_does_not_delay_the_response_before_it() {
     let server = server().await;
     for slow in ["/slow?seconds=8", "/slow-stream"] {
         let mut client = server.connect().await;
-        let begun = Instant::now();
+        let started = Instant::now();
         client.send(format!("{HELLO}GET {slow} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert_eq!(client.receive().await.text(), "Hello, world!");
-        assert!(is_about(0, begun), "{:?}", begun.elapsed());
+        assert!(is_about(0, started), "{:?}", started.elapsed());
         client.receive().await;
-        assert!(begun.elapsed().as_secs() >= 8, "{:?}", begun.elapsed());
+        assert!(started.elapsed().as_secs() >= 8, "{:?}", started.elapsed());
     }
 }
 
+/// A close-delimited response that is cut off looks complete. A reset tells the client that it
+/// is not.
 #[tokio::test]
 async fn in_http_1_0_an_aborted_response_ends_in_a_reset() {
     let server = server().await;
@@ -552,16 +568,16 @@ async fn an_aborted_response_does_not_discard_earlier_responses() {
 async fn a_chunk_of_a_stream_is_sent_before_the_next_is_produced() {
     let server = server().await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     socket
         .write_all(b"GET /slow-stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
     let mut received = Vec::new();
     while !received.ends_with(b"2\r\nat\r\n") {
-        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "more comes");
+        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "the stream goes on");
     }
-    assert!(is_about(5, begun), "{:?}", begun.elapsed());
+    assert!(is_about(5, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -580,18 +596,18 @@ async fn a_head_may_come_byte_by_byte() {
 async fn a_wrong_line_is_refused_before_the_head_is_whole() {
     let server = server().await;
     let mut client = server.connect().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.send("BR").await;
     sleep(Duration::from_secs(1)).await;
     client.send("EW /hello HTTP/1.1\r\n").await;
     assert_eq!(client.receive().await.status, 501);
-    assert!(is_about(1, begun), "{:?}", begun.elapsed());
+    assert!(is_about(1, started), "{:?}", started.elapsed());
     let mut client = server.connect().await;
     client.send("GET /hello HTTP/1.1\r\nHost: localhost\r\nX: ").await;
     sleep(Duration::from_secs(1)).await;
     client.send("\0").await;
     assert_eq!(client.receive().await.status, 400);
-    assert!(is_about(2, begun), "{:?}", begun.elapsed());
+    assert!(is_about(2, started), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -652,9 +668,9 @@ async fn at_the_connection_limit_connections_with_unfinished_heads_are_closed() 
         client.send("GET /hello HTTP/1.1\r\n").await;
         half.push(client);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(server.connect().await.ask("GET /hello").await.status, 200);
-    assert!(is_about(0, begun), "{:?}", begun.elapsed());
+    assert!(is_about(0, started), "{:?}", started.elapsed());
     // Below the connection limit, unfinished heads get the full timeout, and then a 408.
     drop(half);
     let mut client = server.connect().await;
@@ -693,6 +709,7 @@ async fn a_connection_serves_many_requests() {
     server.stop().await;
 }
 
+/// One system call and one packet for all responses that are ready.
 #[tokio::test]
 async fn responses_to_pipelined_requests_leave_in_one_write() {
     let (mut client, socket) = duplex(64 * 1024);

@@ -1,6 +1,12 @@
-//! Forms that other sites would like to send in a visitor's name.
+//! Cross-site request forgery: form tokens, and the check of the request's origin.
+//!
+//! The defence is a signed double-submit cookie (OWASP CSRF Prevention Cheat Sheet): a form
+//! contains a token that the server has derived from a cookie and a secret. Another site can
+//! make the browser send the cookie, but cannot read it, so it cannot put the right token into
+//! its form. In addition, the fields `Sec-Fetch-Site` and `Origin`, which scripts cannot set,
+//! reveal cross-site requests.
 
-use dustdevil::web::xsrf::{Bearer, Secret};
+use dustdevil::web::xsrf::{Secret, TokenOwner};
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, SessionHandler, Settings,
     handler,
@@ -8,7 +14,7 @@ use dustdevil::{
 
 use crate::support::{Running, Visitor, serve, settings};
 
-/// GET gives a token, POST needs one; the path says what to do to the session meanwhile.
+/// GET returns a token, POST needs one. The path names what happens to the session before that.
 struct FormHandler {
     base: SessionHandler,
 }
@@ -95,6 +101,7 @@ async fn scripts_may_send_the_token_in_a_header() {
     }
 }
 
+/// URLs end up in logs, in the history and in `Referer`, so a token in a URL is not a secret.
 #[tokio::test]
 async fn a_token_in_the_url_does_not_count() {
     let server = forms().await;
@@ -104,6 +111,8 @@ async fn a_token_in_the_url_does_not_count() {
     assert_eq!(reply.status, 403);
 }
 
+/// The signature is what the simple double-submit cookie lacks: an attacker that can plant a
+/// cookie could choose both halves of the pair.
 #[tokio::test]
 async fn a_pair_of_cookie_and_token_that_was_not_issued_here_is_rejected() {
     let server = forms().await;
@@ -125,7 +134,7 @@ async fn a_pair_of_cookie_and_token_that_was_not_issued_here_is_rejected() {
     }
     let other = server.visitor().get("/").await.xsrf_token();
     visitor.cookies.insert("_xsrf".into(), mark);
-    assert_eq!(post(visitor, "/", &other).await, 403, "somebody else's");
+    assert_eq!(post(visitor, "/", &other).await, 403, "a token of another visitor");
     assert_eq!(post(visitor, "/", &genuine).await, 200);
 }
 
@@ -147,6 +156,9 @@ async fn viewing_a_form_creates_no_session() {
     assert!(store.is_empty());
 }
 
+/// A token that is equal in all pages could be guessed byte by byte from the size of compressed
+/// responses (the BREACH attack). A random mask, which the server removes, makes each one
+/// different.
 #[tokio::test]
 async fn tokens_are_masked_afresh_in_every_page() {
     let server = forms().await;
@@ -158,6 +170,8 @@ async fn tokens_are_masked_afresh_in_every_page() {
     assert_eq!(post(visitor, "/", &other).await, 200);
 }
 
+/// A token is bound to the key of the session, so one that an attacker obtained before the
+/// login does not survive it.
 #[tokio::test]
 async fn a_token_is_invalid_after_login_rotation_and_logout() {
     let server = forms().await;
@@ -210,7 +224,7 @@ async fn a_cross_site_request_is_refused_before_its_token_is_checked() {
         let reply = client.ask(&format!("POST /\n{fields}")).await;
         assert_eq!(reply.status, status, "{fields}");
         let reply = client.ask(&format!("GET /\n{fields}")).await;
-        assert_eq!(reply.status, 200, "who only looks may come from anywhere: {fields}");
+        assert_eq!(reply.status, 200, "a GET request may come from any site: {fields}");
     }
     let trusted_proxies = vec![[127, 0, 0, 1].into()];
     let server = forms_with(Settings { trusted_proxies, ..settings() }).await;
@@ -236,12 +250,14 @@ async fn a_cross_site_request_is_refused_before_its_token_is_checked() {
 fn tokens_are_valid_only_under_the_same_secret() {
     let (one, same, other) =
         (Secret::new(b"a secret"), Secret::new(b"a secret"), Secret::new(b""));
-    let mark = one.new_mark();
-    let token = one.issue(Bearer::Visitor(&mark));
-    assert!(same.accepts(&token, Bearer::Visitor(&mark)));
-    let read = same.mark(mark.text()).expect("a mark of the same secret");
-    assert!(one.accepts(&same.issue(Bearer::Visitor(&read)), Bearer::Visitor(&mark)));
-    assert!(other.mark(mark.text()).is_none(), "a mark of another secret");
-    assert!(!other.accepts(&token, Bearer::Visitor(&other.new_mark())));
-    assert_ne!(other.new_mark().text(), Secret::new(b"").new_mark().text());
+    let mark = one.new_visitor_id();
+    let token = one.issue(TokenOwner::Visitor(&mark));
+    assert!(same.verify(&token, TokenOwner::Visitor(&mark)));
+    let read = same.visitor_id(mark.text()).expect("a mark of the same secret");
+    assert!(
+        one.verify(&same.issue(TokenOwner::Visitor(&read)), TokenOwner::Visitor(&mark))
+    );
+    assert!(other.visitor_id(mark.text()).is_none(), "a mark of another secret");
+    assert!(!other.verify(&token, TokenOwner::Visitor(&other.new_visitor_id())));
+    assert_ne!(other.new_visitor_id().text(), Secret::new(b"").new_visitor_id().text());
 }

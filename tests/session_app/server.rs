@@ -44,7 +44,7 @@ impl Options {
                 "--port" => options.port = value.parse()?,
                 "--absolute" => options.absolute = Some(value.parse()?),
                 "--max-sessions-per-user" => {
-                    options.max_sessions_per_user = Some(value.parse()?)
+                    options.max_sessions_per_user = Some(value.parse()?);
                 }
                 _ => return Err(format!("{argument} is not known").into()),
             }

@@ -7,16 +7,23 @@
 //! client cannot choose them to make many of them collide (hash flooding).
 //!
 //! ```text
-//!  home      0     1     2     3     4     5     6     7
+//!  bucket    0     1     2     3     4     5     6     7
 //!         +-----+-----+-----+-----+-----+-----+-----+-----+
-//!         |     |     | 2:A | 2:B | 3:C |     |     | 7:D |    tag modulo 8 : slot
+//!         |     |     | 2:A | 2:B | 3:C |     |     | 7:D |    home bucket : slot
 //!         +-----+-----+-----+-----+-----+-----+-----+-----+
-//!                        ^ home of B and A, ^ B has taken the home bucket of C
 //! ```
+//!
+//! A and B have the same home bucket, so B is in the next one. That is the home bucket of C,
+//! and C is in the one after it: its lookup reads buckets 3 and 4.
 //!
 //! A `HashMap<Key, Slot>` would store each key a second time, because the session contains it.
 //! A bucket here has the tag and the slot, 8 bytes, so 8 buckets share a cache line and a
 //! lookup usually takes one cache miss.
+//!
+//! Why not hashbrown: its `HashTable<Slot>` reads a control byte and then the slot, from two
+//! cache lines. With a million sessions a cold visit took 827 ns of CPU time instead of 743 ns
+//! (median of nine interleaved runs), and a session 223 bytes instead of 230. For keys that are
+//! not hashes already, it would be the right choice.
 
 use crate::session::id::Key;
 use crate::session::memory::slab::Slot;

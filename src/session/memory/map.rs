@@ -160,8 +160,9 @@ impl MemoryStore {
         true
     }
 
-    /// Returns the session that the user index has under this key. It may have been rotated
-    /// since the index was read, so its successors are tried, too.
+    /// Returns the session that the user index had under this key. It may have been rotated
+    /// since the index was read, so its successors are tried, too. Only one shard is locked at
+    /// a time: a list of sessions is not a snapshot.
     fn session_info(&self, mut key: Key, user: &str, now: Millis) -> Option<SessionInfo> {
         loop {
             let mut shard = self.shard(key);
@@ -189,6 +190,8 @@ impl MemoryStore {
     }
 }
 
+/// The guard of a shard is dropped before each of these methods returns, and so before the
+/// future is awaited. The closures read or replace the values of a session under the lock.
 impl Store for MemoryStore {
     fn create<'a>(
         &'a self,

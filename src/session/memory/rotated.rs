@@ -1,9 +1,9 @@
 //! The keys that sessions were rotated away from, and the sessions that had them. A key is
 //! remembered for the grace period of a rotation.
 //!
-//! A request that was already in flight with the old id uses it: its logout still ends the
-//! session, and a visit returns [`Moved`](crate::session::store::Visit::Moved), so that no new
-//! session is created for the client.
+//! They serve requests that were already in flight with the old id: a logout still ends the
+//! session, and a visit returns [`Moved`](crate::session::store::Visit::Moved), so that the
+//! request does not create a second session for the client.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,15 +1,18 @@
 //! A shard of the memory store: the sessions behind one lock.
 //!
-//! All data structures of a shard refer to sessions by slot, and each change of a session keeps
-//! them in step: the key table, the eviction lists, the timer wheel, the user index, and the
-//! count of bytes.
+//! The session itself is in the slab. The key table finds it by its key, the timer wheel by its
+//! next expiry check, and the eviction lists by its age; these three refer to it by slot. The
+//! user index, which all shards share, refers to it by key. Each operation leaves all of them
+//! in step. No other thread can see the shard in between, because it is locked; a reader of the
+//! user index can, and checks the session again.
 //!
 //! Eviction: a shard above its capacity deletes the oldest anonymous session; if there is none,
-//! the authenticated session with the oldest login. Anonymous sessions are evicted first,
+//! the authenticated session that logged in first. Anonymous sessions are evicted first,
 //! because a client can create any number of them without a password: in a single list they
-//! would push out the sessions of logged-in users. Within each list the order is FIFO and not
-//! LRU. So a visit need not move the session in its list, which would write to the nodes of its
-//! neighbors as well; the price is that a session in use may be evicted before an idle one.
+//! would push out the sessions of logged-in users. Within each list the order is FIFO, by
+//! creation, login or rotation, and not LRU. So a visit need not move the session in its list,
+//! which would write to the nodes of its neighbors as well; the price is that a session in use
+//! may be evicted before an idle one.
 
 use std::net::IpAddr;
 
@@ -31,22 +34,28 @@ const SWEEP_BATCH: usize = 128;
 /// The links that the eviction lists use in the slab. A session is in one of the two lists.
 const LINK: usize = 0;
 
-/// The limits of one shard.
+/// The limits of one shard: its part of [`MemoryLimits`](super::MemoryLimits).
 #[derive(Clone, Copy)]
 pub(crate) struct Capacity {
+    /// Maximum number of sessions.
     pub(crate) sessions: usize,
+    /// Maximum size of the values of all sessions.
     pub(crate) bytes: usize,
+    /// Maximum size of the values of one session.
     pub(crate) max_session_bytes: usize,
 }
 
 pub(crate) struct Shard {
+    /// The slot of each session.
     slots: KeyTable,
     entries: Slab<Entry>,
     /// Anonymous sessions, oldest first. They are evicted before authenticated ones.
     anonymous: List<LINK>,
-    /// Sessions of logged-in users, oldest login first.
+    /// Sessions of logged-in users, oldest login first. A rotation also moves a session to the
+    /// end, because it is inserted again.
     authenticated: List<LINK>,
     wheel: TimerWheel,
+    /// The successors of keys that were in this shard.
     rotated: RotatedKeys,
     /// Changes the user index, which all shards share.
     users: Writer,
@@ -80,7 +89,8 @@ impl Shard {
         Counters { live: self.len() as u64, ..self.counters }
     }
 
-    /// Adds a session with one value. Returns `false` if a live session has its key.
+    /// Adds a session with one value. Returns `false` if a live session has its key. The error
+    /// comes before the first change, so a value that is too large leaves no trace.
     pub(crate) fn create(
         &mut self,
         mut entry: Entry,
@@ -98,6 +108,7 @@ impl Shard {
         Ok(true)
     }
 
+    /// Records a visit to a live session, or counts the rejected key.
     pub(crate) fn visit(&mut self, key: Key, ip: IpAddr, name: &str, now: Millis) -> Visit {
         if let Some(slot) = self.get_live(key, now) {
             return Visit::Live(self.entries[slot].visit(ip, name, now));
@@ -256,7 +267,9 @@ impl Shard {
     }
 
     /// Returns the slot of the live session with this key, and marks the session as used.
-    /// Deletes it if it has expired: expiry is checked here, and does not depend on the sweep.
+    /// Deletes it if it has expired: expiry does not depend on the sweep. These are the two
+    /// rules of [`clock`](crate::session::memory::clock), because `now` may be earlier than a
+    /// `now` before.
     fn get_live(&mut self, key: Key, now: Millis) -> Option<Slot> {
         let slot = self.find(key)?;
         let entry = &mut self.entries[slot];
@@ -268,6 +281,7 @@ impl Shard {
         None
     }
 
+    /// Deletes an expired session. All expired sessions go through here, and are counted once.
     fn expire(&mut self, slot: Slot) {
         self.counters.expired += 1;
         self.delete(slot);
@@ -345,7 +359,8 @@ impl Shard {
         }
     }
 
-    /// Returns the session that is evicted next.
+    /// Returns the session that is evicted next: the first of a list, or the second if the
+    /// first is `except`.
     fn oldest_except(&self, except: Slot) -> Option<Slot> {
         let oldest = |list: &List<LINK>| {
             let first = list.first()?;

@@ -17,6 +17,11 @@
 //!  next    |   4    |   |   -    |   |   1    |   |   -    |            (B, A, C)
 //!          +--------+   +--------+   +--------+   +--------+
 //! ```
+//!
+//! Why not the crate `slab`: it measures the same (a million sessions with one value take 230
+//! bytes each, a cold visit 732 ns instead of 743 ns of CPU time, which is noise), and it would
+//! save fifteen lines here. But the lists would still be ours, and it would be the 41st package
+//! of the default build, which may have 40.
 
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};

@@ -1,6 +1,11 @@
 //! Immutable bytes with the small-buffer optimisation: up to 30 bytes are stored inline, in the
 //! session itself, and need no allocation and no second cache miss. Longer ones are on the
 //! heap.
+//!
+//! Why not smallvec: a `SmallVec<[u8; 30]>`, with its feature `union`, also has a capacity,
+//! which immutable bytes do not need. With it a session without its links is 128 bytes instead
+//! of 120, and one of a million sessions takes 238 bytes instead of 230. At the same size as
+//! here, `SmallVec<[u8; 24]>`, a user name longer than 14 letters would be on the heap.
 
 use std::ops::Deref;
 

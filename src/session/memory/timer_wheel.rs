@@ -7,22 +7,20 @@
 //! second and then advances to the next one:
 //!
 //! ```text
-//!                current_second = 1030, bucket 1030 % 512 = 6
-//!                   |
-//!    ...    4    5  v 6    7    8    9   ...
-//!        +----+----+----+----+----+----+
-//!        |1540|1541|1030|1031|1032|1033|    the second of each bucket
-//!        +----+----+----+----+----+----+
-//!             last   | first    |
-//!                    A          D           sessions, linked through the slab
-//!                    |          |
-//!                    B          E
+//!  bucket        4      5      6      7      8      9
+//!            +------+------+------+------+------+------+
+//!  second    | 1540 | 1541 | 1030 | 1031 | 1032 | 1033 |    1030 is the current second,
+//!            +------+------+------+------+------+------+    1541 the last of the wheel
+//!                             |             |
+//!  sessions                   A             D               linked through the slab
+//!                             |             |
+//!                             B             E
 //! ```
 //!
 //! Expiry is lazy. A use postpones the expiry of a session but does not move it in the wheel,
 //! so a visit does not touch the lists. When the bucket of the session is due, its expiry is
-//! checked, and it is inserted again if it is still live. A session that lives longer than the
-//! wheel goes around goes into the last bucket, and is inserted again from there.
+//! checked, and it is inserted again if it is still live. A session that lives longer than one
+//! revolution goes into the last bucket, and is inserted again from there.
 
 use crate::session::memory::clock::Millis;
 use crate::session::memory::slab::{List, Slab, Slot};

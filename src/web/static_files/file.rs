@@ -1,4 +1,16 @@
-//! One file: what it was when it was looked at, and its bytes on their way out.
+//! One static file: its metadata, its validators (RFC 9110 section 8.8), and its content if it
+//! is small.
+//!
+//! The cache relies on timestamps to notice that a file has changed. A timestamp is racy (git
+//! calls it "racy git"): if the clock of the file system is coarse, a second change within the
+//! same tick leaves the same timestamp.
+//!
+//! ```text
+//! clock tick   |        t1         |        t2
+//!              write A   read A   write B           A and B both have the timestamp t1
+//! ```
+//! So the cached state of a file is used only if the file was older than
+//! [`RACY_TIMESTAMP_WINDOW`] when it was read. Any later change then has a later timestamp.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -13,62 +25,62 @@ use md5::{Digest, Md5};
 use crate::http::body::Body;
 use crate::http::conditions::Validators;
 use crate::http::date::{self, whole_seconds};
-use crate::http::file::{FileBody, State, is_still};
+use crate::http::file::{FileBody, FileVersion, check_unchanged};
 use crate::web::static_files::content_type::content_type;
 
-/// Files up to this size are kept in memory.
-const SMALL: u64 = 128 * 1024;
+/// Maximum size in bytes of a file whose content is kept in memory.
+const MAX_IN_MEMORY: u64 = 128 * 1024;
 
-/// Files up to this size have a hash of their content as their entity tag. Reading one takes some
-/// milliseconds, once each time that the file has changed.
+/// Maximum size in bytes of a file whose entity tag is a hash of its content. Reading such a
+/// file takes some milliseconds, once after each change.
 const MAX_HASHED: u64 = 4 * 1024 * 1024;
 
-/// A file that changed later than this before it was looked at may have changed once more since,
-/// and show it nowhere: some systems' clocks for files are as coarse as that.
-const SETTLED: Duration = Duration::from_secs(2);
+/// A file that changed less than this before it was read may change again without a new
+/// timestamp: FAT stores times in steps of two seconds.
+const RACY_TIMESTAMP_WINDOW: Duration = Duration::from_secs(2);
 
-/// A file that was found, to be sent.
+/// A file to be sent.
 #[derive(Debug)]
-pub struct Found {
-    /// What it is.
+pub struct FoundFile {
+    /// The metadata and, if it is small, the content.
     pub file: Arc<StaticFile>,
-    /// It itself, unless it is in memory: what was looked at is what will be sent, whatever
-    /// becomes of its name.
+    /// The open file, unless the content is in memory. It was opened together with reading the
+    /// metadata, so that the sent content belongs to them even if the name is replaced.
     pub(crate) open: Option<File>,
 }
 
-/// A file as it was when it was looked at.
+/// The state of a file when it was read.
 #[derive(Debug)]
 pub struct StaticFile {
     path: PathBuf,
-    state: State,
-    is_settled: bool,
-    /// Its entity tag and its date. The tag is a hash of the content, so that two servers with the
-    /// same file have the same; above 4 MiB, it is one of the length and the date. Then a file that
-    /// was rewritten with the same length and date is not told from what it was.
+    state: FileVersion,
+    timestamp_is_safe: bool,
+    /// Entity tag and modification date. Up to 4 MiB the tag is a hash of the content, so that
+    /// two servers with the same file have the same tag. Above, it is a hash of length and
+    /// date: a file that was rewritten with the same length and date keeps its tag.
     pub validators: Validators,
-    /// What `static_url` writes after `?v=`: it changes when the file does.
+    /// The version that `static_url` writes after `?v=`. It changes when the file changes.
     pub version: String,
-    /// What it is, by the end of its name.
+    /// The Content-Type, by the file name extension.
     pub content_type: String,
-    /// How that is packed, likewise: a `.svgz` is an image, and has to be unpacked to be seen.
+    /// The Content-Encoding: `gzip` for `.svgz`, a compressed SVG image.
     pub content_encoding: Option<&'static str>,
-    /// Its date, as each answer has it.
+    /// The modification date, formatted for `Last-Modified`.
     pub last_modified: Option<String>,
     content: Option<Bytes>,
 }
 
 impl StaticFile {
-    /// Looks at an open file; `before` is what was there the last time.
+    /// Reads an open file. `previous` is its state when it was last read.
     pub(crate) fn read(
         path: PathBuf,
         file: &File,
         metadata: &Metadata,
-        before: Option<&StaticFile>,
+        previous: Option<&StaticFile>,
     ) -> io::Result<StaticFile> {
-        let state = State::of(metadata);
+        let state = FileVersion::new(metadata);
         let content = match state.length {
-            0..=SMALL => Some(read_small(file, state)?),
+            0..=MAX_IN_MEMORY => Some(read_small(file, state)?),
             _ => None,
         };
         let version = match (&content, state.length) {
@@ -78,63 +90,68 @@ impl StaticFile {
         };
         let etag = format!("\"{version}\"");
         let (content_type, content_encoding) = content_type(&path);
-        // RFC 9110 section 8.8.2.1: nothing was modified later than now.
+        // RFC 9110 section 8.8.2.1: Last-Modified must not be later than the response.
         let last_modified = state.modified.map(|time| time.min(SystemTime::now()));
         let second = |last_modified: Option<SystemTime>| last_modified.map(whole_seconds);
-        let date_is_strong = before.is_none_or(|before| {
-            second(before.validators.last_modified) != second(last_modified)
-                || (before.version == version && before.validators.date_is_strong)
+        // RFC 9110 section 8.8.2.2: a date is a weak validator if the file changed twice within
+        // its second.
+        let date_is_strong = previous.is_none_or(|previous| {
+            second(previous.validators.last_modified) != second(last_modified)
+                || (previous.version == version && previous.validators.date_is_strong)
         });
-        let written_date = last_modified.map(date::format);
+        let formatted_date = last_modified.map(date::format);
         let validators = Validators { etag, last_modified, date_is_strong };
+        // The ctime, if the system has one: unlike the mtime, it cannot be set back.
         let age = state.changed().and_then(|time| time.elapsed().ok());
-        let is_settled = age.is_some_and(|age| age > SETTLED);
+        let timestamp_is_safe = age.is_some_and(|age| age > RACY_TIMESTAMP_WINDOW);
         Ok(StaticFile {
             path,
             state,
-            is_settled,
+            timestamp_is_safe,
             validators,
             version,
             content_type,
             content_encoding,
-            last_modified: written_date,
+            last_modified: formatted_date,
             content,
         })
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn length(&self) -> u64 {
         self.state.length
     }
 
-    /// Whether it is kept in memory.
+    /// Returns `true` if the content is in memory.
     pub fn is_in_memory(&self) -> bool {
         self.content.is_some()
     }
 
-    /// How much of it is kept in memory, in bytes.
+    /// Returns the number of bytes of content in memory.
     pub fn bytes_in_memory(&self) -> usize {
         self.content.as_ref().map_or(0, Bytes::len)
     }
 
-    /// Where it is.
+    /// Returns the path on the server.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns `true` if what has this metadata now is this file, unchanged.
-    pub(crate) fn is_still(&self, metadata: &Metadata) -> bool {
-        self.is_settled && self.state == State::of(metadata)
+    /// Returns `true` if the metadata proves that the file has not changed since it was read.
+    pub(crate) fn is_unchanged(&self, metadata: &Metadata) -> bool {
+        self.timestamp_is_safe && self.state == FileVersion::new(metadata)
     }
 }
 
-impl Found {
-    /// All of it, or a part; once.
+impl FoundFile {
+    /// Returns a range of the content as the body of a response. For a file that is not in
+    /// memory it can be called once, because the body takes the open file.
     pub fn body(&mut self, range: Range<u64>) -> io::Result<Body> {
         let state = self.file.state;
         if let Some(content) = &self.file.content {
-            let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
-            return Ok(Body::Bytes(content.slice(place(range.start)?..place(range.end)?)));
+            let to_index = |offset: u64| usize::try_from(offset).map_err(io::Error::other);
+            let (start, end) = (to_index(range.start)?, to_index(range.end)?);
+            return Ok(Body::Bytes(content.slice(start..end)));
         }
         let file =
             self.open.take().ok_or_else(|| io::Error::other("the file is not open"))?;
@@ -142,32 +159,34 @@ impl Found {
     }
 }
 
-fn read_small(file: &File, state: State) -> io::Result<Bytes> {
+/// Reads a small file whole. Fails if it changes while it is read.
+fn read_small(file: &File, state: FileVersion) -> io::Result<Bytes> {
     let mut content = Vec::new();
-    file.take(SMALL + 1).read_to_end(&mut content)?;
-    is_still(file, state)?;
+    file.take(MAX_IN_MEMORY + 1).read_to_end(&mut content)?;
+    check_unchanged(file, state)?;
     match content.len() as u64 == state.length {
         true => Ok(content.into()),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-/// Reads a file through for its hash.
-fn hash(mut file: &File, state: State) -> io::Result<String> {
-    let (mut hash, mut piece) = (Md5::new(), vec![0; 64 * 1024]);
+/// Returns the hash of a file's content, read with a buffer of 64 KiB.
+fn hash(mut file: &File, state: FileVersion) -> io::Result<String> {
+    let (mut hash, mut buffer) = (Md5::new(), vec![0; 64 * 1024]);
     loop {
-        match file.read(&mut piece)? {
+        match file.read(&mut buffer)? {
             0 => break,
-            length => hash.update(&piece[..length]),
+            length => hash.update(&buffer[..length]),
         }
     }
-    is_still(file, state)?;
+    check_unchanged(file, state)?;
     Ok(hex::encode(hash.finalize()))
 }
 
-/// A large file is not read through for its tag. Inode and ctime are not in it: they differ on each
-/// server that has the file, and change with what is not the content.
-fn version_of_large(state: State) -> String {
+/// Returns a hash of length and mtime, because hashing a large file would take too long. Inode
+/// and ctime are left out: they differ between servers with the same file, and change without
+/// the content.
+fn version_of_large(state: FileVersion) -> String {
     let since = state.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = since.unwrap_or_default().as_nanos();
     hex::encode(Md5::digest(format!("{} {time}", state.length)))

@@ -1,4 +1,5 @@
-//! The handler of static files. Tornado's `StaticFileHandler`.
+//! The handler of static files: Tornado's `StaticFileHandler`, with conditional requests (RFC
+//! 9110 section 13) and range requests (section 14).
 
 use bytes::Bytes;
 
@@ -10,23 +11,24 @@ use crate::http::range::{self, Selection};
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::handler::RequestHandler;
-use crate::web::static_files::file::Found;
+use crate::web::static_files::file::FoundFile;
 
-/// The one path that a route serves, where it serves one: `favicon.ico`, `robots.txt`.
+/// The argument of a route that serves a single file: `favicon.ico`, `robots.txt`.
 #[derive(Debug)]
 pub(crate) struct OnlyFile(pub(crate) &'static str);
 
-/// Sends a file of the `static_path`, or a part of one, or word that it has not changed.
+/// Sends a file of the `static_path`: whole (200), a range of it (206), or no content if the
+/// client's copy is current (304).
 pub struct StaticFileHandler {
-    found: Found,
+    found: FoundFile,
 }
 
 impl RequestHandler for StaticFileHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        let only = exchange.route_arguments.as_ref().and_then(|only| only.downcast_ref());
-        let path = match only {
+        let arguments = exchange.route_arguments.as_ref();
+        let path = match arguments.and_then(|arguments| arguments.downcast_ref()) {
             Some(OnlyFile(path)) => path,
             None => exchange.path_argument("path")?,
         };
@@ -59,17 +61,19 @@ impl RequestHandler for StaticFileHandler {
 }
 
 impl StaticFileHandler {
-    /// A URL with the version that the file has now may be kept for good: when the file changes,
-    /// so does its URL. One with another version, or none, must be asked for again.
+    /// Returns the Cache-Control. A URL with the file's current version may be cached for a
+    /// year without revalidation, because a changed file has another URL. For any other URL,
+    /// caches must revalidate the file before each use.
     fn cache_control(&self, exchange: &Exchange) -> &'static str {
-        let asked = exchange.arguments.query.values("v").next_back();
-        match asked == Some(self.found.file.version.as_bytes()) {
+        let version = exchange.arguments.query.values("v").next_back();
+        match version == Some(self.found.file.version.as_bytes()) {
             true => "public, max-age=31536000, immutable",
             false => "no-cache",
         }
     }
 
-    /// RFC 9110 section 14.2: a Range counts in GET, if the client's other parts still fit.
+    /// Sends the file or a range of it. RFC 9110 section 14.2: `Range` applies to GET only; and
+    /// with `If-Range`, only if the client's other parts are of the same version.
     fn send(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
         let length = file.length();
@@ -78,9 +82,9 @@ impl StaticFileHandler {
             exchange.set_header_unchecked("Content-Encoding", encoding);
         }
         let request = &exchange.request;
-        let is_one = request.field_values("Range").count() == 1;
+        let is_single = request.field_values("Range").count() == 1;
         let range = request.field("Range").filter(|_| {
-            is_one
+            is_single
                 && request.method() == Method::Get
                 && conditions::if_range_matches(request, &file.validators)
         });

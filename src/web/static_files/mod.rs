@@ -1,13 +1,17 @@
-//! The files of the document root, and the cache of those that are small.
+//! The static files: the document root, and a cache of its small files.
 //!
-//! A cached file costs one `stat` a request, which compares it with what is there: a file that was
-//! rewritten is never served as it was before. Large files are opened each time, and read while they
-//! are sent.
+//! A request for a cached file costs one `stat`, which compares the file on disk with the
+//! cached one, so a rewritten file is never served in its old version. Large files are opened
+//! for each request and read while they are sent.
 //!
-//! A file that is written to while it is sent is cut off, and a client that was told its length sees
-//! that it is not whole: it could be half of one state and half of another. That is so, too, for a
-//! log, which only grows, because growing cannot be told from being written anew. A handler that
-//! reads a log as far as it goes at that moment sends it whole:
+//! The version in a URL (`static_url`) may be up to [`REVALIDATE_AFTER`] old. This is a time to
+//! live, and not stale-while-revalidate (RFC 5861): an expired entry is revalidated before it
+//! is used, because a `stat` is cheap enough to wait for.
+//!
+//! If a file is modified while it is sent, its response is aborted, and the client sees that
+//! the content is shorter than its Content-Length. Otherwise the content could be half old and
+//! half new. This applies to log files, too: a file that grows cannot be told from one that is
+//! rewritten. A handler that reads the log up to its current end sends it whole:
 //!
 //! ```no_run
 //! # use dustdevil::{Error, Exchange, Result};
@@ -39,167 +43,175 @@ use tokio::time::Instant;
 
 use crate::cached_clock;
 use crate::error::{Error, Result};
-use crate::web::static_files::document_root::{DocumentRoot, is_plain};
-use crate::web::static_files::file::{Found, StaticFile};
+use crate::web::static_files::document_root::{DocumentRoot, is_safe_path};
+use crate::web::static_files::file::{FoundFile, StaticFile};
 
-/// Bytes of files in the cache, in all. Past it, all files are forgotten, and looked at again as
-/// they are asked for.
-const MEMORY: usize = 16 * 1024 * 1024;
+/// Maximum number of bytes of file content in the cache. Above it, the cache is cleared and
+/// fills again with the files that are requested.
+const MAX_CACHED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Files in the cache, with those of which only the entity tag is kept. Past it, likewise.
-const MOST_FILES: usize = 4096;
+/// Maximum number of files in the cache, including large ones, of which only the metadata is
+/// cached. Above it, the cache is cleared, too.
+const MAX_CACHED_FILES: usize = 4096;
 
-/// How old the version of a file in a URL may be.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after which the version of a file is compared with the disk again for its URL.
+const REVALIDATE_AFTER: Duration = Duration::from_secs(1);
 
-/// A directory whose files may be seen.
+/// The files of a document root.
 pub struct StaticFiles {
     root: Arc<DocumentRoot>,
-    memory: Mutex<Memory>,
-    /// One of them is held while the disk is looked at, always the same for the same file, so that a
-    /// crowd that asks for one file reads it once. They are tokio's, for they are held while the
-    /// disk is waited for.
-    looking: [tokio::sync::Mutex<()>; 16],
+    cache: Mutex<Cache>,
+    /// Lock striping: a path always uses the same lock, and loads from disk while it is held.
+    /// If many requests miss the cache for the same file, the first loads it and the others
+    /// find it in the cache (request coalescing, against a cache stampede). Two paths rarely
+    /// share a lock. Tokio's mutex, because it is held across `.await`.
+    load_locks: [tokio::sync::Mutex<()>; 16],
     hasher: RandomState,
 }
 
-/// The files that are remembered.
 #[derive(Default)]
-struct Memory {
-    entries: HashMap<String, Entry>,
-    /// Bytes of them all.
+struct Cache {
+    files: HashMap<String, CachedFile>,
+    /// Total bytes of content in `files`.
     bytes: usize,
 }
 
-/// A file that is remembered.
 #[derive(Clone)]
-struct Entry {
+struct CachedFile {
     file: Arc<StaticFile>,
-    /// When its version was last compared with the disk.
+    /// When the version was last compared with the disk.
     checked: Instant,
 }
 
 impl StaticFiles {
-    /// The files below a directory, which must be there.
+    /// Opens a directory. Fails with [`Error::Config`] if it cannot be read.
     pub fn new(directory: &Path) -> Result<StaticFiles> {
         let root = DocumentRoot::new(directory).map_err(|error| {
             Error::Config(format!("the static folder {}: {error}", directory.display()))
         })?;
         Ok(StaticFiles {
             root: Arc::new(root),
-            memory: Mutex::default(),
-            looking: Default::default(),
+            cache: Mutex::default(),
+            load_locks: Default::default(),
             hasher: RandomState::new(),
         })
     }
 
-    /// The file at a path below the directory, as a URL has it once it is decoded. `None` if
-    /// there is none to be seen there.
-    pub async fn find(&self, path: &str) -> Result<Option<Found>> {
-        if let Some(found) = self.recall(path) {
+    /// Returns the file at a percent-decoded path relative to the root, or `None` if there is
+    /// no file there that may be served.
+    pub async fn find(&self, path: &str) -> Result<Option<FoundFile>> {
+        if let Some(found) = self.lookup(path) {
             return Ok(Some(found));
         }
-        if !is_plain(path) {
+        if !is_safe_path(path) {
             return Ok(None);
         }
-        // Most files are in the cache, and a handler has no room for what it takes to look.
-        Box::pin(self.look_up(path)).await
+        // Boxed, because it is large and rare: most files are in the cache.
+        Box::pin(self.load_and_store(path)).await
     }
 
-    /// The version of a file, for its URL; `None` if there is no such file. It may be a second old: a
-    /// URL with another version than the file has now leads to the file, and not to a cache.
+    /// Returns the file for the version in its URL, or `None` if there is no such file. The
+    /// version may be a second old. That is harmless: a request with an old version gets the
+    /// current file, without permission to cache it.
     pub async fn version(&self, path: &str) -> Result<Option<Arc<StaticFile>>> {
         let now = cached_clock::now();
-        let known = self.memory().entries.get(path).cloned();
-        if let Some(entry) = known.filter(|entry| now < entry.checked + CHECK_INTERVAL) {
-            return Ok(Some(entry.file));
+        let cached = self.cache().files.get(path).cloned();
+        let is_fresh = |cached: &CachedFile| now < cached.checked + REVALIDATE_AFTER;
+        if let Some(cached) = cached.filter(is_fresh) {
+            return Ok(Some(cached.file));
         }
         let found = self.find(path).await?;
-        if let Some(entry) = self.memory().entries.get_mut(path) {
-            entry.checked = now;
+        if let Some(cached) = self.cache().files.get_mut(path) {
+            cached.checked = now;
         }
         Ok(found.map(|found| found.file))
     }
 
-    /// Looks at the disk, and remembers what was there.
-    async fn look_up(&self, path: &str) -> Result<Option<Found>> {
-        let _looking = self.looking(path).lock().await;
-        if let Some(found) = self.recall(path) {
+    /// Loads a file from disk, on a thread that may block, and stores it in the cache.
+    async fn load_and_store(&self, path: &str) -> Result<Option<FoundFile>> {
+        let _guard = self.load_lock(path).lock().await;
+        // Another request may have loaded it while this one waited for the lock.
+        if let Some(found) = self.lookup(path) {
             return Ok(Some(found));
         }
-        let before = self.memory().entries.get(path).map(|entry| Arc::clone(&entry.file));
+        let previous = self.cache().files.get(path).map(|cached| Arc::clone(&cached.file));
         let (root, relative) = (Arc::clone(&self.root), path.to_owned());
-        // What is being written to just now is looked at once more.
-        let look_twice = move || {
-            look(&root, &relative, before.clone())
-                .or_else(|_| look(&root, &relative, before))
+        // A file that was modified while it was read is read once more.
+        let load_with_retry = move || {
+            load(&root, &relative, previous.clone())
+                .or_else(|_| load(&root, &relative, previous))
         };
-        let found = spawn_blocking(look_twice).await.map_err(Error::other)?;
+        let found = spawn_blocking(load_with_retry).await.map_err(Error::other)?;
         let file = found.as_ref().ok().and_then(Option::as_ref).map(|found| &found.file);
-        self.remember(path, file);
+        self.store(path, file);
         Ok(found?)
     }
 
-    fn looking(&self, path: &str) -> &tokio::sync::Mutex<()> {
-        let number = self.hasher.hash_one(path) % self.looking.len() as u64;
-        &self.looking[usize::try_from(number).unwrap_or_default()]
+    fn load_lock(&self, path: &str) -> &tokio::sync::Mutex<()> {
+        let index = self.hasher.hash_one(path) % self.load_locks.len() as u64;
+        &self.load_locks[usize::try_from(index).unwrap_or_default()]
     }
 
-    /// A file from the cache, if it is still what is there. The kernel has the answer in memory for a
-    /// path that was asked for a moment ago, so this does not wait for a disk.
-    fn recall(&self, path: &str) -> Option<Found> {
-        let file = Arc::clone(&self.memory().entries.get(path)?.file);
+    /// Returns a small file from the cache, if a `stat` shows that it is unchanged. The call
+    /// does not leave the thread: for a path that was used recently, the kernel has the inode
+    /// in memory and does not wait for the disk.
+    fn lookup(&self, path: &str) -> Option<FoundFile> {
+        let file = Arc::clone(&self.cache().files.get(path)?.file);
         let is_current = file.is_in_memory()
-            && fs::metadata(file.path()).is_ok_and(|metadata| file.is_still(&metadata));
-        is_current.then_some(Found { file, open: None })
+            && fs::metadata(file.path()).is_ok_and(|metadata| file.is_unchanged(&metadata));
+        is_current.then_some(FoundFile { file, open: None })
     }
 
-    fn remember(&self, path: &str, found: Option<&Arc<StaticFile>>) {
-        let mut memory = self.memory();
-        memory.forget(path);
-        if let Some(file) = found {
-            let entry = Entry { file: Arc::clone(file), checked: cached_clock::now() };
-            memory.keep(path, entry);
+    /// Replaces the cached file of a path, or removes it if there is no such file any more.
+    fn store(&self, path: &str, file: Option<&Arc<StaticFile>>) {
+        let mut cache = self.cache();
+        cache.remove(path);
+        if let Some(file) = file {
+            let cached =
+                CachedFile { file: Arc::clone(file), checked: cached_clock::now() };
+            cache.insert(path, cached);
         }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A std mutex, because it is never held across `.await`, nor during a system call.
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Memory {
-    fn forget(&mut self, path: &str) {
-        if let Some(entry) = self.entries.remove(path) {
-            self.bytes -= entry.file.bytes_in_memory();
+impl Cache {
+    fn remove(&mut self, path: &str) {
+        if let Some(cached) = self.files.remove(path) {
+            self.bytes -= cached.file.bytes_in_memory();
         }
     }
 
-    /// Keeps the file of a path that has none.
-    fn keep(&mut self, path: &str, entry: Entry) {
-        let bytes = entry.file.bytes_in_memory();
-        if self.bytes + bytes > MEMORY || self.entries.len() >= MOST_FILES {
-            *self = Memory::default();
+    /// Inserts a file; the path must not be in the cache. Clearing the whole cache when it is
+    /// full is cruder than LRU, but needs no bookkeeping for each hit.
+    fn insert(&mut self, path: &str, cached: CachedFile) {
+        let bytes = cached.file.bytes_in_memory();
+        if self.bytes + bytes > MAX_CACHED_BYTES || self.files.len() >= MAX_CACHED_FILES {
+            *self = Cache::default();
         }
         self.bytes += bytes;
-        self.entries.insert(path.to_owned(), entry);
+        self.files.insert(path.to_owned(), cached);
     }
 }
 
-/// Looks at the disk. `before` is what was there the last time.
-fn look(
+/// Opens a file, and reads it unless it is the same as `previous`.
+fn load(
     root: &DocumentRoot,
     relative: &str,
-    before: Option<Arc<StaticFile>>,
-) -> io::Result<Option<Found>> {
+    previous: Option<Arc<StaticFile>>,
+) -> io::Result<Option<FoundFile>> {
     let Some((open, metadata)) = root.open(relative)? else { return Ok(None) };
-    let file = match before {
-        Some(before) if before.is_still(&metadata) => before,
-        before => {
+    let file = match previous {
+        Some(previous) if previous.is_unchanged(&metadata) => previous,
+        previous => {
             let path = root.path_of(relative);
-            Arc::new(StaticFile::read(path, &open, &metadata, before.as_deref())?)
+            Arc::new(StaticFile::read(path, &open, &metadata, previous.as_deref())?)
         }
     };
     let open = Some(open).filter(|_| !file.is_in_memory());
-    Ok(Some(Found { file, open }))
+    Ok(Some(FoundFile { file, open }))
 }

@@ -1,6 +1,6 @@
-//! From what was measured to a table.
+//! Statistics over rounds (median, interquartile range), and their output as tables.
 
-/// One figure of each round.
+/// One figure, measured once per round.
 #[derive(Clone, Default)]
 pub(crate) struct Series(Vec<f64>);
 
@@ -9,23 +9,27 @@ impl Series {
         self.0.push(figure);
     }
 
+    /// Returns the median; of an even number of rounds, the lower of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         quantile(&self.sorted(), 500)
     }
 
-    /// Round by round, how many times the other it is. Whatever made a round slow made both slow.
+    /// Returns the ratio to another series, round by round. A disturbance of the machine (other
+    /// load, a lower clock frequency) slows down both sides of a round, so the ratio is more
+    /// stable than either series.
     pub(crate) fn relative_to(&self, other: &Series) -> Series {
         Series(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
 
-    /// The median, and between which figures the middle half of the rounds lies. (The extremes
-    /// would tell of the worst that happened to the machine meanwhile.)
+    /// Formats the median and the interquartile range. Minimum and maximum are not shown: they
+    /// describe the largest disturbance of the machine, not the server.
     pub(crate) fn with_spread(&self) -> String {
         let sorted = self.sorted();
         let (lower, upper) = (quantile(&sorted, 250), quantile(&sorted, 750));
         format!("{:.2} ({lower:.2} to {upper:.2})", self.median())
     }
 
+    /// Returns the values in ascending order.
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -33,24 +37,25 @@ impl Series {
     }
 }
 
-/// The value that so many in a thousand do not exceed, of values in order.
+/// Returns a quantile of sorted values by the nearest-rank method: the smallest value that at
+/// least `per_mille` in 1,000 values do not exceed. NaN if there are no values.
 pub(crate) fn quantile(sorted: &[f64], per_mille: usize) -> f64 {
-    let at = (sorted.len() * per_mille).div_ceil(1000).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or(f64::NAN)
+    let index = (sorted.len() * per_mille).div_ceil(1000).saturating_sub(1);
+    sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
-/// A time, given in microseconds, in the unit that suits it.
+/// Formats a time, given in microseconds, with the unit that suits its size.
 pub(crate) fn time(microseconds: f64) -> String {
     match microseconds {
-        short if short < 100.0 => format!("{short:.1} µs"),
-        middling if middling < 1000.0 => format!("{middling:.0} µs"),
-        long if long < 1e6 => format!("{:.1} ms", long / 1e3),
-        longest => format!("{:.2} s", longest / 1e6),
+        time if time < 100.0 => format!("{time:.1} µs"),
+        time if time < 1000.0 => format!("{time:.0} µs"),
+        time if time < 1e6 => format!("{:.1} ms", time / 1e3),
+        time => format!("{:.2} s", time / 1e6),
     }
 }
 
-/// 1,000,000 rather than 1000000.
-pub(crate) fn grouped(number: u32) -> String {
+/// Formats a number with commas: 1,000,000.
+pub(crate) fn grouped(number: impl std::fmt::Display) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits
         .as_bytes()
@@ -61,7 +66,7 @@ pub(crate) fn grouped(number: u32) -> String {
     groups.join(",")
 }
 
-/// Prints a table that is one in Markdown, too.
+/// Prints a table in Markdown, with its columns aligned so that it reads well in a terminal.
 pub(crate) fn print_table(head: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());

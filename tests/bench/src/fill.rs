@@ -1,8 +1,9 @@
-//! What servers are filled with.
+//! The sessions that servers are filled with, and plain maps to compare their memory to.
 //!
-//! Sessions have numbers here, and a session's id is its number: so whoever asks can choose
-//! among all of them without being told their ids. (Real ids are random, because whoever guesses
-//! one is believed. The store cannot tell: it has them under their MD5.)
+//! Session ids are consecutive numbers, so that a load generator can request any session
+//! without a list of ids. Real ids are random, because a client that guesses an id takes over
+//! its session. The store behaves the same with both: it keeps a session under the MD5 of its
+//! id, which distributes consecutive numbers like random ones.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,60 +15,61 @@ use dustdevil::session::id::{Id, Key};
 use dustdevil::{Lifetime, MemoryStore, Result, Store};
 use tokio::time::Instant;
 
-/// A session's only value is kept under this name, unless it is somebody's.
+/// Name of the only value of an anonymous session.
 const ANONYMOUS: &str = "basket";
 
-/// Who is logged in with the session of this number: always in as many bytes.
+/// Returns the user name of the session with this number. All names have the same length.
 pub(crate) fn user(number: u32) -> String {
     format!("user{number:08}")
 }
 
-/// Where a store has the session of this number.
+/// Returns the store's key of the session with this number.
 fn key(number: u32) -> Key {
     let id = Id::parse(&format!("{number:032x}"));
     id.expect("these are 32 hex digits").key()
 }
 
-/// Sessions that are to be created.
-pub(crate) struct Filling {
+/// Sessions to create.
+pub(crate) struct Fill {
     pub(crate) numbers: Range<u32>,
-    /// Whether each is somebody's, or they are all anonymous.
+    /// `true`: each session has a user. `false`: all are anonymous.
     pub(crate) logged_in: bool,
-    /// From the beginning of the filling to the moment at which all of them expire.
+    /// Time from the start of filling until all the sessions expire, at the same instant.
     pub(crate) expire: Duration,
 }
 
-impl Filling {
-    /// Creates them as any server would, through the store's contract.
+impl Fill {
+    /// Creates the sessions through the `Store` trait, like a server.
     pub(crate) async fn fill(self, store: &MemoryStore) -> Result {
         let end = Instant::now() + self.expire;
-        let place = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
         let name = if self.logged_in { USERNAME } else { ANONYMOUS };
         for number in self.numbers {
+            // The lifetime shrinks while sessions are created, so that all end together.
             let left = end.saturating_duration_since(Instant::now());
             let lifetime = Lifetime { idle: left, absolute: left };
-            store.create(key(number), lifetime, place, name, &user(number)).await?;
+            store.create(key(number), lifetime, ip, name, &user(number)).await?;
         }
         Ok(())
     }
 }
 
-/// Maps without any of what a store does: nothing expires in them, they have no bound and no
-/// order, and know of no user which sessions are theirs.
-pub(crate) enum Plain {
-    /// The least that will do.
+/// Maps without the features of a store: no expiry, no size limit, no eviction order, and no
+/// index of the sessions of a user.
+pub(crate) enum PlainMap {
+    /// Key to user name: the minimum.
     Names(HashMap<[u8; 16], Box<str>>),
-    /// The tutorial's `container`, word by word.
+    /// A map of maps, like `container` of the tutorial program.
     Maps(HashMap<[u8; 16], HashMap<String, String>>),
 }
 
-impl Plain {
+impl PlainMap {
     pub(crate) fn fill(&mut self, numbers: Range<u32>) {
         for number in numbers {
             let (key, user) = (*key(number).as_bytes(), user(number));
             match self {
-                Plain::Names(names) => drop(names.insert(key, user.into())),
-                Plain::Maps(maps) => {
+                PlainMap::Names(names) => drop(names.insert(key, user.into())),
+                PlainMap::Maps(maps) => {
                     drop(maps.insert(key, HashMap::from([(USERNAME.into(), user)])));
                 }
             }
@@ -75,7 +77,7 @@ impl Plain {
     }
 }
 
-/// Takes a processor for a while, with something that has nothing to do with sessions in a store.
+/// Keeps a processor busy for a while with MD5, which does not touch the store.
 pub(crate) fn compute(time: Duration) {
     let began = Instant::now();
     for number in (0..).take_while(|_| began.elapsed() < time) {

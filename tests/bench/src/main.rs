@@ -1,23 +1,40 @@
-//! Measures what the README says about scale, and how Dustdevil compares to others: `make bench`.
+//! The benchmark: `make bench` measures Dustdevil against other servers, and how it scales with
+//! the number of sessions. The results are in `tests/bench/README.md`.
 //!
-//! This program drives. The servers are processes of their own, so that what they take of time
-//! and memory is theirs alone: the demo, nginx, and this program again, told to `serve`. In
-//! reading order: the server whose sessions are measured ([`server`]) and what it is filled with
-//! ([`fill`]), the ones that it is compared to ([`peers`]), how they are started and looked at
-//! from outside ([`process`], [`folder`], [`contestant`]), who asks them ([`client`], and wrk in
-//! [`load`]), how figures are put together ([`figures`]) and judged ([`goal`]), what the command
-//! line asks for ([`wish`]), and then the questions, each in a file of its own. The first has
-//! several scenarios ([`scenario`]).
+//! This program is the driver. Each server is a separate process, so that CPU time and memory
+//! can be read per server:
 //!
-//! No figure means much alone: how fast a machine is differs from one to the next, and from one
-//! minute to the next. So whatever is to be compared is measured in turns, round by round, and
-//! what is told is the median over the rounds, and how it compares in the same round to
-//! something that could not be better.
+//! ```text
+//! dustdevil-bench ROUNDS [PART]...   driver: rounds, /proc/PID, tables, charts, goals
+//!   |-- dustdevil                    the demo
+//!   |-- dustdevil-bench serve ...    baseline, hyper, axum, actix; or the store's application
+//!   |-- nginx                        static files
+//!   `-- wrk                          load generator, one process for each measurement
+//! ```
+//!
+//! In reading order:
+//!
+//! - [`server`], the application with Dustdevil's sessions, [`fill`], the sessions that it is
+//!   filled with, and [`peers`], the servers that Dustdevil is compared to;
+//! - [`process`], [`directory`] and [`competitor`], which start servers and read their CPU time
+//!   and memory from `/proc`;
+//! - the load generators: [`client`], and wrk in [`load`];
+//! - [`figures`] (medians, quantiles, tables), [`charts`] and [`goal`];
+//! - [`args`], the command line;
+//! - the parts of the benchmark, each in a file: [`requests`] with its [`scenario`]s, [`idle`],
+//!   [`memory`], [`scale`] and [`latency`].
+//!
+//! An absolute time says little: machines differ, and so does one machine from minute to minute
+//! (clock frequency, other load). Therefore everything that is compared is measured in
+//! interleaved rounds: each round measures every server once. A ratio is computed within its
+//! round, so that a slow round affects both sides, and the tables show the median over the
+//! rounds. Requests are also compared to a baseline: a loop that parses nothing and writes a
+//! prepared response, which is a lower bound for a server on tokio.
 
 use std::process::ExitCode;
 
+use args::Args;
 use goal::Goal;
-use wish::Wish;
 
 mod server;
 
@@ -27,9 +44,9 @@ mod peers;
 
 mod process;
 
-mod folder;
+mod directory;
 
-mod contestant;
+mod competitor;
 
 mod client;
 
@@ -37,9 +54,11 @@ mod load;
 
 mod figures;
 
+mod charts;
+
 mod goal;
 
-mod wish;
+mod args;
 
 mod scenario;
 
@@ -49,41 +68,41 @@ mod idle;
 
 mod scale;
 
-mod room;
+mod memory;
 
-mod calm;
+mod latency;
 
-/// What can go wrong ends the program, with a sentence.
+/// Every error ends the program with its message.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// A question: its name on the command line, and what answers it.
-type Part = (&'static str, fn(&Wish) -> Result<Vec<Goal>>);
+/// A part of the benchmark: its name on the command line, and the function that measures it.
+type Part = (&'static str, fn(&Args) -> Result<Vec<Goal>>);
 
-/// All of them.
 const PARTS: [Part; 5] = [
     ("requests", requests::measure),
     ("idle", idle::measure),
-    ("room", room::measure),
+    ("memory", memory::measure),
     ("scale", scale::measure),
-    ("calm", calm::measure),
+    ("latency", latency::measure),
 ];
 
 const USAGE: &str = "\
 dustdevil-bench ROUNDS [PART]... [SCENARIO]... [SERVER]...
-  parts: requests, idle, room, scale, calm
+  parts: requests, idle, memory, scale, latency
   scenarios of requests: hello, page, page-1000, main, form, login, pipelined, close, 1KiB,
     100KiB, 10MiB
-  servers in requests and idle: limit, dustdevil, hyper, axum, actix, nginx
-Whatever is not named is all of its kind. DUSTDEVIL in the environment is a demo to measure in
-place of target/release/dustdevil.";
+  servers in requests and idle: baseline, dustdevil, hyper, axum, actix, nginx
+Without names of a kind, all of that kind are measured. Environment: DUSTDEVIL is the path of
+the demo (default: target/release/dustdevil); CHARTS is the directory for the SVG charts
+(default: none are written).";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        ["serve", "store", limit] => server::serve(limit),
+        ["serve", "store", max_sessions] => server::serve(max_sessions),
         ["serve", peer, ref arguments @ ..] => peers::serve(peer, arguments),
-        [rounds, ref names @ ..] => Wish::new(rounds, names).and_then(|wish| drive(&wish)),
+        [rounds, ref names @ ..] => Args::new(rounds, names).and_then(|args| drive(&args)),
         [] => Err(USAGE.into()),
     };
     match done {
@@ -95,11 +114,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers the questions that are asked for, or, where none is, all of them.
-fn drive(wish: &Wish) -> Result {
+/// Measures the selected parts, then prints their goals.
+fn drive(args: &Args) -> Result {
     let mut goals = Vec::new();
-    for (_, measure) in PARTS.iter().filter(|part| wish.has_part(part.0)) {
-        goals.extend(measure(wish)?);
+    for (_, measure) in PARTS.iter().filter(|part| args.has_part(part.0)) {
+        goals.extend(measure(args)?);
     }
     goal::print(&goals);
     Ok(())

@@ -1,5 +1,5 @@
-//! A server as a process of its own, and what the system says of it. Linux's `/proc` says it; on
-//! another system the bench ends with an error.
+//! Server processes: starting them, and reading their CPU time and memory from `/proc`. Only
+//! Linux has it in this form; on other systems the benchmark ends with an error.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,49 +11,53 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::client::Client;
 
-/// A session that outlives every measurement.
+/// A lifetime longer than the benchmark, so that no session expires by accident.
 pub(crate) const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What one session may take at most, while a map grows and the old one is still there. It is
-/// several times what is measured.
-const BYTES_A_SESSION: f64 = 1024.0;
+/// Memory that one session may need, in bytes, several times what is measured. While a hash
+/// table grows, the old and the new one exist at the same time.
+const MAX_BYTES_PER_SESSION: f64 = 1024.0;
 
-/// A server that runs.
+/// A running server process, which is ended when this is dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// What is asked to end it; where that is nobody, it is killed.
-    farewell: Option<Command>,
+    /// The command that ends the server. `None`: it is killed.
+    stop_command: Option<Command>,
 }
 
-/// Processor time that a server has had, that of threads which have ended included.
+/// CPU time of a process, threads that have ended included.
 #[derive(Clone, Copy)]
-pub(crate) struct Spent {
+pub(crate) struct CpuTime {
     pub(crate) user: Duration,
     pub(crate) system: Duration,
 }
 
-/// What its store has counted.
+/// Counters of the server's session store.
 pub(crate) struct Counters {
+    /// Sessions that have not expired.
     pub(crate) live: u64,
+    /// Sessions removed because the store was full.
     pub(crate) evicted: u64,
+    /// Requests with an id that the store did not find.
     pub(crate) refused: u64,
 }
 
 impl Server {
-    /// One whose store holds so many sessions.
-    pub(crate) fn start(limit: u32) -> Result<Server> {
-        Server::serve(&["store", &limit.to_string()], &[])
+    /// Starts [`crate::server`] with a store for at most `max_sessions` sessions.
+    pub(crate) fn start(max_sessions: u32) -> Result<Server> {
+        Server::serve(&["store", &max_sessions.to_string()], &[])
     }
 
-    /// This program, told to serve, and what it reads on its standard input.
+    /// Starts this program as a server. The child reads `input` from standard input.
     pub(crate) fn serve(arguments: &[&str], input: &[u8]) -> Result<Server> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").args(arguments);
         Server::spawn(&mut command, input)
     }
 
-    /// A program whose first line ends with the address that it listens on.
+    /// Starts a program that prints the address of its listening socket at the end of its first
+    /// line. Port 0 in its `bind` lets the kernel choose a free port.
     pub(crate) fn spawn(command: &mut Command, input: &[u8]) -> Result<Server> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         if let Some(stdin) = &mut child.stdin {
@@ -64,19 +68,20 @@ impl Server {
         BufReader::new(output).read_line(&mut line)?;
         let address = line.split_whitespace().last().unwrap_or_default();
         let address = address.trim_start_matches("http://").parse();
-        let address = address.map_err(|_| "the server did not start")?;
-        Ok(Server { child, address, farewell: None })
+        let address = address.map_err(|_| "the server did not print its address")?;
+        Ok(Server { child, address, stop_command: None })
     }
 
-    /// A program that says nothing, and listens on an address when it is ready. It has processes
-    /// of its own, which it ends when it is told to by another command.
+    /// Starts a program that prints nothing, and waits until it accepts connections at
+    /// `address`. It has child processes (nginx's workers) that a kill would leave running, so
+    /// it is ended by `stop_command`.
     pub(crate) fn spawn_at(
         address: SocketAddr,
         command: &mut Command,
-        farewell: Command,
+        stop_command: Command,
     ) -> Result<Server> {
         let child = command.spawn()?;
-        let server = Server { child, address, farewell: Some(farewell) };
+        let server = Server { child, address, stop_command: Some(stop_command) };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if began.elapsed() > Duration::from_secs(5) {
@@ -87,8 +92,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Has it create sessions, from a number on, that all expire so long after now; gives how
-    /// long it took.
+    /// Makes the server create `count` sessions, with consecutive numbers beginning at `from`,
+    /// that all expire when `expire` has passed from now. Returns how long that took.
     pub(crate) fn fill(
         &self,
         from: u32,
@@ -97,34 +102,40 @@ impl Server {
         expire: Duration,
     ) -> Result<Duration> {
         let expire = expire.as_millis();
-        self.have_done(&format!(
+        self.run_task(&format!(
             "/fill?from={from}&count={count}&logged_in={logged_in}&expire={expire}"
         ))
     }
 
-    /// Has it do something; gives how long that took.
-    pub(crate) fn have_done(&self, path: &str) -> Result<Duration> {
-        let answer = Client::new(self.address)?.post(path)?;
-        Ok(Duration::try_from_secs_f64(answer.parse()?)?)
+    /// Runs a task of the server and returns how long that took, by the server's clock.
+    pub(crate) fn run_task(&self, path: &str) -> Result<Duration> {
+        let response = Client::new(self.address)?.post(path)?;
+        Ok(Duration::try_from_secs_f64(response.parse()?)?)
     }
 
     pub(crate) fn counters(&self) -> Result<Counters> {
-        let answer = Client::new(self.address)?.get("/counters")?;
+        let response = Client::new(self.address)?.get("/counters")?;
         let numbers: Vec<u64> =
-            answer.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+            response.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         match numbers[..] {
             [live, evicted, refused] => Ok(Counters { live, evicted, refused }),
-            _ => Err("the server counts in another way".into()),
+            _ => Err("the server sent counters of another form".into()),
         }
     }
 
-    /// The processor time that it has had so far, with that of its own processes.
-    pub(crate) fn spent(&self) -> Result<Spent> {
+    /// Returns the CPU time of the server so far, including its child processes.
+    ///
+    /// The resolution is 10 ms. A measurement takes one second, in which a saturated server on
+    /// two cores has about one second of CPU time, so the rounding error is about 1 %, and it
+    /// averages out over the rounds.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime> {
         let mut hundredths = [0, 0];
         for process in self.processes()? {
             let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-            // Behind the name, which may have anything in it, `utime` and `stime` are the 12th and
-            // 13th: hundredths of a second, whatever the system's own clock ticks in.
+            // proc(5): the second field is the name in parentheses, which may contain spaces
+            // and parentheses itself, so the fields are counted from the last one. `utime` and
+            // `stime` are the 12th and 13th after it, in `USER_HZ`, which is 100 per second on
+            // Linux whatever the kernel's own tick is.
             let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat has no name")?;
             let fields = fields.split_whitespace().skip(11);
             for (sum, field) in hundredths.iter_mut().zip(fields) {
@@ -132,11 +143,13 @@ impl Server {
             }
         }
         let [user, system] = hundredths.map(|time| Duration::from_millis(time * 10));
-        Ok(Spent { user, system })
+        Ok(CpuTime { user, system })
     }
 
-    /// The bytes of memory that it has. `VmRSS` would be cheaper, and is only nearly right.
-    pub(crate) fn memory(&self) -> Result<f64> {
+    /// Returns the resident set size (RSS) of the server in bytes. `VmRSS` of
+    /// `/proc/PID/status` is cheaper to read, but inexact (proc(5)): the kernel keeps it in
+    /// counters per thread or per processor, and adds them up late.
+    pub(crate) fn resident_bytes(&self) -> Result<f64> {
         let mut sum = 0.0;
         for process in self.processes()? {
             let path = format!("/proc/{process}/smaps_rollup");
@@ -145,6 +158,7 @@ impl Server {
         Ok(sum)
     }
 
+    /// Returns the ids of the server's process and of its children.
     fn processes(&self) -> Result<Vec<u32>> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
@@ -156,9 +170,10 @@ impl Server {
     }
 }
 
-impl Spent {
-    pub(crate) fn since(self, before: Spent) -> Spent {
-        Spent {
+impl CpuTime {
+    /// Returns the CPU time spent since `before`.
+    pub(crate) fn since(self, before: CpuTime) -> CpuTime {
+        CpuTime {
             user: self.user.saturating_sub(before.user),
             system: self.system.saturating_sub(before.system),
         }
@@ -171,34 +186,35 @@ impl Spent {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = match &mut self.farewell {
-            Some(farewell) => farewell.status().map(drop),
+        // Fails if the process has already exited.
+        let _ = match &mut self.stop_command {
+            Some(stop_command) => stop_command.status().map(drop),
             None => self.child.kill(),
         };
         let _ = self.child.wait();
     }
 }
 
-/// Whether the machine has memory for so many sessions more; if not, says so.
-pub(crate) fn is_room_for(sessions: u32) -> Result<bool> {
-    let needed = f64::from(sessions) * BYTES_A_SESSION;
+/// Returns `true` if the machine has memory for this many more sessions; otherwise prints that
+/// they are skipped.
+pub(crate) fn has_memory_for(sessions: u32) -> Result<bool> {
+    let needed = f64::from(sessions) * MAX_BYTES_PER_SESSION;
     let available = kibibytes("/proc/meminfo", "MemAvailable:")? * 1024.0;
     if needed > available {
-        println!("Left out, because this machine has not the memory: {sessions} sessions.");
+        println!("Skipped {sessions} sessions: not enough memory.");
     }
     Ok(needed <= available)
 }
 
-/// How many files a process may have open, connections among them.
-pub(crate) fn files() -> Result<u64> {
+/// Returns the soft limit of open file descriptors, `RLIMIT_NOFILE`, which counts sockets, too.
+pub(crate) fn max_open_files() -> Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|rest| rest.split_whitespace().next());
     Ok(soft.ok_or("/proc/self/limits has no files")?.parse().unwrap_or(u64::MAX))
 }
 
-/// A line of a table of the system's.
+/// Reads the value of a line `name: value kB` of a file in `/proc`.
 fn kibibytes(path: &str, name: &str) -> Result<f64> {
     let text = fs::read_to_string(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -1,5 +1,7 @@
--- What wrk asks: the requests of a file, in turn. All of them are of the same length; one of them may
--- also be several, for a server to read at once. Where that is so, wrk counts each answer.
+-- The script that wrk runs for `requests`: it sends the requests of a file in order, and starts
+-- again at the end. The arguments are the file and the length of a request; all requests have
+-- the same length. A "request" may be several pipelined ones (RFC 9112 section 9.3.2), of which
+-- wrk counts each response.
 
 local requests = {}
 local number = 0
@@ -16,6 +18,8 @@ function request()
    return requests[number]
 end
 
+-- Prints one line that the driver parses: requests, errors, bytes, and then in microseconds the
+-- duration, p50 and p99.
 function done(summary, latency)
    local errors = summary.errors
    io.write(string.format("figures %d %d %d %d %d %d\n", summary.requests,

@@ -1,256 +1,312 @@
-//! How much does a request take, of Dustdevil, of its peers, and of a loop that cannot take less?
+//! The part `requests`: CPU time per request of Dustdevil, of its peers, and of the baseline.
 
 use std::time::Instant;
 
 use crate::Result;
-use crate::contestant::{Contestant, start_limit, taking_part};
+use crate::args::Args;
+use crate::charts::{self, Bar};
+use crate::competitor::{Competitor, participants, start_baseline};
+use crate::directory::Directory;
 use crate::figures::{Series, print_table, time};
-use crate::folder::Folder;
 use crate::goal::Goal;
 use crate::load::{Wrk, microseconds};
 use crate::process::Server;
-use crate::scenario::{Aim, Figure, SCENARIOS, Scenario};
-use crate::wish::Wish;
+use crate::scenario::{Action, Figure, MaxRatio, SCENARIOS, Scenario};
 
-/// Enough for the processors never to be idle.
+/// Enough connections to keep all processors busy, so that the CPU time per request is the cost
+/// under full load.
 const CONNECTIONS: u32 = 64;
 
-/// How long in each round. Short turns and many rounds bear more disturbance than long turns.
+/// Duration of one measurement, in seconds. Many short interleaved measurements are less
+/// sensitive to disturbances of the machine than a few long ones.
 const SECONDS: u32 = 1;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 
-/// Answers longer than this are under way for so long that their bytes are counted, and not they.
-const LONG: usize = 64 * 1024;
+/// Above this number of bytes, requests are counted by bytes received. A measurement begins and
+/// ends within large responses, which wrk does not count, although the server has sent part of
+/// them.
+const LARGE_RESPONSE: usize = 64 * 1024;
 
-/// A contestant in a scenario, with a server of its own.
-struct Subject {
-    contestant: Contestant,
+/// Column titles of the table.
+const HEAD: [&str; 11] = [
+    "scenario",
+    "server",
+    "requests/s",
+    "p50",
+    "p99",
+    "CPU per request",
+    "user",
+    "system",
+    "CPU, to the baseline",
+    "CPU, to the best peer",
+    "user, to hyper",
+];
+
+/// A server in a scenario. It runs during the whole part, also while others are measured.
+struct Case {
+    competitor: Competitor,
     server: Server,
-    /// A file of requests, and the bytes of each.
+    /// Arguments of the Lua script: the file of requests, and the length of one.
     requests: [String; 2],
-    /// The bytes of an answer.
-    answer: usize,
+    /// Length of a response in bytes.
+    response: usize,
     measured: Measured,
 }
 
-/// Requests in a second, and microseconds.
+/// One figure per round: `rate` in requests per second, all others in microseconds.
 #[derive(Default)]
 struct Measured {
     rate: Series,
     median: Series,
-    late: Series,
-    processor: Series,
+    p99: Series,
+    cpu: Series,
     user: Series,
     system: Series,
 }
 
-/// All servers run all the time, and are asked in turns.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let folder = Folder::new()?;
-    let present = taking_part(wish);
-    let mut contests = Vec::new();
-    for scenario in SCENARIOS.iter().filter(|scenario| wish.has_scenario(scenario.name)) {
-        let contestants = scenario.contestants().iter().copied();
-        let contestants = contestants.filter(|contestant| present.contains(contestant));
-        contests.push((scenario, start(scenario, contestants, &folder)?));
+/// The cases of a scenario.
+type Run = (&'static Scenario, Vec<Case>);
+
+/// Starts all servers, then measures them in interleaved rounds after a warm-up round.
+///
+/// ```text
+/// round 0 (warm-up)  hello: baseline dustdevil hyper axum actix | page: baseline ...
+/// round 1            hello: dustdevil hyper axum actix baseline | page: dustdevil ...
+/// round 2            hello: hyper axum actix baseline dustdevil | page: hyper ...
+/// ```
+///
+/// The servers keep running between their measurements. They are idle then, and an idle server
+/// takes no CPU time; starting one for each measurement would add its warm-up to every figure.
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    let directory = Directory::new()?;
+    let present = participants(args);
+    let mut runs = Vec::new();
+    for scenario in SCENARIOS.iter().filter(|scenario| args.has_scenario(scenario.name)) {
+        let competitors = scenario.competitors().iter().copied();
+        let competitors = competitors.filter(|competitor| present.contains(competitor));
+        runs.push((scenario, start(scenario, competitors, &directory)?));
     }
-    for round in 0..=wish.rounds {
+    for round in 0..=args.rounds {
         match round {
-            // Whoever is asked for the first time has memory to map and caches to fill.
-            0 => eprintln!("requests: a round that does not count"),
-            _ => eprintln!("requests: round {round} of {}", wish.rounds),
+            // The first requests to a server fault in memory pages and fill caches.
+            0 => eprintln!("requests: warm-up round"),
+            _ => eprintln!("requests: round {round} of {}", args.rounds),
         }
-        for (scenario, subjects) in &mut contests {
-            for turn in 0..subjects.len() {
-                // Nobody is always first.
-                let at = (turn + round) % subjects.len();
-                let subject = &mut subjects[at];
-                subject.measure(round).map_err(|error| {
-                    format!("{}, {}: {error}", scenario.name, subject.contestant.name())
+        for (scenario, cases) in &mut runs {
+            for index in 0..cases.len() {
+                // A round begins with another server each time, so that a disturbance with the
+                // period of a round does not always hit the same one.
+                let index = (index + round) % cases.len();
+                let case = &mut cases[index];
+                case.measure(round).map_err(|error| {
+                    format!("{}, {}: {error}", scenario.name, case.competitor.name())
                 })?;
             }
         }
     }
-    print(&contests);
-    if wish.has_scenario("1KiB") {
-        print_stat(&folder)?;
+    print(&runs);
+    if args.has_scenario("1KiB") {
+        print_stat(&directory)?;
     }
-    Ok(contests.iter().flat_map(|(scenario, subjects)| goals(scenario, subjects)).collect())
+    draw(&runs, args.rounds)?;
+    Ok(runs.iter().flat_map(|(scenario, cases)| goals(scenario, cases)).collect())
 }
 
-/// Starts those who take part in a scenario. The limit answers what Dustdevil answers.
+/// Starts the servers of a scenario. The baseline writes the same bytes as Dustdevil, so a
+/// response of Dustdevil is recorded first.
 fn start(
     scenario: &Scenario,
-    contestants: impl Iterator<Item = Contestant>,
-    folder: &Folder,
-) -> Result<Vec<Subject>> {
-    eprintln!("requests: {} begins", scenario.name);
-    let model = scenario.start(Contestant::Dustdevil, folder)?;
-    let requests = scenario.requests(Contestant::Dustdevil, &model)?;
-    let request = requests.first().ok_or("there is nothing to ask")?;
+    competitors: impl Iterator<Item = Competitor>,
+    directory: &Directory,
+) -> Result<Vec<Case>> {
+    eprintln!("requests: starting the servers of {}", scenario.name);
+    let reference = scenario.start(Competitor::Dustdevil, directory)?;
+    let requests = scenario.requests(Competitor::Dustdevil, &reference)?;
+    let request = requests.first().ok_or("the scenario has no request")?;
     let length = request.len() / scenario.depth.max(1);
-    let answer = scenario.answer(&model, &request[..length])?.bytes();
-    let begin = |contestant| {
-        if contestant == Contestant::Limit {
-            let limit = start_limit(length, scenario.depth, &answer)?;
-            return Subject::new(scenario, contestant, limit, &requests, folder);
+    let response = scenario.response(&reference, &request[..length])?.bytes();
+    let start_case = |competitor| {
+        if competitor == Competitor::Baseline {
+            let server = start_baseline(length, scenario.depth, &response)?;
+            return Case::new(scenario, competitor, server, &requests, directory);
         }
-        let server = scenario.start(contestant, folder)?;
-        let requests = scenario.requests(contestant, &server)?;
-        Subject::new(scenario, contestant, server, &requests, folder)
+        let server = scenario.start(competitor, directory)?;
+        let requests = scenario.requests(competitor, &server)?;
+        Case::new(scenario, competitor, server, &requests, directory)
     };
-    contestants.map(begin).collect()
+    competitors.map(start_case).collect()
 }
 
-impl Subject {
+impl Case {
+    /// Writes the requests to a file for wrk, after checking the response to the first one.
     fn new(
         scenario: &Scenario,
-        contestant: Contestant,
+        competitor: Competitor,
         server: Server,
         requests: &[String],
-        folder: &Folder,
-    ) -> Result<Subject> {
-        let request = requests.first().ok_or("there is nothing to ask")?;
+        directory: &Directory,
+    ) -> Result<Case> {
+        let request = requests.first().ok_or("the scenario has no request")?;
         let one = &request[..request.len() / scenario.depth.max(1)];
-        let answer = scenario.answer(&server, one)?.bytes().len();
-        let file = format!("{}-{}.requests", scenario.name, contestant.name());
-        let file = folder.write(&file, requests.concat())?;
+        let response = scenario.response(&server, one)?.bytes().len();
+        let file = format!("{}-{}.requests", scenario.name, competitor.name());
+        let file = directory.write(&file, requests.concat())?;
         let requests = [file, request.len().to_string()];
         let measured = Measured::default();
-        Ok(Subject { contestant, server, requests, answer, measured })
+        Ok(Case { competitor, server, requests, response, measured })
     }
 
+    /// Runs wrk against the server. Round 0 is the warm-up, and is not recorded.
     fn measure(&mut self, round: usize) -> Result {
         let wrk = Wrk { connections: CONNECTIONS, seconds: SECONDS, script: SCRIPT };
-        let before = self.server.spent()?;
-        let figures =
+        let before = self.server.cpu_time()?;
+        let report =
             wrk.run(self.server.address, &self.requests.each_ref().map(|a| &**a))?;
-        let spent = self.server.spent()?.since(before);
+        let cpu_time = self.server.cpu_time()?.since(before);
         if round == 0 {
             return Ok(());
         }
-        let requests = match self.answer {
-            #[expect(clippy::cast_precision_loss, reason = "an answer has no petabytes")]
-            long if long > LONG => figures.bytes / long as f64,
-            _ => figures.requests,
+        let requests = match self.response {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+            large if large > LARGE_RESPONSE => report.bytes / large as f64,
+            _ => report.requests,
         };
-        self.measured.rate.push(requests / figures.duration * 1e6);
-        self.measured.median.push(figures.median);
-        self.measured.late.push(figures.late);
-        self.measured.processor.push(microseconds(spent.sum()) / requests);
-        self.measured.user.push(microseconds(spent.user) / requests);
-        self.measured.system.push(microseconds(spent.system) / requests);
+        self.measured.rate.push(requests / report.duration * 1e6);
+        self.measured.median.push(report.median);
+        self.measured.p99.push(report.p99);
+        self.measured.cpu.push(microseconds(cpu_time.sum()) / requests);
+        self.measured.user.push(microseconds(cpu_time.user) / requests);
+        self.measured.system.push(microseconds(cpu_time.system) / requests);
         Ok(())
     }
 
     fn figure(&self, figure: Figure) -> &Series {
         match figure {
-            Figure::Processor => &self.measured.processor,
+            Figure::Cpu => &self.measured.cpu,
             Figure::User => &self.measured.user,
         }
     }
 }
 
-fn find(subjects: &[Subject], contestant: Contestant) -> Option<&Subject> {
-    subjects.iter().find(|subject| subject.contestant == contestant)
+fn find(cases: &[Case], competitor: Competitor) -> Option<&Case> {
+    cases.iter().find(|case| case.competitor == competitor)
 }
 
-/// The peer that takes the least.
-fn best_peer(subjects: &[Subject]) -> Option<&Subject> {
-    let peers = subjects.iter().filter(|subject| subject.contestant.is_peer());
+/// Returns the peer with the lowest CPU time.
+fn best_peer(cases: &[Case]) -> Option<&Case> {
+    let peers = cases.iter().filter(|case| case.competitor.is_peer());
     peers.min_by(|one, other| {
-        one.measured.processor.median().total_cmp(&other.measured.processor.median())
+        one.measured.cpu.median().total_cmp(&other.measured.cpu.median())
     })
 }
 
-fn print(contests: &[(&Scenario, Vec<Subject>)]) {
+fn print(runs: &[Run]) {
     let ratio = |one: &Series, other: Option<&Series>| match other {
         Some(other) => format!("{:.2}", one.relative_to(other).median()),
         None => "-".to_owned(),
     };
     let mut rows = Vec::new();
-    for (scenario, subjects) in contests {
-        // What wrk puts in place of times that it believes to have missed would be wrong there.
+    for (scenario, cases) in runs {
+        // wrk corrects latencies for coordinated omission: it adds samples for requests that a
+        // slow response delayed. With pipelining its estimate of their number is wrong.
         let latency = |series: &Series| match scenario.depth {
             0 | 1 => time(series.median()),
             _ => "-".to_owned(),
         };
-        let limit =
-            find(subjects, Contestant::Limit).map(|subject| &subject.measured.processor);
-        let hyper = find(subjects, Contestant::Hyper).map(|subject| &subject.measured.user);
-        let best = best_peer(subjects).map(|subject| &subject.measured.processor);
-        for subject in subjects {
-            let figures = &subject.measured;
+        let baseline = find(cases, Competitor::Baseline).map(|case| &case.measured.cpu);
+        let hyper = find(cases, Competitor::Hyper).map(|case| &case.measured.user);
+        let best = best_peer(cases).map(|case| &case.measured.cpu);
+        for case in cases {
+            let figures = &case.measured;
             rows.push(vec![
                 scenario.title.to_owned(),
-                subject.contestant.name().to_owned(),
+                case.competitor.name().to_owned(),
                 format!("{:.0}", figures.rate.median()),
                 latency(&figures.median),
-                latency(&figures.late),
-                time(figures.processor.median()),
+                latency(&figures.p99),
+                time(figures.cpu.median()),
                 time(figures.user.median()),
                 time(figures.system.median()),
-                ratio(&figures.processor, limit),
-                ratio(&figures.processor, best),
+                ratio(&figures.cpu, baseline),
+                ratio(&figures.cpu, best),
                 ratio(&figures.user, hyper),
             ]);
         }
     }
-    let head = [
-        "what is asked",
-        "of",
-        "requests/s",
-        "p50",
-        "p99",
-        "CPU a request",
-        "user",
-        "system",
-        "CPU to limit's",
-        "to best peer's",
-        "user to hyper's",
-    ];
-    print_table(&head, &rows);
+    print_table(&HEAD, &rows);
     println!(
-        "{CONNECTIONS} connections leave no processor idle. CPU is the server's own, and its \
-         parts are user and system. wrk knows of no time where several are asked for at once.\n"
+        "{CONNECTIONS} connections saturate the processors. CPU is the server's own time, the \
+         sum of user and system; the last three columns are ratios. wrk measures no latency of \
+         pipelined requests.\n"
     );
 }
 
-/// Dustdevil looks with each request whether a file is still what it was. This is what a look takes, on
-/// as many threads at once as serve.
-fn print_stat(folder: &Folder) -> Result {
+/// Prints the cost of one `stat` of a file, on as many threads in parallel as serve requests.
+/// Dustdevil makes one per request of a static file, to notice that the file has changed.
+fn print_stat(directory: &Directory) -> Result {
     const TIMES: u32 = 200_000;
-    let path = folder.files().join("1KiB.txt");
+    let path = directory.files().join("1KiB.txt");
     let threads = std::thread::available_parallelism()?.get();
-    let begun = Instant::now();
+    let began = Instant::now();
     std::thread::scope(|scope| {
-        let look = || (0..TIMES).try_for_each(|_| path.metadata().map(drop));
-        let looks: Vec<_> = (0..threads).map(|_| scope.spawn(look)).collect();
-        looks.into_iter().try_for_each(|looks| looks.join().expect("it does not panic"))
+        let stat = || (0..TIMES).try_for_each(|_| path.metadata().map(drop));
+        let stats: Vec<_> = (0..threads).map(|_| scope.spawn(stat)).collect();
+        stats.into_iter().try_for_each(|stats| stats.join().expect("it does not panic"))
     })?;
-    let each = microseconds(begun.elapsed()) / f64::from(TIMES);
-    println!(
-        "A stat of the file of 1 KiB takes {each:.2} µs on each of {threads} threads.\n"
-    );
+    let each = microseconds(began.elapsed()) / f64::from(TIMES);
+    println!("A stat of the 1 KiB file takes {each:.2} µs on each of {threads} threads.\n");
     Ok(())
 }
 
-/// What became of what was aimed at, as far as those who are compared took part.
-fn goals(scenario: &Scenario, subjects: &[Subject]) -> Vec<Goal> {
-    let goal = |aim: &Aim| {
-        let own = find(subjects, Contestant::Dustdevil)?.figure(aim.figure);
-        let other = find(subjects, aim.to)?.figure(aim.figure);
-        let of = match aim.figure {
-            Figure::Processor => "CPU",
+/// Draws the two charts. Files are shown as ratios to nginx, because their times differ by
+/// three orders of magnitude. One request per connection costs several times as much as the
+/// other pages and would compress their bars, so it is in the table only.
+fn draw(runs: &[Run], rounds: usize) -> Result {
+    let is_file = |run: &&Run| matches!(run.0.action, Action::File(_));
+    let page = |run: &Run| {
+        let bars = run.1.iter().map(|case| {
+            let cpu = case.measured.cpu.median();
+            Bar { server: case.competitor.name(), value: cpu, label: time(cpu) }
+        });
+        (run.0.title.to_owned(), bars.collect())
+    };
+    let file = |run: &Run| {
+        let nginx = &find(&run.1, Competitor::Nginx)?.measured.cpu;
+        let others = run.1.iter().filter(|case| case.competitor != Competitor::Nginx);
+        let bars = others.map(|case| {
+            let value = case.measured.cpu.relative_to(nginx).median();
+            let label = format!("{value:.2} ({})", time(case.measured.cpu.median()));
+            Bar { server: case.competitor.name(), value, label }
+        });
+        let title = format!("{} (nginx: {})", run.0.title, time(nginx.median()));
+        Some((title, bars.collect()))
+    };
+    let pages = runs.iter().filter(|run| !is_file(run) && run.0.depth > 0);
+    charts::REQUESTS.draw(&pages.map(page).collect::<Vec<_>>(), rounds)?;
+    let files = runs.iter().filter(is_file).filter_map(file);
+    charts::FILES.draw(&files.collect::<Vec<_>>(), rounds)
+}
+
+/// Compares the figures to the goals of a scenario, if both servers of a ratio were measured.
+fn goals(scenario: &Scenario, cases: &[Case]) -> Vec<Goal> {
+    let goal = |max: &MaxRatio| {
+        let own = find(cases, Competitor::Dustdevil)?.figure(max.figure);
+        let other = find(cases, max.to)?.figure(max.figure);
+        let figure = match max.figure {
+            Figure::Cpu => "CPU time",
             Figure::User => "user time",
         };
+        let to = match max.to {
+            Competitor::Baseline => "the baseline",
+            other => other.name(),
+        };
         Some(Goal {
-            of: scenario.title.to_owned(),
-            figure: format!("{of}, ratio to {}'s", aim.to.name()),
-            at_most: aim.at_most,
+            scenario: scenario.title.to_owned(),
+            figure: format!("{figure}, ratio to {to}"),
+            at_most: max.at_most,
             measured: own.relative_to(other).median(),
         })
     };
-    scenario.aims.iter().filter_map(goal).collect()
+    scenario.max_ratios.iter().filter_map(goal).collect()
 }

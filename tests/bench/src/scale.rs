@@ -1,131 +1,143 @@
-//! Does a request take longer when there are more sessions?
+//! The part `scale`: cost and latency of a request by the number of sessions in the store.
 
 use crate::Result;
+use crate::args::Args;
+use crate::charts;
 use crate::figures::{Series, grouped, print_table, time};
 use crate::goal::Goal;
 use crate::load::Load;
-use crate::process::{FOREVER, Server, is_room_for};
-use crate::wish::Wish;
+use crate::process::{FOREVER, Server, has_memory_for};
 
-/// How many sessions servers have. The first is what the others are compared to.
+/// Numbers of sessions, one server each. The others are compared to the first.
 const SIZES: [u32; 4] = [1_000, 100_000, 1_000_000, 5_000_000];
 
-/// Enough for the processors never to be idle. How long one request takes then says how long the
-/// queue in front of it is, and so nothing; how much processor time it takes is what counts.
-const MANY: u32 = 64;
+/// Enough connections to keep all processors busy, for CPU time. Latency under saturation is
+/// the length of the queue and says nothing about the server, so it is not used.
+const SATURATING_CONNECTIONS: u32 = 64;
 
-/// Few enough for the processors to be idle at times: how long a request takes is then up to the
-/// server, and to the system that wakes it.
-const FEW: u32 = 2;
+/// Few enough connections to leave the processors idle at times, for latency: a request does
+/// not queue, so its latency is the server's work plus the kernel's wake-ups.
+const UNSATURATING_CONNECTIONS: u32 = 2;
 
-/// How long in each round. Short turns and many rounds bear more disturbance than long turns.
+/// Duration of one measurement, in seconds. Many short interleaved measurements are less
+/// sensitive to disturbances of the machine than a few long ones.
 const SECONDS: u32 = 1;
 
-/// What is measured in turns with others.
-struct Subject {
+/// One row of the table: a page of one server.
+struct Case {
     name: String,
     path: &'static str,
     sessions: u32,
-    /// Which of the servers it asks.
+    /// Index of the server.
     server: usize,
-    processor: Series,
+    cpu: Series,
     median: Series,
-    late: Series,
+    p99: Series,
 }
 
-/// All servers run all the time, each with its sessions, and are asked in turns.
-pub(crate) fn measure(wish: &Wish) -> Result<Vec<Goal>> {
-    let rounds = wish.rounds;
-    let (servers, mut subjects) = start()?;
+/// Measures all servers in interleaved rounds, after a warm-up round. All run from the
+/// beginning.
+pub(crate) fn measure(args: &Args) -> Result<Vec<Goal>> {
+    let rounds = args.rounds;
+    let (servers, mut cases) = start()?;
     for round in 0..=rounds {
         match round {
-            // Whoever is asked for the first time has memory to map and caches to fill.
-            0 => eprintln!("scale: a round that does not count"),
+            // The first requests to a server fault in memory pages and fill caches.
+            0 => eprintln!("scale: warm-up round"),
             _ => eprintln!("scale: round {round} of {rounds}"),
         }
-        for turn in 0..subjects.len() {
-            // Nobody is always first.
-            let at = (turn + round) % subjects.len();
-            subjects[at].measure(&servers, round)?;
+        for index in 0..cases.len() {
+            // A round begins with another server each time, so that a disturbance with the
+            // period of a round does not always hit the same one.
+            let index = (index + round) % cases.len();
+            cases[index].measure(&servers, round)?;
         }
     }
-    print(&subjects);
-    Ok(goal(&subjects).into_iter().collect())
+    print(&cases);
+    let sizes = cases.iter().filter(|case| case.path == "/page");
+    let point = |case: &Case| (case.sessions, [case.cpu.median(), case.median.median()]);
+    charts::draw_scale(&sizes.map(point).collect::<Vec<_>>(), rounds)?;
+    Ok(goal(&cases).into_iter().collect())
 }
 
-/// A server for each size that the machine has memory for.
-fn start() -> Result<(Vec<Server>, Vec<Subject>)> {
-    let (mut servers, mut subjects) = (Vec::new(), Vec::new());
+/// Starts a server for each size, as far as the machine has memory.
+fn start() -> Result<(Vec<Server>, Vec<Case>)> {
+    let (mut servers, mut cases) = (Vec::new(), Vec::new());
     for sessions in SIZES {
-        if !is_room_for(sessions)? {
+        if !has_memory_for(sessions)? {
             break;
         }
-        eprintln!("scale: {sessions} sessions begin");
-        // Shards fill unevenly; none is to be full.
+        eprintln!("scale: creating {sessions} sessions");
+        // Twice the capacity: shards fill unevenly, and a full shard would evict.
         let server = Server::start(sessions * 2)?;
         server.fill(1, sessions, true, FOREVER)?;
         if server.counters()?.live != u64::from(sessions) {
-            return Err("the store has not all sessions".into());
+            return Err("the store does not have all sessions".into());
         }
         let name = format!("{} sessions", grouped(sessions));
-        subjects.push(Subject::new(name, "/page", sessions, servers.len()));
+        cases.push(Case::new(name, "/page", sessions, servers.len()));
         servers.push(server);
     }
-    let smallest = *SIZES.first().ok_or("there is nothing to compare")?;
-    subjects.push(Subject::new("the same page, no session".into(), "/open", smallest, 0));
-    Ok((servers, subjects))
+    let smallest = *SIZES.first().ok_or("there are no sizes")?;
+    cases.push(Case::new("the same page, no session".into(), "/public", smallest, 0));
+    Ok((servers, cases))
 }
 
-impl Subject {
-    fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Subject {
-        let (processor, median, late) = Default::default();
-        Subject { name, path, sessions, server, processor, median, late }
+impl Case {
+    fn new(name: String, path: &'static str, sessions: u32, server: usize) -> Case {
+        let (cpu, median, p99) = Default::default();
+        Case { name, path, sessions, server, cpu, median, p99 }
     }
 
+    /// Measures CPU time and then latency. Round 0 is the warm-up, and is not recorded.
     fn measure(&mut self, servers: &[Server], round: usize) -> Result {
         let (path, sessions, server) = (self.path, self.sessions, &servers[self.server]);
-        let many = Load { path, sessions, connections: MANY, seconds: SECONDS };
-        let few = Load { connections: FEW, ..many };
-        let (many, few) = (many.put_on(server, round)?, few.put_on(server, round)?);
+        let many =
+            Load { path, sessions, connections: SATURATING_CONNECTIONS, seconds: SECONDS };
+        let few = Load { connections: UNSATURATING_CONNECTIONS, ..many };
+        let (many, few) = (many.run(server, round)?, few.run(server, round)?);
         if round > 0 {
-            self.processor.push(many.processor);
+            self.cpu.push(many.cpu);
             self.median.push(few.median);
-            self.late.push(few.late);
+            self.p99.push(few.p99);
         }
         Ok(())
     }
 }
 
-/// A page takes as long with many sessions as with few.
-fn goal(subjects: &[Subject]) -> Option<Goal> {
-    let find = |sessions| subjects.iter().find(|subject| subject.sessions == sessions);
+/// The goal that a request costs about the same with a million sessions as with a thousand.
+fn goal(cases: &[Case]) -> Option<Goal> {
+    let find = |sessions| cases.iter().find(|case| case.sessions == sessions);
     let (few, many) = (find(SIZES[0])?, find(1_000_000)?);
     Some(Goal {
-        of: format!("logged-in page, {}", many.name),
-        figure: format!("CPU, ratio to {}", few.name),
+        scenario: format!("logged-in page, {}", many.name),
+        figure: format!("CPU time, ratio to {}", few.name),
         at_most: 1.1,
-        measured: many.processor.relative_to(&few.processor).median(),
+        measured: many.cpu.relative_to(&few.cpu).median(),
     })
 }
 
-fn print(subjects: &[Subject]) {
-    let Some(first) = subjects.first() else { return };
-    let row = |subject: &Subject| {
+/// Prints the table, with the first row as 1.00 of all ratios.
+fn print(cases: &[Case]) {
+    let Some(first) = cases.first() else { return };
+    let row = |case: &Case| {
         vec![
-            subject.name.clone(),
-            time(subject.processor.median()),
-            subject.processor.relative_to(&first.processor).with_spread(),
-            time(subject.median.median()),
-            format!("{:.2}", subject.median.relative_to(&first.median).median()),
-            time(subject.late.median()),
-            subject.late.relative_to(&first.late).with_spread(),
+            case.name.clone(),
+            time(case.cpu.median()),
+            case.cpu.relative_to(&first.cpu).with_spread(),
+            time(case.median.median()),
+            format!("{:.2}", case.median.relative_to(&first.median).median()),
+            time(case.p99.median()),
+            case.p99.relative_to(&first.p99).with_spread(),
         ]
     };
-    let rows: Vec<Vec<String>> = subjects.iter().map(row).collect();
-    let head = ["live", "CPU a request", "ratio", "p50", "ratio", "p99", "ratio"];
+    let rows: Vec<Vec<String>> = cases.iter().map(row).collect();
+    let head =
+        ["live sessions", "CPU per request", "ratio", "p50", "ratio", "p99", "ratio"];
     print_table(&head, &rows);
     println!(
-        "CPU is the server's own, user and system, with {MANY} connections that leave no \
-         processor idle; p50 and p99 are of {FEW} connections that leave them idle at times.\n"
+        "CPU is the server's own, user and system, with {SATURATING_CONNECTIONS} connections, \
+         which saturate the processors; p50 and p99 are with {UNSATURATING_CONNECTIONS}, which \
+         do not. In parentheses: interquartile range over the rounds.\n"
     );
 }

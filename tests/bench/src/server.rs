@@ -1,7 +1,9 @@
-//! The server that is measured: a page for whoever is logged in, the same page for everybody,
-//! and what the driver needs to have it filled.
+//! The Dustdevil application that is measured with many sessions: a page that requires a login,
+//! the same page without one, and the tasks by which the driver fills the store.
 //!
-//! It writes no log, and is otherwise as `Settings::default()` has it.
+//! The demo cannot be used for this, because it has one user, and a user has at most 100
+//! sessions. All settings are the defaults, apart from the size of the store and the timeout of
+//! a task. It writes no log.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,50 +14,52 @@ use dustdevil::{
     SessionHandler, Settings, Store, handler,
 };
 
-use crate::fill::{Filling, Plain, compute, user};
+use crate::fill::{Fill, PlainMap, compute, user};
 
-type Outcome<T = ()> = dustdevil::Result<T>;
+type HandlerResult<T = ()> = dustdevil::Result<T>;
 
-/// Work takes as long as it takes.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// Timeout of a handler. Creating millions of sessions in one request takes longer than the
+/// default.
+const TASK_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Serves until the driver lets go of the other end of standard input.
+/// Serves until standard input ends, which happens when the driver exits, also if it crashes.
+/// `max_sessions` is the capacity of the store.
 #[tokio::main]
-pub(crate) async fn serve(limit: &str) -> crate::Result {
-    let (sessions, bytes) = (limit.parse()?, usize::MAX);
-    let limits = MemoryLimits { max_sessions: sessions, max_bytes: bytes, ..MemoryLimits::default() };
+pub(crate) async fn serve(max_sessions: &str) -> crate::Result {
+    let (max_sessions, max_bytes) = (max_sessions.parse()?, usize::MAX);
+    let limits = MemoryLimits { max_sessions, max_bytes, ..MemoryLimits::default() };
     let store = Arc::new(MemoryStore::new(limits));
     let server = application(&store)?.listen("127.0.0.1:0").await?;
     println!("{}", server.local_addr()?);
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        // Taking millions of sessions apart one by one would help nobody.
+        // Exits without dropping the store: freeing millions of sessions would only take time.
         std::process::exit(0);
     });
     Ok(server.run().await?)
 }
 
-fn application(store: &Arc<MemoryStore>) -> Outcome<Application> {
+fn application(store: &Arc<MemoryStore>) -> HandlerResult<Application> {
     let settings = Settings {
         session_store: Some(Arc::clone(store) as Arc<dyn Store>),
-        handler_timeout: PATIENCE,
+        handler_timeout: TASK_TIMEOUT,
         ..Settings::default()
     };
     let application = Application::new(
         [
             ("/page", handler::<PageHandler>),
-            ("/open", handler::<OpenHandler>),
+            ("/public", handler::<PublicHandler>),
             ("/counters", handler::<CountersHandler>),
             ("/fill", handler::<FillHandler>),
-            ("/plain", handler::<PlainHandler>),
+            ("/plain", handler::<PlainMapHandler>),
             ("/compute", handler::<ComputeHandler>),
         ],
         settings,
     )?;
-    Ok(application.state(Arc::clone(store)).state(Mutex::new(Vec::<Plain>::new())))
+    Ok(application.state(Arc::clone(store)).state(Mutex::new(Vec::<PlainMap>::new())))
 }
 
-/// The page that is asked for: some 300 bytes.
+/// Renders the page that clients request, about 300 bytes.
 pub(crate) fn page(user: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head><title>The main page</title></head>\n<body>\n\
@@ -65,7 +69,7 @@ pub(crate) fn page(user: &str) -> String {
     )
 }
 
-/// Shows the page to whoever is logged in.
+/// GET `/page`: the page for the logged-in user, or a redirect to the login page.
 struct PageHandler {
     base: SessionHandler,
 }
@@ -73,129 +77,133 @@ struct PageHandler {
 impl RequestHandler for PageHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(exchange: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(exchange: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self { base: SessionHandler::initialize(exchange).await? })
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn get(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let user = self.base.authenticated(exchange).await?;
         exchange.write(page(&user))
     }
 }
 
-/// Shows it to everybody, and asks no session.
-struct OpenHandler;
+/// GET `/public`: the same page without reading a session.
+struct PublicHandler;
 
-impl RequestHandler for OpenHandler {
+impl RequestHandler for PublicHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(_: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self)
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn get(&mut self, exchange: &mut Exchange) -> HandlerResult {
         exchange.write(page(&user(0)))
     }
 }
 
-/// What the store has counted: sessions that live, that were evicted, and that were not found.
+/// GET `/counters`: the numbers of live sessions, evicted sessions, and ids that were not
+/// found.
 struct CountersHandler;
 
 impl RequestHandler for CountersHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
-    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(_: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self)
     }
 
-    async fn get(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn get(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let counters = exchange.state::<Arc<MemoryStore>>()?.counters().await?;
-        exchange
-            .write(format!("{} {} {}", counters.live, counters.evicted, counters.rejected_ids))
+        exchange.write(format!(
+            "{} {} {}",
+            counters.live, counters.evicted, counters.rejected_ids
+        ))
     }
 }
 
-/// Creates sessions.
+/// POST `/fill`: creates sessions in the store.
 struct FillHandler;
 
 impl RequestHandler for FillHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(_: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn post(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let from: u32 = number(exchange, "from")?;
-        let filling = Filling {
+        let filling = Fill {
             numbers: from..from + number::<u32>(exchange, "count")?,
             logged_in: number(exchange, "logged_in")?,
             expire: Duration::from_millis(number(exchange, "expire")?),
         };
         let store = exchange.state::<Arc<MemoryStore>>()?;
         let runtime = tokio::runtime::Handle::current();
-        aside(exchange, move || runtime.block_on(filling.fill(&store))).await
+        run_blocking(exchange, move || runtime.block_on(filling.fill(&store))).await
     }
 }
 
-/// Fills a map that is none of a store's.
-struct PlainHandler;
+/// POST `/plain`: fills a plain map, and keeps it so that its memory can be measured.
+struct PlainMapHandler;
 
-impl RequestHandler for PlainHandler {
+impl RequestHandler for PlainMapHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(_: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn post(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let mut plain = match &*exchange.get_argument("of")? {
-            "maps" => Plain::Maps(std::collections::HashMap::new()),
-            _ => Plain::Names(std::collections::HashMap::new()),
+            "maps" => PlainMap::Maps(std::collections::HashMap::new()),
+            _ => PlainMap::Names(std::collections::HashMap::new()),
         };
         let count = number(exchange, "count")?;
-        let keep = exchange.state::<Mutex<Vec<Plain>>>()?;
+        let keep = exchange.state::<Mutex<Vec<PlainMap>>>()?;
         let fill = move || {
             plain.fill(0..count);
             keep.lock().unwrap_or_else(PoisonError::into_inner).push(plain);
             Ok(())
         };
-        aside(exchange, fill).await
+        run_blocking(exchange, fill).await
     }
 }
 
-/// Keeps a thread busy with something else.
+/// POST `/compute`: keeps one thread busy without touching the store.
 struct ComputeHandler;
 
 impl RequestHandler for ComputeHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
 
-    async fn initialize(_: &mut Exchange) -> Outcome<Self> {
+    async fn initialize(_: &mut Exchange) -> HandlerResult<Self> {
         Ok(Self)
     }
 
-    async fn post(&mut self, exchange: &mut Exchange) -> Outcome {
+    async fn post(&mut self, exchange: &mut Exchange) -> HandlerResult {
         let time = Duration::from_millis(number(exchange, "time")?);
         let work = move || {
             compute(time);
             Ok(())
         };
-        aside(exchange, work).await
+        run_blocking(exchange, work).await
     }
 }
 
-/// Does long work on a thread of its own, so that others are answered meanwhile; the answer is how
-/// many seconds it took.
-async fn aside(
+/// Runs long work with `spawn_blocking`, so that the runtime's threads go on serving requests.
+/// The response is the number of seconds that the work took.
+async fn run_blocking(
     exchange: &mut Exchange,
-    work: impl FnOnce() -> Outcome + Send + 'static,
-) -> Outcome {
+    work: impl FnOnce() -> HandlerResult + Send + 'static,
+) -> HandlerResult {
     let began = Instant::now();
     tokio::task::spawn_blocking(work).await.map_err(Error::other)??;
     exchange.write(began.elapsed().as_secs_f64().to_string())
 }
 
-fn number<T: std::str::FromStr>(exchange: &Exchange, name: &str) -> Outcome<T> {
+/// Parses a numeric argument of the request.
+fn number<T: std::str::FromStr>(exchange: &Exchange, name: &str) -> HandlerResult<T> {
     let text = exchange.get_argument(name)?;
     text.parse().map_err(|_| Error::other(format!("{name} cannot be {text:?}")))
 }

@@ -29,7 +29,7 @@ pub async fn each_event_is_counted_once(subject: StoreUnderTest) {
     assert!(!store.create(first, lifetime, CLIENT_IP, "a", "1").await.unwrap());
     assert_eq!(subject.counters().await, expected, "that was taken");
 
-    let moved = subject.rotate(first, None).await;
+    let new_key = subject.rotate(first, None).await;
     expected.rotated = 1;
     assert_eq!(subject.counters().await, expected);
 
@@ -41,10 +41,10 @@ pub async fn each_event_is_counted_once(subject: StoreUnderTest) {
     assert!(subject.destroy(first).await);
     (expected.ended, expected.live) = (1, 1);
     assert_eq!(subject.counters().await, expected, "it ended where it is by now");
-    for key in [first, moved, key()] {
+    for key in [first, new_key, key()] {
         assert!(!subject.destroy(key).await);
     }
-    assert_eq!(subject.counters().await, expected, "it ended once");
+    assert_eq!(subject.counters().await, expected, "it ends once");
 
     subject.store.clear(second).await.unwrap();
     subject.destroy(second).await;

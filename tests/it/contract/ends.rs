@@ -1,5 +1,9 @@
 //! The end of a session: destroyed, or expired by its idle or its absolute timeout. A session
 //! that has ended stays ended.
+//!
+//! OWASP recommends both timeouts. The idle timeout protects a session that its user has left
+//! behind. The absolute timeout limits the use of a stolen id, which an attacker could
+//! otherwise keep alive.
 
 use dustdevil::session::id::Key;
 use dustdevil::session::store::USERNAME;
@@ -40,23 +44,23 @@ pub async fn a_session_past_its_absolute_timeout_accepts_nothing(subject: StoreU
 pub async fn an_unused_session_expires_at_its_idle_timeout(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
     subject.pass(1).await;
     let (used, value) = (Instant::now(), subject.get(key, "a").await);
-    subject.check_in_time(begun, 2)?;
-    assert!(value.is_some(), "half of its limit has passed");
+    subject.check_in_time(started, 2)?;
+    assert!(value.is_some(), "half of its idle timeout has passed");
     subject.pass(1).await;
     let value = subject.get(key, "a").await;
     subject.check_in_time(used, 2)?;
-    assert!(value.is_some(), "half of its limit has passed since it was used");
+    assert!(value.is_some(), "half of its idle timeout has passed since its use");
     subject.pass(2).await;
     subject.assert_dead(key).await;
     Ok(())
 }
 
-/// Uses one session with each operation and returns their keys. Some operations have no effect
-/// (such as removing an unset name), which is use all the same.
+/// Uses one session with each operation, and returns which operations found their session. Some
+/// operations have no effect (such as removing an unset name), which is use all the same.
 async fn use_each(subject: &StoreUnderTest, keys: &mut [Key]) -> [bool; 10] {
     let store = &subject.store;
     let new = key();
@@ -87,7 +91,7 @@ pub async fn every_operation_is_use(subject: StoreUnderTest) -> Timely {
         let last_used = std::mem::replace(&mut used, Instant::now());
         let alive = use_each(&subject, &mut keys).await;
         subject.check_in_time(last_used, 3)?;
-        assert_eq!(alive, [true; 10], "two thirds of the limit have passed");
+        assert_eq!(alive, [true; 10], "two thirds of the idle timeout have passed");
     }
     subject.pass(3).await;
     for key in keys {
@@ -96,6 +100,7 @@ pub async fn every_operation_is_use(subject: StoreUnderTest) -> Timely {
     Ok(())
 }
 
+/// If listing were use, a page with the list would keep all sessions of the user alive.
 pub async fn listing_the_sessions_of_a_user_is_not_use(subject: StoreUnderTest) {
     let key = subject.begin_for(subject.lifetime(2, 100), USERNAME, "ann").await;
     for _ in 0..2 {
@@ -112,14 +117,14 @@ pub async fn listing_the_sessions_of_a_user_is_not_use(subject: StoreUnderTest) 
 pub async fn a_busy_session_expires_at_its_absolute_timeout(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(2, 4), "a", "1").await;
     for _ in 0..3 {
         subject.pass(1).await;
-        let lives = subject.is_live(key).await;
+        let is_live = subject.is_live(key).await;
         subject.set(key, "a", "1").await;
-        subject.check_in_time(begun, 4)?;
-        assert!(lives);
+        subject.check_in_time(started, 4)?;
+        assert!(is_live);
     }
     subject.pass(1).await;
     subject.assert_dead(key).await;
@@ -129,18 +134,18 @@ pub async fn a_busy_session_expires_at_its_absolute_timeout(
 pub async fn sessions_of_one_store_may_have_different_lifetimes(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let short = subject.begin_for(subject.lifetime(1, 100), "a", "1").await;
     let long = subject.begin_for(subject.lifetime(3, 100), "a", "1").await;
     let old = subject.begin_for(subject.lifetime(100, 2), "a", "1").await;
     subject.pass(1).await;
     let alive = (subject.is_live(long).await, subject.is_live(old).await);
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert_eq!(alive, (true, true));
     subject.assert_dead(short).await;
     subject.pass(1).await;
     let alive = subject.is_live(long).await;
-    subject.check_in_time(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert!(alive);
     subject.assert_dead(old).await;
     Ok(())
@@ -149,7 +154,7 @@ pub async fn sessions_of_one_store_may_have_different_lifetimes(
 pub async fn a_sweep_removes_expired_sessions_and_no_others(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut idle = Vec::new();
     for _ in 0..300 {
         idle.push(subject.begin_for(subject.lifetime(2, 200), USERNAME, "a").await);
@@ -161,7 +166,7 @@ pub async fn a_sweep_removes_expired_sessions_and_no_others(
     subject.store.sweep().await.unwrap();
     let listed = subject.keys_of("a").await.len();
     let counters = subject.counters().await;
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert_eq!((alive, listed, counters.live, counters.expired), (true, 300, 302, 0));
 
     subject.pass(2).await;
@@ -188,12 +193,12 @@ pub async fn a_swept_session_accepts_nothing(subject: StoreUnderTest) {
     for _ in 0..3 {
         keys.push(subject.begin_for(lifetime, "a", "1").await);
     }
-    let moved = key();
-    subject.store.rotate(keys[0], moved, None).await.unwrap();
+    let new_key = key();
+    subject.store.rotate(keys[0], new_key, None).await.unwrap();
     subject.destroy(keys[1]).await;
     subject.pass(2).await;
     subject.store.sweep().await.unwrap();
-    for key in [keys[0], keys[1], keys[2], moved] {
+    for key in [keys[0], keys[1], keys[2], new_key] {
         subject.assert_accepts_nothing(key).await;
     }
     let created = subject.store.create(key(), lifetime, CLIENT_IP, "a", "1").await;

@@ -1,5 +1,5 @@
-//! Mutation tests of the suite: each mutant is the reference store with one flaw, and at least one
-//! requirement must fail for it. Requirements that no mutant fails would prove nothing.
+//! Mutation tests of the suite: each mutant is the reference store with one flaw, and at least
+//! one requirement must fail for it. Requirements that no mutant fails would prove nothing.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -300,7 +300,7 @@ impl Mutant {
                 let Some(session) = state.sessions.get_mut(&new) else { return };
                 match flaw {
                     Flaw::RotateRestartsAbsoluteTimeout => {
-                        session.created_at = session.used_at
+                        session.created_at = session.used_at;
                     }
                     Flaw::RotateIgnoresLifetime => session.lifetime = before.lifetime,
                     Flaw::LoginKeepsListPosition => session.login = before.login,

@@ -1,15 +1,16 @@
 //! The contract of `src/session/store.rs` in its simplest form: one lock and a `BTreeMap`.
 //!
-//! This is the reference implementation, and the first stop for a reader of the session layer: the
-//! memory store and the Redis store do the same thing faster. It is also a template for a store of
-//! your own. That it passes the suite shows that the suite tests the contract, and not habits of
-//! the built-in stores. It has no memory limit, so it evicts nothing.
+//! This is the reference implementation, and the first stop for a reader of the session layer:
+//! the memory store and the Redis store do the same thing faster. It is also a template for a
+//! store of your own. That it passes the suite shows that the suite tests the contract, and not
+//! habits of the built-in stores. It has no memory limit, so it evicts nothing.
 //!
-//! Each operation takes the lock once, does all its work and releases the lock. That is the whole
-//! of rule 1 of the contract, atomic and linearizable operations: no other operation can see or
-//! change a session halfway through. The mutex is a std one, because it is never held across
-//! `.await`: every operation returns a future that is ready. A store on a network cannot hold a
-//! lock; it sends each operation as one atomic command, as the Redis store does with Lua scripts.
+//! Each operation takes the lock once, does all its work and releases the lock. That is the
+//! whole of rule 1 of the contract, atomic and linearizable operations: no other operation can
+//! see or change a session halfway through. The mutex is a std one, because it is never held
+//! across `.await`: every operation returns a future that is ready. A store on a network cannot
+//! hold a lock; it sends each operation as one atomic command, as the Redis store does with Lua
+//! scripts.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -55,14 +56,14 @@ pub struct ReferenceSession {
     pub used_at: Instant,
     /// Time at which the client's cookie was last set.
     pub renewed_at: Instant,
-    /// Number of the login, which orders the sessions of a user. A time would not do: two logins
-    /// can happen within one tick of the clock.
+    /// Number of the login, which orders the sessions of a user. A time would not do: two
+    /// logins can happen within one tick of the clock.
     pub login: u64,
 }
 
 impl Store for ReferenceStore {
-    /// Creates the session only if the key is free. If two requests ever drew the same random key
-    /// and the second overwrote the first, two clients would share a session.
+    /// Creates the session only if the key is free. If two requests ever drew the same random
+    /// key and the second overwrote the first, two clients would share a session.
     fn create<'a>(
         &'a self,
         key: Key,
@@ -82,9 +83,9 @@ impl Store for ReferenceStore {
         StoreFuture::ready(result)
     }
 
-    /// Combines four things that each request needs, so that a request which reads one value needs
-    /// one round trip: the check that the session is live, the record of its use, the decision to
-    /// renew the cookie, and a value.
+    /// Combines four things that each request needs, so that a request which reads one value
+    /// needs one round trip: the check that the session is live, the record of its use, the
+    /// decision to renew the cookie, and a value.
     fn visit<'a>(&'a self, key: Key, ip: IpAddr, name: &'a str) -> StoreFuture<'a, Visit> {
         let mut state = self.lock();
         let is_moved = state.successor(key).is_some();
@@ -126,8 +127,9 @@ impl Store for ReferenceStore {
         self.with(key, |session, _| Ok(session.values.remove(name)))
     }
 
-    /// Compare-and-swap: what a read-modify-write such as a counter is built from. The caller reads
-    /// a value, computes the next one, and starts again with the current value if it has changed in
+    /// Compare-and-swap: what a read-modify-write such as a counter is built from. The caller
+    /// reads a value, computes the next one, and starts again with the current value if it has
+    /// changed in
     /// between.
     fn compare_and_set<'a>(
         &'a self,
@@ -156,8 +158,8 @@ impl Store for ReferenceStore {
         })
     }
 
-    /// Follows rotations to the current key first. Otherwise a logout that was sent with the old
-    /// id, while another request rotated the session, would leave the user logged in.
+    /// Follows rotations to the current key first. Otherwise a logout that was sent with the
+    /// old id, while another request rotated the session, would leave the user logged in.
     fn destroy(&self, mut key: Key) -> StoreFuture<'_, bool> {
         let mut state = self.lock();
         while let Some(new) = state.successor(key) {
@@ -170,8 +172,8 @@ impl Store for ReferenceStore {
     }
 
     /// Moves the session: the old key is dead from here on, which is what defeats session
-    /// fixation. Only a rotation with a lifetime is a login: it restarts the absolute timeout and
-    /// puts the session first in the list of its user. The new key has not been sent to the
+    /// fixation. Only a rotation with a lifetime is a login: it restarts the absolute timeout
+    /// and puts the session first in the list of its user. The new key has not been sent to the
     /// client yet, so the response sets the cookie and the renew interval starts now.
     fn rotate(
         &self,
@@ -207,8 +209,8 @@ impl Store for ReferenceStore {
         StoreFuture::ready(Ok(live.map(|session| session.origin)))
     }
 
-    /// Looks at every session, which a real store avoids with an index by user. It checks expiry
-    /// without [`State::live`], because listing is not use.
+    /// Looks at every session, which a real store avoids with an index by user. It checks
+    /// expiry without [`State::live`], because listing is not use.
     fn sessions_of<'a>(&'a self, user: &'a str) -> StoreFuture<'a, Vec<SessionInfo>> {
         let state = self.lock();
         let sessions = state.sessions.iter();
@@ -243,8 +245,8 @@ impl ReferenceStore {
         self.0.lock().unwrap()
     }
 
-    /// Runs an operation on a live session; `None` if there is none. The operation also gets the
-    /// number of the next login, in case it sets the user.
+    /// Runs an operation on a live session; `None` if there is none. The operation also gets
+    /// the number of the next login, in case it sets the user.
     fn with<'a, T: Send + 'a>(
         &self,
         key: Key,
@@ -258,8 +260,8 @@ impl ReferenceStore {
 }
 
 impl State {
-    /// Returns a session if it is live, and records the use. Removes it if it has expired: this is
-    /// lazy expiry, so no operation depends on the sweep.
+    /// Returns a session if it is live, and records the use. Removes it if it has expired: this
+    /// is lazy expiry, so no operation depends on the sweep.
     pub fn live(&mut self, key: Key) -> Option<&mut ReferenceSession> {
         if !self.sessions.get(&key)?.is_live() {
             self.sessions.remove(&key);
@@ -306,8 +308,8 @@ impl ReferenceSession {
         self.values.get(USERNAME).is_some_and(|name| name == user)
     }
 
-    /// Records a visit from `ip`. The first visit after the renew interval gets `renew`, and starts
-    /// the next interval, so that one of several concurrent responses sets the cookie.
+    /// Records a visit from `ip`. The first visit after the renew interval gets `renew`, and
+    /// starts the next interval, so that one of several concurrent responses sets the cookie.
     fn visit(&mut self, ip: IpAddr, name: &str) -> LiveVisit {
         self.ip = ip;
         let renew = self.renewed_at.elapsed() >= self.lifetime.renew_interval();
@@ -319,8 +321,8 @@ impl ReferenceSession {
         LiveVisit { value, renew, max_age: self.lifetime.max_age(left) }
     }
 
-    /// Sets a value, or fails without a change if the session would exceed its limit. A new value
-    /// of [`USERNAME`] is a login with this number.
+    /// Sets a value, or fails without a change if the session would exceed its limit. A new
+    /// value of [`USERNAME`] is a login with this number.
     fn set(&mut self, name: &str, value: &str, login: u64) -> Result<(), Error> {
         let others = self.values.iter().filter(|(other, _)| *other != name);
         let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();

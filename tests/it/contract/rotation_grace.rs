@@ -1,5 +1,8 @@
 //! The grace period after a rotation, in which a store knows the successors of an old key. It
 //! is a whole minute, so these requirements run only on a paused clock.
+//!
+//! The store forgets a rotation after [`ROTATION_GRACE`]. Without that limit, each rotation
+//! would take memory for as long as its session lives.
 
 use std::time::Duration;
 

@@ -1,5 +1,9 @@
 //! Rotation: a session moves to a new key with its values, user and timeouts, and the old key
 //! is dead.
+//!
+//! A rotation at each login defeats session fixation: an attacker that knew the id before the
+//! login does not know the new one. So the old key must not give access for a single moment,
+//! neither to reads nor to writes.
 
 use dustdevil::session::store::{USERNAME, Visit};
 use tokio::time::Instant;
@@ -25,7 +29,11 @@ pub async fn a_rotated_key_accepts_nothing(subject: StoreUnderTest) {
     let newer = subject.rotate(new, Some(subject.long_lifetime())).await;
     subject.assert_accepts_nothing(old).await;
     subject.assert_accepts_nothing(new).await;
-    assert_eq!(subject.get(newer, "a").await.as_deref(), Some("1"), "it is as it was");
+    assert_eq!(
+        subject.get(newer, "a").await.as_deref(),
+        Some("1"),
+        "the session is unchanged"
+    );
     assert_eq!(subject.keys(newer).await.unwrap(), ["a"]);
 }
 
@@ -42,31 +50,31 @@ pub async fn a_visit_with_a_rotated_key_returns_moved(subject: StoreUnderTest) {
 }
 
 pub async fn a_rotation_does_not_change_the_timeouts(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(100, 3), "a", "1").await;
     subject.pass(2).await;
     let new = key();
     let rotated = subject.store.rotate(old, new, None).await.unwrap();
-    let lives = subject.is_live(new).await;
-    subject.check_in_time(begun, 3)?;
-    assert!(rotated && lives);
+    let is_live = subject.is_live(new).await;
+    subject.check_in_time(started, 3)?;
+    assert!(rotated && is_live);
     subject.pass(1).await;
     subject.assert_dead(new).await;
     Ok(())
 }
 
 pub async fn a_rotation_may_change_the_lifetime(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let old = subject.begin_for(subject.lifetime(2, 2), "a", "1").await;
     subject.pass(1).await;
-    let (anew, new) = (Instant::now(), key());
+    let (rotated_at, new) = (Instant::now(), key());
     let rotated = subject.store.rotate(old, new, Some(subject.lifetime(3, 4))).await;
-    subject.check_in_time(begun, 2)?;
+    subject.check_in_time(started, 2)?;
     assert!(rotated.unwrap());
     subject.pass(2).await;
-    let lives = subject.is_live(new).await;
-    subject.check_in_time(anew, 3)?;
-    assert!(lives, "its first lifetime would be over");
+    let is_live = subject.is_live(new).await;
+    subject.check_in_time(rotated_at, 3)?;
+    assert!(is_live, "its first lifetime would have expired");
     subject.pass(2).await;
     subject.assert_dead(new).await;
     Ok(())
@@ -91,7 +99,7 @@ pub async fn rotating_an_unknown_key_creates_nothing(subject: StoreUnderTest) {
         let new = key();
         assert!(!subject.store.rotate(old, new, None).await.unwrap());
         subject.assert_dead(new).await;
-        assert_eq!(subject.visit(old).await, Visit::Gone, "it has not moved");
+        assert_eq!(subject.visit(old).await, Visit::Gone, "it was not rotated");
     }
     assert_eq!(subject.counters().await.rotated, rotated);
 }
@@ -107,13 +115,16 @@ pub async fn a_session_under_the_new_key_is_overwritten(subject: StoreUnderTest)
     assert_eq!(counters.ended + counters.evicted + counters.expired, 1);
 }
 
+/// A logout with the old id must end the session, wherever it has been rotated to. Ending is
+/// the only operation that follows rotations: a client that knows the old id may end the
+/// session, and may not use it.
 pub async fn destroying_a_rotated_key_ends_its_successor(subject: StoreUnderTest) {
     let old = subject.begin_as("ann").await;
     let new = subject.rotate(old, None).await;
     assert!(subject.destroy(old).await);
     assert!(subject.keys_of("ann").await.is_empty());
     subject.assert_accepts_nothing(new).await;
-    assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ended once");
+    assert!(!subject.destroy(new).await && !subject.destroy(old).await, "it ends once");
     assert_eq!(subject.counters().await.ended, 1);
 }
 
@@ -144,7 +155,7 @@ pub async fn destroying_a_rotated_key_does_nothing_after_the_session_ended(
     let old = subject.begin_for(subject.lifetime(2, 100), "a", "1").await;
     let new = subject.rotate(old, Some(subject.lifetime(1, 1))).await;
     subject.pass(1).await;
-    assert!(!subject.destroy(old).await, "its time is up");
+    assert!(!subject.destroy(old).await, "it has expired");
     subject.assert_dead(new).await;
     assert_eq!(subject.counters().await.ended, 1);
 }

@@ -100,13 +100,15 @@ pub async fn an_expired_session_is_not_listed(subject: StoreUnderTest) {
     for lifetime in [idle, old, idle, old] {
         subject.begin_for(lifetime, USERNAME, "ann").await;
     }
-    let lives = subject.begin_as("ann").await;
+    let is_live = subject.begin_as("ann").await;
     subject.pass(1).await;
-    assert_eq!(subject.keys_of("ann").await, [lives], "expired, but not swept yet");
+    assert_eq!(subject.keys_of("ann").await, [is_live], "expired, but not swept yet");
     subject.store.sweep().await.unwrap();
-    assert_eq!(subject.keys_of("ann").await, [lives]);
+    assert_eq!(subject.keys_of("ann").await, [is_live]);
 }
 
+/// A store that builds keys or patterns from user names, as with Redis `SCAN MATCH`, must
+/// escape them.
 pub async fn any_text_is_a_user(subject: StoreUnderTest) {
     let mut users: Vec<String> = [
         "ann",
@@ -143,32 +145,32 @@ pub async fn any_text_is_a_user(subject: StoreUnderTest) {
         assert_eq!(subject.keys_of(user).await, [*key], "{user:?}");
     }
     for (user, key) in users.iter().zip(&keys) {
-        let moved = subject.rotate(*key, None).await;
-        assert_eq!(subject.keys_of(user).await, [moved], "{user:?}");
-        subject.destroy(moved).await;
+        let new_key = subject.rotate(*key, None).await;
+        assert_eq!(subject.keys_of(user).await, [new_key], "{user:?}");
+        subject.destroy(new_key).await;
         assert!(subject.sessions_of(user).await.is_empty(), "{user:?}");
     }
 }
 
 pub async fn the_list_has_the_last_client_address(subject: StoreUnderTest) {
     let key = subject.begin_as("ann").await;
-    let place = async || subject.sessions_of("ann").await[0].last_ip;
-    assert_eq!(place().await, CLIENT_IP);
+    let last_ip = async || subject.sessions_of("ann").await[0].last_ip;
+    assert_eq!(last_ip().await, CLIENT_IP);
     for elsewhere in ["192.0.2.7", "2001:db8::1", "::ffff:192.0.2.7", "255.255.255.255"] {
         let elsewhere: IpAddr = elsewhere.parse().unwrap();
         subject.store.visit(key, elsewhere, "a").await.unwrap();
-        assert_eq!(place().await, elsewhere);
+        assert_eq!(last_ip().await, elsewhere);
         subject.get(key, "a").await;
-        assert_eq!(place().await, elsewhere, "only a visit comes from somewhere");
+        assert_eq!(last_ip().await, elsewhere, "only a visit records the client address");
     }
-    let last = place().await;
+    let last = last_ip().await;
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    assert_eq!(place().await, last);
+    assert_eq!(last_ip().await, last);
 
-    let (other, far) = (self::key(), "198.51.100.1".parse().unwrap());
+    let (other, other_ip) = (self::key(), "198.51.100.1".parse().unwrap());
     let lifetime = subject.long_lifetime();
-    subject.store.create(other, lifetime, far, USERNAME, "ann").await.unwrap();
-    assert_eq!(place().await, far);
+    subject.store.create(other, lifetime, other_ip, USERNAME, "ann").await.unwrap();
+    assert_eq!(last_ip().await, other_ip);
 }
 
 pub async fn the_list_has_the_device(subject: StoreUnderTest) {
@@ -187,31 +189,32 @@ pub async fn the_list_has_the_device(subject: StoreUnderTest) {
 }
 
 pub async fn the_list_has_the_age_and_the_idle_time(subject: StoreUnderTest) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_as("ann").await;
     let listed = async || subject.sessions_of("ann").await.remove(0);
     subject.pass(1).await;
     for _ in 0..2 {
         let (age, unused) = (listed().await.age, listed().await.idle);
-        subject.assert_passed(age, 1, begun);
-        subject.assert_passed(unused, 1, begun);
+        subject.assert_passed(age, 1, started);
+        subject.assert_passed(unused, 1, started);
     }
     let used = Instant::now();
     subject.get(key, "a").await;
     subject.assert_passed(listed().await.idle, 0, used);
     subject.pass(1).await;
-    subject.assert_passed(listed().await.age, 2, begun);
+    subject.assert_passed(listed().await.age, 2, started);
     subject.assert_passed(listed().await.idle, 1, used);
 
-    let moved = Instant::now();
+    let new_key = Instant::now();
     let key = subject.rotate(key, None).await;
-    subject.assert_passed(listed().await.age, 2, begun);
-    subject.assert_passed(listed().await.idle, 0, moved);
-    let anew = Instant::now();
+    subject.assert_passed(listed().await.age, 2, started);
+    subject.assert_passed(listed().await.idle, 0, new_key);
+    let latest = Instant::now();
     subject.rotate(key, Some(subject.long_lifetime())).await;
-    subject.assert_passed(listed().await.age, 0, anew);
+    subject.assert_passed(listed().await.age, 0, latest);
 }
 
+/// The limit of concurrent sessions per user ends the sessions that logged in first.
 pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) {
     let mut keys: Vec<Key> = Vec::new();
     for _ in 0..5 {
@@ -226,25 +229,25 @@ pub async fn sessions_over_limit_are_the_oldest_logins(subject: StoreUnderTest) 
 }
 
 pub async fn sessions_over_limit_are_all_live(subject: StoreUnderTest) -> Timely {
-    let (begun, idle) = (Instant::now(), subject.lifetime(2, 100));
+    let (started, idle) = (Instant::now(), subject.lifetime(2, 100));
     let _unused = subject.begin_for(idle, USERNAME, "ann").await;
     let used = subject.begin_for(idle, USERNAME, "ann").await;
-    let moved = subject.begin_for(idle, USERNAME, "ann").await;
-    let anew = subject.begin_as("ann").await;
+    let new_key = subject.begin_for(idle, USERNAME, "ann").await;
+    let latest = subject.begin_as("ann").await;
     let beyond = async |most| subject.store.sessions_over_limit("ann", most).await.unwrap();
     assert_eq!(beyond(4).await, []);
     subject.pass(1).await;
     subject.get(used, "a").await;
-    let moved = subject.rotate(moved, None).await;
-    let moved_in_time = subject.check_in_time(begun, 2);
+    let new_key = subject.rotate(new_key, None).await;
+    let moved_in_time = subject.check_in_time(started, 2);
     let again = Instant::now();
     subject.pass(1).await;
     let (of_all, of_two) = (beyond(0).await, beyond(2).await);
     moved_in_time?;
     subject.check_in_time(again, 2)?;
-    assert_eq!(of_all, [anew, moved, used]);
+    assert_eq!(of_all, [latest, new_key, used]);
     assert_eq!(of_two, [used]);
-    let shorter = subject.rotate(anew, Some(subject.lifetime(3, 100))).await;
+    let shorter = subject.rotate(latest, Some(subject.lifetime(3, 100))).await;
     subject.pass(2).await;
     let late = Instant::now();
     subject.get(shorter, "a").await;

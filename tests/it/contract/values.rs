@@ -17,18 +17,18 @@ pub async fn a_session_is_created_with_one_value(subject: StoreUnderTest) {
 }
 
 pub async fn a_key_that_is_taken_is_left_alone(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(100, 3), "a", "mine").await;
     subject.pass(1).await;
     let elsewhere = "192.0.2.9".parse().unwrap();
     for name in ["a", "b", USERNAME] {
         let lifetime = subject.long_lifetime();
         let created = subject.store.create(key, lifetime, elsewhere, name, "yours").await;
-        subject.check_in_time(begun, 3)?;
+        subject.check_in_time(started, 3)?;
         assert!(!created.unwrap());
     }
     let (keys, value) = (subject.keys(key).await, subject.get(key, "a").await);
-    subject.check_in_time(begun, 3)?;
+    subject.check_in_time(started, 3)?;
     assert_eq!(keys.unwrap(), ["a"]);
     assert_eq!(value.as_deref(), Some("mine"));
     assert!(subject.keys_of("yours").await.is_empty());
@@ -55,6 +55,7 @@ pub async fn a_name_that_was_not_set_has_no_value(subject: StoreUnderTest) {
     assert_eq!(subject.keys(key).await.unwrap(), ["b"]);
 }
 
+/// Flash messages rely on this: two concurrent requests must not both show the message.
 pub async fn a_removed_value_is_returned_once(subject: StoreUnderTest) {
     let (store, key) = (&subject.store, subject.begin("a", "1").await);
     assert_eq!(store.remove(key, "a").await.unwrap(), Some(Some(String::from("1"))));
@@ -90,6 +91,8 @@ pub async fn a_value_is_swapped_only_if_it_is_what_was_expected(subject: StoreUn
     assert_eq!(subject.keys(key).await.unwrap(), ["a", "b"]);
 }
 
+/// Compare-and-swap is the atomic operation that counters and `Session::update` are built from.
+/// If two swaps from the same value succeeded, an update would be lost.
 pub async fn one_of_many_concurrent_swaps_succeeds(subject: StoreUnderTest) {
     let key = subject.begin("a", "initial").await;
     let swaps = (0..20).map(|number| {
@@ -274,10 +277,10 @@ pub async fn names_that_a_store_might_use_itself_are_like_any_other(
         assert_eq!(taken, Some(Some(String::from("0"))), "{name}");
         assert_eq!(subject.visited(key).await.max_age, subject.units(1_100));
     }
-    let moved = subject.rotate(key, None).await;
-    subject.set(moved, "end", "0").await;
-    subject.store.clear(moved).await.unwrap();
-    assert!(subject.is_live(moved).await && subject.is_live(other).await);
+    let new_key = subject.rotate(key, None).await;
+    subject.set(new_key, "end", "0").await;
+    subject.store.clear(new_key).await.unwrap();
+    assert!(subject.is_live(new_key).await && subject.is_live(other).await);
     assert_eq!(subject.keys(other).await.unwrap(), ["a"]);
 }
 
@@ -288,8 +291,8 @@ pub async fn ten_kibibytes_are_a_value(subject: StoreUnderTest) {
     let swapped = subject.store.compare_and_set(key, "a", Some(&long), "short").await;
     assert_eq!(swapped.unwrap(), Some(CompareAndSet::Set));
     subject.set(key, "a", &long).await;
-    let moved = subject.rotate(key, None).await;
-    assert_eq!(subject.get(moved, "a").await.as_ref(), Some(&long));
+    let new_key = subject.rotate(key, None).await;
+    assert_eq!(subject.get(new_key, "a").await.as_ref(), Some(&long));
 }
 
 /// Returns the shortest of a series of values, each twice as long, that exceeds the limit of a
@@ -309,6 +312,7 @@ async fn too_large(subject: &StoreUnderTest) -> Option<String> {
     None
 }
 
+/// A failed write has no effect at all, so the session is as it was before.
 pub async fn a_value_that_is_too_large_changes_nothing(subject: StoreUnderTest) {
     // A store that takes 64 MiB in each session is considered unlimited.
     let Some(large) = too_large(&subject).await else { return };

@@ -1,4 +1,7 @@
 //! Visits: the value that a request reads, and the decision to renew the client's cookie.
+//!
+//! Sliding expiration would need a `Set-Cookie` in every response. Instead, a cookie lives a
+//! little longer than the idle timeout, and is renewed when a tenth of that has passed.
 
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ pub async fn a_visit_returns_the_requested_value(subject: StoreUnderTest) {
     for (name, value) in [("a", Some("1")), ("b", Some("2")), ("c", None)] {
         let Visit::Live(visited) = subject.store.visit(key, CLIENT_IP, name).await.unwrap()
         else {
-            panic!("it lives")
+            panic!("the session is live")
         };
         assert_eq!(visited.value.as_deref(), value);
     }
@@ -52,7 +55,7 @@ pub async fn a_visit_renews_the_cookie_after_a_tenth_of_the_idle_timeout(
 }
 
 pub async fn only_a_visit_renews_the_cookie(subject: StoreUnderTest) -> Timely {
-    let (store, begun) = (&subject.store, Instant::now());
+    let (store, started) = (&subject.store, Instant::now());
     let key = subject.begin_for(subject.lifetime(10, 100), USERNAME, "ann").await;
     subject.pass(1).await;
     store.set(key, "a", "1").await.unwrap();
@@ -62,14 +65,16 @@ pub async fn only_a_visit_renews_the_cookie(subject: StoreUnderTest) -> Timely {
     subject.keys(key).await;
     subject.sessions_of("ann").await;
     store.clear(key).await.unwrap();
-    assert!(subject.visited_in_time(key, begun, 10).await?.renew);
+    assert!(subject.visited_in_time(key, started, 10).await?.renew);
     Ok(())
 }
 
+/// The check and the update of the renewal time are one atomic step. If they were two, all
+/// visits of a burst would renew the cookie.
 pub async fn one_of_many_concurrent_visits_renews_the_cookie(
     subject: StoreUnderTest,
 ) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
     let renewed = Instant::now();
@@ -84,24 +89,24 @@ pub async fn one_of_many_concurrent_visits_renews_the_cookie(
             asked += u32::from(visited.renew);
         }
     }
-    subject.check_in_time(begun, 10)?;
+    subject.check_in_time(started, 10)?;
     subject.check_in_time(renewed, 1)?;
     assert_eq!((live, asked), (20, 1));
     Ok(())
 }
 
 pub async fn a_rotation_restarts_the_renew_interval(subject: StoreUnderTest) -> Timely {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(10, 100), "a", "1").await;
     subject.pass(1).await;
-    let (renewed, moved) = (Instant::now(), self::key());
-    let rotated = subject.store.rotate(key, moved, None).await.unwrap();
-    subject.check_in_time(begun, 10)?;
+    let (renewed, new_key) = (Instant::now(), self::key());
+    let rotated = subject.store.rotate(key, new_key, None).await.unwrap();
+    subject.check_in_time(started, 10)?;
     assert!(rotated);
-    let visited = subject.visited_in_time(moved, renewed, 1).await?;
+    let visited = subject.visited_in_time(new_key, renewed, 1).await?;
     assert!(!visited.renew, "the rotation set the cookie");
     subject.pass(1).await;
-    assert!(subject.visited_in_time(moved, renewed, 10).await?.renew);
+    assert!(subject.visited_in_time(new_key, renewed, 10).await?.renew);
     Ok(())
 }
 
@@ -110,36 +115,36 @@ pub async fn max_age_is_a_little_longer_than_the_idle_timeout(subject: StoreUnde
     assert_eq!(subject.visited(key).await.max_age, subject.units(220));
     subject.pass(2).await;
     assert_eq!(subject.visited(key).await.max_age, subject.units(220));
-    let moved = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
-    assert_eq!(subject.visited(moved).await.max_age, subject.units(330));
+    let new_key = subject.rotate(key, Some(subject.lifetime(300, 10_000))).await;
+    assert_eq!(subject.visited(new_key).await.max_age, subject.units(330));
 }
 
 pub async fn max_age_ends_at_the_absolute_timeout(subject: StoreUnderTest) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let key = subject.begin_for(subject.lifetime(900, 200), "a", "1").await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         0,
-        begun,
+        started,
     );
     subject.pass(2).await;
     subject.assert_passed(
         subject.units(200).abs_diff(subject.visited(key).await.max_age),
         2,
-        begun,
+        started,
     );
-    let moved = subject.rotate(key, None).await;
+    let new_key = subject.rotate(key, None).await;
     subject.assert_passed(
-        subject.units(200).abs_diff(subject.visited(moved).await.max_age),
+        subject.units(200).abs_diff(subject.visited(new_key).await.max_age),
         2,
-        begun,
+        started,
     );
-    let begun = Instant::now();
-    let anew = subject.rotate(moved, Some(subject.lifetime(900, 300))).await;
+    let started = Instant::now();
+    let rotated = subject.rotate(new_key, Some(subject.lifetime(900, 300))).await;
     subject.assert_passed(
-        subject.units(300).abs_diff(subject.visited(anew).await.max_age),
+        subject.units(300).abs_diff(subject.visited(rotated).await.max_age),
         0,
-        begun,
+        started,
     );
 }
 

@@ -1,5 +1,5 @@
-//! What the oracle talks to. Every handler bears witness to the request as it was told of it, so
-//! that the oracle can compare that with what was sent.
+//! The application that the oracle talks to. Each handler describes the request that it
+//! received, so that the oracle can compare the description with what was sent.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use dustdevil::http::limits::Limits;
 use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
 
-/// The field that marks the answers of these handlers.
-pub const WITNESS: &str = "Witness";
+/// The field that marks responses of these handlers. Its value names the handler.
+pub const HANDLER_FIELD: &str = "Handler";
 
-/// The value of it where the answer breaks off on purpose.
-pub const BREAKS_OFF: &str = "breaks-off";
+/// The value of a handler that aborts its response on purpose.
+pub const ABORTING: &str = "aborting";
 
-/// The field that holds what the client asked for, as far as a field may.
+/// The field that reflects an argument of the client, if a field can contain it.
 pub const REFLECTED: &str = "Reflected";
 
-/// The application, and the static files of a folder.
+/// The application, with the static files of a directory.
 pub fn application(static_path: PathBuf) -> Application {
     Application::new(
         [
@@ -31,7 +31,7 @@ pub fn application(static_path: PathBuf) -> Application {
     .expect("the application is whole")
 }
 
-/// Limits that short conversations can come to.
+/// Low limits, so that short requests can exceed them.
 pub fn limits() -> Limits {
     Limits {
         max_request_line: 200,
@@ -42,8 +42,8 @@ pub fn limits() -> Limits {
     }
 }
 
-/// What a witness says: method and target, every field, the content.
-pub fn testimony<'f>(
+/// The description of a request: method and target, every field, the content.
+pub fn description<'f>(
     method: &[u8],
     target: &[u8],
     fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
@@ -55,11 +55,11 @@ pub fn testimony<'f>(
     lines.join(&b'\n')
 }
 
-fn witness(exchange: &mut Exchange, what: &'static str) -> Result<Vec<u8>> {
-    exchange.set_header(WITNESS, what)?;
+fn describe(exchange: &mut Exchange, handler_name: &'static str) -> Result<Vec<u8>> {
+    exchange.set_header(HANDLER_FIELD, handler_name)?;
     exchange.set_header("Content-Type", "application/octet-stream")?;
     if let Ok(name) = exchange.get_query_argument_raw("name") {
-        // A name that no field can hold is left out.
+        // A value that no field can contain is left out.
         let _ = exchange.set_header(REFLECTED, name);
     }
     let request = exchange.request();
@@ -68,10 +68,10 @@ fn witness(exchange: &mut Exchange, what: &'static str) -> Result<Vec<u8>> {
         None => request.path().to_owned(),
     };
     let (method, content) = (request.method().as_str().as_bytes(), exchange.content());
-    Ok(testimony(method, target.as_bytes(), request.fields(), content))
+    Ok(description(method, target.as_bytes(), request.fields(), content))
 }
 
-/// Its only method is GET, so that content which is sent with another stays unread.
+/// Supports only GET, so that content sent with another method stays unread.
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
@@ -82,8 +82,8 @@ impl RequestHandler for HelloHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let testimony = witness(exchange, "hello")?;
-        exchange.write(testimony)
+        let description = describe(exchange, "hello")?;
+        exchange.write(description)
     }
 }
 
@@ -97,8 +97,8 @@ impl RequestHandler for EchoHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let testimony = witness(exchange, "echo")?;
-        exchange.write(testimony)
+        let description = describe(exchange, "echo")?;
+        exchange.write(description)
     }
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
@@ -110,7 +110,7 @@ impl RequestHandler for EchoHandler {
     }
 }
 
-/// Sends it piece by piece.
+/// Streams the description in pieces of 20 bytes.
 struct StreamHandler;
 
 impl RequestHandler for StreamHandler {
@@ -121,9 +121,9 @@ impl RequestHandler for StreamHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let testimony = witness(exchange, "stream")?;
+        let description = describe(exchange, "stream")?;
         exchange.stream(|sender| async move {
-            for piece in testimony.chunks(20) {
+            for piece in description.chunks(20) {
                 sender.send(piece.to_vec()).await?;
             }
             io::Result::Ok(())
@@ -135,7 +135,7 @@ impl RequestHandler for StreamHandler {
     }
 }
 
-/// Fails when all is said, before it could say that this is all.
+/// Sends the complete description and then fails, before the last chunk.
 struct BrokenStreamHandler;
 
 impl RequestHandler for BrokenStreamHandler {
@@ -146,9 +146,9 @@ impl RequestHandler for BrokenStreamHandler {
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-        let testimony = witness(exchange, BREAKS_OFF)?;
+        let description = describe(exchange, ABORTING)?;
         exchange.stream(|sender| async move {
-            sender.send(testimony).await?;
+            sender.send(description).await?;
             Err(io::Error::other("on purpose"))
         })
     }

@@ -1,9 +1,9 @@
-//! An oracle for whole connections: holds a conversation with the server, and says what is wrong
-//! with what comes back, whatever was sent.
+//! A test oracle for whole connections: for any bytes that a client may send, it decides
+//! whether the server's responses are right, and says what is wrong with them.
 //!
-//! It reads the bytes that are sent by a [`model`] of its own, reads the [`answers`] by the
-//! letter of the RFC, and holds the two against each other. It needs neither a test harness nor a
-//! socket, so that property tests and a fuzzer can both ask it.
+//! It parses the bytes sent with its own [`model`] of HTTP/1.1, parses the [`responses`]
+//! strictly, and compares the two. It needs neither a test harness nor a socket, so that
+//! property tests and the fuzzer can both use it.
 
 mod application;
 mod model;
@@ -25,41 +25,41 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use application::{BREAKS_OFF, WITNESS, limits, testimony};
+use application::{ABORTING, HANDLER_FIELD, description, limits};
 use model::{Request, Rest};
 use responses::{RequestContext, Response};
 
-/// How bytes are sent.
+/// The input of one connection, and how it is sent.
 #[derive(Clone, Debug)]
 pub struct Sending<'o> {
-    /// What is sent.
+    /// All bytes that the client sends.
     pub bytes: &'o [u8],
-    /// The lengths of the pieces in which it is sent, again and again.
+    /// Lengths of the pieces in which they are sent, repeated cyclically.
     pub lengths: &'o [usize],
-    /// Whether the client waits at the end for the server to close, instead of saying that it
-    /// sends no more.
+    /// `true` if the client waits for the server to close, instead of half-closing after the
+    /// last byte.
     pub waits: bool,
 }
 
-/// A server to talk to, with a clock that stands still: time passes only when everybody waits for
-/// it, so no time limit takes any, and whoever waits for nothing is found out.
+/// A server on a paused clock. Time passes only when all tasks wait for it, so timeouts take no
+/// real time, and a connection that waits without a timer is found to hang.
 pub struct Oracle {
     application: Arc<Application>,
     state: Arc<ServerState>,
     runtime: Runtime,
 }
 
-/// Statuses for bytes that are no request.
+/// Statuses of bytes that are not a valid request.
 const REFUSALS: [u16; 8] = [400, 408, 413, 414, 417, 431, 501, 505];
 
-/// Statuses for a request whose content was not read, or could not be.
+/// Statuses of a request whose content was not read, or could not be.
 const UNREAD: [u16; 10] = [400, 404, 405, 408, 413, 414, 417, 421, 431, 501];
 
-/// Statuses that depend on how much has arrived by the time that somebody looks.
+/// Statuses that depend on how much has arrived when the server parses it.
 const LIMITS: [u16; 3] = [413, 414, 431];
 
 impl Oracle {
-    /// An oracle whose application has the static files of a folder.
+    /// An oracle whose application serves the static files of a directory.
     pub fn new(static_path: PathBuf) -> Oracle {
         let runtime =
             Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -73,27 +73,34 @@ impl Oracle {
         }
     }
 
-    /// Sends bytes at once, and in pieces; says what was wrong with the answers.
+    /// Sends the bytes in one write, and again in pieces. The error says what was wrong with
+    /// the responses.
     pub fn examine(&self, sending: &Sending) -> Result<(), String> {
-        let at_once = Sending { lengths: &[usize::MAX], ..sending.clone() };
-        let all = self.responses(&at_once, 16 * 1024)?;
+        let whole = Sending { lengths: &[usize::MAX], ..sending.clone() };
+        let all = self.responses(&whole, 16 * 1024)?;
         let in_pieces = self.responses(sending, 100)?;
-        check_same(sending, &all, &in_pieces)
-            .map_err(|what| format!("{what}\nat once: {all:#?}\nin pieces: {in_pieces:#?}"))
-    }
-
-    /// What comes back, checked; the ends of the connection hold as many bytes as `room` says.
-    fn responses(&self, sending: &Sending, room: usize) -> Result<Vec<Response>, String> {
-        let bytes = self.converse(sending, room)?;
-        check(sending.bytes, &bytes).map_err(|what| {
-            let (sent, came) = (sending.bytes.escape_ascii(), bytes.escape_ascii());
-            format!("{what}\nsent: {sent}\ncame: {came}\n")
+        check_same(sending, &all, &in_pieces).map_err(|what| {
+            format!("{what}\nin one write: {all:#?}\nin pieces: {in_pieces:#?}")
         })
     }
 
-    fn converse(&self, sending: &Sending, room: usize) -> Result<Vec<u8>, String> {
+    /// Returns the checked responses. Each direction of the connection buffers `buffer_size`
+    /// bytes.
+    fn responses(
+        &self,
+        sending: &Sending,
+        buffer_size: usize,
+    ) -> Result<Vec<Response>, String> {
+        let bytes = self.converse(sending, buffer_size)?;
+        check(sending.bytes, &bytes).map_err(|what| {
+            let (sent, received) = (sending.bytes.escape_ascii(), bytes.escape_ascii());
+            format!("{what}\nsent: {sent}\nreceived: {received}\n")
+        })
+    }
+
+    fn converse(&self, sending: &Sending, buffer_size: usize) -> Result<Vec<u8>, String> {
         self.runtime.block_on(async {
-            let (client, socket) = duplex(room);
+            let (client, socket) = duplex(buffer_size);
             let (mut receiver, mut sender) = split(client);
             let send = async {
                 for piece in pieces(sending.bytes, sending.lengths) {
@@ -115,36 +122,39 @@ impl Oracle {
                 Arc::clone(&self.application),
                 self.state.admit(peer),
             );
-            // Who is told that no more will come has nothing to wait for.
-            let patience = Duration::from_secs(if sending.waits { 600 } else { 1 });
+            // After a half-close the server has nothing to wait for.
+            let limit = Duration::from_secs(if sending.waits { 600 } else { 1 });
             let conversation = async { tokio::join!(send, receive, serve).1 };
-            let conversation = unless_it_spins(conversation, sending.bytes.len());
-            let bytes = timeout(patience, conversation).await;
+            let conversation = unless_busy_looping(conversation, sending.bytes.len());
+            let bytes = timeout(limit, conversation).await;
             bytes.unwrap_or_else(|_| Err("the connection hangs".into()))
         })
     }
 }
 
-/// What `work` comes to. Where somebody is always about to go on and never does, no time passes,
-/// and only the turns can be counted that it takes for so many bytes.
-async fn unless_it_spins<T>(
+/// Runs `work`, and fails if it is polled too often for so many bytes. A future that wakes
+/// itself without making progress (a busy loop) never lets the paused clock advance, so no
+/// timeout could detect it.
+async fn unless_busy_looping<T>(
     work: impl Future<Output = io::Result<T>>,
     bytes: usize,
 ) -> Result<T, String> {
     let mut work = pin!(work);
-    let mut turns = 10_000 + 10 * bytes;
+    let mut polls = 10_000 + 10 * bytes;
     poll_fn(|context| {
-        turns -= 1;
+        polls -= 1;
         match work.as_mut().poll(context) {
             Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|error| error.to_string())),
-            Poll::Pending if turns == 0 => Poll::Ready(Err("the connection spins".into())),
+            Poll::Pending if polls == 0 => {
+                Poll::Ready(Err("the connection is busy looping".into()))
+            }
             Poll::Pending => Poll::Pending,
         }
     })
     .await
 }
 
-/// Pieces of these lengths, again and again, until nothing is left.
+/// Splits bytes into pieces of these lengths, repeated cyclically.
 fn pieces<'o>(mut bytes: &'o [u8], lengths: &'o [usize]) -> impl Iterator<Item = &'o [u8]> {
     lengths.iter().cycle().map_while(move |&length| {
         let (piece, rest) = bytes.split_at(length.max(1).min(bytes.len()));
@@ -153,15 +163,15 @@ fn pieces<'o>(mut bytes: &'o [u8], lengths: &'o [usize]) -> impl Iterator<Item =
     })
 }
 
-/// Reads answers, and holds each against the request that it answers.
-fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Response>, String> {
+/// Parses the responses and checks each against its request.
+fn check(sent: &[u8], mut received: &[u8]) -> Result<Vec<Response>, String> {
     let (mut requests, rest) = model::read(sent);
     let mut responses = Vec::new();
     // Unread content above the limits ends the connection, after the response to its request.
     let mut may_end = false;
     loop {
         let request = requests.pop_front();
-        if came.is_empty() {
+        if received.is_empty() {
             return match (request, rest) {
                 (None, Rest::Nothing) => Ok(responses),
                 _ if may_end => Ok(responses),
@@ -170,39 +180,39 @@ fn check(sent: &[u8], mut came: &[u8]) -> Result<Vec<Response>, String> {
         }
         may_end = request.as_ref().is_some_and(|request| !has_small_chunks(request));
         let response = match request {
-            Some(request) => response_to(&request, &mut came)?,
-            None => refusal(rest, &mut came)?,
+            Some(request) => response_to(&request, &mut received)?,
+            None => refusal(rest, &mut received)?,
         };
-        let is_last = response.closes()? || response.is_broken_off;
+        let is_last = response.closes()? || response.is_aborted;
         responses.push(response);
         if is_last {
-            let is_end = came.is_empty();
+            let is_end = received.is_empty();
             return is_end
                 .then_some(responses)
-                .ok_or("octets behind the last response".into());
+                .ok_or("bytes after the last response".into());
         }
     }
 }
 
-/// The answer to bytes that are no request: they are refused, and it is the last.
-fn refusal(rest: Rest, came: &mut &[u8]) -> Result<Response, String> {
+/// Takes the response to invalid bytes: they are refused, and it is the last response.
+fn refusal(rest: Rest, received: &mut &[u8]) -> Result<Response, String> {
     if rest == Rest::Nothing {
-        return Err("an response to nothing".into());
+        return Err("a response to nothing".into());
     }
     let context = RequestContext { is_head: rest == Rest::NoHeadRequest, is_1_0: false };
-    let response = Response::take(came, context)?;
+    let response = Response::take(received, context)?;
     if !is_refusal(&response)? {
-        return Err(format!("{} for what is no request", response.status));
+        return Err(format!("{} for an invalid request", response.status));
     }
     Ok(response)
 }
 
-/// The answer to a request.
-fn response_to(request: &Request, came: &mut &[u8]) -> Result<Response, String> {
+/// Takes the response to a valid request.
+fn response_to(request: &Request, received: &mut &[u8]) -> Result<Response, String> {
     let context = RequestContext { is_head: request.is_head(), is_1_0: request.is_1_0 };
-    let mut response = Response::take(came, context)?;
+    let mut response = Response::take(received, context)?;
     if response.status == 100 && request.may_be_continued() {
-        response = Response::take(came, context)?;
+        response = Response::take(received, context)?;
     }
     check_response(request, &response).map_err(|what| format!("{what}: {response:?}"))?;
     Ok(response)
@@ -213,67 +223,66 @@ fn check_response(request: &Request, response: &Response) -> Result<(), String> 
     if response.status < 200
         || (response.status >= 500 && !REFUSALS.contains(&response.status))
     {
-        return Err("a status that nothing here can have".into());
+        return Err("an impossible status".into());
     }
     let may_go_on = closes || request.may_be_discarded();
     if request.content.is_none() && !(may_go_on && UNREAD.contains(&response.status)) {
-        return Err("an response to content that has no end".into());
+        return Err("a response to content without an end".into());
     }
     if !closes && !request.is_persistent() {
         return Err("the client wanted the connection closed".into());
     }
     let keeps_alive = response.value("Connection")? == Some("keep-alive");
     if keeps_alive != (request.is_1_0 && !closes) {
-        return Err(
-            "HTTP/1.0 keeps a connection where the response says so, 1.1 always".into()
-        );
+        return Err("Connection: keep-alive belongs in HTTP/1.0 responses only".into());
     }
     check_range(request, response)?;
-    match response.value(WITNESS)? {
-        Some(witness) => check_witness(request, response, witness),
+    match response.value(HANDLER_FIELD)? {
+        Some(handled_by) => check_handled(request, response, handled_by),
         None if is_plain(request) => Err("a plain request was not answered".into()),
-        None if response.is_broken_off => Err("the response is not whole".into()),
+        None if response.is_aborted => Err("the response is incomplete".into()),
         None => Ok(()),
     }
 }
 
-/// A witness saw the request that was sent, and the request is within all limits.
-fn check_witness(
+/// Checks a response of one of our handlers: the request is within all limits, and the handler
+/// received what was sent.
+fn check_handled(
     request: &Request,
     response: &Response,
-    witness: &str,
+    handled_by: &str,
 ) -> Result<(), String> {
-    let content = request.content.as_ref().ok_or("a witness to no request")?;
+    let content =
+        request.content.as_ref().ok_or("a handler response to a malformed request")?;
     let fields = request.fields.iter().copied();
     let target = request.path_and_query();
-    let expected = testimony(request.method, &target, fields, content);
+    let expected = description(request.method, &target, fields, content);
     if !is_within_limits(request) {
-        return Err("the request is larger than is taken".into());
+        return Err("the request exceeds a limit".into());
     }
-    if response.status != 200
-        || (is_plain(request) && !has_right_ending(request, response)?)
+    if response.status != 200 || (is_plain(request) && !ends_correctly(request, response)?)
     {
-        return Err("a plain request was not answered as it should be".into());
+        return Err("a plain request got a wrong response".into());
     }
     if request.is_head() {
         let length = response.value("Content-Length")?;
         let agrees = length.is_none_or(|length| length == expected.len().to_string());
-        let is_right = agrees && !response.is_broken_off;
-        return is_right.then_some(()).ok_or("HEAD is not as GET is".into());
+        let is_right = agrees && !response.is_aborted;
+        return is_right.then_some(()).ok_or("HEAD and GET differ".into());
     }
-    if response.is_broken_off != (witness == BREAKS_OFF && !request.is_1_0) {
-        return Err("the response does not end as it should".into());
+    if response.is_aborted != (handled_by == ABORTING && !request.is_1_0) {
+        return Err("the response ends in the wrong way".into());
     }
     if response.content != expected {
         let expected = expected.escape_ascii();
-        return Err(format!("another request was seen than {expected}"));
+        return Err(format!("the handler saw another request than {expected}"));
     }
     Ok(())
 }
 
-/// The connection of a request that was answered well ends only when the client wants it to, or
-/// when nothing else says where the answer ends.
-fn has_right_ending(request: &Request, response: &Response) -> Result<bool, String> {
+/// Returns `true` if the connection ends exactly when the client asked for it, or when only the
+/// close delimits the content.
+fn ends_correctly(request: &Request, response: &Response) -> Result<bool, String> {
     let is_framed = response.value("Content-Length")?.is_some()
         || response.value("Transfer-Encoding")?.is_some()
         || request.is_head();
@@ -288,7 +297,7 @@ fn is_within_limits(request: &Request) -> bool {
         && content.is_none_or(|content| content.len() <= limits.max_content)
 }
 
-/// Whether there is no reason in the world to refuse a request.
+/// Returns `true` if a server has no reason to refuse the request.
 fn is_plain(request: &Request) -> bool {
     let path_fits = match request.method {
         b"GET" | b"HEAD" => [&b"/hello"[..], b"/echo", b"/stream", b"/broken-stream"]
@@ -297,13 +306,13 @@ fn is_plain(request: &Request) -> bool {
         b"PUT" => request.target == b"/echo",
         _ => false,
     };
-    // Other fields may ask for what there is not, or come from another site.
-    let innocent =
+    // Other fields may ask for something unsupported, or mark a cross-site request.
+    let harmless =
         ["Connection", "Content-Length", "Transfer-Encoding", "Cookie", "Field", "X"];
     let field_fits = |(name, value): &(&[u8], &[u8])| {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         let is_plain_host = is("Host") && value.iter().all(u8::is_ascii_alphabetic);
-        is_plain_host || innocent.into_iter().any(is)
+        is_plain_host || harmless.into_iter().any(is)
     };
     path_fits
         && request.content.is_some()
@@ -317,7 +326,7 @@ fn has_small_chunks(request: &Request) -> bool {
     request.size.trailers <= 32 && request.size.content <= 8 * 1024
 }
 
-/// RFC 9110 sections 14.4 and 15.3.7: a part is as long as it says, and was asked for.
+/// RFC 9110 sections 14.4 and 15.3.7: a part has the announced length, and was requested.
 fn check_range(request: &Request, response: &Response) -> Result<(), String> {
     if response.status != 206 {
         return Ok(());
@@ -326,31 +335,32 @@ fn check_range(request: &Request, response: &Response) -> Result<(), String> {
         response.value("Content-Range")?.and_then(|range| range.strip_prefix("bytes "));
     let parts = range.and_then(|range| range.split_once('/'));
     let ends = parts.and_then(|(range, _)| range.split_once('-'));
-    let (first, last) = ends.ok_or("a part without its place")?;
-    let place = |digits: &str| model::number(digits.as_bytes(), 10);
-    let (first, last) = place(first).zip(place(last)).ok_or("a part without its place")?;
-    let was_asked = request.method == b"GET" && request.value("Range").is_some();
-    let is_right = was_asked && last + 1 == first + response.content.len();
-    is_right.then_some(()).ok_or("not the part that was asked for".into())
+    let (first, last) = ends.ok_or("a 206 without a valid Content-Range")?;
+    let position = |digits: &str| model::number(digits.as_bytes(), 10);
+    let (first, last) =
+        position(first).zip(position(last)).ok_or("a 206 without a valid Content-Range")?;
+    let was_requested = request.method == b"GET" && request.value("Range").is_some();
+    let is_right = was_requested && last + 1 == first + response.content.len();
+    is_right.then_some(()).ok_or("not the requested range".into())
 }
 
-/// How bytes arrive changes no answer. Only a refusal at the end may be another one: a line that
-/// breaks off may have been wrong before it did, and whether that, or that something grows too
-/// large, is noticed first depends on how much has arrived when the server looks.
+/// How bytes arrive changes no response. Only the final refusal may differ: a truncated line
+/// may have been invalid already, and whether the server finds that first, or that a limit is
+/// exceeded, depends on how much has arrived when it looks.
 fn check_same(
     sending: &Sending,
     all: &[Response],
     in_pieces: &[Response],
 ) -> Result<(), String> {
     if all.len() != in_pieces.len() {
-        return Err("how bytes arrive changes how many responses there are".into());
+        return Err("how bytes arrive changes the number of responses".into());
     }
     let is_whole = sending.bytes.ends_with(b"\n");
     for (one, other) in all.iter().zip(in_pieces).filter(|(one, other)| one != other) {
         let is_limit = LIMITS.contains(&one.status) || LIMITS.contains(&other.status);
         let are_refusals = is_refusal(one)? && is_refusal(other)?;
         if !are_refusals || (is_whole && !is_limit) {
-            return Err("how bytes arrive changes an response".into());
+            return Err("how bytes arrive changes a response".into());
         }
     }
     Ok(())

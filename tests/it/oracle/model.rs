@@ -1,61 +1,61 @@
-//! What a strict reader of RFC 9112 makes of the bytes that a client sends.
+//! A model of a strict RFC 9112 parser: the requests in the bytes that a client sends.
 //!
-//! This shares no line with the crate, so that the two can disagree. Where they do, there are
-//! bytes in which one reader sees a request and another sees none, and that is how requests are
-//! smuggled. The server may refuse more than this does, for it has its limits and its opinions;
-//! it may never see another request in the same bytes.
+//! It shares no code with the crate, so that the two can disagree. A disagreement means that
+//! the same bytes are a request for one reader and not for another, which is how request
+//! smuggling works. The server may refuse more than the model, because it has limits and is
+//! stricter in some places. It must never see another request in the same bytes.
 
 use std::collections::VecDeque;
 
-/// The empty lines in front of a request that the server puts up with.
+/// Maximum number of empty lines before a request that the server ignores.
 const EMPTY_LINES: usize = 4;
 
 const METHODS: [&[u8]; 7] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"];
 
-/// A request whose head is in order.
+/// A request with a valid head.
 #[derive(Debug)]
 pub struct Request<'o> {
     pub method: &'o [u8],
     pub target: &'o [u8],
     pub is_1_0: bool,
     pub fields: Vec<(&'o [u8], &'o [u8])>,
-    /// The content without its framing; `None` if it is malformed or does not end.
+    /// The content without its framing; `None` if it is malformed or incomplete.
     pub content: Option<Vec<u8>>,
     pub size: Size,
 }
 
-/// How large a request is.
+/// The sizes that limits apply to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
-    /// Bytes of the request line, without its end.
+    /// Bytes of the request line, without its CRLF.
     pub line: usize,
     /// Bytes of the head.
     pub head: usize,
-    /// Bytes of the content with its framing.
+    /// Bytes of the content including its framing.
     pub content: usize,
-    /// Fields behind the content.
+    /// Number of trailer fields.
     pub trailers: usize,
 }
 
-/// What comes behind the last request.
+/// The rest of the input after the last valid request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// Nothing that asks for an answer.
+    /// Nothing that requires a response.
     Nothing,
-    /// Bytes that are no request.
+    /// Bytes that are not a valid request.
     NoRequest,
-    /// The same, but they begin as HEAD does.
+    /// Bytes that are not a valid request, but begin with the method HEAD.
     NoHeadRequest,
 }
 
-/// Everything that a client asks, and what comes behind it. Behind content whose end cannot be
-/// found, nothing can be.
+/// Parses all requests. After content whose end cannot be found, no further request can be
+/// found.
 pub fn read(bytes: &[u8]) -> (VecDeque<Request<'_>>, Rest) {
     let mut requests = VecDeque::new();
     let mut reader = Reader { rest: bytes };
     loop {
-        reader.pass_over_empty_lines();
+        reader.skip_empty_lines();
         if matches!(reader.rest, b"" | b"\r") {
             return (requests, Rest::Nothing);
         }
@@ -77,13 +77,14 @@ struct Reader<'o> {
 }
 
 impl<'o> Reader<'o> {
-    fn pass_over_empty_lines(&mut self) {
+    fn skip_empty_lines(&mut self) {
         for _ in 0..EMPTY_LINES {
             self.rest = self.rest.strip_prefix(b"\r\n").unwrap_or(self.rest);
         }
     }
 
-    /// The next line without its CRLF; none if there is no end to it, or another CR or LF in it.
+    /// Returns the next line without its CRLF; `None` if it is incomplete or contains another
+    /// CR or LF.
     fn line(&mut self) -> Option<&'o [u8]> {
         let end = self.rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
         let (line, rest) = self.rest.split_at(end);
@@ -112,7 +113,7 @@ impl<'o> Reader<'o> {
         (is_digit && request.is_in_order()).then_some(request)
     }
 
-    /// Field lines up to the empty one behind them: RFC 9112 section 5.
+    /// Parses field lines up to the empty line: RFC 9112 section 5.
     fn fields(&mut self) -> Option<Vec<(&'o [u8], &'o [u8])>> {
         let mut fields = Vec::new();
         loop {
@@ -143,7 +144,8 @@ impl<'o> Reader<'o> {
         request.size.content = length - self.rest.len();
     }
 
-    /// The data of all chunks, and how many trailer fields are behind them: RFC 9112 section 7.1.
+    /// Parses chunked content: RFC 9112 section 7.1. Returns its data and the number of trailer
+    /// fields.
     fn chunks(&mut self) -> Option<(Vec<u8>, usize)> {
         let mut content = Vec::new();
         loop {
@@ -190,14 +192,15 @@ impl Request<'_> {
         !has(b"close") && (!self.is_1_0 || has(b"keep-alive"))
     }
 
-    /// Whether a server may read content that it does not want, and go on behind it: it is said to be
-    /// small, or comes in chunks, and its client does not wait to be told to send it.
+    /// Returns `true` if a server may read and discard unwanted content to keep the connection:
+    /// the announced length is small or the content is chunked, and the client does not wait
+    /// for `100 Continue`.
     pub fn may_be_discarded(&self) -> bool {
         let length = self.value("Content-Length").and_then(|digits| number(digits, 10));
         length.is_none_or(|length| length <= 64 * 1024) && !self.may_be_continued()
     }
 
-    /// Whether `100 Continue` may be sent: RFC 9110 section 10.1.1.
+    /// Returns `true` if `100 Continue` may be sent: RFC 9110 section 10.1.1.
     pub fn may_be_continued(&self) -> bool {
         let has_content = self.value("Transfer-Encoding").is_some()
             || self
@@ -226,7 +229,7 @@ impl Request<'_> {
             && self.has_one_framing()
     }
 
-    /// RFC 9112 section 3.2. An absolute target may not name another host than Host does.
+    /// RFC 9112 section 3.2. An absolute target must not name another host than Host does.
     fn has_one_host(&self) -> bool {
         let hosts: Vec<&[u8]> = self.values("Host").collect();
         let is_host = |host: &[u8]| {
@@ -240,8 +243,9 @@ impl Request<'_> {
             [] => self.is_1_0,
             [host] => {
                 let port = if self.target.get(4) == Some(&b':') { 80 } else { 443 };
-                let place = |authority| host_and_port(authority, port);
-                let agrees = authority.is_none_or(|named| place(named) == place(host));
+                let normalized = |authority| host_and_port(authority, port);
+                let agrees =
+                    authority.is_none_or(|named| normalized(named) == normalized(host));
                 is_host(host) && agrees
             }
             _ => false,
@@ -249,7 +253,7 @@ impl Request<'_> {
         is_target && is_named
     }
 
-    /// RFC 9112 section 6.3: at most one of the two fields, once, with a value beyond doubt.
+    /// RFC 9112 section 6.3: at most one of the two fields, once, with an unambiguous value.
     fn has_one_framing(&self) -> bool {
         let lengths: Vec<&[u8]> = self.values("Content-Length").collect();
         let codings: Vec<&[u8]> = self.values("Transfer-Encoding").collect();
@@ -276,17 +280,17 @@ impl Request<'_> {
         let Some(scheme) = ["http://", "https://"].into_iter().find(is) else {
             return self.target;
         };
-        let behind = &self.target[scheme.len()..];
-        let end = behind.iter().position(|byte| b"/?".contains(byte));
-        &behind[end.unwrap_or(behind.len())..]
+        let after_scheme = &self.target[scheme.len()..];
+        let end = after_scheme.iter().position(|byte| b"/?".contains(byte));
+        &after_scheme[end.unwrap_or(after_scheme.len())..]
     }
 }
 
 /// ```text
 /// chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
 /// ```
-/// Neither blanks nor semicolons stand in a token, so only quoted strings must be taken out
-/// before the rest can be split at semicolons.
+/// A token contains neither blanks nor semicolons, so after quoted strings are replaced, the
+/// rest can be split at semicolons.
 fn are_extensions(bytes: &[u8]) -> bool {
     let Some(unquoted) = without_quotes(bytes) else { return false };
     let mut extensions = unquoted.split(|&byte| byte == b';');
@@ -303,11 +307,11 @@ fn are_extensions(bytes: &[u8]) -> bool {
         && extensions.all(is_extension)
 }
 
-/// What stands for a quoted string once it is taken out: it can be neither token nor blank.
+/// The replacement of a quoted string, which is neither a token nor a blank.
 const QUOTED: &[u8] = b"\"";
 
-/// The bytes with each quoted string made one byte; none if one of them does not end, or holds
-/// what is no text.
+/// Replaces each quoted string by one byte. Returns `None` if one of them does not end or
+/// contains a control character.
 fn without_quotes(bytes: &[u8]) -> Option<Vec<u8>> {
     let (mut unquoted, mut bytes) = (Vec::new(), bytes.iter());
     while let Some(&byte) = bytes.next() {
@@ -328,7 +332,7 @@ fn without_quotes(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(unquoted)
 }
 
-/// Without the blanks around it; other white space than these two is none in HTTP.
+/// Removes OWS at both ends, which is space and HTAB only.
 fn trim(bytes: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !b" \t".contains(byte);
     let Some(start) = bytes.iter().position(is_text) else { return b"" };
@@ -336,8 +340,8 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// The host in small letters and the port, which may be left out. A colon within brackets is the
-/// address's own.
+/// Returns the host in lower case and the port, if any. Colons within brackets belong to an
+/// IPv6 address.
 fn host_and_port(authority: &[u8], default_port: usize) -> (Vec<u8>, Option<usize>) {
     let colon = authority.iter().rposition(|byte| matches!(byte, b':' | b']'));
     let colon = colon.filter(|&at| authority[at] == b':').unwrap_or(authority.len());
@@ -358,12 +362,12 @@ pub fn is_token(bytes: &[u8]) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_graphic() && !is_separator(byte))
 }
 
-/// Whether a field's value may hold these bytes: no control character but HTAB.
+/// Returns `true` if a field value may contain these bytes: no control character except HTAB.
 pub fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
-/// A number of digits alone; none if it is larger than anything here could be.
+/// Parses a number of digits only; `None` if it is too large.
 pub fn number(digits: &[u8], radix: u32) -> Option<usize> {
     let number = digits.iter().try_fold(0usize, |number, &digit| {
         let digit = char::from(digit).to_digit(radix)?;

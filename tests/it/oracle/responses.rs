@@ -1,18 +1,18 @@
-//! A reader of responses that lets nothing pass (RFC 9112): one byte too many or too few, and it
-//! says what is wrong.
+//! A strict parser of responses (RFC 9112): one byte too many or too few is an error.
 
 use super::model::{is_text, is_token, number};
 
-/// What a response depends on beside its own bytes.
+/// The properties of a request that the framing of its response depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext {
-    /// The request was HEAD, so there is no content.
+    /// `true` for HEAD: the response has no content.
     pub is_head: bool,
-    /// The request was in HTTP/1.0, which has no chunks.
+    /// `true` for HTTP/1.0, which has no chunks.
     pub is_1_0: bool,
 }
 
-/// Every field that an answer may have. Another has come from the client.
+/// All fields that a response may have. Any other field must have come from the client
+/// (response splitting).
 const NAMES: [&str; 16] = [
     "Accept-Ranges",
     "Allow",
@@ -29,22 +29,22 @@ const NAMES: [&str; 16] = [
     "Transfer-Encoding",
     "X-Content-Type-Options",
     super::application::REFLECTED,
-    super::application::WITNESS,
+    super::application::HANDLER_FIELD,
 ];
 
-/// A response.
+/// A parsed response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
-    /// Every field but Date, which is another in each answer.
+    /// All fields except Date, which differs between responses.
     pub fields: Vec<(String, String)>,
     pub content: Vec<u8>,
-    /// Whether the connection ended before the content did.
-    pub is_broken_off: bool,
+    /// `true` if the connection ended before the content did.
+    pub is_aborted: bool,
 }
 
 impl Response {
-    /// The value of a field that may stand there once.
+    /// Returns the value of a singleton field.
     pub fn value(&self, name: &str) -> Result<Option<&str>, String> {
         let mut values =
             self.fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -55,7 +55,7 @@ impl Response {
         }
     }
 
-    /// Whether the answer says that the connection ends behind it.
+    /// Returns `true` if the response announces the end of the connection.
     pub fn closes(&self) -> Result<bool, String> {
         match self.value("Connection")? {
             None | Some("keep-alive") => Ok(false),
@@ -68,7 +68,7 @@ impl Response {
         self.status < 200
     }
 
-    /// Takes one response from the front of `input`.
+    /// Parses one response and removes it from `input`.
     pub fn take(input: &mut &[u8], context: RequestContext) -> Result<Response, String> {
         let mut response =
             Response { status: status(line(input)?)?, ..Response::default() };
@@ -115,7 +115,7 @@ impl Response {
             (None, Some("chunked")) if context.is_1_0 => Err("chunks in HTTP/1.0".into()),
             (None, Some("chunked")) if context.is_head => Ok(()),
             (None, Some("chunked")) => self.take_chunks(input),
-            // What would end where the connection does, if it were not for HEAD.
+            // The GET response would be close-delimited.
             (None, None) if context.is_head && context.is_1_0 => Ok(()),
             (None, None) if !self.closes()? || !context.is_1_0 => {
                 Err("nothing says where the content ends".into())
@@ -131,7 +131,7 @@ impl Response {
     fn take_chunks(&mut self, input: &mut &[u8]) -> Result<(), String> {
         loop {
             if input.is_empty() {
-                self.is_broken_off = true;
+                self.is_aborted = true;
                 return Ok(());
             }
             let size = line(input)?;
@@ -146,7 +146,7 @@ impl Response {
     }
 }
 
-/// The next line without its CRLF.
+/// Takes the next line without its CRLF.
 fn line<'i>(input: &mut &'i [u8]) -> Result<&'i [u8], String> {
     let end = input.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let (line, rest) = input.split_at(end.ok_or("a line without end")?);

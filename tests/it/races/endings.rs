@@ -151,7 +151,7 @@ async fn log_out_during_rotations(fixture: Arc<RaceFixture>, number: u64) -> u64
     let at = Dice(number + 1).throw(3);
     requests.insert(at, ("destroy", String::new()));
     let replies = fixture.ask_concurrently(&first, requests).await;
-    let mut ids = run.await.expect("the runner comes back");
+    let mut ids = run.await.expect("the runner does not panic");
     ids.extend(replies.iter().filter_map(Reply::issued).cloned());
     let is_deleted = matches!(replies[at].cookie, CookieSeen::Deleted);
     let mut lost = u64::from(!is_deleted) + fixture.count_live(&ids).await;
@@ -177,17 +177,17 @@ const FIRST: u32 = 100;
 async fn expire(fixture: Arc<RaceFixture>, _: u64) -> u64 {
     // If the machine stalls, a session may expire before its first response. That response sets
     // no cookie, and the loop tries again.
-    let began = Instant::now();
+    let started = Instant::now();
     let id = loop {
         let reply = fixture.ask(None, "set", "visits", &FIRST.to_string()).await;
         if let Some(id) = reply.issued() {
             break id.clone();
         }
-        assert!(began.elapsed() < RESPONSE_TIMEOUT, "the machine is too slow for this");
+        assert!(started.elapsed() < RESPONSE_TIMEOUT, "the machine is too slow for this");
     };
     // Sleeps until the last quarter of the lifetime.
     let (life, _) = fixture.backend.short_lifetime();
-    sleep((life * 3 / 4).saturating_sub(began.elapsed())).await;
+    sleep((life * 3 / 4).saturating_sub(started.elapsed())).await;
     let is_dead = Arc::new(AtomicBool::new(false));
     let tasks = (0..2).map(|_| {
         let (fixture, is_dead) = (Arc::clone(&fixture), Arc::clone(&is_dead));

@@ -185,8 +185,11 @@ impl RaceFixture {
         }
     }
 
-    fn keep(&mut self, thing: impl Any + Send) {
-        self.kept.get_mut().expect("the fixture is not shared yet").push(Box::new(thing));
+    fn keep(&mut self, resource: impl Any + Send) {
+        self.kept
+            .get_mut()
+            .expect("the fixture is not shared yet")
+            .push(Box::new(resource));
     }
 
     /// Starts a server in this process.
@@ -379,7 +382,7 @@ impl RaceFixture {
     pub async fn finish(&self, race: &str, lost: u64) {
         self.tell(race, lost);
         assert_eq!(lost, 0, "{race}");
-        let began = Instant::now();
+        let started = Instant::now();
         loop {
             self.store.sweep().await.expect("the store is available");
             let counters = self.store.counters().await.expect("the store is available");
@@ -388,7 +391,7 @@ impl RaceFixture {
             }
             // Redis removes expired keys in the background, and the other process sends its
             // counts once a second.
-            assert!(began.elapsed() < RESPONSE_TIMEOUT, "{race}: {counters:?}");
+            assert!(started.elapsed() < RESPONSE_TIMEOUT, "{race}: {counters:?}");
             sleep(Duration::from_millis(50)).await;
         }
     }

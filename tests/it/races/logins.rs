@@ -29,8 +29,8 @@ async fn log_in_twice(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     for ((what, user), reply) in requests.iter().zip(&replies) {
         match (*what, reply.issued()) {
             ("login", Some(id)) => {
-                let whose = fixture.stored(id.key(), USERNAME).await;
-                lost += u64::from(whose.as_ref() != Some(user));
+                let owner = fixture.stored(id.key(), USERNAME).await;
+                lost += u64::from(owner.as_ref() != Some(user));
                 carts += u64::from(fixture.stored(id.key(), "cart").await.is_some());
                 ids.push(id.clone());
             }
@@ -54,6 +54,8 @@ pub async fn revoking_all_sessions_of_a_user_misses_none(backend: Backend) {
     fixture.finish("ends of all sessions", lost).await;
 }
 
+/// The snapshot problem of revocation: a session that is rotated while the list of the user's
+/// sessions is processed has another key than in the list. `destroy` follows the rotation.
 async fn revoke_all(fixture: Arc<RaceFixture>, number: u64) -> u64 {
     let user = format!("user{number}");
     let there = [

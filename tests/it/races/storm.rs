@@ -1,4 +1,7 @@
 //! All operations of a store concurrently, without a `Session` in between.
+//!
+//! The ten operations of a round are spawned on several threads and start in a different order
+//! each time. Only invariants are checked, because every interleaving is allowed.
 
 use std::sync::Arc;
 
@@ -23,9 +26,9 @@ fn key() -> Key {
 /// and exactly one `destroy` returns `true`.
 async fn run_round(fixture: Arc<RaceFixture>, round: u64) -> u64 {
     let (old, new, newer) = (key(), key(), key());
-    let begun =
+    let started =
         fixture.store.create(old, Lifetime::default(), CLIENT_IP, USERNAME, "ann").await;
-    assert!(begun.unwrap());
+    assert!(started.unwrap());
     fixture.count_requests(11);
     let tasks = (0..10).map(|number| {
         let fixture = Arc::clone(&fixture);

@@ -1,4 +1,7 @@
 //! Concurrent writes to one session.
+//!
+//! A lost update is the classic race of snapshot stores: two requests load the same session,
+//! each changes another value, and the second to save overwrites the first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

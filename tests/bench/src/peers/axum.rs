@@ -1,4 +1,6 @@
-//! axum, with tower-sessions and its store in memory.
+//! axum with the middleware tower-sessions and its in-memory store: the usual way to have
+//! sessions with axum. The middleware loads a session when a handler first uses it, as
+//! Dustdevil does, and saves it after the handler if it was changed.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -18,12 +20,13 @@ use tower_sessions::session::{Id, Record};
 use tower_sessions::{Expiry, MemoryStore, Session, SessionManagerLayer, SessionStore};
 
 use super::pages::{self, Field};
-use super::{Filling, Login};
+use super::{Fill, Login};
 use crate::Result;
 use crate::fill::user;
 use crate::server::page;
 
-type Reply = std::result::Result<Response, StatusCode>;
+/// The error is the status of the response.
+type PageResult = std::result::Result<Response, StatusCode>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -33,6 +36,7 @@ pub(super) async fn serve() -> Result {
         .with_secure(false)
         .with_same_site(SameSite::Lax)
         .with_expiry(Expiry::OnInactivity(Duration::minutes(5)));
+    // A layer applies to the routes before it, so `/hello` is served without a session.
     let router = Router::new()
         .route("/page", get(show_page))
         .route("/main", get(show_main))
@@ -42,64 +46,71 @@ pub(super) async fn serve() -> Result {
         .route("/fill", post(fill))
         .with_state(store);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    super::is_ready(listener.local_addr()?);
+    super::announce_address(listener.local_addr()?);
     let listener = listener.tap_io(|stream| {
-        // Where it is not known, it is not needed.
+        // Fails only on a connection that is closed already.
         let _ = stream.set_nodelay(true);
     });
     Ok(axum::serve(listener, router).await?)
 }
 
 async fn hello() -> Response {
-    html(&pages::OPEN, pages::HELLO)
+    html(&pages::PUBLIC_FIELDS, pages::HELLO)
 }
 
-async fn show_page(session: Session) -> Reply {
-    match session.get::<String>("username").await.map_err(failed)? {
-        Some(username) => Ok(html(&pages::PAGE, page(&username))),
+async fn show_page(session: Session) -> PageResult {
+    match session.get::<String>("username").await.map_err(internal_error)? {
+        Some(username) => Ok(html(&pages::PAGE_FIELDS, page(&username))),
         None => Ok(redirect("/login")),
     }
 }
 
-async fn show_main(session: Session) -> Reply {
-    let Some(username) = session.get::<String>("username").await.map_err(failed)? else {
+async fn show_main(session: Session) -> PageResult {
+    let Some(username) = session.get::<String>("username").await.map_err(internal_error)?
+    else {
         return Ok(redirect("/login"));
     };
-    let visits = session.get("visits").await.map_err(failed)?.unwrap_or(0) + 1;
-    session.insert("visits", visits).await.map_err(failed)?;
+    let visits = session.get("visits").await.map_err(internal_error)?.unwrap_or(0) + 1;
+    session.insert("visits", visits).await.map_err(internal_error)?;
     Ok(html(&pages::NO_STORE_FIELDS, pages::main(&username, visits, pages::TOKEN)))
 }
 
 async fn show_login(cookies: Cookies) -> Response {
-    if let Some(mark) = cookies.get("_xsrf") {
-        return html(&pages::NO_STORE_FIELDS, pages::login(mark.value()));
+    if let Some(xsrf_cookie) = cookies.get("_xsrf") {
+        return html(&pages::NO_STORE_FIELDS, pages::login(xsrf_cookie.value()));
     }
-    let mark = Cookie::build(("_xsrf", pages::TOKEN)).path("/").http_only(true);
-    cookies.add(mark.same_site(SameSite::Lax).build());
+    let xsrf_cookie = Cookie::build(("_xsrf", pages::TOKEN)).path("/").http_only(true);
+    cookies.add(xsrf_cookie.same_site(SameSite::Lax).build());
     html(&pages::NO_STORE_FIELDS, pages::login(pages::TOKEN))
 }
 
-async fn log_in(cookies: Cookies, session: Session, Form(login): Form<Login>) -> Reply {
+async fn log_in(
+    cookies: Cookies,
+    session: Session,
+    Form(login): Form<Login>,
+) -> PageResult {
     if !login.has_token(cookies.get("_xsrf").as_ref().map(Cookie::value)) {
         return Err(StatusCode::FORBIDDEN);
     }
-    if !login.is_right() {
+    if !login.is_valid() {
         return Ok(redirect("/login"));
     }
-    session.cycle_id().await.map_err(failed)?;
-    session.insert("username", login.username).await.map_err(failed)?;
+    // A new id at login prevents session fixation; Dustdevil does the same.
+    session.cycle_id().await.map_err(internal_error)?;
+    session.insert("username", login.username).await.map_err(internal_error)?;
     Ok(redirect("/main"))
 }
 
-async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Filling>) -> Reply {
+/// Creates sessions in the store, as the middleware would save them.
+async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Fill>) -> PageResult {
     let began = Instant::now();
     for number in filling.from..filling.from + filling.count {
         let data = HashMap::from([("username".to_owned(), user(number).into())]);
         let expiry_date = OffsetDateTime::now_utc() + Duration::WEEK;
         let record = Record { id: Id(number.into()), data, expiry_date };
-        store.save(&record).await.map_err(failed)?;
+        store.save(&record).await.map_err(internal_error)?;
     }
-    Ok(html(&pages::OPEN, began.elapsed().as_secs_f64().to_string()))
+    Ok(html(&pages::PUBLIC_FIELDS, began.elapsed().as_secs_f64().to_string()))
 }
 
 fn html<const N: usize>(
@@ -110,9 +121,10 @@ fn html<const N: usize>(
 }
 
 fn redirect(location: &'static str) -> Response {
-    (StatusCode::FOUND, pages::NO_STORE_FIELDS.clone(), [(LOCATION, location)]).into_response()
+    (StatusCode::FOUND, pages::NO_STORE_FIELDS.clone(), [(LOCATION, location)])
+        .into_response()
 }
 
-fn failed<E>(_: E) -> StatusCode {
+fn internal_error<E>(_: E) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }

@@ -1,12 +1,12 @@
-//! Servers that Dustdevil is compared to. Each answers what Dustdevil's demo answers, as its own
-//! documentation would have one write it, with the runtime that it has by default.
+//! The servers that Dustdevil is compared to. hyper, axum and actix serve the same pages as
+//! Dustdevil's demo, written as the documentation of each shows it, on its default runtime.
 //!
-//! The [`limit`] is no server: nothing that answers can do less.
+//! The [`baseline`] is not an HTTP server, but a lower bound for the CPU time of one.
 
 mod actix;
 mod axum;
+mod baseline;
 mod hyper;
-mod limit;
 mod pages;
 
 use std::collections::HashMap;
@@ -19,11 +19,11 @@ use serde::Deserialize;
 use crate::Result;
 use crate::fill::user;
 
-/// Serves as the peer of that name.
+/// Runs the peer with this name; called in the child process.
 pub(crate) fn serve(kind: &str, arguments: &[&str]) -> Result {
     match (kind, arguments) {
-        ("limit", [length, answer, depth]) => {
-            limit::serve(length.parse()?, answer.parse()?, depth.parse()?)
+        ("baseline", [length, response, depth]) => {
+            baseline::serve(length.parse()?, response.parse()?, depth.parse()?)
         }
         ("hyper", []) => hyper::serve(),
         ("axum", []) => axum::serve(),
@@ -32,9 +32,10 @@ pub(crate) fn serve(kind: &str, arguments: &[&str]) -> Result {
     }
 }
 
-/// Tells the driver where a server listens, and ends it when the driver lets go of the other end
-/// of standard input.
-fn is_ready(address: SocketAddr) {
+/// Prints the server's address for the driver, and ends the process when standard input ends:
+/// the driver holds the other end of that pipe, so no server outlives the driver, also if it
+/// crashes.
+fn announce_address(address: SocketAddr) {
     println!("{address}");
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -42,13 +43,14 @@ fn is_ready(address: SocketAddr) {
     });
 }
 
-/// A session of those who keep them in a map of their own.
+/// A session of hyper's and actix's server; axum's are in the store of tower-sessions.
 struct Session {
     username: String,
     visits: u64,
 }
 
-/// Sessions by their ids. Nothing expires in it, and it has no bound.
+/// Sessions by id: a map behind one lock, without expiry and without a size limit, as an
+/// application would begin. Dustdevil's store does more for each request than this.
 #[derive(Default)]
 struct Sessions(Mutex<HashMap<String, Session>>);
 
@@ -57,19 +59,19 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins one; gives its id.
-    fn begin(&self, username: String) -> String {
+    /// Creates a session and returns its id.
+    fn create(&self, username: String) -> String {
         let id = format!("{:032x}", rand::random::<u128>());
         self.lock().insert(id.clone(), Session { username, visits: 0 });
         id
     }
 
-    /// Who is logged in with this id.
+    /// Returns the user name of the session with this id.
     fn username(&self, id: &str) -> Option<String> {
         self.lock().get(id).map(|session| session.username.clone())
     }
 
-    /// The same, and how often they have come.
+    /// Counts a visit of the main page, and returns the user name and the number of visits.
     fn visit(&self, id: &str) -> Option<(String, u64)> {
         let mut sessions = self.lock();
         let session = sessions.get_mut(id)?;
@@ -77,7 +79,8 @@ impl Sessions {
         Some((session.username.clone(), session.visits))
     }
 
-    fn fill(&self, filling: &Filling) {
+    /// Creates sessions with their numbers as ids.
+    fn fill(&self, filling: &Fill) {
         for number in filling.from..filling.from + filling.count {
             let session = Session { username: user(number), visits: 0 };
             self.lock().insert(format!("{number:032x}"), session);
@@ -85,14 +88,14 @@ impl Sessions {
     }
 }
 
-/// Sessions that are to be created: their numbers, of which their ids are made.
+/// Sessions to create; a session's id is its number.
 #[derive(Deserialize)]
-struct Filling {
+struct Fill {
     from: u32,
     count: u32,
 }
 
-/// What the login form sends.
+/// The content of the login form.
 #[derive(Deserialize)]
 struct Login {
     username: String,
@@ -102,11 +105,15 @@ struct Login {
 }
 
 impl Login {
-    fn has_token(&self, mark: Option<&str>) -> bool {
-        mark == Some(&self.token)
+    /// Returns `true` if the XSRF token of the form equals that of the cookie (a double-submit
+    /// cookie, without the signature that Dustdevil's has).
+    fn has_token(&self, cookie: Option<&str>) -> bool {
+        cookie == Some(&self.token)
     }
 
-    fn is_right(&self) -> bool {
+    /// Returns `true` for the demo's default user name and password. Dustdevil compares them in
+    /// constant time; a plain comparison is cheaper and leaks the length of a correct prefix.
+    fn is_valid(&self) -> bool {
         self.username == "admin" && self.password == "123"
     }
 }

@@ -1,26 +1,29 @@
-//! What all peers send: the demo's pages, and about the fields that go with them, so that answers
-//! are about as long as Dustdevil's.
+//! The pages of the demo as all peers send them, with about the same header fields, so that
+//! their responses are about as long as Dustdevil's.
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 
+/// Content of the smallest page, `/hello`.
 pub(super) const HELLO: &str = "Hello, world!";
 
 pub(super) const HTML: &str = "text/html; charset=UTF-8";
 
-/// The token of all forms. It protects nothing: whether it is the right one is what is compared.
+/// The XSRF token of all forms. A constant protects against nothing, but it is compared like a
+/// real one.
 pub(super) const TOKEN: &str =
     "2d9563c76c929753210b6adb5f3d39a13657e96258ca042c061ea52e714e1af6";
 
-/// What a cookie is set with.
-pub(super) const MARK_ATTRIBUTES: &str = "Path=/; HttpOnly; SameSite=Lax";
+/// Attributes of the two cookies.
+pub(super) const XSRF_COOKIE_ATTRIBUTES: &str = "Path=/; HttpOnly; SameSite=Lax";
 pub(super) const SESSION_ATTRIBUTES: &str = "Path=/; Max-Age=330; HttpOnly; SameSite=Lax";
 
+/// A header field, parsed once, so that a response only copies it.
 pub(super) type Field = (HeaderName, HeaderValue);
 
-const NO_SNIFFING: Field = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+const NOSNIFF: Field = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 const REFERRER: Field = (REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 const POLICY: Field = (
     CONTENT_SECURITY_POLICY,
@@ -37,22 +40,23 @@ const RESOURCE: Field = (
     HeaderName::from_static("cross-origin-resource-policy"),
     HeaderValue::from_static("same-origin"),
 );
-const FRAMES: Field =
+const FRAME_ANCESTORS: Field =
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'self'"));
-const VARIES: Field = (VARY, HeaderValue::from_static("Cookie"));
-const NOT_STORED: Field = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+const VARY_COOKIE: Field = (VARY, HeaderValue::from_static("Cookie"));
+const NO_STORE: Field = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-/// What goes with a page of the demo that is for everybody.
-pub(super) static OPEN: [Field; 5] = [NO_SNIFFING, REFERRER, POLICY, OPENER, RESOURCE];
+/// Header fields of a public page of the demo.
+pub(super) static PUBLIC_FIELDS: [Field; 5] = [NOSNIFF, REFERRER, POLICY, OPENER, RESOURCE];
 
-/// What goes with one that is for one visitor.
+/// Header fields of a page for one visitor, which must not be cached.
 pub(super) static NO_STORE_FIELDS: [Field; 7] =
-    [NO_SNIFFING, REFERRER, POLICY, OPENER, RESOURCE, VARIES, NOT_STORED];
+    [NOSNIFF, REFERRER, POLICY, OPENER, RESOURCE, VARY_COOKIE, NO_STORE];
 
-/// What goes with the page of the application that has default settings.
-pub(super) static PAGE: [Field; 5] = [NO_SNIFFING, REFERRER, FRAMES, VARIES, NOT_STORED];
+/// Header fields of the page of [`crate::server`], which has the default settings.
+pub(super) static PAGE_FIELDS: [Field; 5] =
+    [NOSNIFF, REFERRER, FRAME_ANCESTORS, VARY_COOKIE, NO_STORE];
 
-/// What `views/login.html` comes to.
+/// Renders `views/login.html`.
 pub(super) fn login(token: &str) -> String {
     format!(
         r#"<!DOCTYPE html>
@@ -86,7 +90,7 @@ pub(super) fn login(token: &str) -> String {
     )
 }
 
-/// What `views/main.html` comes to.
+/// Renders `views/main.html`.
 pub(super) fn main(username: &str, visits: u64, token: &str) -> String {
     format!(
         r#"<!DOCTYPE html>

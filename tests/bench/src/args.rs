@@ -1,31 +1,34 @@
-//! What the command line asks for.
+//! The command line: the number of rounds, and the names of parts, scenarios and servers.
 
-use crate::contestant::Contestant;
+use crate::competitor::Competitor;
 use crate::scenario::SCENARIOS;
 use crate::{PARTS, Result, USAGE};
 
-/// How many rounds, and of what. Where nothing of a kind is named, all of the kind is meant.
-pub(crate) struct Wish {
+/// The parsed arguments. Without a name of a kind, all of that kind are selected.
+pub(crate) struct Args {
+    /// Number of measured rounds, at least one; a warm-up round comes in addition.
     pub(crate) rounds: usize,
     names: Vec<String>,
 }
 
-impl Wish {
-    /// Reads the names of parts, scenarios and contestants.
-    pub(crate) fn new(rounds: &str, names: &[&str]) -> Result<Wish> {
+impl Args {
+    /// Parses the arguments. A name that is not a part, scenario or server is an error.
+    pub(crate) fn new(rounds: &str, names: &[&str]) -> Result<Args> {
         let rounds = rounds.parse().ok().filter(|&rounds| rounds > 0).ok_or(USAGE)?;
         if !names.iter().all(|name| kinds().iter().any(|kind| kind.contains(name))) {
             return Err(USAGE.into());
         }
-        Ok(Wish { rounds, names: names.iter().map(|&name| name.to_owned()).collect() })
+        Ok(Args { rounds, names: names.iter().map(|&name| name.to_owned()).collect() })
     }
 
-    /// Memory hardly differs from one round to the next, so a few will do.
-    pub(crate) fn rounds_of_memory(&self) -> usize {
+    /// Number of rounds for memory, at most three: memory differs by a few bytes per session
+    /// between rounds, and each round has to create a million sessions.
+    pub(crate) fn memory_rounds(&self) -> usize {
         self.rounds.min(3)
     }
 
-    /// Whoever names scenarios and no part means the part that has them.
+    /// Returns `true` if the part is selected. Scenarios without a part select `requests`, the
+    /// only part that has scenarios.
     pub(crate) fn has_part(&self, name: &str) -> bool {
         let means_requests = !self.names_any(PART) && self.names_any(SCENARIO);
         if means_requests { name == "requests" } else { self.has(PART, name) }
@@ -35,8 +38,8 @@ impl Wish {
         self.has(SCENARIO, name)
     }
 
-    pub(crate) fn has_contestant(&self, name: &str) -> bool {
-        self.has(CONTESTANT, name)
+    pub(crate) fn has_competitor(&self, name: &str) -> bool {
+        self.has(COMPETITOR, name)
     }
 
     fn has(&self, kind: usize, name: &str) -> bool {
@@ -49,15 +52,15 @@ impl Wish {
     }
 }
 
-/// The kinds of names.
+/// Indexes into [`kinds`].
 const PART: usize = 0;
 const SCENARIO: usize = 1;
-const CONTESTANT: usize = 2;
+const COMPETITOR: usize = 2;
 
 fn kinds() -> [Vec<&'static str>; 3] {
     [
         PARTS.map(|part| part.0).to_vec(),
         SCENARIOS.map(|scenario| scenario.name).to_vec(),
-        Contestant::ALL.map(Contestant::name).to_vec(),
+        Competitor::ALL.map(Competitor::name).to_vec(),
     ]
 }
