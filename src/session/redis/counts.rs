@@ -44,7 +44,7 @@ impl Batch<'_> {
     /// Returns the numbers as the script takes them: `created=3 ended=1`.
     pub(super) fn text(&self) -> String {
         let counts = NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0);
-        counts.map(|(name, count)| format!("{name}={count} ")).collect()
+        counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
     }
 
     pub(super) fn sent(mut self) {
