@@ -49,6 +49,8 @@ mod readme;
 #[cfg(feature = "redis")]
 mod redis_cost;
 #[cfg(feature = "redis")]
+mod redis_failover;
+#[cfg(feature = "redis")]
 mod redis_server;
 #[cfg(feature = "redis")]
 mod redis_store;
