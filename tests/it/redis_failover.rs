@@ -9,8 +9,8 @@ use dustdevil::session::id::Id;
 use dustdevil::{Lifetime, RedisSettings, RedisStore, Store};
 use tokio::time::sleep;
 
-use crate::redis_server::{RedisServer, directory, free_port};
 use crate::control_client::RESPONSE_TIMEOUT;
+use crate::redis_server::{RedisServer, directory, free_port};
 use crate::support::CLIENT_IP;
 use crate::webdriver::tell;
 
