@@ -111,8 +111,9 @@ pub(crate) struct BufferedSocket<S> {
     pub(super) busy_since: Option<Instant>,
     /// The memory of `input` in the buffer budget, if it is larger than a pooled buffer.
     input_reservation: Option<Reservation>,
-    /// `true` while the current request's large head is a part of that memory. The reservation
-    /// is then kept until [`BufferedSocket::end_work`].
+    /// `true` while a large head is handled. The request has a copy of it, which is not counted
+    /// itself: the reservation of `input`, which was as large, is kept for it until
+    /// [`BufferedSocket::end_work`].
     holds_head: bool,
     /// `true` while a block of a file is reserved in the buffer budget.
     pub(crate) holds_file: bool,
@@ -165,7 +166,7 @@ impl<S: Socket> BufferedSocket<S> {
         if read.is_pending() && self.input.is_empty() {
             let input = mem::take(&mut self.input);
             // Only the reservation tells a large buffer from a small one. The capacity does
-            // not: `BytesMut` reports what is left after the bytes that were split off.
+            // not: `BytesMut` reports what is left after the bytes that were consumed.
             if self.input_reservation.is_none() {
                 release_buffer(input);
             } else if !self.holds_head {
@@ -207,8 +208,8 @@ impl<S: Socket> BufferedSocket<S> {
         self.input_reservation.is_some() || self.holds_file
     }
 
-    /// Marks the beginning of the work on a request. Its head is a part of the input buffer's
-    /// memory, so a large one keeps that memory reserved until [`BufferedSocket::end_work`].
+    /// Marks the beginning of the work on a request. A large head keeps the memory of the input
+    /// buffer reserved until [`BufferedSocket::end_work`].
     pub(crate) fn begin_work(&mut self, head_length: usize, now: Instant) {
         self.busy_since = Some(now);
         self.holds_head = head_length > BUFFER_CAPACITY;
@@ -299,6 +300,7 @@ impl<S: Socket> BufferedSocket<S> {
         tokio::select! {
             biased;
             done = work => Ok(done),
+            // `watch` never returns a value, so there is none to match (`Infallible`).
             disconnected = Box::pin(watch) => match disconnected? {},
         }
     }

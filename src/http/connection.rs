@@ -15,8 +15,8 @@
 //!     +-------------------------> closed without a response
 //! ```
 //! Requests may be pipelined (RFC 9112 section 9.3.2): a client sends several without waiting
-//! for responses. They are handled one by one, in order, and the responses to all requests that
-//! one read has brought are sent with one write.
+//! for responses. They are handled one by one, in order, and the responses to the requests that
+//! one read has brought are sent together, with one write if they are small and no handler waits.
 
 use std::future::poll_fn;
 use std::io;
@@ -180,8 +180,9 @@ impl<S: Socket, V: Service> Connection<S, V> {
     /// would be lost. So a connection that was used a moment ago stays open.
     ///
     /// It also keeps a busy connection cheap: phase 1 needs neither the shutdown signal nor the
-    /// eviction queue and its lock, and its timer is not rearmed per request. When the timer
-    /// expires, it was armed for an earlier wait; it is rearmed for what remains of this one.
+    /// eviction queue and its lock. And its timer is lazy: it is not rearmed per request. It was
+    /// armed for an earlier wait, for example at 0 ms for 250 ms. If this wait began at 100 ms,
+    /// the timer expires at 250 ms, and is rearmed for the 100 ms that remain.
     async fn wait_for_request(&mut self) -> io::Result<bool> {
         let Connection { socket, idle_timer, .. } = self;
         let min_idle_timeout = socket.limits().min_idle_timeout;
@@ -255,10 +256,13 @@ impl<S: Socket, V: Service> Connection<S, V> {
         self.socket.begin_work(request.head_length(), now());
         let asked = RequestInfo::new(&request);
         let is_first = !mem::replace(&mut self.has_responded, true);
+        // The only request that this connection will have.
         let is_only =
             is_first && request.framing() == Framing::Empty && request.says_close();
         let mut upload = Upload::new(&request);
         let max_content = self.socket.limits().max_content;
+        // Most requests have no content, or it has arrived with the head. Otherwise it is read
+        // while the handler runs, when the handler asks for it.
         let response = match upload.take_buffered(&mut self.socket.input, max_content) {
             Some(content) => {
                 let Connection { socket, service, .. } = self;

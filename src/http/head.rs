@@ -182,10 +182,12 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         return Err(not_three_parts());
     };
     let known = Method::from_token(method);
+    // A line with more than two spaces is refused for that, below, and not for its method.
     let is_token = || !method.is_empty() && method.iter().copied().all(is_tchar);
     if known.is_none() && !version.contains(&b' ') && !is_token() {
         return Err(Refusal::bad("The method is not a token."));
     }
+    // A higher minor version is a 1.1 that this server does not know (RFC 9110 section 2.5).
     let version = match version {
         b"HTTP/1.0" => Version::Http10,
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Version::Http11,

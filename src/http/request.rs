@@ -5,8 +5,8 @@
 //! Host: example.com CRLF             field lines
 //! CRLF                               end of the head
 //! ```
-//! Zero-copy parsing: the request keeps the bytes of its head, and each part is a [`Span`], a
-//! pair of offsets into them:
+//! The head is copied once, as a whole, out of the input buffer. No name and no value is copied
+//! after that: each part is a [`Span`], a pair of offsets into the head:
 //!
 //! ```text
 //! GET /main?page=2 HTTP/1.1 CRLF Host: example.com CRLF CRLF
@@ -81,8 +81,9 @@ impl Request {
         seen: &mut usize,
         limits: &Limits,
     ) -> Result<Option<Request>, Refusal> {
-        let is_new = *seen == 0 || !input[*seen..].iter().copied().all(is_field_value_byte);
-        if is_new && let Some(request) = Request::parse_lines(input, limits)? {
+        let may_decide =
+            *seen == 0 || !input[*seen..].iter().copied().all(is_field_value_byte);
+        if may_decide && let Some(request) = Request::parse_lines(input, limits)? {
             *seen = 0;
             return Ok(Some(request));
         }

@@ -101,8 +101,9 @@ impl ServerState {
     }
 }
 
-/// The admission of one connection to a server: its share of the [`ServerState`], held for as
-/// long as the connection is open.
+/// The registration of one open connection with its server (an RAII guard): it counts for the
+/// connection limit as long as this value lives, and through it the connection reaches what all
+/// connections share, the [`ServerState`].
 #[derive(Debug)]
 pub struct Admission {
     state: Arc<ServerState>,

@@ -1,7 +1,7 @@
 //! [`Session`]: the handle through which one request uses its session.
 //!
 //! This file resolves the presented ids to a session, creates one, rotates its id, and keeps
-//! concurrent branches of the same request in step. What a handler calls is in
+//! concurrent branches of the same request (futures in one `join!`) in step. What a handler calls is in
 //! [`operations`](crate::session::operations) and [`login`](crate::session::login).
 
 use std::fmt::{self, Display};
@@ -131,7 +131,7 @@ impl Session {
 
     /// Finds out which presented id belongs to a live session, once per request. The first call
     /// visits the store and returns the value of `name` from the same visit, so that reading one
-    /// value costs one round trip; later calls return [`Resolved::Before`].
+    /// value costs one round trip; later calls return [`Resolved::KeyOnly`].
     ///
     /// The state is checked again under the lock, because another branch of the request may have
     /// resolved the ids while this one waited.
@@ -168,7 +168,7 @@ impl Session {
             let ended = moved.map(|id| SessionState::Ended(id.clone()));
             let session = ended.unwrap_or(SessionState::Absent);
             self.state().set(session, PendingUpdate::None);
-            return Ok(Resolved::Before(None));
+            return Ok(Resolved::KeyOnly(None));
         };
         if let [second, ..] = &others[..] {
             // A browser sends one id. The others were planted by a sibling domain or on the
@@ -177,11 +177,11 @@ impl Session {
             self.warn_of_ambiguity(&id.key(), &second.key());
             let ids = [id].into_iter().chain(others).cloned().collect();
             self.state().set(SessionState::Ambiguous(ids), PendingUpdate::None);
-            return Ok(Resolved::Before(None));
+            return Ok(Resolved::KeyOnly(None));
         }
         let update = if visited.renew { PendingUpdate::Send } else { PendingUpdate::None };
         self.state().set(SessionState::Live(id.clone()), update);
-        Ok(Resolved::Now(id.key(), visited.value))
+        Ok(Resolved::WithValue(id.key(), visited.value))
     }
 
     /// Returns what is known of the session, or `None` if the store must be asked first. Marks
@@ -191,7 +191,7 @@ impl Session {
         state.used = true;
         match &state.session {
             SessionState::Unresolved => None,
-            session => Some(Resolved::Before(session.live_key())),
+            session => Some(Resolved::KeyOnly(session.live_key())),
         }
     }
 
@@ -313,7 +313,9 @@ impl Session {
     }
 
     /// Locks out other transitions of the same request: resolve, create, rotate, destroy. Without
-    /// it, two branches of a `join!` that both write first would create two sessions.
+    /// it, two branches of a `join!` that both write first would create two sessions. It is an
+    /// async mutex, because it is held across `.await`, while the store works; the locks of the
+    /// memory store are std mutexes, which are faster and are never held across `.await`.
     ///
     /// Cancellation safety: if the future is dropped, the guard is released and `state` still
     /// says what was true before; every transition writes `state` after its store operation.

@@ -42,6 +42,7 @@ impl Id {
         are_digits.then(|| Id::from_digits(digits))
     }
 
+    /// Hashes the id. The key is what the store has: a copy of it opens no session.
     fn from_digits(text: [u8; 32]) -> Id {
         Id { text, key: Key(Md5::digest(text).into()) }
     }

@@ -4,7 +4,7 @@
 //! is atomic. Nothing is loaded and saved back whole, so concurrent requests lose no update. A
 //! destroyed session accepts nothing more, even from requests that were in flight when it ended.
 //!
-//! This layer names nothing of HTTP. Its files in reading order: the secret [`id`] and the key
+//! This layer imports nothing of the HTTP layer. Its files in reading order: the secret [`id`] and the key
 //! derived from it, the contract of a [`store`], the built-in [`memory`] store, the `redis` store
 //! that several servers can share, the per-request `state`, the [`handle`] that resolves ids and
 //! rotates them, the [`operations`] that a handler calls, and [`login`]. The feature `json` adds

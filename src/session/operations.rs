@@ -216,16 +216,16 @@ impl Session {
     /// key is not the secret id and gives no access.
     pub async fn store_key(&self) -> Result<Option<Key>> {
         match self.resolve(USERNAME).await? {
-            Resolved::Now(key, _) => Ok(Some(key)),
-            Resolved::Before(key) => Ok(key),
+            Resolved::WithValue(key, _) => Ok(Some(key)),
+            Resolved::KeyOnly(key) => Ok(key),
         }
     }
 
     /// Returns the value of a name; the outer `None` without a session.
     async fn read(&self, name: &str) -> Result<Option<Option<String>>> {
         match self.resolve(name).await? {
-            Resolved::Now(_, value) => Ok(Some(value)),
-            Resolved::Before(key) => {
+            Resolved::WithValue(_, value) => Ok(Some(value)),
+            Resolved::KeyOnly(key) => {
                 self.with_known_key(key, |key| self.inner.store.get(key, name)).await
             }
         }

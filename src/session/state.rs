@@ -10,9 +10,10 @@
 //!                     |        destroyed or expired elsewhere | | destroy()
 //!                     +-- rotated a moment ago -> Ended <-----+ +----> Absent
 //! ```
-//! `Ended` is final: after another request has logged out, this one must not create a session
-//! again by writing to it. `Absent` after [`destroy`](crate::Session::destroy) is not final: the
-//! next write creates a new session with a new id.
+//! A write does not leave `Ended`: after another request has logged out, this one must not create
+//! a session again by writing to it. Only an explicit [`destroy`](crate::Session::destroy) or
+//! [`log_in`](crate::Session::log_in) does: the first leads to `Absent`, from which the next write
+//! creates a session with a new id, and the second to `Live`.
 
 use std::slice;
 use std::time::Duration;
@@ -46,11 +47,12 @@ pub(super) enum SessionState {
 
 /// The result of [`resolve`](crate::Session::resolve).
 pub(super) enum Resolved {
-    /// This call has asked the store. The session is live under this key, and has this value for
-    /// the name that was asked for.
-    Now(Key, Option<String>),
-    /// An earlier call has asked the store, or no id was presented. `Some` if a session is live.
-    Before(Option<Key>),
+    /// This call has visited the live session with this key, which has this value for the name
+    /// that was asked for.
+    WithValue(Key, Option<String>),
+    /// The key of the live session, if there is one. The value was not asked for, because the
+    /// session was known before, or is not live.
+    KeyOnly(Option<Key>),
 }
 
 /// The cookie update that the response will carry.

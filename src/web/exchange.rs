@@ -184,7 +184,7 @@ impl Exchange {
     }
 }
 
-/// Tests of a handler without a socket.
+/// What the server does between the hooks; also for tests of a handler without a socket.
 impl Exchange {
     /// Sets the content of the request and parses the arguments in it: the step between
     /// `initialize` and `prepare`. Fails if the query or the form is malformed.

@@ -14,11 +14,11 @@
 //! XSRF token         the same methods, if `xsrf_cookies` is set         403
 //! prepare            work that all methods share                        error page
 //! get, post, ...     the method itself                                  error page
-//! finish             session cookie, other cookies, content             error page
+//! complete           session cookie, other cookies, content             error page
 //! access log         200 GET /main (127.0.0.1) 0.12ms
 //! on_finish          cleanup
 //! ```
-//! An error before `finish` goes to `write_error`, which renders the error page.
+//! An error before this goes to `write_error`, which renders the error page.
 //! `Error::Finish` is not an error: the response is sent as the handler has built it. A
 //! streamed response is logged before its content is sent.
 //!
@@ -175,13 +175,9 @@ async fn run_request<H: RequestHandler>(
     let mut handler: Option<H> = None;
     let deadline = deadline(now(), exchange.shared.settings.handler_timeout);
     // Two statements: as one, they would enlarge this future by 32 bytes.
-    let outcome = catch_panic_async(pin!(execute_and_finish(
-        &mut handler,
-        &mut exchange,
-        incoming,
-        deadline
-    )))
-    .await;
+    let outcome =
+        catch_panic_async(pin!(run_steps(&mut handler, &mut exchange, incoming, deadline)))
+            .await;
     let outcome = outcome.unwrap_or(Err(Error::Panic));
     if let Err(Error::Panic) = outcome {
         handler = None;
@@ -206,7 +202,7 @@ async fn run_request<H: RequestHandler>(
 ///
 /// The time in which content arrives does not count against the deadline, because it is the
 /// client's time and has timeouts of its own (`content_timeout`, `min_content_rate`).
-async fn execute_and_finish<H: RequestHandler>(
+async fn run_steps<H: RequestHandler>(
     handler: &mut Option<H>,
     exchange: &mut Exchange,
     incoming: &mut dyn Incoming,

@@ -267,9 +267,10 @@ impl Shard {
     }
 
     /// Returns the slot of the live session with this key, and marks the session as used.
-    /// Deletes it if it has expired: expiry does not depend on the sweep. These are the two
-    /// rules of [`clock`](crate::session::memory::clock), because `now` may be earlier than a
-    /// `now` before.
+    /// Deletes it if it has expired: expiry does not depend on the sweep.
+    ///
+    /// Two tasks may see times out of order (see [`clock`](crate::session::memory::clock)), so the
+    /// last use never goes back, and a session that one task has found expired is gone for all.
     fn get_live(&mut self, key: Key, now: Millis) -> Option<Slot> {
         let slot = self.find(key)?;
         let entry = &mut self.entries[slot];

@@ -1,8 +1,8 @@
 //! The contract of `src/session/store.rs` in its simplest form: one lock and a `BTreeMap`.
 //!
 //! This is the reference implementation, and the first stop for a reader of the session layer:
-//! the memory store and the Redis store do the same thing faster. It is also a template for a
-//! store of your own. That it passes the suite shows that the suite tests the contract, and not
+//! the memory store does the same faster, and the Redis store does it between processes. It is
+//! also a template for a store of your own. That it passes the suite shows that the suite tests the contract, and not
 //! habits of the built-in stores. It has no memory limit, so it evicts nothing.
 //!
 //! Each operation takes the lock once, does all its work and releases the lock. That is the
