@@ -29,6 +29,7 @@
 //!     let theme = session.get("theme").await?;
 //!     let count = |visits: Option<u32>| visits.unwrap_or(0) + 1;
 //!     let visits = session.update("visits", count).await?;
+//!     let visits = session.increment("visits", 1).await?;
 //!     session.flash("Saved.").await?;
 //!
 //!     // After a password check: a new id, and a new absolute timeout.

@@ -44,8 +44,7 @@ use crate::web::xsrf::XSRF_TOKEN;
 ///     }
 ///
 ///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
-///         let count = |visits: Option<u32>| visits.unwrap_or(0) + 1;
-///         let visits = self.base.session.update("visits", count).await?;
+///         let visits = self.base.session.increment("visits", 1).await?;
 ///         exchange.write(format!("{}\n", visits.unwrap_or_default()))
 ///     }
 /// }

@@ -110,6 +110,15 @@ const EVICTION_BATCH: usize = 16;
 /// With any other setting, a Redis that is killed loses its last writes: a session that was
 /// destroyed a moment before may be live again. The same happens when a replica takes over,
 /// because replication is asynchronous.
+///
+/// # Failover
+///
+/// List the primary and its replicas in `urls`. When Redis Sentinel, or you, promote a replica,
+/// the store finds it: a node that is away or read-only is left for the next one. Until then
+/// operations fail with [`Error::Unavailable`]. With a Sentinel that declares the primary down
+/// after 500 ms, a test kills the primary and can write again after less than a second. An
+/// address that always leads to the primary, such as a virtual IP or a TCP proxy, works as well:
+/// the connection is made again when it breaks. The store does not ask Sentinel for addresses.
 pub struct RedisStore {
     script: Script,
     connection: SharedConnection,
