@@ -11,6 +11,7 @@ use dustdevil::session::store::Visit;
 use dustdevil::session::{Session, SessionConfig, USERNAME};
 use dustdevil::{Lifetime, RedisSettings, RedisStore, Store};
 
+use crate::log::lines_with;
 use crate::redis_server::RedisServer;
 use crate::support::CLIENT_IP;
 use crate::webdriver::tell;
@@ -229,6 +230,24 @@ async fn a_flood_of_anonymous_sessions_costs_no_user_a_login_or_a_session() {
     ));
     assert!(counters.evicted > 1_000, "{counters:?}");
     assert_eq!(store.sessions_of("ada").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_policy_that_may_evict_sessions_is_a_warning_with_the_remedy() {
+    for (policy, memory, warnings) in
+        [("allkeys-lru", "100mb", 1), ("noeviction", "100mb", 0), ("volatile-ttl", "0", 0)]
+    {
+        let options = ["--maxmemory", memory, "--maxmemory-policy", policy];
+        let Some(redis) = RedisServer::start_with(&options) else { return };
+        let store = redis.store();
+        let address = format!("127.0.0.1:{}", redis.port());
+        let lines =
+            lines_with("maxmemory-policy", async { store.sweep().await.unwrap() }).await;
+        let ours = lines.iter().filter(|line| line.contains(&address));
+        assert_eq!(ours.count(), warnings, "{policy}: {lines:?}");
+        let remedy = "CONFIG SET maxmemory-policy noeviction";
+        assert!(lines.iter().all(|line| line.contains(remedy)), "{lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(super) const NOT_INTEGER: i64 = -2;
 /// The reply of an operation that sets a value and may return another.
 pub(super) enum WriteReply {
     NotLive,
-    /// See [`RedisStore::write_result`].
+    /// See [`RedisStore::write_result`](crate::session::redis::RedisStore).
     Status(i64),
     Value(Option<String>),
 }
