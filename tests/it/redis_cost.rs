@@ -300,6 +300,23 @@ async fn rotations_do_not_make_a_logout_with_an_old_id_slower() {
     assert!(total < 30, "{commands:?}");
 }
 
+#[tokio::test]
+async fn a_session_takes_less_than_a_kibibyte_of_redis() {
+    const SESSIONS: u64 = 5_000;
+    let Some(redis) = RedisServer::start() else { return };
+    let store = redis.store();
+    let used = || -> u64 { redis.info("memory", "used_memory").unwrap().parse().unwrap() };
+    for (what, name) in [("anonymous", "basket"), ("of a user", USERNAME)] {
+        let before = used();
+        for number in 0..SESSIONS {
+            create(&store, name, &format!("user{:08}", number / 10)).await;
+        }
+        let bytes = (used() - before) / SESSIONS;
+        tell(&format!("Redis: {SESSIONS} sessions {what}, {bytes} bytes each"));
+        assert!(bytes < 1024, "{what}: {bytes} bytes");
+    }
+}
+
 /// Redis runs commands one after the other, so a long one delays all clients.
 #[tokio::test]
 async fn no_operation_runs_more_commands_because_of_what_happened_before() {

@@ -96,7 +96,8 @@ const EVICTION_BATCH: usize = 16;
 ///
 /// # One node
 ///
-/// All keys of a store are in one slot of a Redis Cluster, so one node carries all sessions. They
+/// All keys of a store are in one slot of a Redis Cluster, so one node carries all sessions: some
+/// 570 bytes for a session of a user with one value, so 1.8 million in a gigabyte. They
 /// cannot be spread over slots without giving up guarantees of the [contract](crate::session::store):
 /// scripts and transactions are atomic within one slot only. If each session had its own slot and
 /// the index of a user another, then revoking all sessions of a user could miss a login between

@@ -15,11 +15,12 @@ pub struct RedisSettings {
     /// in braces. Default: `{dustdevil}`.
     pub prefix: String,
     /// Maximum size of a session: the bytes of its names and values, and 32 bytes for each
-    /// value. Above the limit a write fails with [`Error::TooLarge`](crate::session::Error::TooLarge). Default: 16 KiB.
+    /// value. Above the limit a write fails with
+    /// [`Error::TooLarge`](crate::session::Error::TooLarge). Default: 16 KiB.
     pub max_session_bytes: usize,
     /// Maximum number of anonymous sessions (sessions without a user), at least one. Above it,
     /// and also when Redis has reached its `maxmemory`, a new session ends the oldest anonymous
-    /// ones. Default: 100,000, which take some 80 MB with one short value each.
+    /// ones. Default: 100,000, which take some 75 MB with one short value each.
     pub max_anonymous_sessions: usize,
     /// Timeout of an operation, including the time to connect. After it the operation fails
     /// with [`Error::Unavailable`](crate::session::Error::Unavailable). Default: 1 s.
