@@ -33,6 +33,8 @@ mod settings;
 
 mod store;
 
+use std::collections::HashMap;
+
 use redis::{Cmd, FromRedisValue, Script, ToRedisArgs};
 
 use crate::crypto;
@@ -47,7 +49,29 @@ use crate::session::redis::reply::{
 pub use crate::session::redis::settings::RedisSettings;
 use crate::session::store::Visit;
 
-const SCRIPT: &str = concat!(include_str!("storage.lua"), include_str!("operations.lua"));
+const SOURCE: &str = concat!(include_str!("storage.lua"), include_str!("operations.lua"));
+
+/// The operations of the script.
+const OPERATIONS: [&str; 18] = [
+    "create",
+    "visit",
+    "visit_all",
+    "get",
+    "set",
+    "remove",
+    "compare_and_set",
+    "add",
+    "keys",
+    "clear",
+    "destroy",
+    "rotate",
+    "origin",
+    "sessions_of",
+    "sessions_over_limit",
+    "counters",
+    "sweep",
+    "shared_secret",
+];
 
 /// Number of anonymous sessions that a write evicts if Redis is out of memory: enough for the
 /// write, and for some that follow.
@@ -121,7 +145,8 @@ const EVICTION_BATCH: usize = 16;
 /// address that always leads to the primary, such as a virtual IP or a TCP proxy, works as well:
 /// the connection is made again when it breaks. The store does not ask Sentinel for addresses.
 pub struct RedisStore {
-    script: Script,
+    /// The script of each operation.
+    scripts: HashMap<&'static str, Script>,
     connection: SharedConnection,
     clock: RedisClock,
     counts: PendingCounts,
@@ -143,7 +168,7 @@ impl RedisStore {
         }
         let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
         Ok(RedisStore {
-            script: Script::new(SCRIPT),
+            scripts: OPERATIONS.map(|name| (name, Script::new(&script_of(name)))).into(),
             connection,
             clock: RedisClock::default(),
             counts: PendingCounts::default(),
@@ -178,7 +203,7 @@ impl RedisStore {
         arguments: impl ToRedisArgs,
     ) -> Result<T, Error> {
         let script = |evict: usize| {
-            let mut script = self.script.prepare_invoke();
+            let mut script = self.scripts[operation].prepare_invoke();
             script.key(&self.prefix).arg(operation).arg(evict).arg(&arguments);
             script
         };
@@ -220,6 +245,32 @@ impl RedisStore {
             reply => Ok(reply > 0),
         }
     }
+}
+
+/// Returns the script of an operation: the source without the functions that it does not use. Redis
+/// runs a script from its first line at each call, and then declares all its functions; with all
+/// of them, that takes more time than the commands of most operations.
+///
+/// A function is declared before the functions that use it, so the source is read backwards: a
+/// block (the text between two empty lines) stays if it declares no function, or one that is named
+/// in a block that stays.
+fn script_of(operation: &str) -> String {
+    let mut script = String::new();
+    for block in SOURCE.rsplit("\n\n") {
+        let functions = block.lines().filter_map(|line| {
+            let declaration = line.strip_prefix("local ").unwrap_or(line);
+            declaration.strip_prefix("function ")?.split('(').next()
+        });
+        let is_used = |name: &str| {
+            name.strip_prefix("operations.") == Some(operation)
+                || script.contains(&format!("{name}("))
+        };
+        let mut functions = functions.peekable();
+        if functions.peek().is_none() || functions.any(is_used) {
+            script = format!("{block}\n\n{script}");
+        }
+    }
+    script
 }
 
 /// Returns `true` if a prefix contains a hash tag: a non-empty part in braces. A cluster
