@@ -26,7 +26,7 @@ help:  ## print this help
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
 	@echo "make fuzz    fuzz the connection for TIME=$(TIME) seconds"
-	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency)"
+	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency redis)"
 	@echo "make doc     build the documentation as HTML"
 
 run: cargo

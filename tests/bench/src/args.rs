@@ -2,7 +2,7 @@
 
 use crate::competitor::Competitor;
 use crate::scenario::SCENARIOS;
-use crate::{PARTS, Result, USAGE};
+use crate::{PARTS, Result, USAGE, redis_scenario};
 
 /// The parsed arguments. Without a name of a kind, all of that kind are selected.
 pub(crate) struct Args {
@@ -27,15 +27,24 @@ impl Args {
         self.rounds.min(3)
     }
 
-    /// Returns `true` if the part is selected. Scenarios without a part select `requests`, the
-    /// only part that has scenarios.
+    /// Returns `true` if the part is selected. Scenarios without a part select the parts that
+    /// have them.
     pub(crate) fn has_part(&self, name: &str) -> bool {
-        let means_requests = !self.names_any(PART) && self.names_any(SCENARIO);
-        if means_requests { name == "requests" } else { self.has(PART, name) }
+        let names_scenarios = self.names_any(SCENARIO) || self.names_any(REDIS_SCENARIO);
+        match name {
+            _ if self.names_any(PART) || !names_scenarios => self.has(PART, name),
+            "requests" => self.names_any(SCENARIO),
+            "redis" => self.names_any(REDIS_SCENARIO),
+            _ => false,
+        }
     }
 
     pub(crate) fn has_scenario(&self, name: &str) -> bool {
         self.has(SCENARIO, name)
+    }
+
+    pub(crate) fn has_redis_scenario(&self, name: &str) -> bool {
+        self.has(REDIS_SCENARIO, name)
     }
 
     pub(crate) fn has_competitor(&self, name: &str) -> bool {
@@ -56,11 +65,13 @@ impl Args {
 const PART: usize = 0;
 const SCENARIO: usize = 1;
 const COMPETITOR: usize = 2;
+const REDIS_SCENARIO: usize = 3;
 
-fn kinds() -> [Vec<&'static str>; 3] {
+fn kinds() -> [Vec<&'static str>; 4] {
     [
         PARTS.map(|part| part.0).to_vec(),
         SCENARIOS.map(|scenario| scenario.name).to_vec(),
         Competitor::ALL.map(Competitor::name).to_vec(),
+        redis_scenario::SCENARIOS.map(|scenario| scenario.name).to_vec(),
     ]
 }

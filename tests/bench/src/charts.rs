@@ -37,6 +37,12 @@ pub(crate) const REQUESTS: BarChart = BarChart {
     tick: |time| format!("{time:.0} µs"),
 };
 
+pub(crate) const REDIS: BarChart = BarChart {
+    file: "redis.svg",
+    heading: ["CPU time of Redis per request", "user and system; shorter is better"],
+    ..REQUESTS
+};
+
 /// Ratios to nginx. On a logarithmic axis, half and twice nginx's time are bars of the same
 /// length, to the left and to the right of 1. Only powers of two have a number.
 pub(crate) const FILES: BarChart = BarChart {

@@ -153,5 +153,5 @@ fn start_nginx(directory: &Directory) -> Result<Server> {
     };
     let mut stop_command = nginx();
     stop_command.args(["-s", "stop"]).stderr(Stdio::null());
-    Server::spawn_at(address, &mut nginx(), stop_command)
+    Server::spawn_at(address, &mut nginx(), Some(stop_command))
 }

@@ -7,8 +7,9 @@
 //! ```text
 //! dustdevil-bench ROUNDS [PART]...   driver: rounds, /proc/PID, tables, charts, goals
 //!   |-- dustdevil                    the demo
-//!   |-- dustdevil-bench serve ...    baseline, hyper, axum, actix; or the store's application
+//!   |-- dustdevil-bench serve ...    baseline, hyper, axum, actix; or an application with a store
 //!   |-- nginx                        static files
+//!   |-- redis-server                 sessions, one Redis for each server that is compared
 //!   `-- wrk                          load generator, one process for each measurement
 //! ```
 //!
@@ -22,7 +23,8 @@
 //! - [`figures`] (medians, quantiles, tables), [`charts`] and [`goal`];
 //! - [`args`], the command line;
 //! - the parts of the benchmark, each in a file: [`requests`] with its [`scenario`]s, [`idle`],
-//!   [`memory`], [`scale`] and [`latency`].
+//!   [`memory`], [`scale`] and [`latency`]; and [`redis`] with [`redis_server`],
+//!   [`redis_application`], its [`redis_scenario`]s, and [`redis_case`].
 //!
 //! An absolute time says little: machines differ, and so does one machine from minute to minute
 //! (clock frequency, other load). Therefore everything that is compared is measured in
@@ -72,26 +74,39 @@ mod memory;
 
 mod latency;
 
+mod redis_server;
+
+mod redis_application;
+
+mod redis_scenario;
+
+mod redis_case;
+
+mod redis;
+
 /// Every error ends the program with its message.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A part of the benchmark: its name on the command line, and the function that measures it.
 type Part = (&'static str, fn(&Args) -> Result<Vec<Goal>>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("requests", requests::measure),
     ("idle", idle::measure),
     ("memory", memory::measure),
     ("scale", scale::measure),
     ("latency", latency::measure),
+    ("redis", redis::measure),
 ];
 
 const USAGE: &str = "\
 dustdevil-bench ROUNDS [PART]... [SCENARIO]... [SERVER]...
-  parts: requests, idle, memory, scale, latency
+  parts: requests, idle, memory, scale, latency, redis
   scenarios of requests: hello, page, page-1000, main, form, login, pipelined, close, 1KiB,
     100KiB, 10MiB
+  scenarios of redis: read, read-1000, write, login, counter, counter-32
   servers in requests and idle: baseline, dustdevil, hyper, axum, actix, nginx
+  servers in redis: dustdevil, axum, actix
 Without names of a kind, all of that kind are measured. Environment: DUSTDEVIL is the path of
 the demo (default: target/release/dustdevil); CHARTS is the directory for the SVG charts
 (default: none are written).";
@@ -101,6 +116,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["serve", "store", max_sessions] => server::serve(max_sessions),
+        ["serve", "redis-dustdevil", redis] => redis_application::serve(redis),
         ["serve", peer, ref arguments @ ..] => peers::serve(peer, arguments),
         [rounds, ref names @ ..] => Args::new(rounds, names).and_then(|args| drive(&args)),
         [] => Err(USAGE.into()),

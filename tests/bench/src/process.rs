@@ -72,16 +72,16 @@ impl Server {
         Ok(Server { child, address, stop_command: None })
     }
 
-    /// Starts a program that prints nothing, and waits until it accepts connections at
-    /// `address`. It has child processes (nginx's workers) that a kill would leave running, so
-    /// it is ended by `stop_command`.
+    /// Starts a program that does not print its address, and waits until it accepts connections
+    /// at `address`. A program with child processes (nginx's workers) that a kill would leave
+    /// running is ended by `stop_command`.
     pub(crate) fn spawn_at(
         address: SocketAddr,
         command: &mut Command,
-        stop_command: Command,
+        stop_command: Option<Command>,
     ) -> Result<Server> {
         let child = command.spawn()?;
-        let server = Server { child, address, stop_command: Some(stop_command) };
+        let server = Server { child, address, stop_command };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if began.elapsed() > Duration::from_secs(5) {

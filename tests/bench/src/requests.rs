@@ -21,7 +21,7 @@ const CONNECTIONS: u32 = 64;
 /// sensitive to disturbances of the machine than a few long ones.
 const SECONDS: u32 = 1;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
+pub(crate) const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/requests.lua");
 
 /// Above this number of bytes, requests are counted by bytes received. A measurement begins and
 /// ends within large responses, which wrk does not count, although the server has sent part of

@@ -239,7 +239,7 @@ fn login(server: &Server) -> Result<String> {
 }
 
 /// Returns the cookie that a response sets, in the form in which a client sends it back.
-fn cookie_of(response: &Response) -> Result<String> {
+pub(crate) fn cookie_of(response: &Response) -> Result<String> {
     let cookie = response.header("Set-Cookie").ok_or("the response sets no cookie")?;
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }

@@ -53,7 +53,7 @@ pub(super) async fn serve() -> Result {
 }
 
 /// Returns the middleware that adds header fields to every response of a resource.
-fn fields(fields: &[Field]) -> DefaultHeaders {
+pub(super) fn fields(fields: &[Field]) -> DefaultHeaders {
     fields.iter().fold(DefaultHeaders::new(), |headers, (name, value)| {
         headers.add((name.as_str(), value.as_bytes()))
     })
@@ -114,7 +114,7 @@ async fn fill(sessions: Data<Sessions>, filling: Query<Fill>) -> HttpResponse {
     html(began.elapsed().as_secs_f64().to_string())
 }
 
-fn html(content: impl actix_web::body::MessageBody + 'static) -> HttpResponse {
+pub(super) fn html(content: impl actix_web::body::MessageBody + 'static) -> HttpResponse {
     HttpResponse::Ok().content_type(pages::HTML).body(content)
 }
 

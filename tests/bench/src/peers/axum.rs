@@ -26,7 +26,7 @@ use crate::fill::user;
 use crate::server::page;
 
 /// The error is the status of the response.
-type PageResult = std::result::Result<Response, StatusCode>;
+pub(super) type PageResult = std::result::Result<Response, StatusCode>;
 
 #[tokio::main]
 pub(super) async fn serve() -> Result {
@@ -113,7 +113,7 @@ async fn fill(State(store): State<MemoryStore>, Query(filling): Query<Fill>) -> 
     Ok(html(&pages::PUBLIC_FIELDS, began.elapsed().as_secs_f64().to_string()))
 }
 
-fn html<const N: usize>(
+pub(super) fn html<const N: usize>(
     fields: &[Field; N],
     content: impl Into<axum::body::Body>,
 ) -> Response {
@@ -125,6 +125,6 @@ fn redirect(location: &'static str) -> Response {
         .into_response()
 }
 
-fn internal_error<E>(_: E) -> StatusCode {
+pub(super) fn internal_error<E>(_: E) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }

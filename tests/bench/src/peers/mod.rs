@@ -1,5 +1,6 @@
 //! The servers that Dustdevil is compared to. hyper, axum and actix serve the same pages as
 //! Dustdevil's demo, written as the documentation of each shows it, on its default runtime.
+//! axum and actix have a second server each, with its sessions in Redis.
 //!
 //! The [`baseline`] is not an HTTP server, but a lower bound for the CPU time of one.
 
@@ -8,6 +9,8 @@ mod axum;
 mod baseline;
 mod hyper;
 mod pages;
+mod redis_actix;
+mod redis_axum;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -28,6 +31,8 @@ pub(crate) fn serve(kind: &str, arguments: &[&str]) -> Result {
         ("hyper", []) => hyper::serve(),
         ("axum", []) => axum::serve(),
         ("actix", []) => actix::serve(),
+        ("redis-axum", [redis]) => redis_axum::serve(redis),
+        ("redis-actix", [redis]) => redis_actix::serve(redis),
         _ => Err("there is no such server".into()),
     }
 }
@@ -93,6 +98,12 @@ impl Sessions {
 struct Fill {
     from: u32,
     count: u32,
+}
+
+/// The query of a login in the part `redis`.
+#[derive(Deserialize)]
+struct UserQuery {
+    user: String,
 }
 
 /// The content of the login form.
