@@ -8,7 +8,7 @@ use crate::support::project;
 const MAX_PATH_LINES: usize = 700;
 
 /// The code lines that all of `src` may have, Rust and Lua.
-const MAX_SOURCE_LINES: usize = 10_750;
+const MAX_SOURCE_LINES: usize = 10_800;
 
 fn page(name: &str) -> String {
     fs::read_to_string(project("src/guide").join(name)).unwrap()
