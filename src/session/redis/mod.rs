@@ -1,7 +1,7 @@
 //! [`RedisStore`]: sessions in Redis or Valkey, shared by all servers of one site.
 //!
-//! A session is a Redis hash. Each operation is one call of a Lua script (`storage.lua`, `operations.lua`),
-//! which costs one round trip. Redis executes a script atomically: it runs no other command
+//! A session is a Redis hash. Each operation is one call of a Lua script (`storage.lua` and
+//! `operations.lua`), which costs one round trip. Redis executes a script atomically: it runs no other command
 //! until the script ends. So operations are atomic between servers, too, as the
 //! [contract](crate::session::store) requires. All times are read from Redis's clock, and
 //! Redis deletes expired sessions itself.
@@ -104,7 +104,8 @@ const EVICTION_BATCH: usize = 16;
 /// every hundredth of its idle timeout, at most once per second. A session may therefore expire
 /// earlier than its idle timeout after the last use by that much, and never later; the absolute
 /// timeout is exact. A write is one call of a script. Counters are sent once per second, with
-/// [`sweep`](crate::session::store::Store::sweep): a server that is killed loses those of its last second.
+/// [`sweep`](crate::session::store::Store::sweep): a server that is killed loses those of its last
+/// second.
 ///
 /// # When Redis is full
 ///
