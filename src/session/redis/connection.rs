@@ -124,8 +124,9 @@ impl SharedConnection {
         Ok(SharedConnection { nodes, next_node, address, timeout, current })
     }
 
-    /// Sends a script call or a command and returns the reply. Fails with [`Error::Unavailable`] if there is
-    /// no reply within the timeout, which covers connecting and redirections, too.
+    /// Sends a script call or a command and returns the reply. Fails with
+    /// [`Error::Unavailable`] if there is no reply within the timeout, which covers connecting
+    /// and redirections, too.
     ///
     /// Cancellation safety: dropping the future harms neither the connection nor other
     /// calls. A request that is not written yet is not sent. If it has been sent, Redis may
