@@ -1,8 +1,10 @@
 //! The guide is true: its files and functions exist, and each path is short enough for an evening.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::support::project;
+use crate::tidy::files;
 
 /// The code lines that each of the two paths may have.
 const MAX_PATH_LINES: usize = 700;
@@ -18,6 +20,10 @@ fn page(name: &str) -> String {
 fn is_code(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && !line.starts_with("//") && !line.starts_with("--")
+}
+
+fn code_lines(text: &str) -> usize {
+    text.lines().filter(|line| is_code(line)).count()
 }
 
 fn is_rust(name: &str) -> bool {
@@ -38,30 +44,25 @@ fn item_links(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The source files of a module and of those below it.
-fn sources_of(path: &str) -> Vec<String> {
-    let parts: Vec<&str> = path.split("::").collect();
-    for length in (1..=parts.len()).rev() {
-        let module = parts[..length].join("/");
-        let file = project("src").join(&module).with_extension("rs");
-        let directory =
-            project("src").join(module.rsplit_once('/').map_or("", |(up, _)| up));
-        let mut files = if project("src").join(&module).is_dir() {
-            files_below(&module)
-        } else if file.exists() {
-            // A type may have methods in other files of the directory.
-            let siblings = files_below(
-                directory.strip_prefix(project("src")).unwrap().to_str().unwrap(),
-            );
-            [vec![format!("{module}.rs")], siblings].concat()
-        } else {
-            continue;
-        };
-        files.retain(|name| is_rust(name));
-        let read = |name: String| fs::read_to_string(project("src").join(name)).unwrap();
-        return files.into_iter().map(read).collect();
-    }
-    panic!("no file has {path}")
+/// The source files, as their paths below `src`, with their text.
+fn sources() -> Vec<(String, String)> {
+    let source = project("src");
+    let name =
+        |path: PathBuf| path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+    let files = files(&source).into_iter().map(|(path, text)| (name(path), text));
+    files.filter(|(name, _)| !name.starts_with("guide/")).collect()
+}
+
+/// The Rust files in which an item may be that a page links through a module: those of the
+/// layer, because a type may have methods in several files. That of the module comes first.
+fn candidates(module: &str) -> Vec<String> {
+    let module = module.replace("::", "/");
+    let layer = module.split('/').next().unwrap();
+    let is_in_layer =
+        |(name, _): &(String, String)| is_rust(name) && name.starts_with(layer);
+    let mut files: Vec<_> = sources().into_iter().filter(is_in_layer).collect();
+    files.sort_by_key(|(name, _)| !module.starts_with(name.trim_end_matches(".rs")));
+    files.into_iter().map(|(_, text)| text).collect()
 }
 
 /// Returns `true` if a line begins the definition of `name`.
@@ -96,7 +97,7 @@ fn blocks_of<'t>(text: &'t str, owner: &str) -> Vec<&'t str> {
 /// The code lines of an item, from its signature to its closing brace. rustfmt has put that brace
 /// at the indentation of the signature.
 fn item_lines((item, module): (&str, &str)) -> usize {
-    for text in sources_of(module) {
+    for text in candidates(module) {
         let (lines, name) = match item.split_once("::") {
             Some((owner, name)) if owner.starts_with(char::is_uppercase) => {
                 (blocks_of(&text, owner), name)
@@ -119,10 +120,7 @@ fn item_lines((item, module): (&str, &str)) -> usize {
 /// The code lines of the items and whole files that a page leads through.
 fn path_lines(text: &str) -> usize {
     let files = code_spans(text).filter(|span| span.starts_with("tests/") && is_rust(span));
-    let files = files.map(|file| {
-        let source = fs::read_to_string(project(file)).unwrap();
-        source.lines().filter(|line| is_code(line)).count()
-    });
+    let files = files.map(|file| code_lines(&fs::read_to_string(project(file)).unwrap()));
     let items = item_links(text).map(|item| {
         let lines = item_lines(item);
         println!("{:5} {}", lines, item.0);
@@ -141,29 +139,9 @@ fn each_path_has_at_most_700_lines_of_code() {
     }
 }
 
-/// Every file of a directory, as its path below it.
-fn files_below(directory: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(project("src").join(directory)).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files_below(&name)),
-            false => found.push(name),
-        }
-    }
-    found
-}
-
 #[test]
 fn the_source_stays_below_its_ceiling_of_code_lines() {
-    let sources = files_below("").into_iter().filter(|name| !name.starts_with("guide/"));
-    let lines = sources.map(|name| {
-        let source = fs::read_to_string(project("src").join(name)).unwrap();
-        source.lines().filter(|line| is_code(line)).count()
-    });
-    let lines: usize = lines.sum();
+    let lines: usize = sources().iter().map(|(_, text)| code_lines(text)).sum();
     println!("src: {lines} code lines");
     assert!(lines <= MAX_SOURCE_LINES, "src has {lines} code lines");
 }
@@ -171,14 +149,14 @@ fn the_source_stays_below_its_ceiling_of_code_lines() {
 #[test]
 fn the_index_names_every_source_file() {
     let index = page("files.md");
-    for name in files_below("").iter().filter(|name| !name.starts_with("guide/")) {
+    for (name, _) in sources() {
         assert!(index.contains(&format!("`{name}`")), "files.md does not name {name}");
     }
 }
 
 #[test]
 fn every_file_that_the_guide_names_exists() {
-    let sources = files_below("");
+    let sources = sources();
     for name in ["request.md", "session.md", "terms.md", "files.md", "tutorial.md"] {
         let text = page(name);
         let is_file = |span: &&str| {
@@ -188,7 +166,7 @@ fn every_file_that_the_guide_names_exists() {
         for file in code_spans(&text).filter(is_file) {
             let ending = format!("/{file}");
             let is_there = project(file).exists()
-                || sources.iter().any(|name| format!("/{name}").ends_with(&ending));
+                || sources.iter().any(|(name, _)| format!("/{name}").ends_with(&ending));
             assert!(is_there, "{name} names {file}");
         }
     }

@@ -1,6 +1,7 @@
 //! Checks of the source itself: the dependencies between layers and files, the length of files,
 //! the words of comments, and the tables of `tests/README.md`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::process::Command;
 use crate::support::project;
 
 /// Returns all text files below a directory, with their content.
-fn files(directory: &Path) -> Vec<(PathBuf, String)> {
+pub fn files(directory: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -179,19 +180,24 @@ fn unsafe_is_forbidden_and_no_unfinished_code_is_marked() {
     }
 }
 
-#[test]
-fn the_default_build_has_at_most_forty_packages_and_none_of_them_twice() {
+/// Returns the packages in the build with a feature and the defaults, sorted, each with its
+/// version.
+pub fn packages(feature: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "-e", "normal", "--prefix", "none", "--locked", "--format", "{p}"])
+        .args(["--features", feature])
         .current_dir(project(""))
         .output()
         .expect("cargo");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut packages: Vec<&str> =
-        text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
-    packages.sort_unstable();
-    packages.dedup();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let packages = text.lines().map(|line| line.trim_end_matches(" (*)").to_owned());
+    packages.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[test]
+fn the_default_build_has_at_most_forty_packages_and_none_of_them_twice() {
+    let packages = packages("default");
     assert!(packages.len() <= 40, "{}: {packages:#?}", packages.len());
     let mut names: Vec<&str> =
         packages.iter().filter_map(|package| package.split(' ').next()).collect();

@@ -33,7 +33,8 @@ impl Lineage {
         *self.current.lock() = key;
     }
 
-    fn current(&self) -> Key {
+    /// Returns the key that the session has, or had when it ended.
+    pub(crate) fn current(&self) -> Key {
         *self.current.lock()
     }
 }
@@ -57,17 +58,10 @@ impl RotatedKeys {
         }
     }
 
-    /// Returns the key that a session has, or had when it ended, if it was rotated from this one
-    /// within the grace period.
-    pub(crate) fn successor(&mut self, key: Key, now: Millis) -> Option<Key> {
+    /// Returns the lineage of the session that was rotated from this key within the grace period.
+    pub(crate) fn lineage(&mut self, key: Key, now: Millis) -> Option<&Lineage> {
         self.forget_old(now);
-        self.lineages.get(&key).map(|lineage| lineage.current())
-    }
-
-    /// Returns the origin of the session that was rotated from this key.
-    pub(crate) fn origin(&mut self, key: Key, now: Millis) -> Option<Key> {
-        self.forget_old(now);
-        self.lineages.get(&key).map(|lineage| lineage.origin)
+        self.lineages.get(&key).map(|lineage| &**lineage)
     }
 
     /// Forgets the keys whose grace period has ended.

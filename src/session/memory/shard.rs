@@ -21,7 +21,7 @@ use crate::session::id::Key;
 use crate::session::memory::clock::Millis;
 use crate::session::memory::entry::Entry;
 use crate::session::memory::key_table::KeyTable;
-use crate::session::memory::rotated::RotatedKeys;
+use crate::session::memory::rotated::{Lineage, RotatedKeys};
 use crate::session::memory::slab::{List, Slab, Slot};
 use crate::session::memory::timer_wheel::{Due, TimerWheel};
 use crate::session::memory::user_index::Writer;
@@ -114,7 +114,7 @@ impl Shard {
             return Visit::Live(self.entries[slot].visit(ip, name, now));
         }
         self.counters.rejected_ids += 1;
-        match self.rotated.successor(key, now) {
+        match self.rotated.lineage(key, now) {
             Some(_) => Visit::Moved,
             None => Visit::Gone,
         }
@@ -184,8 +184,10 @@ impl Shard {
         true
     }
 
+    /// Returns the key that a session has, or had when it ended, if it was rotated from this one
+    /// within the grace period.
     pub(crate) fn successor(&mut self, key: Key, now: Millis) -> Option<Key> {
-        self.rotated.successor(key, now)
+        self.rotated.lineage(key, now).map(Lineage::current)
     }
 
     /// Returns the origin of the session that has this key or was rotated from it. This is not
@@ -194,7 +196,7 @@ impl Shard {
         let live = self.find(key).filter(|&slot| self.entries[slot].expiry() > now);
         match live {
             Some(slot) => Some(self.entries[slot].origin()),
-            None => self.rotated.origin(key, now),
+            None => self.rotated.lineage(key, now).map(|lineage| lineage.origin),
         }
     }
 

@@ -1,61 +1,55 @@
 //! [`PendingCounts`]: events that were counted here and not yet added to the counters in Redis.
 //! They are sent in batches, so that counting costs no write per event.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is counted.
-#[derive(Clone, Copy)]
-pub(super) enum Event {
-    Created,
-    Ended,
-    Expired,
-    Rotated,
-    RejectedId,
-}
+use crate::session::store::Counters;
 
-/// The names of the counters in Redis.
-const NAMES: [&str; EVENTS] = ["created", "ended", "expired", "rotated", "rejected_ids"];
-
-const EVENTS: usize = 5;
-
+/// Created, ended, expired and rotated sessions, and rejected ids. Redis counts the others itself.
 #[derive(Default)]
-pub(super) struct PendingCounts([AtomicU64; EVENTS]);
+pub(super) struct PendingCounts(Mutex<Counters>);
 
 impl PendingCounts {
-    pub(super) fn add(&self, event: Event, number: u64) {
-        self.0[event as usize].fetch_add(number, Ordering::Relaxed);
+    pub(super) fn add(&self, events: Counters) {
+        let mut pending = self.lock();
+        *pending = pending.plus(events);
     }
 
-    /// Takes all numbers, to send them. If they are not [sent](Batch::sent), because Redis is
+    /// Takes all counts, to send them. If they are not [sent](Batch::sent), because Redis is
     /// away or the future was dropped, they are put back.
     pub(super) fn take(&self) -> Batch<'_> {
-        let counts = self.0.each_ref().map(|count| count.swap(0, Ordering::Relaxed));
-        Batch { counts, pending: self }
+        Batch { counts: mem::take(&mut *self.lock()), pending: self }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Numbers on their way to Redis.
+/// Counts on their way to Redis.
 pub(super) struct Batch<'c> {
-    counts: [u64; EVENTS],
+    counts: Counters,
     pending: &'c PendingCounts,
 }
 
 impl Batch<'_> {
-    /// Returns the numbers as the script takes them: `created=3 ended=1`.
+    /// Returns the counts as the script takes them.
     pub(super) fn text(&self) -> String {
-        let counts = NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0);
-        counts.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
+        let Counters { created, ended, expired, rotated, rejected_ids, .. } = self.counts;
+        format!(
+            "created={created} ended={ended} expired={expired} rotated={rotated} \
+             rejected_ids={rejected_ids}"
+        )
     }
 
     pub(super) fn sent(mut self) {
-        self.counts = [0; EVENTS];
+        self.counts = Counters::default();
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        for (pending, count) in self.pending.0.iter().zip(self.counts) {
-            pending.fetch_add(count, Ordering::Relaxed);
-        }
+        self.pending.add(self.counts);
     }
 }

@@ -42,36 +42,14 @@ use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis::clock::RedisClock;
 use crate::session::redis::connection::{CallError, SharedConnection};
-use crate::session::redis::counts::{Event, PendingCounts};
+use crate::session::redis::counts::PendingCounts;
 use crate::session::redis::reply::{
     RECORD_FIELDS, Record, RecordReply, VisitReply, live_visit,
 };
 pub use crate::session::redis::settings::RedisSettings;
-use crate::session::store::Visit;
+use crate::session::store::{Counters, Visit};
 
 const SOURCE: &str = concat!(include_str!("storage.lua"), include_str!("operations.lua"));
-
-/// The operations of the script.
-const OPERATIONS: [&str; 18] = [
-    "create",
-    "visit",
-    "visit_all",
-    "get",
-    "set",
-    "remove",
-    "compare_and_set",
-    "add",
-    "keys",
-    "clear",
-    "destroy",
-    "rotate",
-    "origin",
-    "sessions_of",
-    "sessions_over_limit",
-    "counters",
-    "sweep",
-    "shared_secret",
-];
 
 /// Number of anonymous sessions that a write evicts if Redis is out of memory: enough for the
 /// write, and for some that follow.
@@ -169,7 +147,9 @@ impl RedisStore {
         }
         let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
         Ok(RedisStore {
-            scripts: OPERATIONS.map(|name| (name, Script::new(&script_of(name)))).into(),
+            scripts: operations()
+                .map(|name| (name, Script::new(&script_of(name))))
+                .collect(),
             connection,
             clock: RedisClock::default(),
             counts: PendingCounts::default(),
@@ -228,7 +208,7 @@ impl RedisStore {
     fn visit_from(&self, reply: VisitReply) -> Visit {
         match reply {
             VisitReply::NotLive(moved) => {
-                self.counts.add(Event::RejectedId, 1);
+                self.counts.add(Counters { rejected_ids: 1, ..Counters::default() });
                 if moved == 0 { Visit::Gone } else { Visit::Moved }
             }
             VisitReply::Live { value, renew, idle, left, now } => {
@@ -246,6 +226,13 @@ impl RedisStore {
             reply => Ok(reply > 0),
         }
     }
+}
+
+/// Returns the names of the operations that the source declares.
+fn operations() -> impl Iterator<Item = &'static str> {
+    SOURCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("function operations.")?.split('(').next())
 }
 
 /// Returns the script of an operation: the source without the functions that it does not use. Redis

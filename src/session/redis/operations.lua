@@ -109,12 +109,15 @@ function operations.clear(key)
   if not is_live(key) then return end
   remove_value(key, USERNAME)
   local own = { 'idle', 'absolute_end', 'created', 'id_sent_at', 'last_ip', 'origin' }
-  local kept = redis.call('HMGET', session_of(key), unpack(own))
-  redis.call('DEL', session_of(key))
-  redis.call('HSET', session_of(key), 'bytes', 0)
-  for index, field in ipairs(own) do
-    if kept[index] then redis.call('HSET', session_of(key), field, kept[index]) end
+  local fields = { 'bytes', 0 }
+  for index, value in ipairs(redis.call('HMGET', session_of(key), unpack(own))) do
+    if value then
+      table.insert(fields, own[index])
+      table.insert(fields, value)
+    end
   end
+  redis.call('DEL', session_of(key))
+  redis.call('HSET', session_of(key), unpack(fields))
   touch(key)
   return DONE
 end
@@ -141,7 +144,7 @@ function operations.rotate(key, new, grace, idle, absolute)
   local user = value_of(key, USERNAME)
   local origin = redis.call('HGET', session_of(key), 'origin') or key
   local login = user and not idle and redis.call('ZSCORE', index_of(user), key)
-  local since = redis.call('ZSCORE', anonymous, key)
+  local since = not user and redis.call('ZSCORE', anonymous, key)
   if user then unindex_user(key, user) else redis.call('ZREM', anonymous, key) end
   delete_stale(new)
   redis.call('RENAME', session_of(key), session_of(new))
@@ -200,12 +203,12 @@ function operations.sessions_over_limit(user, max)
   return over
 end
 
--- Adds what a server has counted since its last call: `created=3 ended=1`. PERSIST is only
+-- Adds what a server has counted since its last call: `created=3 ended=0`. PERSIST is only
 -- there as a first write that cannot fail when memory is full.
 local function add_counts(pending)
   redis.call('PERSIST', counters)
   for event, number in string.gmatch(pending, '(%a[%a_]*)=(%d+)') do
-    redis.call('HINCRBY', counters, event, number)
+    if number ~= '0' then redis.call('HINCRBY', counters, event, number) end
   end
 end
 

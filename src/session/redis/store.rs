@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::session::error::Error;
 use crate::session::id::Key;
 use crate::session::redis::RedisStore;
-use crate::session::redis::counts::Event;
 use crate::session::redis::reply::{
     NOT_INTEGER, Row, VisitReply, WriteReply, live_visit, session_info,
 };
@@ -41,7 +40,7 @@ impl Store for RedisStore {
             let arguments =
                 (key, idle, absolute, ip, name, value, max_bytes, max_anonymous);
             let is_created = self.write_result(self.call("create", arguments).await?)?;
-            self.counts.add(Event::Created, is_created.into());
+            self.counts.add(Counters { created: is_created.into(), ..Counters::default() });
             Ok(is_created)
         })
     }
@@ -175,7 +174,7 @@ impl Store for RedisStore {
     fn destroy(&self, key: Key) -> StoreFuture<'_, bool> {
         StoreFuture::boxed(async move {
             let is_ended: bool = self.call("destroy", key.to_string()).await?;
-            self.counts.add(Event::Ended, is_ended.into());
+            self.counts.add(Counters { ended: is_ended.into(), ..Counters::default() });
             Ok(is_ended)
         })
     }
@@ -192,7 +191,7 @@ impl Store for RedisStore {
             let arguments =
                 (key.to_string(), new.to_string(), millis(ROTATION_GRACE), lifetime);
             let is_rotated: bool = self.call("rotate", arguments).await?;
-            self.counts.add(Event::Rotated, is_rotated.into());
+            self.counts.add(Counters { rotated: is_rotated.into(), ..Counters::default() });
             Ok(is_rotated)
         })
     }
@@ -244,7 +243,7 @@ impl Store for RedisStore {
                     self.call("sweep", (SWEEP_BATCH, pending.text())).await?;
                 pending.sent();
                 self.clock.set(now);
-                self.counts.add(Event::Expired, expired);
+                self.counts.add(Counters { expired, ..Counters::default() });
                 if due < SWEEP_BATCH {
                     return Ok(());
                 }
