@@ -164,16 +164,29 @@ impl<S: Socket> BufferedSocket<S> {
     ) -> Poll<io::Result<usize>> {
         let read = pin!(self.socket.read_buf(&mut self.input)).poll(context);
         if read.is_pending() && self.input.is_empty() {
-            let input = mem::take(&mut self.input);
-            // Only the reservation tells a large buffer from a small one. The capacity does
-            // not: `BytesMut` reports what is left after the bytes that were consumed.
-            if self.input_reservation.is_none() {
-                release_buffer(input);
-            } else if !self.holds_head {
-                self.input_reservation = None;
-            }
+            self.release_input();
         }
         read
+    }
+
+    fn release_input(&mut self) {
+        let input = mem::take(&mut self.input);
+        // Only the reservation tells a large buffer from a small one. The capacity does not:
+        // `BytesMut` reports what is left after the bytes that were consumed.
+        if self.input_reservation.is_none() {
+            release_buffer(input);
+        } else if !self.holds_head {
+            self.input_reservation = None;
+        }
+    }
+
+    /// Releases the memory of `input`, if it is empty, while bytes are read elsewhere with
+    /// [`BufferedSocket::read_to`].
+    pub(crate) fn release_empty_input(&mut self) {
+        let is_allocated = self.input.is_empty() && self.input.try_reclaim(1);
+        if is_allocated {
+            self.release_input();
+        }
     }
 
     /// Grows `input` to at least this capacity. Returns `false` if the buffer budget or the

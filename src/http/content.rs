@@ -1,5 +1,4 @@
-//! Reading request content (RFC 9112 section 6) within its limits: size, timeout, minimum data
-//! rate and memory.
+//! Reading request content (RFC 9112 section 6) within its limits of size, time, rate and memory.
 //!
 //! The connection reads the content, and the handler waits for it. They are two futures of one
 //! task, connected by a channel:
@@ -282,6 +281,7 @@ async fn read_length(
     content.reserve(&socket.admission, arrived, length)?;
     content.bytes.extend_from_slice(&socket.input[..arrived]);
     socket.input.advance(arrived);
+    socket.release_empty_input();
     while content.bytes.len() < length {
         content.reserve(&socket.admission, 1, length)?;
         pace.arrived = content.bytes.len() as u64;
