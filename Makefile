@@ -13,9 +13,9 @@ FUZZ    := tests/fuzz
 BENCH   := tests/bench
 
 # The features that the demo needs for its STORE.
-FEATURES := $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
+FEATURES := cli $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
 # All features.
-ALL      := json redis redis-tls
+ALL      := cli json redis redis-tls
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz bench curl doc set-up cargo fuzzer wrk
@@ -40,10 +40,10 @@ check: cargo
 	cargo fmt --check
 	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
 	cargo fmt --check --manifest-path $(BENCH)/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features cli -- -D warnings
 	cargo clippy --locked --all-targets --features "$(ALL)" -- -D warnings
-	cargo clippy --locked --lib --no-default-features -- -D warnings
-	cargo clippy --locked --lib --no-default-features --features redis -- -D warnings
+	cargo clippy --locked --lib -- -D warnings
+	cargo clippy --locked --lib --features redis -- -D warnings
 	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet --features "$(ALL)" --document-private-items
 
@@ -57,7 +57,7 @@ fuzz: cargo fuzzer
 		-timeout=10 -max_total_time=$(TIME) -print_final_stats=1
 
 bench: cargo wrk
-	@cargo build --release --locked --quiet
+	@cargo build --release --locked --quiet --features cli
 	@cargo build --release --locked --quiet --manifest-path $(BENCH)/Cargo.toml
 	@ulimit -n $$(ulimit -H -n) 2>/dev/null; \
 		CHARTS='$(CHARTS)' exec $(BENCH)/target/release/dustdevil-bench $(ROUNDS) $(PARTS)

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::panic::Location;
 
 use crate::http::cookie::InvalidCookie;
 use crate::http::refusal::Refusal;
@@ -49,12 +50,26 @@ pub struct HttpError {
     pub message: Cow<'static, str>,
     /// Additional header fields of the response, such as `Retry-After`.
     pub headers: Vec<(&'static str, String)>,
+    /// What the log says in addition to the message. The client does not get it.
+    pub detail: String,
+    /// The source line that made the error.
+    pub location: &'static Location<'static>,
 }
 
 impl HttpError {
     /// Creates an error with a message for the client.
+    #[track_caller]
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
-        HttpError { status, message: message.into(), headers: Vec::new() }
+        let location = Location::caller();
+        let message = message.into();
+        HttpError { status, message, headers: Vec::new(), detail: String::new(), location }
+    }
+
+    /// Sets what the log says in addition to the message.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> HttpError {
+        self.detail = detail.into();
+        self
     }
 
     /// Adds a header field.
@@ -71,6 +86,7 @@ impl HttpError {
 
 impl Error {
     /// Creates an [`Error::Http`] with a message for the client.
+    #[track_caller]
     pub fn http(status: Status, message: impl Into<Cow<'static, str>>) -> Error {
         HttpError::new(status, message).into()
     }

@@ -27,7 +27,7 @@ use crate::session::{ClientUpdate, Session};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::client_address;
-use crate::web::multipart::{self, HttpFile};
+use crate::web::multipart::HttpFile;
 use crate::web::shared::Shared;
 
 /// A request/response exchange, as RFC 9110 calls the pair. A method that may have to wait, for
@@ -42,7 +42,7 @@ pub struct Exchange {
     pub(crate) session: Option<Session>,
     remote_ip: IpAddr,
     https: bool,
-    content: Bytes,
+    pub(crate) content: Bytes,
     response: Response,
     /// Content that was written and is not in the response yet. Tornado's `_write_buffer`.
     write_buffer: Vec<u8>,
@@ -184,29 +184,8 @@ impl Exchange {
     }
 }
 
-/// What the server does between the hooks; also for tests of a handler without a socket.
+/// The response as it is so far, for tests of a handler without a socket.
 impl Exchange {
-    /// Sets the content of the request and parses the arguments in it: the step between
-    /// `initialize` and `prepare`. Fails if the query or the form is malformed.
-    pub fn set_content(&mut self, content: Bytes) -> Result {
-        self.check_query()?;
-        if content.is_empty() {
-            return Ok(());
-        }
-        let limit = self.shared.settings.max_arguments;
-        let content_type = self.request.field("Content-Type").unwrap_or_default();
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            self.arguments.body = Arguments::parse_urlencoded(&content, limit)?;
-        } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
-            let form = multipart::parse(content_type, &content, limit)?;
-            self.arguments.body = form.arguments;
-            self.arguments.files = form.files;
-        }
-        self.content = content;
-        Ok(())
-    }
-
     /// Returns the response as it is now, without the content in the write buffer.
     pub fn response(&self) -> &Response {
         &self.response

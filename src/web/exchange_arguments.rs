@@ -1,10 +1,12 @@
 //! Arguments of a request: query, form, uploaded files, and placeholders of the route.
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
-use crate::web::multipart::HttpFile;
+use crate::web::multipart::{self, HttpFile};
 
 /// Arguments. If a name was sent several times, the last value counts, as in Tornado. A missing
 /// argument is an error with status 400 that names it; so is a value that is not UTF-8. Values
@@ -85,6 +87,30 @@ impl Exchange {
     /// Returns the decoded values of all placeholders of the route, in their order.
     pub fn path_arguments(&self) -> impl Iterator<Item = &str> {
         self.path_arguments.iter().map(|(_, value)| value.as_str())
+    }
+}
+
+/// What the server does between the hooks; also for tests of a handler without a socket.
+impl Exchange {
+    /// Sets the content of the request and parses the arguments in it: the step between
+    /// `initialize` and `prepare`. Fails if the query or the form is malformed.
+    pub fn set_content(&mut self, content: Bytes) -> Result {
+        self.check_query()?;
+        if content.is_empty() {
+            return Ok(());
+        }
+        let limit = self.shared.settings.max_arguments;
+        let content_type = self.request.field("Content-Type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            self.arguments.body = Arguments::parse_urlencoded(&content, limit)?;
+        } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
+            let form = multipart::parse(content_type, &content, limit)?;
+            self.arguments.body = form.arguments;
+            self.arguments.files = form.files;
+        }
+        self.content = content;
+        Ok(())
     }
 }
 

@@ -33,18 +33,17 @@
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
 
-use log::{error, warn};
 use tokio::time::Instant;
 
 use crate::cached_clock::{deadline, now};
 use crate::error::{Error, HttpError, Result};
-use crate::escape;
 use crate::future::{catch_panic, catch_panic_async, lazy_timeout};
 use crate::http::content::Incoming;
 use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
+use crate::web::error_page::{default_error_page, error_page, report};
 use crate::web::exchange::Exchange;
 
 /// A handler for the requests of a route. Each request gets a new value, created by
@@ -362,35 +361,4 @@ async fn finish_with_error_page<H: RequestHandler>(
     exchange.begin_error(error);
     H::write_error(exchange, error).await?;
     exchange.complete_response().await
-}
-
-async fn default_error_page(exchange: &mut Exchange, error: &HttpError) -> Result {
-    let template = exchange.shared.settings.error_template.clone();
-    if template.is_empty() {
-        return exchange.write(error_page(error));
-    }
-    let status = error.status.to_string();
-    exchange.render(&template, &[("status", &status), ("message", &error.message)]).await
-}
-
-/// Returns the plain error page.
-fn error_page(error: &HttpError) -> String {
-    let (status, message) = (error.status, escape::html(&error.message));
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<title>{status}</title>\n\
-         <h1>{status}</h1>\n<p>{message}</p>\n</html>\n"
-    )
-}
-
-/// Logs an error: a warning if the handler chose the status, an error if something failed.
-fn report(exchange: &Exchange, error: &Error) {
-    let (method, path) = (exchange.request.method(), exchange.request.path());
-    match error {
-        Error::Http(_) => {
-            warn!(target: "dustdevil::general", "{method} {path}: {}", escape::log(error));
-        }
-        _ => {
-            error!(target: "dustdevil::application", "{method} {path}: {}", escape::log(error));
-        }
-    }
 }

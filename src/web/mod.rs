@@ -6,7 +6,7 @@
 //! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
 //! ([`exchange`], with its methods for cookies, arguments, templates and XSRF tokens in
-//! `exchange_*`); the life cycle of a request ([`handler`]); the base handler with a session
+//! `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session
 //! ([`session_handler`]); routing ([`route`], [`application`]).
 //!
 //! Blank lines between the declarations keep rustfmt from sorting them.
@@ -43,7 +43,11 @@ mod exchange_render;
 
 mod exchange_xsrf;
 
+mod error_page;
+
 pub mod handler;
+
+mod methods;
 
 pub mod session_handler;
 

@@ -15,6 +15,7 @@ fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let features = [
+            ("cli", cfg!(feature = "cli")),
             ("redis", cfg!(feature = "redis")),
             ("redis-tls", cfg!(feature = "redis-tls")),
             ("json", cfg!(feature = "json")),
