@@ -79,8 +79,8 @@ pub struct Settings {
     /// same key. Default: empty (a random key at each start, so tokens do not survive a
     /// restart).
     pub cookie_secret: Vec<u8>,
-    /// The URL to which `authenticated` redirects a client that is not logged in. Default:
-    /// `/login`.
+    /// The URL to which `authenticated` redirects a client that is not logged in: a path, or a
+    /// URL of another site with its scheme, `https://login.example/`. Default: `/login`.
     pub login_url: String,
     /// The addresses of reverse proxies whose `X-Forwarded-For` (the real client IP) and
     /// `X-Forwarded-Proto` (https) are believed. Default: none.
@@ -113,8 +113,9 @@ pub struct Settings {
     /// The name of the session cookie; over https with the prefix `__Host-`. Default:
     /// `session_id`.
     pub session_cookie: String,
-    /// Idle timeout and absolute timeout of sessions, at least 1 ms. Default: 5 minutes and 8
-    /// hours.
+    /// Idle timeout and absolute timeout of sessions, at least 1 ms. A session ends when it was
+    /// not used for the idle timeout: five minutes suit a bank; most sites set more. Default: 5
+    /// minutes and 8 hours.
     pub session_lifetime: Lifetime,
     /// Maximum number of concurrent sessions of one user, at least one. A login above the limit
     /// ends the session of the user that logged in first. Default: 100.

@@ -64,6 +64,7 @@ mod templates;
 mod tidy;
 mod transcripts;
 mod users;
+mod verbs;
 mod webdriver;
 mod wire;
 mod xsrf;
