@@ -2,8 +2,8 @@
 //!
 //! The methods of a handler borrow it as `&mut Exchange`. It has the methods of Tornado's
 //! `RequestHandler`; more of them are in `exchange_arguments` (arguments and forms),
-//! `exchange_cookies` (cookies, the session), `exchange_json` (JSON), `exchange_render` (templates, redirects, static
-//! URLs) and `exchange_xsrf` (XSRF tokens).
+//! `exchange_cookies` (cookies, the session), `exchange_json` (JSON), `exchange_render`
+//! (templates, redirects, static URLs) and `exchange_xsrf` (XSRF tokens).
 //!
 //! The response is buffered: nothing is sent before the handler has returned, so an error page
 //! can still replace it. Only the content of files and streams is produced while it is sent.

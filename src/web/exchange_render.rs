@@ -101,9 +101,9 @@ impl Exchange {
 
     /// Redirects the client with another status. Fails with 400 if the target is not a plain
     /// URL: if it is empty, begins with `//`, or contains a backslash, a space, a control
-    /// character or a non-ASCII character. A URL with a scheme is one: `https://example.com/`.
-    /// Browsers read `//host` and `/\host` as another host,
-    /// which makes open redirects possible. [`escape::url`] encodes such characters.
+    /// character or a non-ASCII character. `https://example.com/`, with its scheme, is plain.
+    /// Browsers read `//host` and `/\host` as another host, which makes open redirects
+    /// possible. [`escape::url`] encodes such characters.
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
             let message = "The target of the redirect is not a plain URL.";
