@@ -121,9 +121,15 @@ pub struct Settings {
     pub max_sessions_per_user: usize,
     /// The session store. Default: `None` (the static map of this process).
     pub session_store: Option<Arc<dyn Store>>,
-    /// Maximum number of arguments in a query, and in a form. Above the limit: 400. Default:
-    /// 1,000.
+    /// Maximum number of arguments in a query, and in a form in
+    /// `application/x-www-form-urlencoded`. Above the limit: 400. Default: 1,000.
     pub max_arguments: usize,
+    /// Maximum number of parts, fields and files together, of a form in `multipart/form-data`.
+    /// Tornado's `max_parts`. Above the limit: 400. Default: 100.
+    pub max_form_parts: usize,
+    /// Maximum length of the head of one part of such a form in bytes, with the empty line at
+    /// its end. Tornado's `max_part_header_size`. Above the limit: 400. Default: 10 KiB.
+    pub max_part_head: usize,
     /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,
     /// Handler timeout: from the end of a request's head to its response, without the time in
@@ -201,6 +207,8 @@ impl Default for Settings {
             max_sessions_per_user: SessionConfig::default().max_sessions_per_user,
             session_store: None,
             max_arguments: 1000,
+            max_form_parts: 100,
+            max_part_head: 10 * 1024,
             limits: Limits::default(),
             handler_timeout: Duration::from_secs(60),
             max_connections: 10_000,
