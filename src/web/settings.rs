@@ -44,6 +44,17 @@ use crate::session::store::{Lifetime, Store};
 ///   (`faults`). Memory that handlers allocate, such as pages, is not counted. Sessions are
 ///   bounded by the store, cached files by 16 MiB. The allocator may keep freed memory.
 /// - **CPU time.** A chunked request may have 16 KiB of framing in addition to its data.
+///
+/// # Large uploads
+///
+/// These settings belong together. `limits.max_content` is the size of the largest request; a
+/// form is held in memory and parsed in one go, at about 1.5 ms per MiB.
+/// `limits.content_timeout` and `limits.min_content_rate` are the time for it: at the default
+/// minimum of 256 bytes per second, the default hour is over after 900 KiB, so only faster
+/// clients complete a large upload. `max_buffered` is shared by all uploads at a time, so it
+/// should be several times `limits.max_content`; above it, uploads get 503. `max_form_parts`
+/// limits the number of files in a form. A reverse proxy has limits of its own, which apply
+/// first: nginx refuses more than 1 MiB with 413, unless its `client_max_body_size` is larger.
 #[derive(Clone)]
 pub struct Settings {
     /// The directory of the templates, relative to the current directory. All templates are
