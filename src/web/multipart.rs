@@ -16,8 +16,10 @@
 //!   three characters, and no other (WHATWG, HTML, "multipart/form-data encoding algorithm").
 //!   A percent sign is not encoded, so a name that the user typed with a literal `%22` arrives
 //!   in the same bytes as one with a quote, and is read as that. Tornado decodes none of them.
+//!   The client aiohttp encodes more characters; those stay encoded.
 //! - A backslash escapes a quote or another backslash, and is itself before anything else. At
 //!   the end of a name it is a backslash, single (browsers, curl) or doubled (Go).
+//!   So two backslashes in a row, which browsers send as they are, become one.
 //! - Names that are not UTF-8 are ISO-8859-1. `filename*` (RFC 8187) has a charset of its own.
 
 use std::fmt;
@@ -76,8 +78,8 @@ pub struct Form {
 /// boundary. Fails with 400 if the form is malformed, or above `max_form_parts` or
 /// `max_part_head`.
 pub fn parse(content_type: &str, content: &Bytes, settings: &Settings) -> Result<Form> {
-    let boundary = parameter(&parameters(content_type.as_bytes())?, "boundary")?;
-    let boundary = boundary.filter(|boundary| {
+    let (_, parameters) = split_field(content_type.as_bytes())?;
+    let boundary = parameter(&parameters, "boundary")?.filter(|boundary| {
         (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte >= b' ')
     });
     let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
@@ -113,27 +115,24 @@ impl Form {
             return Err(malformed("The form has too many parts."));
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_PART_FIELDS];
-        let parsed =
-            parse_fields(&part[..part.len().min(settings.max_part_head)], &mut headers);
+        let head = &part[..part.len().min(settings.max_part_head)];
+        let parsed = parse_fields(head, &mut headers);
         let parsed = parsed.map_err(|refusal| malformed(refusal.message))?;
         let Some((length, fields)) = parsed else {
-            return Err(malformed(
-                "The head of a part of the form is incomplete or too long.",
-            ));
+            return Err(malformed("A part has a head that is incomplete or too long."));
         };
         let field = |name: &str| {
             let found = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
             found.map(|field| field.value)
         };
         let disposition = field("Content-Disposition").unwrap_or_default();
-        let kind = disposition.split(|&byte| byte == b';').next().unwrap_or_default();
-        let is_form_data = kind.trim_ascii().eq_ignore_ascii_case(b"form-data");
-        let disposition = parameters(disposition)?;
-        let Some(name) = parameter(&disposition, "name")?.filter(|_| is_form_data) else {
+        let (kind, parameters) = split_field(disposition)?;
+        let is_form_data = kind.eq_ignore_ascii_case(b"form-data");
+        let Some(name) = parameter(&parameters, "name")?.filter(|_| is_form_data) else {
             return Err(malformed("A part of the form has no name."));
         };
         let body = part.slice(length..);
-        let filename = parameter(&disposition, "filename")?;
+        let filename = parameter(&parameters, "filename")?;
         match filename.filter(|filename| !(filename.is_empty() && body.is_empty())) {
             Some(filename) => {
                 let content_type =
@@ -151,17 +150,18 @@ impl Form {
 /// their quotes.
 type Parameters<'f> = Vec<(&'f [u8], &'f [u8])>;
 
-/// Returns the parameters of a field: `form-data; name="a"; filename="b"`.
+/// Splits a field into its value and its parameters: `form-data; name="a"; filename="b"`.
 ///
 /// Two readings of a quoted string are tried. In the first, the next quote ends it: clients
 /// that send a quote as `%22` do not escape, and write the name `report\` as `"report\"`. In
 /// the second, `\"` is an escaped quote (RFC 9110 section 5.6.4). A field with one does not
 /// parse by the first reading, because no quote that opens a string has a backslash before it.
-fn parameters(field: &[u8]) -> Result<Parameters<'_>> {
-    let rest = &field[position(field, b';').unwrap_or(field.len())..];
+fn split_field(field: &[u8]) -> Result<(&[u8], Parameters<'_>)> {
+    let (value, rest) = field.split_at(position(field, b';').unwrap_or(field.len()));
     let found = split_parameters(rest, skip_to_next_quote);
     let found = found.or_else(|| split_parameters(rest, skip_quoted_string));
-    found.ok_or_else(|| malformed("The form has a field with malformed parameters."))
+    let found = found.ok_or_else(|| malformed("The form has malformed parameters."))?;
+    Ok((value.trim_ascii(), found))
 }
 
 /// Splits parameters, or returns `None` if they are malformed.

@@ -152,7 +152,7 @@ async fn an_extended_file_name_makes_a_file_and_takes_precedence() {
     }
 }
 
-/// Chromium, Firefox, curl and httpx do not escape a backslash, Go doubles it.
+/// Chromium, Firefox, curl and requests do not escape a backslash; Go and httpx double it.
 #[tokio::test]
 async fn a_name_that_ends_in_a_backslash_is_that_name() {
     let server = server_with(settings()).await;
@@ -315,7 +315,7 @@ async fn the_head_of_a_part_is_limited() {
         let name = "a".repeat(longer);
         let disposition = format!("form-data; name=file; filename=\"{name}\"");
         let content = form(disposition.as_bytes(), b"");
-        assert_bad(&server, &content, "incomplete or too long").await;
+        assert_bad(&server, &content, "a head that is incomplete or too long").await;
     }
 }
 
