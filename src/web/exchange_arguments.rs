@@ -109,7 +109,9 @@ impl Exchange {
         all_values(&self.arguments.body, name)
     }
 
-    /// Returns the files that were uploaded in the form's field of this name.
+    /// Returns the files that were uploaded in the form's field of this name. Tornado's
+    /// `request.files`. If no file was chosen, there is none, and the field is an argument of
+    /// the form with an empty value, as in Tornado; an empty file has a name.
     pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }
@@ -143,7 +145,8 @@ impl Exchange {
 /// What the server does between the hooks; also for tests of a handler without a socket.
 impl Exchange {
     /// Sets the content of the request and parses the arguments in it: the step between
-    /// `initialize` and `prepare`. Fails if the query or the form is malformed.
+    /// `initialize` and `prepare`. Fails if the query or the form is malformed (400), or if the
+    /// form has a Content-Encoding (415).
     pub fn set_content(&mut self, content: Bytes) -> Result {
         self.check_query()?;
         if content.is_empty() {
@@ -153,13 +156,27 @@ impl Exchange {
         let content_type = self.request.field("Content-Type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            self.check_content_encoding()?;
             self.arguments.body = Arguments::parse_urlencoded(&content, limit)?;
         } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
-            let form = multipart::parse(content_type, &content, limit)?;
+            self.check_content_encoding()?;
+            let form = multipart::parse(content_type, &content, &self.shared.settings)?;
             self.arguments.body = form.arguments;
             self.arguments.files = form.files;
         }
         self.content = content;
+        Ok(())
+    }
+
+    /// Fails with 415 if the form is compressed (RFC 9110 section 15.5.16): parsed as it is, it
+    /// would seem to be malformed, or to have no arguments.
+    fn check_content_encoding(&self) -> Result {
+        let mut encodings = self.request.field_values("Content-Encoding");
+        if encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+            let message = "A form with a Content-Encoding is not supported.";
+            let error = HttpError::new(Status::UNSUPPORTED_MEDIA_TYPE, message);
+            return Err(error.with_header("Accept-Encoding", "identity").into());
+        }
         Ok(())
     }
 }

@@ -63,6 +63,7 @@ mod steps;
 mod templates;
 mod tidy;
 mod transcripts;
+mod uploads;
 mod users;
 mod verbs;
 mod webdriver;
