@@ -39,6 +39,8 @@ pub struct Exchange {
     pub(crate) arguments: AllArguments,
     pub(crate) path_arguments: Vec<(String, String)>,
     pub(crate) route_arguments: Option<Arc<dyn Any + Send + Sync>>,
+    /// See [`Route::without_xsrf_check`](crate::Route::without_xsrf_check).
+    pub(crate) is_xsrf_exempt: bool,
     pub(crate) new_cookies: Vec<SetCookie>,
     pub(crate) session: Option<Session>,
     remote_ip: IpAddr,
@@ -242,6 +244,7 @@ impl Exchange {
             bad_query,
             path_arguments: Vec::new(),
             route_arguments: None,
+            is_xsrf_exempt: false,
             new_cookies: Vec::new(),
             session: None,
             remote_ip,

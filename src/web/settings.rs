@@ -76,7 +76,8 @@ pub struct Settings {
     /// Default: `/static/`.
     pub static_url_prefix: String,
     /// `true` if POST, PUT, PATCH and DELETE require an XSRF token, which a page of this
-    /// application has issued; without one: 403. See [`xsrf`](crate::web::xsrf). Default:
+    /// application has issued; without one: 403. See [`xsrf`](crate::web::xsrf), and for
+    /// webhooks [`Route::without_xsrf_check`](crate::Route::without_xsrf_check). Default:
     /// `false`, as in Tornado.
     pub xsrf_cookies: bool,
     /// `true` if these methods are rejected with 403 when the browser states, by
@@ -98,7 +99,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The hosts that requests may name, without a port: `example.com`, or `*.example.com` for
     /// all names below it. A request for another host gets 421 (RFC 9110 section 7.4), which
-    /// prevents DNS rebinding. Default: empty (any host).
+    /// prevents DNS rebinding; for health checks see
+    /// [`Route::for_any_host`](crate::Route::for_any_host). Default: empty (any host).
     pub allowed_hosts: Vec<String>,
     /// `X-Content-Type-Options` of every response, unless its handler sets another value.
     /// `nosniff` prevents MIME sniffing: a browser must not guess a type from the content, and
