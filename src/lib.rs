@@ -156,6 +156,7 @@ pub use crate::web::application::Application;
 pub use crate::web::exchange::Exchange;
 pub use crate::web::handler::{Handler, RequestHandler, handler};
 pub use crate::web::multipart::HttpFile;
+pub use crate::web::redirect_handler::{RedirectHandler, RedirectTo};
 pub use crate::web::route::Route;
 pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;

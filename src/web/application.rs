@@ -21,6 +21,7 @@ use crate::http::target::Scheme;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
 use crate::web::hosts::is_allowed;
+use crate::web::redirect_handler;
 use crate::web::route::{self, Route};
 use crate::web::settings::Settings;
 use crate::web::shared::Shared;
@@ -86,6 +87,7 @@ impl Application {
         table.extend(routes);
         for route in &table {
             route.check()?;
+            redirect_handler::check(route)?;
             let names = &mut shared.named_patterns;
             if let Some(name) = &route.name
                 && names.insert(name.clone(), route.pattern.clone()).is_some()

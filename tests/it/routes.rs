@@ -2,11 +2,11 @@
 //! and what a route may leave out.
 
 use dustdevil::{
-    Application, Error, Exchange, Handler, RequestHandler, Result, Route, Settings,
-    handler, methods,
+    Application, Error, Exchange, Handler, RedirectHandler, RedirectTo, RequestHandler,
+    Result, Route, Settings, Status, handler, methods,
 };
 
-use crate::support::{exchange, serve, settings};
+use crate::support::{Running, exchange, serve, settings};
 
 /// Writes the values of the placeholders, each in brackets.
 struct EchoHandler;
@@ -151,6 +151,101 @@ fn a_url_without_its_route_or_its_arguments_is_an_error_that_names_them() {
         panic!("two routes have one name")
     };
     assert!(error.contains("\"x\""), "{error}");
+}
+
+/// Serves redirects, each from a pattern to a target.
+async fn redirecting<const N: usize>(redirects: [(&str, RedirectTo); N]) -> Running {
+    let routes = redirects.map(|(pattern, target)| {
+        Route::new(pattern, handler::<RedirectHandler>).with(target)
+    });
+    serve(Application::with_routes(routes, settings()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_redirect_takes_the_arguments_of_the_path_and_the_query_along() {
+    let server = redirecting([
+        ("/photos/{path...}", RedirectTo(Status::MOVED_PERMANENTLY, "/pictures/{path...}")),
+        ("/user/{id}", RedirectTo(Status::FOUND, "/find?kind=user&id={id}#top")),
+        (
+            "/caf\u{e9}",
+            RedirectTo(Status::MOVED_PERMANENTLY, "https://new.example/caf%C3%A9"),
+        ),
+    ])
+    .await;
+    let mut client = server.connect().await;
+    for (path, status, location) in [
+        ("/photos/a/b%20c.jpg", 301, "/pictures/a/b%20c.jpg"),
+        ("/photos/", 301, "/pictures/"),
+        ("/photos/a?x=1&x=2", 301, "/pictures/a?x=1&x=2"),
+        ("/photos/a?x=%0D%0A&y=\\", 301, "/pictures/a?x=%0D%0A&y=%5C"),
+        ("/photos/%0d%0aSet-Cookie:a=b", 301, "/pictures/%0D%0ASet-Cookie%3Aa%3Db"),
+        ("/user/a%2Fb%26c=d", 302, "/find?kind=user&id=a%2Fb%26c%3Dd#top"),
+        ("/user/1?y=2", 302, "/find?kind=user&id=1&y=2#top"),
+        ("/caf%C3%A9?", 301, "https://new.example/caf%C3%A9"),
+    ] {
+        let reply = client.ask(&format!("GET {path}")).await;
+        assert_eq!((reply.status, reply.field("Location")), (status, Some(location)));
+        assert_eq!(client.ask(&format!("HEAD {path}")).await.status, status);
+    }
+    assert_eq!(client.ask("POST /photos/a").await.status, 405);
+}
+
+/// Open redirect (CWE-601): a link to this site that leads to the attacker's.
+#[tokio::test]
+async fn a_redirect_never_leads_to_a_host_of_the_clients_choice() {
+    let server = redirecting([
+        ("/to/{path...}", RedirectTo(Status::MOVED_PERMANENTLY, "/{path...}")),
+        (
+            "/new/{path...}",
+            RedirectTo(Status::MOVED_PERMANENTLY, "https://new.example/{path...}"),
+        ),
+    ])
+    .await;
+    let mut client = server.connect().await;
+    for path in ["/evil.example", "//evil.example", "/%2e%2e//evil.example"] {
+        let reply = client.ask(&format!("GET /to/{path}")).await;
+        assert_eq!((reply.status, reply.field("Location")), (400, None), "{path}");
+    }
+    for (path, location) in [
+        ("/to/\\evil.example", "/%5Cevil.example"),
+        ("/to/%5Cevil.example", "/%5Cevil.example"),
+        ("/to/%09/evil.example", "/%09/evil.example"),
+        ("/to/%2E%2E//evil.example", "/..//evil.example"),
+        ("/to/https://evil.example", "/https%3A//evil.example"),
+        ("/new//evil.example", "https://new.example//evil.example"),
+        ("/new/@evil.example", "https://new.example/%40evil.example"),
+    ] {
+        let reply = client.ask(&format!("GET {path}")).await;
+        assert_eq!((reply.status, reply.field("Location")), (301, Some(location)));
+    }
+}
+
+#[test]
+fn a_redirect_whose_placeholders_or_host_are_not_certain_is_an_error_at_startup() {
+    for (pattern, target) in [
+        ("/old/{id}", "/new/{name}"),
+        ("/old/{path...}", "/new/{path}"),
+        ("/old/{path...}", "{path...}"),
+        ("/old/{host}", "//{host}/"),
+        ("/old/{host}", "https://{host}/"),
+        ("/old/{path...}", "https://new.example{path...}"),
+        ("/old", "https:///new"),
+        ("/old", "//new.example/"),
+        ("/old", "\\\\new.example"),
+        ("/old", "javascript:alert(1)"),
+        ("/old", ""),
+    ] {
+        let redirect = RedirectTo(Status::MOVED_PERMANENTLY, target);
+        let route = Route::new(pattern, handler::<RedirectHandler>).with(redirect);
+        let Err(Error::Config(error)) = Application::with_routes([route], settings())
+        else {
+            panic!("{target} was taken")
+        };
+        assert!(
+            error.contains(pattern) && error.contains(&format!("{target:?}")),
+            "{error}"
+        );
+    }
 }
 
 /// A webhook comes from a server: it has neither cookies nor a token, nor the fields by which a
