@@ -70,7 +70,8 @@ pub struct Settings {
     pub error_template: String,
     /// The directory of the static files, relative to the current directory. It is served below
     /// `static_url_prefix`; its files `favicon.ico` and `robots.txt` also at `/favicon.ico` and
-    /// `/robots.txt`. Default: empty (no static files).
+    /// `/robots.txt`. For other directories see
+    /// [`StaticFileHandler`](crate::StaticFileHandler). Default: empty (no static files).
     pub static_path: PathBuf,
     /// The path below which static files are served. Leading and trailing slashes are optional.
     /// Default: `/static/`.

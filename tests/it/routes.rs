@@ -1,9 +1,12 @@
 //! Routes: what a pattern may be, names and `reverse_url`, redirects, directories of one's own,
 //! and what a route may leave out.
 
+use std::fs;
+use std::path::PathBuf;
+
 use dustdevil::{
     Application, Error, Exchange, Handler, RedirectHandler, RedirectTo, RequestHandler,
-    Result, Route, Settings, Status, handler, methods,
+    Result, Route, Settings, StaticFileHandler, StaticFiles, Status, handler, methods,
 };
 
 use crate::support::{Running, exchange, serve, settings};
@@ -246,6 +249,79 @@ fn a_redirect_whose_placeholders_or_host_are_not_certain_is_an_error_at_startup(
             "{error}"
         );
     }
+}
+
+/// Creates a directory of pages for one test.
+fn pages(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("routes").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("api/empty")).unwrap();
+    fs::write(folder.join("index.html"), "home").unwrap();
+    fs::write(folder.join("api/index.html"), "the API").unwrap();
+    fs::write(folder.join("api/a.txt"), "0123456789").unwrap();
+    fs::write(folder.join(".secret"), "secret").unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn a_route_serves_a_directory_of_its_own_with_its_default_file() {
+    let folder = pages("own");
+    let files = StaticFiles::new(&folder).unwrap().default_filename("index.html");
+    let bare = StaticFiles::new(&folder).unwrap();
+    let routes = [
+        Route::new("/bare/{file...}", handler::<StaticFileHandler>).with(bare),
+        Route::new("/{path...}", handler::<StaticFileHandler>).with(files),
+    ];
+    let static_path = pages("static");
+    fs::write(static_path.join("site.css"), "css").unwrap();
+    let settings = Settings { static_path, ..settings() };
+    let server = serve(Application::with_routes(routes, settings).unwrap()).await;
+    let mut client = server.connect().await;
+    for (path, content) in [
+        ("/", "home"),
+        ("/index.html", "home"),
+        ("/api/", "the API"),
+        ("/api/a.txt", "0123456789"),
+        ("/bare/api/a.txt", "0123456789"),
+        ("/static/site.css", "css"),
+    ] {
+        let reply = client.ask(&format!("GET {path}")).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, content), "{path}");
+        assert_eq!(reply.field("Cache-Control"), Some("no-cache"));
+    }
+    for path in [
+        "/api/empty",
+        "/api/empty/",
+        "/api//",
+        "/nothing/",
+        "/.secret",
+        "/api/../.secret",
+        "/site.css",
+        "/bare/",
+        "/bare/api",
+        "/bare/api/",
+        "/static/",
+        "/static/api",
+    ] {
+        assert_eq!(client.ask(&format!("GET {path}")).await.status, 404, "{path}");
+    }
+    let reply = client.ask("GET /api?version=2").await;
+    assert_eq!((reply.status, reply.field("Location")), (301, Some("/api/")));
+    let reply = client.ask("GET //evil.example/..%2fapi").await;
+    assert_eq!(reply.field("Location"), None);
+    let reply = client.ask("GET /api/a.txt\nRange: bytes=2-3").await;
+    assert_eq!((reply.status, reply.text().as_str()), (206, "23"));
+    let tag = client.ask("GET /api/").await.field("ETag").unwrap().to_owned();
+    let reply = client.ask(&format!("GET /api/\nIf-None-Match: {tag}")).await;
+    assert_eq!(reply.status, 304);
+}
+
+#[test]
+fn a_missing_directory_of_a_route_is_an_error_at_startup() {
+    let Err(Error::Config(error)) = StaticFiles::new("no/such/folder") else {
+        panic!("it was opened")
+    };
+    assert!(error.contains("no/such/folder"), "{error}");
 }
 
 /// A webhook comes from a server: it has neither cookies nor a token, nor the fields by which a
