@@ -378,7 +378,9 @@ impl fmt::Debug for Exchange {
 }
 
 /// Returns a shared value that was given as `T` or as `Arc<T>`.
-fn downcast<T: Any + Send + Sync>(value: &Arc<dyn Any + Send + Sync>) -> Option<Arc<T>> {
+pub(crate) fn downcast<T: Any + Send + Sync>(
+    value: &Arc<dyn Any + Send + Sync>,
+) -> Option<Arc<T>> {
     match Arc::clone(value).downcast() {
         Ok(value) => Some(value),
         Err(value) => value.downcast_ref::<Arc<T>>().map(Arc::clone),

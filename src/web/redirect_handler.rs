@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::escape::is_plain_url;
 use crate::http::status::Status;
 use crate::methods;
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{Exchange, downcast};
 use crate::web::handler::RequestHandler;
 use crate::web::route::{Route, fill};
 
@@ -53,9 +53,8 @@ impl RequestHandler for RedirectHandler {
 
 /// Fails if the route is a redirect, and its target is not valid for its pattern.
 pub(crate) fn check(route: &Route) -> Result {
-    let arguments = route.arguments.as_ref();
-    let redirect = arguments.and_then(|arguments| arguments.downcast_ref());
-    let Some(&RedirectTo(_, target)) = redirect else { return Ok(()) };
+    let redirect = route.arguments.as_ref().and_then(downcast::<RedirectTo>);
+    let Some(RedirectTo(_, target)) = redirect.as_deref() else { return Ok(()) };
     let (pattern, start) = (&route.pattern, target.split('{').next().unwrap_or_default());
     let is_host_fixed = match start.split_once("://") {
         Some((_, rest)) => rest.find('/') > Some(0),

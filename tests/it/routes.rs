@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dustdevil::{
     Application, Error, Exchange, Handler, RedirectHandler, RedirectTo, RequestHandler,
@@ -239,7 +240,8 @@ fn a_redirect_whose_placeholders_or_host_are_not_certain_is_an_error_at_startup(
         ("/old", ""),
     ] {
         let redirect = RedirectTo(Status::MOVED_PERMANENTLY, target);
-        let route = Route::new(pattern, handler::<RedirectHandler>).with(redirect);
+        let route =
+            Route::new(pattern, handler::<RedirectHandler>).with(Arc::new(redirect));
         let Err(Error::Config(error)) = Application::with_routes([route], settings())
         else {
             panic!("{target} was taken")
@@ -267,7 +269,7 @@ fn pages(name: &str) -> PathBuf {
 async fn a_route_serves_a_directory_of_its_own_with_its_default_file() {
     let folder = pages("own");
     let files = StaticFiles::new(&folder).unwrap().default_filename("index.html");
-    let bare = StaticFiles::new(&folder).unwrap();
+    let bare = Arc::new(StaticFiles::new(&folder).unwrap());
     let routes = [
         Route::new("/bare/{file...}", handler::<StaticFileHandler>).with(bare),
         Route::new("/{path...}", handler::<StaticFileHandler>).with(files),

@@ -9,7 +9,7 @@ use crate::http::conditions::{self, Outcome};
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::status::Status;
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{Exchange, downcast};
 use crate::web::handler::RequestHandler;
 use crate::web::static_files::StaticFiles;
 use crate::web::static_files::file::FoundFile;
@@ -48,13 +48,13 @@ impl RequestHandler for StaticFileHandler {
     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        let arguments = exchange.route_arguments.as_deref();
+        let arguments = exchange.route_arguments.as_ref();
         let path = match arguments.and_then(|arguments| arguments.downcast_ref()) {
             Some(OnlyFile(path)) => path,
             None => exchange.path_arguments().last().unwrap_or_default(),
         };
-        let own = arguments.and_then(|arguments| arguments.downcast_ref::<StaticFiles>());
-        let files = own.or(exchange.shared.static_files.as_ref());
+        let own = arguments.and_then(downcast::<StaticFiles>);
+        let files = own.as_deref().or(exchange.shared.static_files.as_ref());
         let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
         let found = files.find(path).await?;
         // Boxed, because it is rare and would enlarge the future of every request.
