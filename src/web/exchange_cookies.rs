@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::http::cookie::{self, SetCookie};
+use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::http::method::Method;
 use crate::session::id::Id;
 use crate::session::store::Store;
@@ -25,7 +25,7 @@ impl Exchange {
             return session.clone();
         }
         let name = self.session_cookie();
-        let ids = self.cookie_values(&name).filter_map(Id::parse);
+        let ids = self.cookie_values(&name).filter_map(|value| Id::parse(&value));
         let settings = &self.shared.settings;
         let config = SessionConfig {
             lifetime: settings.session_lifetime,
@@ -51,16 +51,17 @@ impl Exchange {
 /// Cookies.
 impl Exchange {
     /// Returns the value of a cookie that the client sent; the last one, if there are several
-    /// of this name.
+    /// of this name. A value that Tornado or Python has quoted is decoded, see
+    /// [`cookie::values`].
     pub fn get_cookie(&self, name: &str) -> Option<String> {
-        self.cookie_values(name).last().map(str::to_owned)
+        self.cookie_values(name).last().map(Cow::into_owned)
     }
 
     /// Returns all values of a cookie that the client sent.
     pub(crate) fn cookie_values<'a>(
         &'a self,
         name: &'a str,
-    ) -> impl Iterator<Item = &'a str> {
+    ) -> impl Iterator<Item = Cow<'a, str>> {
         let fields = self.request.field_values("Cookie");
         fields.flat_map(move |field| cookie::values(field, name))
     }
@@ -75,9 +76,36 @@ impl Exchange {
         Ok(())
     }
 
-    /// Tells the client to delete a cookie that has the default path and domain.
+    /// Tells the client to delete a cookie that has the default path and domain, if it sent one
+    /// of this name; also takes back the one that this response would have set. For a cookie
+    /// with other attributes, [set](Exchange::set_cookie) a [`SetCookie::removal`] with the
+    /// same, which is always sent. The cookie of the session is deleted by
+    /// [`Session::destroy`]. Tornado's `clear_cookie`.
     pub fn clear_cookie(&mut self, name: &str) -> Result {
-        self.set_cookie(SetCookie::removal(name))
+        let removal = self.with_same_site(SetCookie::removal(name));
+        self.set_cookie(removal)?;
+        let mut sent = self.request.field_values("Cookie").flat_map(cookie::pairs);
+        if sent.all(|(other, _)| other != name.as_bytes()) {
+            self.new_cookies.pop();
+        }
+        Ok(())
+    }
+
+    /// Tells the client to delete all cookies that it sent, as by
+    /// [`clear_cookie`](Exchange::clear_cookie), and ends the session: an id that its
+    /// client has lost would be of use to an attacker only. Left out are cookies after the
+    /// first 180 (Chrome keeps no more for one site), and names that a script can set but no
+    /// response. Fails only if the session store fails. Tornado's `clear_all_cookies`, which
+    /// knows no sessions.
+    pub async fn clear_all_cookies(&mut self) -> Result {
+        self.session().destroy().await?;
+        let sent = self.request.field_values("Cookie").flat_map(cookie::pairs);
+        let names = sent.map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+        for name in names.take(MAX_CLEARED_COOKIES).collect::<Vec<_>>() {
+            // Fails for a name that cannot be set; the client may have sent any.
+            let _ = self.clear_cookie(&name);
+        }
+        Ok(())
     }
 
     /// Returns the name that a cookie of this crate has on this connection. Over https it has
@@ -92,6 +120,15 @@ impl Exchange {
         self.cookie_name(&self.shared.settings.session_cookie)
     }
 
+    /// Gives a cookie of this crate, or a removal, the `SameSite` of the settings. Browsers
+    /// reject `SameSite=None` over plain http, so it is `Lax` there.
+    pub(crate) fn with_same_site(&self, cookie: SetCookie) -> SetCookie {
+        match self.shared.settings.session_same_site {
+            SameSite::None if !self.is_https() => cookie.same_site(SameSite::Lax),
+            same_site => cookie.same_site(same_site),
+        }
+    }
+
     /// Sets or deletes the cookies that follow from a change of the session.
     pub(crate) fn apply_client_update(&mut self, client_update: ClientUpdate) -> Result {
         match client_update {
@@ -100,16 +137,25 @@ impl Exchange {
                 if replaces_ended {
                     self.forget_visitor_id()?;
                 }
-                // `Max-Age` has whole seconds. Rounded up, because browsers delete a cookie
-                // with `Max-Age=0` immediately.
-                let max_age = max_age.saturating_add(Duration::from_millis(999));
                 let cookie = SetCookie::new(self.session_cookie(), id.reveal());
-                self.set_cookie(cookie.max_age(max_age))
+                let mut cookie = self.with_same_site(cookie);
+                if !self.shared.settings.session_until_browser_closes {
+                    // `Max-Age` has whole seconds. Rounded up, because browsers delete a
+                    // cookie with `Max-Age=0` immediately.
+                    let max_age = max_age.saturating_add(Duration::from_millis(999));
+                    cookie = cookie.max_age(max_age);
+                }
+                self.set_cookie(cookie)
             }
             ClientUpdate::ForgetId => {
-                self.set_cookie(SetCookie::removal(self.session_cookie()))?;
+                let name = self.session_cookie().into_owned();
+                self.clear_cookie(&name)?;
                 self.forget_visitor_id()
             }
         }
     }
 }
+
+/// Maximum number of cookies that one response deletes. It bounds the response to a client that
+/// sends thousands of names.
+const MAX_CLEARED_COOKIES: usize = 180;

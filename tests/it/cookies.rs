@@ -6,11 +6,11 @@ use std::time::Duration;
 use dustdevil::http::{cookie, date};
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, SameSite, SetCookie, Settings,
-    handler,
+    handler, methods,
 };
 
 use crate::resources::VisitsHandler;
-use crate::support::{Reply, serve, settings};
+use crate::support::{Reply, Running, Visitor, serve, settings, store};
 
 /// Returns `true` for a `cookie-octet` of RFC 6265bis section 4.1.1, which a value consists of.
 fn is_cookie_octet(byte: u8) -> bool {
@@ -87,9 +87,45 @@ fn a_cookie_that_no_browser_would_keep_is_an_error() {
         (cookie(&"a".repeat(4092)), false),
         (cookie("a").path(format!("/{}", "a".repeat(1023))), true),
         (cookie("a").path(format!("/{}", "a".repeat(1024))), false),
+        (cookie("a").partitioned(true).secure(true), true),
+        (cookie("a").partitioned(true), false),
     ] {
         assert_eq!(cookie.to_field_value().is_ok(), is_kept, "{cookie:?}");
     }
+}
+
+/// The error reaches the log only, so it must name what to change.
+#[test]
+fn the_error_of_a_cookie_names_the_rule_that_it_breaks() {
+    let cookie = |name: &str| SetCookie::new(name, "value");
+    for (cookie, rule) in [
+        (cookie("a b"), "name must be a token"),
+        (SetCookie::new("a", "b c"), "value must be encoded"),
+        (cookie("a").path("b"), "path or domain"),
+        (cookie(&"a".repeat(4092)), "4,096 bytes"),
+        (cookie("a").same_site(SameSite::None), "Secure"),
+        (cookie("__Host-a").secure(true).path("/b"), "Path=/"),
+    ] {
+        let error = cookie.to_field_value().unwrap_err().to_string();
+        assert!(error.starts_with("invalid cookie \"") && error.contains(rule), "{error}");
+    }
+}
+
+/// A browser keeps a partitioned cookie and another one of the same name side by side (CHIPS).
+#[tokio::test]
+async fn a_partitioned_cookie_does_not_replace_the_other_of_its_name() {
+    let cookie = |value: &str| SetCookie::new("a", value).secure(true);
+    assert_eq!(
+        cookie("1").partitioned(true).same_site(SameSite::None).to_field_value().unwrap(),
+        "a=1; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"
+    );
+    let application =
+        Application::new([("/", handler::<VerbsHandler>)], settings()).unwrap();
+    let mut exchange = crate::support::exchange(&application, "GET /");
+    for set in [cookie("1"), cookie("2").partitioned(true), cookie("3").partitioned(true)] {
+        exchange.set_cookie(set).unwrap();
+    }
+    assert!(exchange.set_cookie(SetCookie::new("a", "4").partitioned(true)).is_err());
 }
 
 /// Returns every combination of these attributes.
@@ -103,6 +139,7 @@ fn cookies() -> Vec<SetCookie> {
                         let cookie = SetCookie::new("name", "value")
                             .same_site(same_site)
                             .secure(secure)
+                            .partitioned(secure && !http_only)
                             .http_only(http_only);
                         let cookie = match age {
                             Some(age) => cookie.max_age(Duration::from_secs(age)),
@@ -136,7 +173,7 @@ fn no_attribute_comes_twice_and_each_is_as_the_grammar_has_it() {
                 "Max-Age" => value.bytes().all(|byte| byte.is_ascii_digit()),
                 "Expires" => date::parse(value).map(date::format).as_deref() == Some(value),
                 "SameSite" => ["Strict", "Lax", "None"].contains(&value),
-                "Secure" | "HttpOnly" => part == name,
+                "Secure" | "HttpOnly" | "Partitioned" => part == name,
                 _ => false,
             };
             assert!(is_valid, "{line}");
@@ -176,6 +213,241 @@ fn a_malformed_pair_hides_no_other_cookie() {
     assert_eq!(values(" a = 1 ;a=\t2\t; a=3=4; a=; a=\"\""), ["1", "2", "3=4", "", ""]);
     assert_eq!(values(";;a=1;=;; a=%3B; a=\"2\""), ["1", "%3B", "2"]);
     assert_eq!(values("a=\"; a=\"1"), ["\"", "\"1"]);
+}
+
+/// Python's `http.cookies` and Tornado put a value with a semicolon, a comma, a space or a quote
+/// into quotes, and write such characters as `\073` or `\"`.
+#[test]
+fn a_value_that_tornado_or_python_quoted_is_read_as_it_was_set() {
+    let value = |field: &str| {
+        let values: Vec<String> =
+            cookie::values(field.as_bytes(), "a").map(String::from).collect();
+        assert_eq!(values.len(), 1, "{field}");
+        values.concat()
+    };
+    for (field, expected) in [
+        (r#"a="a\073b""#, "a;b"),
+        (r#"a="\073\054\040""#, ";, "),
+        (r#"a="{\"a\": \"b\\c\"}""#, r#"{"a": "b\c"}"#),
+        (r#"a="\\073""#, r"\073"),
+        (r#"a="\344\377\000""#, "\u{e4}\u{ff}\0"),
+        ("a=\"\u{20ac}\\073\"", "\u{20ac};"),
+        // Not an escape of three octal digits: the backslash alone is removed.
+        (r#"a="\400\08\+12\73""#, "40008+1273"),
+        ("a=\"\\\u{e4}\"", "\u{e4}"),
+        (r#"a="b\""#, r"b\"),
+        // Without quotes at both ends, a backslash is a backslash.
+        (r"a=a\073b", r"a\073b"),
+        (r#"a="a\073b"#, r#""a\073b"#),
+        (r#"a=a\073b""#, r#"a\073b""#),
+        ("a=\"", "\""),
+    ] {
+        assert_eq!(value(field), expected, "{field}");
+    }
+    assert_eq!(cookie::values(b"a=\"\xff\\073\"; a=1", "a").collect::<Vec<_>>(), ["1"]);
+}
+
+/// Sets and clears what the arguments `do` name, in their order, and answers with the
+/// cookie `a`.
+struct VerbsHandler;
+
+impl RequestHandler for VerbsHandler {
+    methods!(Get);
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        for verb in exchange.get_arguments("do")? {
+            match verb.split_once(' ').unwrap_or((&verb, "")) {
+                ("set", name) => exchange.set_cookie(SetCookie::new(name, "new"))?,
+                ("clear", name) => exchange.clear_cookie(name)?,
+                ("remove", name) => exchange.set_cookie(SetCookie::removal(name))?,
+                ("clear-all", _) => exchange.clear_all_cookies().await?,
+                ("visit", _) => exchange.session().set("visited", "yes").await?,
+                ("token", _) => drop(exchange.xsrf_token().await?),
+                _ => unreachable!("{verb}"),
+            }
+        }
+        exchange.write(exchange.get_cookie("a").unwrap_or_default())
+    }
+}
+
+/// A server whose clients may use https.
+async fn serve_verbs(settings: Settings) -> Running {
+    let trusted_proxies = vec![[127, 0, 0, 1].into()];
+    let settings = Settings { trusted_proxies, ..settings };
+    serve(Application::new([("/", handler::<VerbsHandler>)], settings).unwrap()).await
+}
+
+/// Asks for verbs, such as `clear a`, and returns the Set-Cookie lines up to `HttpOnly`.
+async fn lines_of(server: &Running, verbs: &[&str], fields: &str) -> Vec<String> {
+    let verbs: Vec<String> =
+        verbs.iter().map(|verb| format!("do={}", dustdevil::escape::url(verb))).collect();
+    let head = format!("GET /?{}{fields}", verbs.join("&"));
+    let reply = server.connect().await.ask(&head).await;
+    assert_eq!(reply.status, 200, "{head}");
+    let lines = reply.fields_named("Set-Cookie");
+    lines.map(|line| line.split("; HttpOnly").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_cookie_is_removed_only_from_a_client_that_sent_one() {
+    let server = serve_verbs(settings()).await;
+    let is_removal = |lines: &[String], name: &str| matches!(lines, [line] if line.starts_with(&format!("{name}=; Path=/; Max-Age=0;")));
+    let none = Vec::<String>::new();
+    assert_eq!(lines_of(&server, &["clear a"], "").await, none);
+    assert_eq!(lines_of(&server, &["clear a"], "\nCookie: b=a; A=1; xa=1").await, none);
+    for cookie in ["a=1", "b=2; a=", "a=\u{20}\t", "a=\"", "b=1\nCookie: a=2"] {
+        let lines = lines_of(&server, &["clear a"], &format!("\nCookie: {cookie}")).await;
+        assert!(is_removal(&lines, "a"), "{cookie}: {lines:?}");
+    }
+    let https = "\nX-Forwarded-Proto: https";
+    let sent = format!("{https}\nCookie: __Host-a=1");
+    assert_eq!(lines_of(&server, &["clear __Host-a"], https).await, none);
+    assert!(is_removal(&lines_of(&server, &["clear __Host-a"], &sent).await, "__Host-a"));
+    // A removal that the handler builds itself is always sent: whether the client has a cookie
+    // with another path or domain cannot be known from the request.
+    assert!(is_removal(&lines_of(&server, &["remove a"], "").await, "a"));
+}
+
+#[tokio::test]
+async fn a_cookie_with_a_value_that_is_not_text_can_be_removed() {
+    let server = serve_verbs(settings()).await;
+    let mut client = server.connect().await;
+    client
+        .send(b"GET /?do=clear+a HTTP/1.1\r\nHost: localhost\r\nCookie: a=\xff\r\n\r\n")
+        .await;
+    let reply = client.receive().await;
+    assert!(reply.cookie_line("a").unwrap().contains("Max-Age=0"));
+}
+
+#[tokio::test]
+async fn clearing_a_cookie_takes_back_what_this_response_would_have_set() {
+    let server = serve_verbs(settings()).await;
+    let sent = "\nCookie: a=1";
+    let verbs = ["set a", "set b", "clear a"];
+    assert_eq!(lines_of(&server, &verbs, "").await, ["b=new; Path=/"]);
+    let lines = lines_of(&server, &verbs, sent).await;
+    assert_eq!(lines[0], "b=new; Path=/");
+    assert!(
+        lines[1].starts_with("a=; Path=/; Max-Age=0;") && lines.len() == 2,
+        "{lines:?}"
+    );
+    assert_eq!(lines_of(&server, &["clear a", "set a"], sent).await, ["a=new; Path=/"]);
+}
+
+/// A client without cookies gets a session and loses it again within one request: it never had
+/// the id, so there is nothing to delete.
+#[tokio::test]
+async fn a_session_that_begins_and_ends_in_one_request_leaves_no_cookie() {
+    let application =
+        Application::new([("/visits", handler::<VisitsHandler>)], settings()).unwrap();
+    let server = serve(application).await;
+    let reply = server.visitor().get("/visits?end").await;
+    assert_eq!(reply.fields_named("Set-Cookie").collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn clear_all_cookies_removes_what_the_client_sent_and_ends_its_session() {
+    let store = store();
+    let server =
+        serve_verbs(Settings { session_store: Some(store.clone()), ..settings() }).await;
+    let mut visitor = server.visitor();
+    visitor.get("/?do=visit&do=set+a&do=set+b").await;
+    let names = |visitor: &Visitor| visitor.cookies.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (names(&visitor), store.len()),
+        (["a", "b", "session_id"].map(String::from).into(), 1)
+    );
+    let reply = visitor.get("/?do=set+c&do=clear-all").await;
+    assert_eq!(reply.fields_named("Set-Cookie").count(), 4, "c is new, and stays");
+    assert_eq!((names(&visitor), store.len()), (vec![String::from("c")], 0));
+    // A session that begins after that has a new id.
+    visitor.get("/?do=clear-all&do=visit").await;
+    assert_eq!((names(&visitor), store.len()), (vec![String::from("session_id")], 1));
+    let reply = server.visitor().get("/?do=clear-all").await;
+    assert_eq!(reply.field("Set-Cookie"), None, "there is none");
+}
+
+/// A session that is visited for the first time after the renew interval gets its cookie again.
+/// That must not undo the removal.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_of_the_sessions_cookie_does_not_undo_clear_all_cookies() {
+    let server = serve_verbs(settings()).await;
+    let mut visitor = server.visitor();
+    visitor.get("/?do=visit").await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    visitor.get("/?do=visit&do=clear-all").await;
+    assert!(visitor.cookies.is_empty(), "{:?}", visitor.cookies);
+}
+
+/// Any client can send any name; none of them may cost it, or others, an error page or more.
+#[tokio::test]
+async fn clear_all_cookies_passes_over_names_that_it_cannot_remove() {
+    let server = serve_verbs(settings()).await;
+    let sent = "\nCookie: __Host-a=1; __Secure-b=2; \u{e4}=3; a b=4; =5; c=6";
+    let lines = lines_of(&server, &["clear-all"], sent).await;
+    assert!(matches!(&lines[..], [line] if line.starts_with("c=;")), "{lines:?}");
+    let https = format!("\nX-Forwarded-Proto: https{sent}");
+    let names: Vec<String> = lines_of(&server, &["clear-all"], &https).await;
+    let names = names.iter().map(|line| line.split('=').next().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["__Host-a", "__Secure-b", "c"]);
+    let many: String = (0..2000).map(|number| format!("n{number}=1; ")).collect();
+    let lines = lines_of(&server, &["clear-all"], &format!("\nCookie: {many}")).await;
+    assert_eq!(lines.len(), 180);
+}
+
+/// The session's cookie, and the visitor id's, which must reach the server from the same places.
+#[tokio::test]
+async fn same_site_of_the_sessions_cookie_is_a_setting() {
+    for (session_same_site, over_http, over_https) in [
+        (SameSite::Lax, "Lax", "Lax"),
+        (SameSite::Strict, "Strict", "Strict"),
+        // Browsers reject None without Secure; Lax lets the pages work over plain http.
+        (SameSite::None, "Lax", "None"),
+    ] {
+        let server = serve_verbs(Settings { session_same_site, ..settings() }).await;
+        for (fields, prefix, expected) in
+            [("", "", over_http), ("\nX-Forwarded-Proto: https", "__Host-", over_https)]
+        {
+            let mut visitor = server.visitor();
+            let token = visitor.request(&format!("GET /?do=token{fields}"), "").await;
+            let begin = visitor.request(&format!("GET /?do=visit{fields}"), "").await;
+            let end = visitor.request(&format!("GET /?do=clear-all{fields}"), "").await;
+            for (reply, names) in [
+                (&token, &["_xsrf"][..]),
+                (&begin, &["session_id"]),
+                (&end, &["session_id", "_xsrf"]),
+            ] {
+                for name in names {
+                    let line = reply.cookie_line(&format!("{prefix}{name}")).unwrap();
+                    let same_site = line.rsplit_once("SameSite=").unwrap().1;
+                    assert_eq!(same_site, expected, "{line}");
+                    assert!(is_taken(line, !fields.is_empty()), "{line}");
+                }
+            }
+            assert!(visitor.cookies.is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_until_the_browser_closes_has_no_max_age_and_times_out_all_the_same() {
+    let server =
+        serve_verbs(Settings { session_until_browser_closes: true, ..settings() }).await;
+    let mut visitor = server.visitor();
+    let begin = visitor.get("/?do=visit").await;
+    let line = begin.cookie_line("session_id").unwrap().to_owned();
+    assert!(!line.contains("Max-Age") && !line.contains("Expires"), "{line}");
+    assert_eq!(visitor.get("/?do=visit").await.field("Set-Cookie"), None);
+    // After the renew interval, the same cookie is sent again.
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let renewed = visitor.get("/?do=visit").await;
+    assert_eq!(renewed.cookie_line("session_id"), Some(&*line));
+    // The idle timeout is the server's.
+    tokio::time::advance(Duration::from_secs(301)).await;
+    let other = visitor.get("/?do=visit").await;
+    assert_ne!(other.cookie("session_id").unwrap(), begin.cookie("session_id").unwrap());
+    let end = visitor.get("/?do=clear-all").await;
+    assert!(end.cookie_line("session_id").unwrap().contains("Max-Age=0;"));
 }
 
 /// Sets the requested cookies: `?name=path` for each.

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
+use dustdevil::http::cookie;
 use dustdevil::http::framing::Framing;
 use dustdevil::http::range::{self, Selection};
 use dustdevil::http::response::Response;
@@ -168,6 +169,28 @@ proptest! {
             // Path, Domain, HttpOnly and SameSite.
             prop_assert_eq!(field.matches(';').count(), 4);
         }
+    }
+
+    /// Quotes a value as Python's `http.cookies` does (`_quote`).
+    #[test]
+    fn a_cookie_that_python_quoted_is_read_as_it_was_set(
+        value in prop_oneof![text(), "[a-z0-9 ;,\"\\\\]{0,12}"],
+        pieces in prop::collection::vec("[ -~]{0,4}", 0..8),
+    ) {
+        let latin: String = value.chars().filter(|code| *code <= '\u{ff}').collect();
+        let quote = |code: char| match code {
+            '"' | '\\' => format!("\\{code}"),
+            ' ' | ';' | ',' | '\0'..='\u{1f}' | '\u{7f}'.. => format!("\\{:03o}", u32::from(code)),
+            _ => String::from(code),
+        };
+        let quoted: String = latin.chars().map(quote).collect();
+        let field = format!("b=1; a=\"{quoted}\"; c=2");
+        let read: Vec<_> = cookie::values(field.as_bytes(), "a").collect();
+        prop_assert_eq!(read, [latin]);
+        // Whatever is between the quotes, it is never longer than it was sent.
+        let field = format!("a=\"{}\"", pieces.concat().replace(';', "\\"));
+        let longest = cookie::values(field.as_bytes(), "a").map(|value| value.len()).max();
+        prop_assert!(longest.unwrap_or_default() <= field.len());
     }
 
     #[test]
