@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::http::method::Method;
 use crate::session::id::Id;
@@ -106,6 +106,43 @@ impl Exchange {
             let _ = self.clear_cookie(&name);
         }
         Ok(())
+    }
+
+    /// Sets a [signed cookie](crate::web::signed): the client can read the value, but not change
+    /// it. It expires `max_age` from now (whole seconds) in the browser. `value` may be any
+    /// text; as it is percent-encoded, fewer than 4,000 bytes fit. Fails if it is too long, or
+    /// without a `cookie_secret`. Tornado's `set_signed_cookie` and `set_secure_cookie`.
+    ///
+    /// For a cookie with other attributes, set one with a
+    /// [`create_signed_value`](Exchange::create_signed_value).
+    pub fn set_signed_cookie(
+        &mut self,
+        name: &str,
+        value: &str,
+        max_age: Duration,
+    ) -> Result {
+        let signed = self.create_signed_value(name, value)?;
+        self.set_cookie(SetCookie::new(name, signed).max_age(max_age))
+    }
+
+    /// Returns the value of a signed cookie that the client sent, or `None` if there is none
+    /// that was signed here, for this name, within the last `max_age`. The server checks that
+    /// itself, because a client may keep a cookie for longer than it should. Of several, the
+    /// last counts. Tornado's `get_signed_cookie` and `get_secure_cookie`.
+    pub fn get_signed_cookie(&self, name: &str, max_age: Duration) -> Option<String> {
+        let (secret, now) = (&self.shared.secret, SystemTime::now());
+        let values = self.cookie_values(name);
+        values.filter_map(|signed| secret.open(name, &signed, now, max_age)).last()
+    }
+
+    /// Signs a value with the current time, for a cookie of this name. Fails if the setting
+    /// `cookie_secret` is empty: each process would sign with a random key of its own, and the
+    /// next one would refuse the cookie. Tornado's `create_signed_value`.
+    pub fn create_signed_value(&self, name: &str, value: &str) -> Result<String> {
+        if self.shared.settings.cookie_secret.is_empty() {
+            return Err(Error::other("signed cookies need the setting cookie_secret"));
+        }
+        Ok(self.shared.secret.seal(name, value, SystemTime::now()))
     }
 
     /// Returns the name that a cookie of this crate has on this connection. Over https it has

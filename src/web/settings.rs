@@ -87,9 +87,9 @@ pub struct Settings {
     /// Other origins whose pages may send such requests nevertheless, for example
     /// `https://example.com`. Default: none.
     pub trusted_origins: Vec<String>,
-    /// The key that signs XSRF tokens, at least 32 bytes. Servers that share a site need the
-    /// same key. Default: empty (a random key at each start, so tokens do not survive a
-    /// restart).
+    /// The key that signs XSRF tokens and signed cookies, at least 32 bytes. Servers that share
+    /// a site need the same key. Default: empty (a random key at each start, so tokens do not
+    /// survive a restart, and `set_signed_cookie` fails).
     pub cookie_secret: Vec<u8>,
     /// The URL to which `authenticated` redirects a client that is not logged in: a path, or a
     /// URL of another site with its scheme, `https://login.example/`. Default: `/login`.

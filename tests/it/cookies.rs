@@ -1,9 +1,10 @@
 //! Cookies as RFC 6265bis wants a server to send and parse them. Their form on the wire is in
 //! `tests/transcripts/cookies`, and the session's cookie is tested in `sessions`.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use dustdevil::http::{cookie, date};
+use dustdevil::web::xsrf::{Secret, TokenOwner};
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, SameSite, SetCookie, Settings,
     handler, methods,
@@ -247,8 +248,14 @@ fn a_value_that_tornado_or_python_quoted_is_read_as_it_was_set() {
     assert_eq!(cookie::values(b"a=\"\xff\\073\"; a=1", "a").collect::<Vec<_>>(), ["1"]);
 }
 
-/// Sets and clears what the arguments `do` name, in their order, and answers with the
-/// cookie `a`.
+/// The value of the signed cookies.
+const VALUE: &str = "5|\"\u{20ac}\"; a:b.c";
+
+/// Their lifetime.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Sets and clears what the arguments `do` name, in their order, and answers with the signed
+/// cookie that `opened` names, or else with the cookie `a`.
 struct VerbsHandler;
 
 impl RequestHandler for VerbsHandler {
@@ -263,10 +270,16 @@ impl RequestHandler for VerbsHandler {
                 ("clear-all", _) => exchange.clear_all_cookies().await?,
                 ("visit", _) => exchange.session().set("visited", "yes").await?,
                 ("token", _) => drop(exchange.xsrf_token().await?),
+                ("sign", name) => exchange.set_signed_cookie(name, VALUE, DAY)?,
                 _ => unreachable!("{verb}"),
             }
         }
-        exchange.write(exchange.get_cookie("a").unwrap_or_default())
+        match exchange.get_query_argument("opened") {
+            Ok(name) => {
+                exchange.write(format!("{:?}", exchange.get_signed_cookie(&name, DAY)))
+            }
+            Err(_) => exchange.write(exchange.get_cookie("a").unwrap_or_default()),
+        }
     }
 }
 
@@ -448,6 +461,147 @@ async fn a_session_until_the_browser_closes_has_no_max_age_and_times_out_all_the
     assert_ne!(other.cookie("session_id").unwrap(), begin.cookie("session_id").unwrap());
     let end = visitor.get("/?do=clear-all").await;
     assert!(end.cookie_line("session_id").unwrap().contains("Max-Age=0;"));
+}
+
+/// Sends queries with one curl, and returns the last content and the names in its cookie jar.
+async fn curl(server: &Running, queries: &[&str]) -> (String, Vec<String>) {
+    let jar = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cookie-jar");
+    let mut curl = std::process::Command::new("curl");
+    // Not `-b`: before it writes the jar, curl 7.88 reads that file again, with all that was
+    // removed.
+    curl.args(["-sS", "--fail-with-body", "-w", "\n", "-c"]).arg(&jar);
+    curl.args(queries.iter().map(|query| format!("http://{}/?{query}", server.address)));
+    // The server runs on this thread.
+    let output = tokio::task::spawn_blocking(move || curl.output().expect("curl"));
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let jar = std::fs::read_to_string(jar).unwrap();
+    let mut names: Vec<_> =
+        jar.lines().filter_map(|line| line.split('\t').nth(5)).collect();
+    names.sort_unstable();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text.lines().last().unwrap().to_owned(), names.into_iter().map(String::from).collect())
+}
+
+#[tokio::test]
+async fn curls_cookie_jar_keeps_a_signed_cookie_and_loses_what_is_cleared() {
+    let server = serve_verbs(with_secret()).await;
+    let set = "do=sign+user&do=set+a&do=visit";
+    let (opened, names) = curl(&server, &[set, "opened=user"]).await;
+    assert_eq!(opened, format!("{:?}", Some(VALUE)));
+    assert_eq!(names, ["a", "session_id", "user"]);
+    assert_eq!(curl(&server, &[set, "do=clear+a"]).await.1, ["session_id", "user"]);
+    assert_eq!(curl(&server, &[set, "do=clear-all"]).await.1, Vec::<String>::new());
+}
+
+/// Settings with a key that signs cookies.
+fn with_secret() -> Settings {
+    Settings { cookie_secret: vec![b'k'; 32], ..settings() }
+}
+
+#[tokio::test]
+async fn a_signed_cookie_comes_back_to_its_name_and_to_every_process_with_the_secret() {
+    let (one, other) = (serve_verbs(with_secret()).await, serve_verbs(with_secret()).await);
+    let foreign =
+        serve_verbs(Settings { cookie_secret: vec![b'l'; 32], ..settings() }).await;
+    let reply = one.connect().await.ask("GET /?do=sign+user").await;
+    let line = reply.cookie_line("user").unwrap();
+    assert!(line.contains("; Max-Age=86400; "), "{line}");
+    let cookie = reply.cookie("user").unwrap();
+    for (server, opened, sent, expected) in [
+        (&one, "user", format!("user={cookie}"), Some(VALUE)),
+        (&other, "user", format!("user={cookie}"), Some(VALUE)),
+        (&one, "user", format!("user=planted; user={cookie}; user=planted"), Some(VALUE)),
+        (&one, "user", format!("user=\"{cookie}\""), Some(VALUE)),
+        (&one, "admin", format!("admin={cookie}"), None),
+        (&one, "use", format!("use=r{cookie}"), None),
+        (&one, "user", format!("user={cookie}0"), None),
+        (&one, "user", String::from("user="), None),
+        (&one, "user", String::from("user=::"), None),
+        (&foreign, "user", format!("user={cookie}"), None),
+    ] {
+        let head = format!("GET /?opened={opened}\nCookie: {sent}");
+        let reply = server.connect().await.ask(&head).await;
+        assert_eq!(reply.text(), format!("{expected:?}"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn signed_cookies_need_a_secret_that_outlives_the_process() {
+    let server = serve_verbs(settings()).await;
+    let reply = server.connect().await.ask("GET /?do=sign+user").await;
+    assert_eq!((reply.status, reply.field("Set-Cookie")), (500, None));
+    let application =
+        Application::new([("/", handler::<VerbsHandler>)], settings()).unwrap();
+    let exchange = crate::support::exchange(&application, "GET /");
+    let error = exchange.create_signed_value("user", VALUE).unwrap_err().to_string();
+    assert!(error.contains("cookie_secret"), "{error}");
+}
+
+/// A browser would drop a longer cookie silently.
+#[tokio::test]
+async fn a_signed_cookie_that_is_too_long_for_browsers_is_an_error_that_says_so() {
+    let application =
+        Application::new([("/", handler::<VerbsHandler>)], with_secret()).unwrap();
+    let mut exchange = crate::support::exchange(&application, "GET /");
+    exchange.set_signed_cookie("user", &"a".repeat(4000), DAY).unwrap();
+    let error = exchange.set_signed_cookie("user", &"a".repeat(4020), DAY).unwrap_err();
+    assert!(error.to_string().contains("4,096 bytes"), "{error}");
+}
+
+/// A client may keep a cookie for longer than its `Max-Age`, and the clocks of servers differ.
+#[test]
+fn the_age_of_a_signed_cookie_is_checked_by_the_server() {
+    let secret = Secret::new(&[b'k'; 32]);
+    let issued = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let cookie = secret.seal("user", VALUE, issued);
+    let seconds = Duration::from_secs;
+    for (now, max_age, is_valid) in [
+        (issued, DAY, true),
+        (issued + DAY, DAY, true),
+        (issued + DAY + seconds(1), DAY, false),
+        (issued + DAY, seconds(60), false),
+        (issued + DAY, 2 * DAY, true),
+        (issued, Duration::ZERO, true),
+        (issued + DAY, Duration::MAX, true),
+        (issued - seconds(300), DAY, true),
+        (issued - seconds(301), DAY, false),
+        (issued - seconds(301), Duration::MAX, false),
+        (UNIX_EPOCH, Duration::MAX, false),
+    ] {
+        let value = secret.open("user", &cookie, now, max_age);
+        assert_eq!(value.as_deref(), is_valid.then_some(VALUE), "{now:?} {max_age:?}");
+    }
+    // A clock before 1970 signs with that date.
+    let early = secret.seal("user", VALUE, UNIX_EPOCH - DAY);
+    assert!(secret.open("user", &early, UNIX_EPOCH, Duration::ZERO).is_some());
+}
+
+/// One secret signs visitor ids, tokens and cookies: none passes for another (domain
+/// separation).
+#[test]
+fn no_signature_of_another_purpose_or_name_passes_as_a_signed_cookie() {
+    let secret = Secret::new(&[b'k'; 32]);
+    let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let visitor = secret.new_visitor_id();
+    let (random, signature) = visitor.text().split_at(32);
+    for forged in [
+        visitor.text().to_owned(),
+        format!("1700000000:{random}:{signature}"),
+        format!("{random}:{signature}"),
+        secret.issue(TokenOwner::Visitor(&visitor)),
+    ] {
+        for name in ["_xsrf", "visitor", "cookie", ""] {
+            assert_eq!(secret.open(name, &forged, now, DAY), None, "{forged}");
+        }
+    }
+    let cookie = secret.seal("_xsrf", random, now);
+    assert!(secret.visitor_id(&cookie).is_none());
+    // The same signed text, divided in another way.
+    let cookie = secret.seal("a:1700000000", "b", now);
+    assert!(secret.open("a:1700000000", &cookie, now, DAY).is_some());
+    assert_eq!(secret.open("a", &format!("1700000000:{cookie}"), now, DAY), None);
+    assert_eq!(secret.open("1700000000", &format!("a:{cookie}"), now, DAY), None);
 }
 
 /// Sets the requested cookies: `?name=path` for each.

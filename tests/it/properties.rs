@@ -1,5 +1,7 @@
 //! Property tests: statements that hold for any input, checked with random inputs.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{Bytes, BytesMut};
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
 use dustdevil::http::cookie;
@@ -8,6 +10,7 @@ use dustdevil::http::range::{self, Selection};
 use dustdevil::http::response::Response;
 use dustdevil::web::multipart;
 use dustdevil::web::template::Template;
+use dustdevil::web::xsrf::Secret;
 use dustdevil::{Error, Limits, Method, Request, SetCookie, Settings, Status};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -191,6 +194,29 @@ proptest! {
         let field = format!("a=\"{}\"", pieces.concat().replace(';', "\\"));
         let longest = cookie::values(field.as_bytes(), "a").map(|value| value.len()).max();
         prop_assert!(longest.unwrap_or_default() <= field.len());
+    }
+
+    #[test]
+    fn a_signed_cookie_is_read_as_it_was_set_and_no_changed_one_is_read(
+        name in "[a-zA-Z0-9_.-]{1,8}",
+        value in text(),
+        seconds in 0..4_000_000_000u64,
+        at in any::<prop::sample::Index>(),
+        change in "[ -~]?",
+    ) {
+        let secret = Secret::new(&[7; 32]);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let signed = secret.seal(&name, &value, now);
+        prop_assert!(SetCookie::new(&*name, &*signed).to_field_value().is_ok());
+        let day = Duration::from_secs(86_400);
+        prop_assert_eq!(secret.open(&name, &signed, now, day), Some(value));
+        prop_assert_eq!(secret.open(&format!("{name}x"), &signed, now, day), None);
+        let mut changed = signed.clone();
+        let at = at.index(signed.len());
+        changed.replace_range(at..=at, &change);
+        if changed != signed {
+            prop_assert_eq!(secret.open(&name, &changed, now, day), None);
+        }
     }
 
     #[test]
