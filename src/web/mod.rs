@@ -2,7 +2,7 @@
 //! static files.
 //!
 //! The files in reading order: the [`settings`]; parts that do not depend on a request
-//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_files`], the rate limiter
+//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`signed`] cookies, [`static_files`], the rate limiter
 //! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
 //! ([`exchange`], with its methods for cookies, arguments, JSON, templates and XSRF tokens
@@ -21,6 +21,8 @@ pub mod arguments;
 pub mod multipart;
 
 pub mod xsrf;
+
+pub mod signed;
 
 pub mod static_files;
 
