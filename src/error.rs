@@ -11,6 +11,7 @@ use std::io;
 use std::panic::Location;
 
 use crate::http::cookie::InvalidCookie;
+use crate::http::network::InvalidNetwork;
 use crate::http::refusal::Refusal;
 use crate::http::response::InvalidField;
 use crate::http::status::Status;
@@ -193,6 +194,12 @@ impl From<InvalidField> for Error {
 impl From<InvalidCookie> for Error {
     fn from(error: InvalidCookie) -> Error {
         Error::other(error)
+    }
+}
+
+impl From<InvalidNetwork> for Error {
+    fn from(error: InvalidNetwork) -> Error {
+        Error::Config(error.to_string())
     }
 }
 

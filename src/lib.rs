@@ -143,6 +143,7 @@ pub use crate::error::{Error, HttpError, Result};
 pub use crate::http::cookie::{SameSite, SetCookie};
 pub use crate::http::limits::Limits;
 pub use crate::http::method::Method;
+pub use crate::http::network::Network;
 pub use crate::http::request::Request;
 pub use crate::http::status::Status;
 pub use crate::http::stream::StreamSender;

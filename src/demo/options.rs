@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use dustdevil::Store;
+use dustdevil::{Network, Store};
 use lexopt::prelude::{Long, Short};
 
 /// The text of `--help`, with the default values in brackets.
@@ -17,6 +17,13 @@ dustdevil: a web server with a login page, a main page, and a session.
   --address ADDRESS      address to listen on; 0.0.0.0 is all      [127.0.0.1]
   --allowed-host HOST    host name that requests may use; may be given more
                          than once   [on loopback: localhost, 127.0.0.1, [::1]]
+  --trusted-proxy NETWORK
+                         address or network (10.0.0.0/8) of a reverse proxy
+                         that says the client's address and scheme; may be
+                         given more than once                      [none]
+  --trusted-origin ORIGIN
+                         origin of another site (https://example.com) that
+                         may send forms; may be given more than once [none]
   --static-path DIR      directory of the files below /static/     [static]
   --template-path DIR    directory of the templates                [views]
   --credentials NAME:PASSWORD
@@ -42,6 +49,10 @@ pub(crate) struct Options {
     pub(crate) address: IpAddr,
     /// `--allowed-host`, one item for each time it is given.
     pub(crate) allowed_hosts: Vec<String>,
+    /// `--trusted-proxy`, one item for each time it is given.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// `--trusted-origin`, one item for each time it is given.
+    pub(crate) trusted_origins: Vec<String>,
     /// `--static-path`.
     pub(crate) static_path: PathBuf,
     /// `--template-path`.
@@ -72,6 +83,8 @@ impl Default for Options {
             port: 8888,
             address: IpAddr::from([127, 0, 0, 1]),
             allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            trusted_origins: Vec::new(),
             static_path: default_directory("static"),
             template_path: default_directory("views"),
             username: String::from("admin"),
@@ -103,6 +116,16 @@ impl Options {
                 Long("allowed-host") => {
                     let host = value(&mut parser)?.to_string_lossy().into_owned();
                     options.allowed_hosts.push(host);
+                }
+                Long("trusted-proxy") => {
+                    let network = value(&mut parser)?.to_string_lossy().parse();
+                    let network =
+                        network.map_err(|error| format!("--trusted-proxy: {error}"))?;
+                    options.trusted_proxies.push(network);
+                }
+                Long("trusted-origin") => {
+                    let origin = value(&mut parser)?.to_string_lossy().into_owned();
+                    options.trusted_origins.push(origin);
                 }
                 Long("static-path") => options.static_path = value(&mut parser)?.into(),
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),

@@ -43,6 +43,7 @@ mod process;
 #[cfg(feature = "redis")]
 mod processes;
 mod properties;
+mod proxies;
 mod races;
 mod ranges;
 mod readme;
