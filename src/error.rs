@@ -11,7 +11,6 @@ use std::io;
 use std::panic::Location;
 
 use crate::http::cookie::InvalidCookie;
-use crate::http::network::InvalidNetwork;
 use crate::http::refusal::Refusal;
 use crate::http::response::InvalidField;
 use crate::http::status::Status;
@@ -194,12 +193,6 @@ impl From<InvalidField> for Error {
 impl From<InvalidCookie> for Error {
     fn from(error: InvalidCookie) -> Error {
         Error::other(error)
-    }
-}
-
-impl From<InvalidNetwork> for Error {
-    fn from(error: InvalidNetwork) -> Error {
-        Error::Config(error.to_string())
     }
 }
 

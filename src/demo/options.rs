@@ -18,12 +18,11 @@ dustdevil: a web server with a login page, a main page, and a session.
   --allowed-host HOST    host name that requests may use; may be given more
                          than once   [on loopback: localhost, 127.0.0.1, [::1]]
   --trusted-proxy NETWORK
-                         address or network (10.0.0.0/8) of a reverse proxy
-                         that says the client's address and scheme; may be
+                         reverse proxy (10.0.0.1, or 10.0.0.0/8); may be
                          given more than once                      [none]
   --trusted-origin ORIGIN
-                         origin of another site (https://example.com) that
-                         may send forms; may be given more than once [none]
+                         site that may send forms (https://example.com); may
+                         be given more than once                   [none]
   --static-path DIR      directory of the files below /static/     [static]
   --template-path DIR    directory of the templates                [views]
   --credentials NAME:PASSWORD
@@ -113,20 +112,13 @@ impl Options {
                     options.address =
                         parse(&value(&mut parser)?, "--address takes an IP address")?;
                 }
-                Long("allowed-host") => {
-                    let host = value(&mut parser)?.to_string_lossy().into_owned();
-                    options.allowed_hosts.push(host);
-                }
+                Long("allowed-host") => options.allowed_hosts.push(text(&mut parser)?),
                 Long("trusted-proxy") => {
-                    let network = value(&mut parser)?.to_string_lossy().parse();
-                    let network =
-                        network.map_err(|error| format!("--trusted-proxy: {error}"))?;
-                    options.trusted_proxies.push(network);
+                    let network = text(&mut parser)?.parse();
+                    let invalid = |error| format!("--trusted-proxy: {error}");
+                    options.trusted_proxies.push(network.map_err(invalid)?);
                 }
-                Long("trusted-origin") => {
-                    let origin = value(&mut parser)?.to_string_lossy().into_owned();
-                    options.trusted_origins.push(origin);
-                }
+                Long("trusted-origin") => options.trusted_origins.push(text(&mut parser)?),
                 Long("static-path") => options.static_path = value(&mut parser)?.into(),
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),
                 Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
@@ -205,6 +197,10 @@ impl Options {
 
 fn value(parser: &mut lexopt::Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
+    Ok(value(parser)?.to_string_lossy().into_owned())
 }
 
 fn parse<T: FromStr>(value: &OsStr, message: &str) -> Result<T, String> {

@@ -57,14 +57,13 @@ pub(crate) fn client_address(
 /// Returns the elements of a list field, from the last one to the first.
 fn entries<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines: Vec<&[u8]> = request.field_values(name).collect();
-    let lines = lines.into_iter().rev();
     // A line that is not UTF-8 becomes an empty element, which is not an address.
-    let lines = lines.map(|line| std::str::from_utf8(line).unwrap_or_default());
-    lines.flat_map(|line| line.rsplit(',')).map(str::trim)
+    let text = |line| std::str::from_utf8(line).unwrap_or_default();
+    lines.into_iter().rev().flat_map(move |line| text(line).rsplit(',')).map(str::trim)
 }
 
 /// Parses an entry of `X-Forwarded-For`: `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`,
-/// `[2001:db8::1]`, `[2001:db8::1]:4711`. Azure and HAProxy, for example, can add the port.
+/// `[2001:db8::1]`, `[2001:db8::1]:4711`. Azure, for example, adds the port.
 fn hop_address(entry: &str) -> Option<IpAddr> {
     let bracketed = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = match entry.parse::<SocketAddr>() {

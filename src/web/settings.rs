@@ -87,7 +87,8 @@ pub struct Settings {
     /// `true`.
     pub check_origin: bool,
     /// Other origins whose pages may send such requests nevertheless, for example
-    /// `https://example.com`, in lower case, without a path. Default: none.
+    /// `https://example.com`, as browsers write them: in lower case, without a path and without
+    /// the default port. Default: none.
     pub trusted_origins: Vec<String>,
     /// The key that signs XSRF tokens and signed cookies, at least 32 bytes. Servers that share
     /// a site need the same key. Default: empty (a random key at each start, so tokens do not

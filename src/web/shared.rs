@@ -115,7 +115,9 @@ fn check(settings: &Settings) -> Result {
     }
     if let Some(origin) = settings.trusted_origins.iter().find(|origin| !is_origin(origin))
     {
-        return invalid(format!("trusted_origins: {origin:?} is not like https://a.example"));
+        return invalid(format!(
+            "trusted_origins: {origin:?} is not like https://a.example"
+        ));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
         return invalid(String::from("static_url_prefix must not be \"/\""));

@@ -150,16 +150,9 @@ fn xor(left: Token, right: Token) -> Token {
     std::array::from_fn(|index| left[index] ^ right[index])
 }
 
-/// Returns `true` if `text` is an origin as browsers send it (RFC 6454 section 6.2): scheme,
-/// host, and a port unless it is the scheme's default, in lower case and without a path.
+/// Returns `true` if `text` has the form of an origin (RFC 6454 section 6.2): without a path.
 pub(crate) fn is_origin(text: &str) -> bool {
-    let (scheme, host) = text.split_once("://").unwrap_or_default();
-    let default_port = if scheme == "https" { ":443" } else { ":80" };
-    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    !scheme.is_empty()
-        && is_authority(host.as_bytes())
-        && is_lower
-        && !host.ends_with(default_port)
+    text.split_once("://").is_some_and(|(_, host)| is_authority(host.as_bytes()))
 }
 
 /// The fields by which a browser states the origin of a request.
@@ -189,36 +182,28 @@ impl RequestOrigin<'_> {
         match (self.fetch_site, self.origin) {
             (Some(site), _) => !matches!(site, "same-origin" | "none"),
             (None, Some(origin)) => {
-                !self.is_own_host(origin) || (self.https && !origin.starts_with("https:"))
+                let (scheme, host) = origin.split_once("://").unwrap_or_default();
+                let port = if scheme == "https" { Scheme::Https } else { Scheme::Http };
+                let is_same_host = self.host.is_some_and(|ours| {
+                    is_same_authority(ours.as_bytes(), host.as_bytes(), port)
+                });
+                !is_same_host || (self.https && scheme != "https")
             }
             (None, None) => false,
         }
     }
 
-    /// Returns `true` if an origin has the host and port of this request.
-    fn is_own_host(&self, origin: &str) -> bool {
-        let (scheme, host) = origin.split_once("://").unwrap_or_default();
-        let port = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-        self.host
-            .is_some_and(|ours| is_same_authority(ours.as_bytes(), host.as_bytes(), port))
-    }
-
     /// Returns what the log says about a rejected request: the fields that were compared, and
-    /// the setting to look at.
+    /// the settings to look at.
     pub(crate) fn advice(&self) -> String {
-        let (origin, host) = (self.origin.unwrap_or("none"), self.host.unwrap_or("none"));
-        let advice = if self.fetch_site.is_some() {
-            "the browser says that a page of another origin sent it. If its pages may, add it \
-             to trusted_origins"
-        } else if self.is_own_host(origin) {
-            "a proxy in trusted_proxies says by X-Forwarded-Proto that this request came over \
-             https, but the page came over http. Let the proxy send the scheme that the client \
-             uses, and redirect http to https"
-        } else {
-            "they differ. If a proxy has replaced Host, let it send the client's (nginx: \
-             proxy_set_header Host $host). If pages of this origin may send requests, add it \
-             to trusted_origins"
-        };
-        format!("Origin {origin}, Host {host}: {advice}")
+        let fields = [self.origin, self.host, self.fetch_site];
+        let [origin, host, site] = fields.map(|field| field.unwrap_or("(none)"));
+        format!(
+            "Origin {origin}, Host {host}, Sec-Fetch-Site {site}, https: {}. If a proxy has \
+             replaced Host, let it send the client's (nginx: proxy_set_header Host $host). Of \
+             trusted_proxies, X-Forwarded-Proto says whether it is https. If pages of this \
+             origin may send requests, add it to trusted_origins",
+            self.https
+        )
     }
 }

@@ -52,8 +52,8 @@ fn an_invalid_proxy_or_origin_is_refused() {
     let expected = format!("--trusted-proxy: invalid network \"10.1.2.3/8\": {reason}");
     assert_eq!(message, expected);
     let message = refusal(["--trusted-origin", "https://example.com/"]);
-    let expected = "trusted_origins: \"https://example.com/\" is not an origin such as \
-                    https://example.com";
+    let expected =
+        "trusted_origins: \"https://example.com/\" is not like https://a.example";
     assert_eq!(message, expected);
     assert!(refusal(["--trusted-proxy"]).contains("--trusted-proxy"));
 }

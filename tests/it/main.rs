@@ -37,6 +37,7 @@ mod json;
 mod log;
 mod login;
 mod memory_store;
+mod nginx;
 mod oracle;
 mod presented_ids;
 mod process;
