@@ -251,7 +251,7 @@ impl RequestHandler for StreamHandler {
             sender.send("first").await?;
             RECEIVED.notified().await;
             sender.send(" second").await?;
-            Ok::<(), Error>(())
+            Ok(())
         })
     }
 }
