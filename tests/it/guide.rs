@@ -195,6 +195,9 @@ fn every_setting_option_and_log_target_of_the_deploy_page_exists() {
             crate::demo::options::HELP.contains(&format!("  {span} "))
         } else if span.starts_with("dustdevil::") {
             source("lib.rs").contains(&format!("//! - `{span}`: "))
+        } else if let Some((_, method)) = span.split_once(").") {
+            let method = format!("fn {}(", method.trim_end_matches("()"));
+            sources.iter().any(|(_, text)| text.contains(&method))
         } else if is_snake_case {
             fields.contains(&format!("    pub {span}: ")) || configuration.contains(span)
         } else {
