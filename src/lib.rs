@@ -163,6 +163,7 @@ pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;
 pub use crate::web::static_files::StaticFiles;
 pub use crate::web::static_files::handler::StaticFileHandler;
+pub use crate::web::template::Value;
 pub use crate::web::throttle::Throttle;
 
 /// Compiles the examples of the README as doctests.

@@ -83,9 +83,13 @@ impl RequestHandler for LoginHandler {
         let message = self.base.session.take_flash().await?.unwrap_or_default();
         let next = SessionHandler::next_path(exchange).unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        let values =
-            [("message", &*message), ("next", &*next), ("stylesheet", &*stylesheet)];
-        self.base.render(exchange, "login.html", &values).await
+        self.base
+            .render(
+                exchange,
+                "login.html",
+                &[("message", &message), ("next", &next), ("stylesheet", &stylesheet)],
+            )
+            .await
     }
 
     /// Reads the password from the content only, never from the query: URLs end up in logs and
@@ -133,10 +137,17 @@ impl RequestHandler for MainHandler {
         // `increment` is atomic: two concurrent requests of a session count as two visits.
         let visits = self.base.session.increment("visits", 1).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        let visits = visits.to_string();
-        let values =
-            [("username", &*username), ("visits", &*visits), ("stylesheet", &*stylesheet)];
-        self.base.render(exchange, "main.html", &values).await
+        self.base
+            .render(
+                exchange,
+                "main.html",
+                &[
+                    ("username", &username),
+                    ("visits", &visits),
+                    ("stylesheet", &stylesheet),
+                ],
+            )
+            .await
     }
 
     /// Does nothing, as `pass` in the tutorial. Needs a login and an XSRF token, as every POST
@@ -218,7 +229,7 @@ async fn connect_redis(mut options: Options) -> Result<Options> {
 /// not by the first request.
 fn check_files(settings: &Settings) -> Result {
     let (views, files) = (&settings.template_path, &settings.static_path);
-    let pages = ["login", "main", "sessions-begin", "sessions-row", "sessions-end"];
+    let pages = ["login", "main", "sessions", "sessions-row"];
     let pages = pages.map(|page| views.join(format!("{page}.html")));
     let mut needed = pages.into_iter().chain([files.join("site.css")]);
     match needed.find(|path| !path.is_file()) {
@@ -286,6 +297,7 @@ const TEMPLATE_NAMES: &[&str] = &[
     "last_used",
     "message",
     "next",
+    "rows",
     "started",
     "status",
     "stylesheet",

@@ -15,8 +15,9 @@ pub(super) async fn default_error_page(
     if template.is_empty() {
         return exchange.write(error_page(error));
     }
-    let status = error.status.to_string();
-    exchange.render(&template, &[("status", &status), ("message", &error.message)]).await
+    exchange
+        .render(&template, &[("status", &error.status), ("message", &error.message)])
+        .await
 }
 
 /// Returns the plain error page.

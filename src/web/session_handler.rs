@@ -24,6 +24,7 @@ use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::session::{Session, USERNAME};
 use crate::web::exchange::Exchange;
+use crate::web::template::Value;
 use crate::web::xsrf::XSRF_TOKEN;
 
 /// The base of a handler that uses a session.
@@ -68,13 +69,13 @@ impl SessionHandler {
         Ok(SessionHandler { session: exchange.session() })
     }
 
-    /// Responds with a template. A placeholder is looked up in `values` first, then in the
-    /// session.
+    /// Finishes the response with a template, like [`Exchange::render`]. A placeholder is looked
+    /// up in `values` first, then in the session.
     pub async fn render(
         &self,
         exchange: &mut Exchange,
         template: &str,
-        values: &[(&str, &str)],
+        values: &[(&str, Value<'_>)],
     ) -> Result {
         let shared = Arc::clone(&exchange.shared);
         let mut found: Vec<(&str, String)> = Vec::new();
@@ -86,8 +87,8 @@ impl SessionHandler {
                 found.push((name, value));
             }
         }
-        let found = found.iter().map(|(name, value)| (*name, value.as_str()));
-        let values: Vec<(&str, &str)> = values.iter().copied().chain(found).collect();
+        let found = found.iter().map(|(name, value)| (*name, value as Value<'_>));
+        let values: Vec<(&str, Value<'_>)> = values.iter().copied().chain(found).collect();
         exchange.render(template, &values).await
     }
 

@@ -58,8 +58,9 @@ use crate::session::store::{Lifetime, Store};
 /// first: nginx refuses more than 1 MiB with 413, unless its `client_max_body_size` is larger.
 #[derive(Clone)]
 pub struct Settings {
-    /// The directory of the templates, relative to the current directory. All templates are
-    /// read at startup. Default: empty (no templates).
+    /// The directory of the templates, relative to the current directory: the files that end in
+    /// `.html`, `.htm`, `.xml`, `.svg`, `.txt`, `.json`, `.css` or `.js`. All are read at
+    /// startup. Default: empty (no templates).
     pub template_path: PathBuf,
     /// All names that templates may use as placeholders: those that handlers pass to `render`,
     /// and those of session values. If set, a template with another placeholder is an error at
