@@ -3,6 +3,7 @@
 PORT    ?= 8888
 ADDRESS ?= 127.0.0.1
 STORE   ?= memory
+DEBUG   ?=
 ARGS    ?=
 TIME    ?= 600
 ROUNDS  ?= 7
@@ -21,7 +22,7 @@ ALL      := cli json redis redis-tls
 .PHONY: help run test check fuzz bench curl doc set-up cargo fuzzer wrk
 
 help:  ## print this help
-	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, ARGS=)"
+	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, DEBUG=1, ARGS=)"
 	@echo "make curl    run the curl lessons against it, in another terminal"
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
@@ -31,7 +32,7 @@ help:  ## print this help
 
 run: cargo
 	@cargo build --release --locked --quiet --features "$(FEATURES)"
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(ARGS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(if $(DEBUG),--debug) $(ARGS)
 
 test: cargo set-up
 	@ulimit -n $$(ulimit -H -n) 2>/dev/null; tests/set-up.sh run cargo test --locked --features "$(ALL)"

@@ -27,7 +27,7 @@ use std::time::Duration;
 use dustdevil::session::DEVICE;
 use dustdevil::{
     Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
-    Settings, escape, handler,
+    Settings, Value, escape, handler,
 };
 #[cfg(feature = "redis")]
 use dustdevil::{RedisSettings, RedisStore};
@@ -83,13 +83,9 @@ impl RequestHandler for LoginHandler {
         let message = self.base.session.take_flash().await?.unwrap_or_default();
         let next = SessionHandler::next_path(exchange).unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        self.base
-            .render(
-                exchange,
-                "login.html",
-                &[("message", &message), ("next", &next), ("stylesheet", &stylesheet)],
-            )
-            .await
+        let values: [(_, Value<'_>); 3] =
+            [("message", &message), ("next", &next), ("stylesheet", &stylesheet)];
+        self.base.render(exchange, "login.html", &values).await
     }
 
     /// Reads the password from the content only, never from the query: URLs end up in logs and
@@ -137,17 +133,9 @@ impl RequestHandler for MainHandler {
         // `increment` is atomic: two concurrent requests of a session count as two visits.
         let visits = self.base.session.increment("visits", 1).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        self.base
-            .render(
-                exchange,
-                "main.html",
-                &[
-                    ("username", &username),
-                    ("visits", &visits),
-                    ("stylesheet", &stylesheet),
-                ],
-            )
-            .await
+        let values: [(_, Value<'_>); 3] =
+            [("username", &username), ("visits", &visits), ("stylesheet", &stylesheet)];
+        self.base.render(exchange, "main.html", &values).await
     }
 
     /// Does nothing, as `pass` in the tutorial. Needs a login and an XSRF token, as every POST
@@ -193,6 +181,7 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
         xsrf_cookies: true,
         content_security_policy: POLICY,
         default_headers: SAME_ORIGIN,
+        debug: options.debug,
         ..Settings::default()
     };
     let application = Application::new(

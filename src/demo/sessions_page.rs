@@ -42,17 +42,13 @@ impl RequestHandler for SessionsHandler {
             let current = if this == Some(info.key) { "This session" } else { "" };
             rows += &row(exchange, &info, current).await?;
         }
-        exchange
-            .render(
-                "sessions.html",
-                &[
-                    ("username", &username),
-                    ("message", &message),
-                    ("stylesheet", &stylesheet),
-                    ("rows", &rows),
-                ],
-            )
-            .await
+        let values: [(_, Value<'_>); 4] = [
+            ("username", &username),
+            ("message", &message),
+            ("stylesheet", &stylesheet),
+            ("rows", &rows),
+        ];
+        exchange.render("sessions.html", &values).await
     }
 
     /// Asks for the password again (reauthentication): otherwise an attacker at an unlocked

@@ -1,7 +1,5 @@
 //! Templates, redirects and static URLs, and the shutdown signal for streams.
 
-use std::sync::Arc;
-
 use log::warn;
 
 use crate::error::{Error, Result};
@@ -45,8 +43,7 @@ impl Exchange {
         template: &str,
         values: &[(&str, Value<'_>)],
     ) -> Result<String> {
-        let shared = Arc::clone(&self.shared);
-        let template = shared.templates.find(template)?;
+        let template = self.shared.templates.find(template)?;
         let token = match template.placeholders().any(|name| name == XSRF_TOKEN) {
             true => self.xsrf_token().await?,
             false => String::new(),

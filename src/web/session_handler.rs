@@ -16,8 +16,6 @@
 //! `CacheSession`; the static map is the default
 //! [`session_store`](crate::Settings::session_store).
 
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
 use crate::escape::{self, is_plain_url};
 use crate::http::method::Method;
@@ -77,9 +75,9 @@ impl SessionHandler {
         template: &str,
         values: &[(&str, Value<'_>)],
     ) -> Result {
-        let shared = Arc::clone(&exchange.shared);
+        let parsed = exchange.shared.templates.find(template)?;
         let mut found: Vec<(&str, String)> = Vec::new();
-        for name in shared.templates.find(template)?.placeholders() {
+        for name in parsed.placeholders() {
             let is_known = name == XSRF_TOKEN
                 || values.iter().any(|(given, _)| *given == name)
                 || found.iter().any(|(found, _)| *found == name);

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::escape::HtmlWriter;
@@ -39,10 +40,11 @@ pub type Value<'v> = &'v (dyn Display + Sync);
 #[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
-    /// `{{ name }}`
-    Placeholder(String),
-    /// `{{ raw name }}`
-    Raw(String),
+    /// `{{ name }}`, or `{{ raw name }}`.
+    Placeholder {
+        name: String,
+        is_raw: bool,
+    },
 }
 
 impl Template {
@@ -55,7 +57,9 @@ impl Template {
         let source = source.strip_prefix('\u{feff}').unwrap_or(source);
         let mut segments = Vec::new();
         let mut rest = source;
-        while let Some(open) = find_opening(rest) {
+        let find =
+            |rest: &str| OPENINGS.iter().filter_map(|opening| rest.find(opening)).min();
+        while let Some(open) = find(rest) {
             let (text, tag) = rest.split_at(open);
             if let Some(literal) = tag[2..].strip_prefix('!') {
                 segments.push(Segment::Text(format!("{text}{}", &tag[..2])));
@@ -77,7 +81,7 @@ impl Template {
     /// Returns the names of the placeholders, with repetitions.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Placeholder(name) | Segment::Raw(name) => Some(name.as_str()),
+            Segment::Placeholder { name, .. } => Some(name.as_str()),
             Segment::Text(_) => None,
         })
     }
@@ -92,16 +96,16 @@ impl Template {
                     page.push_str(text);
                     continue;
                 }
-                Segment::Placeholder(name) => (name, false),
-                Segment::Raw(name) => (name, true),
+                Segment::Placeholder { name, is_raw } => (name, is_raw),
             };
             let value = value(name).ok_or_else(|| Error::other(self.undefined(name)))?;
             let written = match is_raw {
                 true => write!(page, "{value}"),
                 false => write!(HtmlWriter(&mut page), "{value}"),
             };
-            let failed = |_| format!("{}: the Display of {name:?} failed", self.name);
-            written.map_err(failed).map_err(Error::other)?;
+            let failed =
+                |_| Error::other(format!("{}: Display of {name:?} failed", self.name));
+            written.map_err(failed)?;
         }
         Ok(page)
     }
@@ -115,38 +119,26 @@ impl Segment {
     /// Parses the placeholder with which `tag` begins, and returns it with the text after it.
     /// The error is the reason.
     fn parse(tag: &str) -> Result<(Segment, &str), String> {
-        match &tag[..2] {
-            "{%" => return Err(String::from(NO_STATEMENTS)),
-            "{#" => return Err(String::from(NO_COMMENTS)),
-            _ => {}
+        let (opening, rest) = tag.split_at(2);
+        if opening != "{{" {
+            return Err(format!("{opening} is not supported: {FORMS}"));
         }
-        let close = tag.find("}}").ok_or("{{ without }}")?;
-        let (inner, after) = (tag[2..close].trim(), &tag[close + 2..]);
-        let raw =
-            inner.strip_prefix("raw").filter(|rest| rest.starts_with(char::is_whitespace));
-        match raw.map(str::trim_start) {
-            Some(name) if is_name(name) => Ok((Segment::Raw(name.to_owned()), after)),
-            None if is_name(inner) => Ok((Segment::Placeholder(inner.to_owned()), after)),
-            _ => Err(format!("invalid placeholder {inner:?}{NO_EXPRESSIONS}")),
-        }
+        let (inner, after) = rest.split_once("}}").ok_or("{{ without }}")?;
+        let (name, is_raw) = match *inner.split_whitespace().collect::<Vec<_>>() {
+            ["raw", name] if is_name(name) => (name.to_owned(), true),
+            [name] if is_name(name) => (name.to_owned(), false),
+            _ => return Err(format!("invalid placeholder {:?}: {FORMS}", inner.trim())),
+        };
+        Ok((Segment::Placeholder { name, is_raw }, after))
     }
 }
 
-const NO_STATEMENTS: &str = "{% is not supported: a template has no statements; decide in the \
-    handler, and insert a list that it has rendered with {{ raw name }} (literally: {%!)";
+/// What a placeholder begins with, and what a statement and a comment of Tornado do.
+const OPENINGS: [&str; 3] = ["{{", "{%", "{#"];
 
-const NO_COMMENTS: &str =
-    "{# is not supported: write a comment as <!-- --> (literally: {#!)";
-
-const NO_EXPRESSIONS: &str = ": only {{ name }} and {{ raw name }} are placeholders; \
-    compute the value in the handler, and pass it to render by a name";
-
-/// Returns the position of the first `{{`, `{%` or `{#`.
-fn find_opening(text: &str) -> Option<usize> {
-    text.bytes()
-        .zip(text.bytes().skip(1))
-        .position(|pair| matches!(pair, (b'{', b'{' | b'%' | b'#')))
-}
+/// What to do instead, for the error message of a template with more than placeholders.
+const FORMS: &str = "a template has only {{ name }} and {{ raw name }}; the handler decides and \
+    computes, and renders the rows of a list; a comment is <!-- -->; {{!, {%! and {#! are literal";
 
 /// The endings of the files that are templates. All other files in the directory are ignored:
 /// backups of editors (`page.html~`, `.page.html.swp`), notes, images.
@@ -164,15 +156,12 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn is_template(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| ENDINGS.contains(&ending))
-}
-
 /// The templates of a directory.
 #[derive(Debug, Default)]
 pub struct Templates {
-    by_name: BTreeMap<String, Template>,
+    by_name: BTreeMap<String, Arc<Template>>,
+    /// The directory, if the templates are read again at each use.
+    reread_from: Option<PathBuf>,
 }
 
 impl Templates {
@@ -183,6 +172,13 @@ impl Templates {
         let mut templates = Templates::default();
         templates.load_directory(directory, "")?;
         Ok(templates)
+    }
+
+    /// Like [`load`](Templates::load), but all files are read again at each use, for `debug`
+    /// mode. It blocks the thread for the time of reading.
+    pub fn load_always(directory: &Path) -> Result<Templates> {
+        let reread_from = Some(directory.to_owned());
+        Ok(Templates { reread_from, ..Templates::load(directory)? })
     }
 
     fn load_directory(&mut self, directory: &Path, prefix: &str) -> Result {
@@ -202,7 +198,8 @@ impl Templates {
                 self.load_directory(&path, &format!("{name}/"))?;
                 continue;
             }
-            if !is_template(&path) {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if !ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
                 continue;
             }
             let unreadable = |error: io::Error| {
@@ -214,7 +211,7 @@ impl Templates {
             }
             let source = fs::read_to_string(&path).map_err(unreadable)?;
             let template = Template::parse(&path.display().to_string(), &source)?;
-            self.by_name.insert(name, template);
+            self.by_name.insert(name, Arc::new(template));
         }
         Ok(())
     }
@@ -229,15 +226,14 @@ impl Templates {
         Ok(())
     }
 
-    /// Returns a template by its name. Fails if there is none.
-    pub fn find(&self, name: &str) -> Result<&Template> {
-        let missing = || {
-            let hint = match is_template(Path::new(name)) {
-                true => String::new(),
-                false => format!(": its ending is none of {}", ENDINGS.join(", ")),
-            };
-            Error::other(format!("there is no template {name:?}{hint}"))
+    /// Returns a template by its name. Fails if there is none, or if one has been changed and is
+    /// invalid now.
+    pub fn find(&self, name: &str) -> Result<Arc<Template>> {
+        let missing = || Error::other(format!("there is no template {name:?}"));
+        let found = match &self.reread_from {
+            Some(directory) => Templates::load(directory)?.by_name.remove(name),
+            None => self.by_name.get(name).cloned(),
         };
-        self.by_name.get(name).ok_or_else(missing)
+        found.ok_or_else(missing)
     }
 }
