@@ -356,8 +356,7 @@ async fn until(deadline: Instant, work: Pin<&mut impl Future<Output = Result>>) 
 }
 
 /// Replaces the response with an error page. The page has the handler timeout once more,
-/// because the first one may have passed. Returns the error if it is a refusal, for the access
-/// log.
+/// because the first one may have passed. Returns a refusal (4xx), for the access log.
 async fn respond_with_error<H: RequestHandler>(
     exchange: &mut Exchange,
     error: Error,
@@ -371,12 +370,9 @@ async fn respond_with_error<H: RequestHandler>(
         http_error = http_error.with_header("Allow", allow_value(H::SUPPORTED_METHODS));
     }
     let deadline = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
-    let outcome = {
-        let page = pin!(finish_with_error_page::<H>(exchange, &http_error));
-        let outcome = catch_panic_async(pin!(until(deadline, page))).await;
-        outcome.unwrap_or_else(|message| Err(Error::Panic(message)))
-    };
-    if let Err(error) = outcome {
+    let page = finish_with_error_page::<H>(exchange, &http_error);
+    let outcome = catch_panic_async(pin!(until(deadline, pin!(page)))).await;
+    if let Err(error) = outcome.unwrap_or_else(|message| Err(Error::Panic(message))) {
         // A step that failed for the first page, such as a call of the session store, is not
         // tried again: the plain page needs neither template nor session.
         report(exchange, &error);
