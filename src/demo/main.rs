@@ -27,7 +27,7 @@ use std::time::Duration;
 use dustdevil::session::DEVICE;
 use dustdevil::{
     Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
-    Settings, Value, escape, handler,
+    Settings, Value, escape, handler, methods,
 };
 #[cfg(feature = "redis")]
 use dustdevil::{RedisSettings, RedisStore};
@@ -37,7 +37,7 @@ use logging::Log;
 use options::{Command, Options};
 use sessions_page::SessionsHandler;
 
-/// Returns a fixed text. A handler without a session implements [`RequestHandler`] directly.
+/// Returns a fixed text. It has no session, and writes out what `methods!(Get)` stands for.
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
@@ -56,11 +56,7 @@ impl RequestHandler for HelloHandler {
 struct RootHandler;
 
 impl RequestHandler for RootHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         exchange.redirect("/main")
@@ -73,11 +69,7 @@ struct LoginHandler {
 }
 
 impl RequestHandler for LoginHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let message = self.base.session.take_flash().await?.unwrap_or_default();
@@ -95,24 +87,19 @@ impl RequestHandler for LoginHandler {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
-        if credentials::authenticate(exchange, &username, &password)? {
-            // Both functions rotate the session id, against session fixation.
-            if exchange.get_body_argument("remember").is_ok() {
-                self.base.session.log_in_for(&username, REMEMBER_ME).await?;
-            } else {
-                self.base.session.log_in(&username).await?;
-            }
-            self.base.session.set(DEVICE, sessions_page::device(exchange)).await?;
-            exchange.redirect(next.as_deref().unwrap_or("/main"))
-        } else {
+        if !credentials::authenticate(exchange, &username, &password)? {
             self.base.session.flash("Wrong username or password.").await?;
-            match next {
-                Some(next) => {
-                    exchange.redirect(&format!("/login?next={}", escape::url(&next)))
-                }
-                None => exchange.redirect("/login"),
-            }
+            let query = next.map(|next| format!("?next={}", escape::url(&next)));
+            return exchange.redirect(&format!("/login{}", query.unwrap_or_default()));
         }
+        // Both functions rotate the session id, against session fixation.
+        if exchange.get_body_argument("remember").is_ok() {
+            self.base.session.log_in_for(&username, REMEMBER_ME).await?;
+        } else {
+            self.base.session.log_in(&username).await?;
+        }
+        self.base.session.set(DEVICE, sessions_page::device(exchange)).await?;
+        exchange.redirect(next.as_deref().unwrap_or("/main"))
     }
 }
 
@@ -122,11 +109,7 @@ struct MainHandler {
 }
 
 impl RequestHandler for MainHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
@@ -153,11 +136,7 @@ struct LogoutHandler {
 }
 
 impl RequestHandler for LogoutHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Post; base: SessionHandler);
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         self.base.session.destroy().await?;
