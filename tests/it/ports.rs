@@ -67,6 +67,8 @@ async fn the_port_of_the_upload_takes_forms_and_files() {
 
 #[cfg(feature = "json")]
 mod chatting {
+    use std::slice;
+
     use serde_json::{Value, json};
 
     use super::{Reply, Running, Visitor, chat, serve_port};
@@ -118,7 +120,7 @@ mod chatting {
         // Without a cursor, and with one that is not known (any more): all messages.
         for cursor in [None, Some("unknown")] {
             let messages = Page::open(&server).await.updates(cursor).await;
-            assert_eq!(messages, [first.clone()]);
+            assert_eq!(messages, slice::from_ref(&first));
         }
         // With the latest as the cursor, there is nothing yet, and both requests wait.
         let mut waiting = Vec::new();
@@ -129,7 +131,7 @@ mod chatting {
         }
         let second = ada.say("again").await;
         for client in waiting {
-            assert_eq!(client.await.unwrap(), [second.clone()]);
+            assert_eq!(client.await.unwrap(), slice::from_ref(&second));
         }
         let page = ada.visitor.get("/").await.text();
         for message in [&first, &second] {

@@ -1,9 +1,10 @@
 //! Tornado's demo `blog`, written anew: `cargo run --example blog --features cli`.
 //!
-//! Differences: the blog is in memory instead of in PostgreSQL; the password hash is PBKDF2,
+//! Differences: the blog is in memory and not in a database; the password hash is PBKDF2,
 //! written out below, instead of bcrypt (an application takes a package for Argon2); a text has
 //! paragraphs instead of Markdown; a session takes the place of the signed cookie with the
-//! author's id, so that logging out ends it on the server, too.
+//! author's id, so that logging out ends it on the server, too. A slug has the ASCII letters of
+//! the title. The author's name, which no page shows, is not kept.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -257,7 +258,7 @@ impl RequestHandler for AuthCreateHandler {
         let author = Author { email: email.clone(), salt, password };
         let add = |to: &mut Blog| to.authors.is_empty().then(|| to.authors.push(author));
         let refusal = || Error::http(Status::BAD_REQUEST, "author already created");
-        add(&mut *blog(exchange)?.lock().unwrap()).ok_or_else(refusal)?;
+        add(&mut blog(exchange)?.lock().unwrap()).ok_or_else(refusal)?;
         self.0.session.log_in(&email).await?;
         redirect_to_next(exchange)
     }

@@ -1,5 +1,8 @@
 //! Tornado's demo `chat`, written anew: a chat room by long polling.
 //! `cargo run --example chat --features cli,json`
+//!
+//! Differences: URLs in a message do not become links, and after 50 s without a message the
+//! response is an empty list.
 
 use std::path::Path;
 use std::time::Duration;
