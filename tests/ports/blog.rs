@@ -332,7 +332,7 @@ pub(crate) fn make_app() -> Result<Application> {
         template_path: folder.join("templates"),
         static_path: folder.join("static"),
         xsrf_cookies: true,
-        cookie_secret: b"__TODO:_GENERATE_YOUR_OWN_RANDOM_VALUE_HERE__".to_vec(),
+        cookie_secret: b"a secret of this demo: choose your own, and keep it".to_vec(),
         login_url: String::from("/auth/login"),
         session_lifetime: Lifetime { idle: month, absolute: month },
         debug: true,

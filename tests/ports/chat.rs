@@ -101,7 +101,7 @@ impl RequestHandler for MessageUpdatesHandler {
 pub(crate) fn make_app() -> Result<Application> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ports/chat");
     let settings = Settings {
-        cookie_secret: b"__TODO:_GENERATE_YOUR_OWN_RANDOM_VALUE_HERE__".to_vec(),
+        cookie_secret: b"a secret of this demo: choose your own, and keep it".to_vec(),
         template_path: folder.join("templates"),
         static_path: folder.join("static"),
         xsrf_cookies: true,
