@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use dustdevil::session::DEVICE;
 use dustdevil::{
-    Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
+    Application, Error, Exchange, Lifetime, RequestHandler, Result, SessionHandler,
     Settings, Value, escape, handler, methods,
 };
 #[cfg(feature = "redis")]
@@ -37,15 +37,11 @@ use logging::Log;
 use options::{Command, Options};
 use sessions_page::SessionsHandler;
 
-/// Returns a fixed text. It has no session, and writes out what `methods!(Get)` stands for.
+/// Returns a fixed text. A handler without a session implements [`RequestHandler`] directly.
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         exchange.write("Hello, world!")
@@ -64,6 +60,9 @@ impl RequestHandler for RootHandler {
 }
 
 /// Shows the login form, checks the password and logs in.
+///
+/// `methods!` stands for the list of methods and for `initialize`, which creates the base with
+/// the base's own `initialize`: Python's `super().initialize()`.
 struct LoginHandler {
     base: SessionHandler,
 }

@@ -121,9 +121,7 @@ impl Session {
         self.resolve(USERNAME).await?;
         Ok(match &self.state().session {
             SessionState::Live(id) | SessionState::Ended(id) => Some(id.key()),
-            SessionState::Unresolved
-            | SessionState::Absent
-            | SessionState::Ambiguous(_) => None,
+            _ => None,
         })
     }
 

@@ -65,19 +65,15 @@ impl Session {
         if !self.rotate_for(guard, Some(lifetime)).await? {
             return Ok(false);
         }
-        match self.live_key() {
-            Some(key) => Ok(self.inner.store.set(key, USERNAME, username).await?.is_some()),
-            None => Ok(false),
-        }
+        let Some(key) = self.live_key() else { return Ok(false) };
+        Ok(self.inner.store.set(key, USERNAME, username).await?.is_some())
     }
 
     /// Returns the live sessions of the user of this session, the latest login first; an empty
     /// list if there is no user.
     pub async fn sessions(&self) -> Result<Vec<SessionInfo>> {
-        match self.get(USERNAME).await? {
-            Some(user) => self.inner.store.sessions_of(&user).await,
-            None => Ok(Vec::new()),
-        }
+        let Some(user) = self.get(USERNAME).await? else { return Ok(Vec::new()) };
+        self.inner.store.sessions_of(&user).await
     }
 
     /// Revokes one of the user's [`sessions`](Session::sessions). Returns `false`, and does

@@ -50,10 +50,7 @@ impl Session {
         if !self.create_if_absent(self.inner.config.lifetime, name, &value).await? {
             self.with_key(|key| self.inner.store.set(key, name, &value)).await?;
         }
-        match name {
-            USERNAME => self.enforce_session_limit(&value).await,
-            _ => Ok(()),
-        }
+        if name == USERNAME { self.enforce_session_limit(&value).await } else { Ok(()) }
     }
 
     /// Removes a value and returns it. If two requests remove it concurrently, one gets it.

@@ -146,10 +146,9 @@ impl RedisStore {
             )));
         }
         let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
+        let script = |name| (name, Script::new(&script_of(name)));
         Ok(RedisStore {
-            scripts: operations()
-                .map(|name| (name, Script::new(&script_of(name))))
-                .collect(),
+            scripts: operations().map(script).collect(),
             connection,
             clock: RedisClock::default(),
             counts: PendingCounts::default(),
