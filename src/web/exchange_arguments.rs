@@ -31,7 +31,8 @@ impl Exchange {
     }
 
     /// Returns an argument as a value of another type, such as a number. Fails with 400 if it
-    /// is missing or malformed.
+    /// is missing or malformed. Tornado has none: `int(self.get_argument("year"))` is a 500
+    /// there.
     ///
     /// ```
     /// # fn example(exchange: &dustdevil::Exchange) -> dustdevil::Result<u32> {
@@ -66,7 +67,7 @@ impl Exchange {
         Ok(values)
     }
 
-    /// Returns an argument of the query.
+    /// Returns an argument of the query. Tornado's `get_query_argument`.
     #[track_caller]
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
         self.check_query()?;
@@ -92,7 +93,7 @@ impl Exchange {
         all_values(&self.arguments.query, name)
     }
 
-    /// Returns an argument of the form.
+    /// Returns an argument of the form. Tornado's `get_body_argument`.
     #[track_caller]
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
         last_value(&self.arguments.body, name).map(arguments::strip_controls)
@@ -130,7 +131,7 @@ impl Exchange {
     }
 
     /// Returns the decoded value of the placeholder `{name}` of the route. Fails if the route
-    /// does not have it.
+    /// does not have it. Tornado's `path_kwargs`, which are parameters of the method.
     pub fn path_argument(&self, name: &str) -> Result<&str> {
         let found = self.path_arguments.iter().find(|(found, _)| found == name);
         let missing = || Error::other(format!("the route has no {{{name}}}"));

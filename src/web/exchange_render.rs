@@ -111,7 +111,8 @@ impl Exchange {
         self.redirect_as(Status::FOUND, url)
     }
 
-    /// Redirects the client permanently: 301 (Moved Permanently).
+    /// Redirects the client permanently: 301 (Moved Permanently). Tornado's `redirect` with
+    /// `permanent=True`.
     pub fn redirect_permanently(&mut self, url: &str) -> Result {
         self.redirect_as(Status::MOVED_PERMANENTLY, url)
     }

@@ -53,20 +53,17 @@ use crate::web::exchange::Exchange;
 ///
 /// The methods are written as `async fn`. A request with a method that is not in
 /// [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS) gets 405. A method that is in it
-/// but is not implemented is a fault of the application: 500.
+/// but is not implemented is a fault of the application: 500. The macro
+/// [`methods!`](crate::methods) writes the two items that have no default.
 ///
 /// ```
-/// use dustdevil::{Exchange, Method, RequestHandler, Result};
+/// use dustdevil::{Exchange, RequestHandler, Result, methods};
 ///
 /// /// Responds with a greeting.
 /// struct HelloHandler;
 ///
 /// impl RequestHandler for HelloHandler {
-///     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-///
-///     async fn initialize(_: &mut Exchange) -> Result<Self> {
-///         Ok(Self)
-///     }
+///     methods!(Get);
 ///
 ///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
 ///         exchange.write("Hello, world!")
@@ -103,9 +100,11 @@ pub trait RequestHandler: Sized + Send {
     }
 
     /// The `initialize` hook: creates the handler for one request, before anything else is done
-    /// with the request. The arguments of the query are available; the content is not. A
-    /// handler that extends a base handler has it as a field, and calls the base's `initialize`
-    /// first. An error is handled as in any other step.
+    /// with the request. The arguments of the query are available; the content is not. An error
+    /// is handled as in any other step. A handler that extends a base handler has it as a field,
+    /// and calls the base's `initialize` first. No other hook of the base runs by itself; the
+    /// handler forwards it: `self.base.prepare(exchange).await` (see
+    /// [`methods!`](crate::methods)).
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
 
     /// Called before the method, for every method. If it finishes the response, the method is

@@ -35,6 +35,15 @@ pub struct Template {
 /// The value of a placeholder: anything that implements `Display`, by reference, so that values
 /// of different types fit into one list: `[("name", &name), ("visits", &5)]`. It is written
 /// into the page without a `String` in between.
+///
+/// A literal is a reference, too: `&"Visits"`. A list in a `let` needs its type:
+///
+/// ```
+/// use dustdevil::Value;
+///
+/// let name = String::from("Ann");
+/// let values: [(&str, Value<'_>); 2] = [("name", &name), ("title", &"Visits")];
+/// ```
 pub type Value<'v> = &'v (dyn Display + Sync);
 
 #[derive(Debug, PartialEq, Eq)]
