@@ -56,8 +56,7 @@ impl Exchange {
         serde_json::from_slice(&self.content).map_err(|error| {
             let what = if error.is_data() { "Unexpected value in" } else { "Invalid" };
             let (line, column) = (error.line(), error.column());
-            let message = format!("{what} JSON, line {line}, column {column}.");
-            Error::http(Status::BAD_REQUEST, message)
+            Error::bad(format!("{what} JSON, line {line}, column {column}."))
         })
     }
 }

@@ -313,8 +313,7 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
 fn reject_partial_put(exchange: &Exchange) -> Result {
     let request = &exchange.request;
     if request.method() == Method::Put && request.field("Content-Range").is_some() {
-        let message = "PUT with Content-Range is not supported.";
-        return Err(Error::http(Status::BAD_REQUEST, message));
+        return Err(Error::bad("PUT with Content-Range is not supported."));
     }
     Ok(())
 }
@@ -344,9 +343,8 @@ async fn check_forgery(exchange: &mut Exchange) -> Result {
 
 fn not_implemented(exchange: &Exchange) -> Ready<Result> {
     let method = exchange.request.method();
-    ready(Err(Error::other(format!(
-        "{method} is in SUPPORTED_METHODS but not implemented"
-    ))))
+    let message = format!("{method} is in SUPPORTED_METHODS but not implemented");
+    ready(Err(Error::other(message)))
 }
 
 /// Awaits `work`, or returns [`Error::HandlerTimeout`] at the deadline.
@@ -375,7 +373,7 @@ async fn respond_with_error<H: RequestHandler>(
         // A step that failed for the first page, such as a call of the session store, is not
         // tried again: the plain page needs neither template nor session.
         report(exchange, &error);
-        exchange.drop_session();
+        exchange.session = None;
         let http_error = shown_error(exchange, &error);
         exchange.clear();
         exchange.begin_error(&http_error);

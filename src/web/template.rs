@@ -131,7 +131,7 @@ impl Segment {
         if opening != "{{" {
             return Err(format!("{opening} is not supported: {FORMS}"));
         }
-        let (inner, after) = rest.split_once("}}").ok_or("{{ without }}")?;
+        let (inner, after) = rest.split_once("}}").ok_or("a {{ is not closed by }}")?;
         match *inner.split_whitespace().collect::<Vec<_>>() {
             ["raw", name] if is_name(name) => Ok((Segment::Raw(name.to_owned()), after)),
             [name] if is_name(name) => Ok((Segment::Placeholder(name.to_owned()), after)),
@@ -144,8 +144,8 @@ impl Segment {
 const OPENINGS: [&str; 3] = ["{{", "{%", "{#"];
 
 /// What to do instead, for the error message of a template with more than placeholders.
-const FORMS: &str = "a template has only {{ name }} and {{ raw name }}; the handler decides and \
-    computes, and renders the rows of a list; a comment is <!-- -->; {{!, {%! and {#! are literal";
+const FORMS: &str = "a template has only {{ name }} and {{ raw name }}, and the guide page \
+    `tornado` says what to do instead; a comment is <!-- -->; {{!, {%! and {#! are literal";
 
 /// The endings of the files that are templates. All other files in the directory are ignored:
 /// backups of editors (`page.html~`, `.page.html.swp`), notes, images.
