@@ -39,8 +39,8 @@ pub enum Error {
     HandlerTimeout,
     /// The configuration is invalid. Returned at the start, before anything is served.
     Config(String),
-    /// Any other error, and the source line of its conversion: 500, or 503 if the process is out
-    /// of file descriptors.
+    /// Any other error, and the source line of its conversion: 500, or 503 if the process is
+    /// out of file descriptors.
     Other(Box<dyn std::error::Error + Send + Sync>, &'static Location<'static>),
 }
 
@@ -153,8 +153,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The text for the log, with its detail and its source line, as far as they are known. A `main`
-/// that returns the error prints this form.
+/// The text for the log, with its detail and its source line, as far as they are known. A
+/// `main` that returns the error prints this form.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

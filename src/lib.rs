@@ -73,26 +73,26 @@
 //! # The log
 //!
 //! The crate logs through the `log` facade. It prints nothing, with one exception: while the
-//! log is off, as it is without a logger, the first failure of a handler is one line on standard
-//! error, because the reason of a 500 would be lost otherwise. The demo prints the log to
-//! standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads
+//! log is off, as it is without a logger, the first failure of a handler is one line on
+//! standard error, because the reason of a 500 would be lost otherwise. The demo prints the log
+//! to standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads
 //! standard error, the demo drops lines instead of blocking, and `[W] 12 log lines dropped`
 //! says so later.
 //!
 //! The targets:
 //!
 //! - `dustdevil::access`: a line per request, in Tornado's format:
-//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, and error for 5xx. The query is left
-//!   out, because it can hold secrets. If a request was refused (4xx), its line has the message,
-//!   the detail ([`HttpError::detail`]) and the source line that refused it:
-//!   `403 POST /login (127.0.0.1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)`.
+//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, and error for 5xx. The query is
+//!   left out, because it can hold secrets. If a request was refused (4xx), its line has the
+//!   message, the detail ([`HttpError::detail`]) and the source line that refused it:
+//!   `403 POST /login (::1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)`.
 //!   A request without a valid head has no method and no path:
 //!   `400 (127.0.0.1): Invalid Content-Length. (src/http/framing.rs:67)`.
 //! - `dustdevil::general`: aborted responses, URLs of static files that do not exist.
 //! - `dustdevil::application`: errors of the application, with the message and the source line
 //!   behind a 5xx.
-//! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached, `debug`
-//!   on an address other than loopback.
+//! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached,
+//!   `debug` on an address other than loopback or behind a proxy.
 //! - `dustdevil::security`: security events.
 //!
 //! A line of `dustdevil::security` is an event name of OWASP's logging vocabulary, then

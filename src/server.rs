@@ -210,8 +210,8 @@ impl Connections {
         }
     }
 
-    /// Accepts and serves connections, forever, and enforces the two limits: of all connections,
-    /// and of those of one client network (its share, see `max_network_share`).
+    /// Accepts and serves connections, forever, and enforces the two limits: of all
+    /// connections, and of those of one client network (its share, see `max_network_share`).
     ///
     /// ```text
     /// connections open        a new connection is

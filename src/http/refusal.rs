@@ -8,8 +8,8 @@ use crate::http::status::Status;
 /// The error of the parser, for the head and for the content. It becomes a plain-text response.
 ///
 /// The message is a constant of this crate. It never quotes what the client sent, so a refusal
-/// cannot reflect markup to a browser or forge a line in a log. Two refusals are equal if status
-/// and message are.
+/// cannot reflect markup to a browser or forge a line in a log. Two refusals are equal if
+/// status and message are.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// Status of the response.
@@ -53,7 +53,7 @@ impl std::error::Error for Refusal {}
 ///
 /// For the sources of a dependency, rustc gives an absolute path on the machine that built it,
 /// which is private: only the part from the last `src` is shown, and the component before it,
-/// which says whose `src` it is: `dustdevil-0.1.0/src/web/route.rs`. A line of the standard
+/// which names the package: `dustdevil-0.1.0/src/web/route.rs`. A line of the standard
 /// library is left out, because it says nothing: it is the caller of a constructor that was
 /// passed as a function, as in `map_err(Error::other)`.
 pub(crate) struct Origin(pub(crate) &'static Location<'static>);

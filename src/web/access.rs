@@ -8,7 +8,7 @@
 //! got, the detail that it did not get, and the source line that refused it.
 //!
 //! ```text
-//! 403 POST /login (127.0.0.1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)
+//! 403 POST /login (::1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)
 //! ```
 
 use std::net::IpAddr;

@@ -1,9 +1,10 @@
 //! The application: routes requests to handlers.
 //!
 //! [`Application`] implements [`Service`], the interface that a connection calls for each
-//! request. Its table of routes is searched in order, like Tornado's; the requests that it has no
-//! route for (wrong host, `OPTIONS *`, invalid path) have handlers of their own, so that their
-//! error pages go through the same steps and carry the same header fields as any other response.
+//! request. Its table of routes is searched in order, like Tornado's; the requests that it has
+//! no route for (wrong host, `OPTIONS *`, invalid path) have handlers of their own, so that
+//! their error pages go through the same steps and carry the same header fields as any other
+//! response.
 
 use std::any::{Any, TypeId};
 use std::net::SocketAddr;
@@ -43,9 +44,9 @@ impl Application {
     /// The first route that matches a path gets the request. If there is a `static_path`, the
     /// routes of the static files come first.
     ///
-    /// A table in a variable needs its type: each `handler::<H>` has a type of its own, and only
-    /// an expected type turns it into a [`Handler`]. This is why the parameter is an array of
-    /// one type, and not of `impl Into<Route>`. A table of [`Route`]s needs no type.
+    /// A table in a variable needs its type: each `handler::<H>` has a type of its own, and
+    /// only an expected type turns it into a [`Handler`]. This is why the parameter is an array
+    /// of one type, and not of `impl Into<Route>`. A table of [`Route`]s needs no type.
     ///
     /// ```
     /// # use dustdevil::{

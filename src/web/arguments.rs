@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::http::content_buffer::out_of_memory;
 use crate::http::grammar;
 
-/// Names and values in the order in which they were sent. Names are UTF-8. Values are bytes, and
-/// are checked for UTF-8 when they are read as text.
+/// Names and values in the order in which they were sent. Names are UTF-8. Values are bytes,
+/// and are checked for UTF-8 when they are read as text.
 #[derive(Default)]
 pub struct Arguments {
     pairs: Vec<Pair>,

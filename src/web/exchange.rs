@@ -102,7 +102,8 @@ impl Exchange {
     }
 
     /// Returns the arguments of the route, which the route table defines as `T` or as `Arc<T>`;
-    /// see [`Route::with`](crate::web::route::Route::with). Tornado passes them to `initialize`.
+    /// see [`Route::with`](crate::web::route::Route::with). Tornado passes them to
+    /// `initialize`.
     #[track_caller]
     pub fn route_arguments<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
         let missing = || format!("the route has no arguments of {}", type_name::<T>());
@@ -252,7 +253,7 @@ impl Exchange {
     }
 
     /// Fails if the query is malformed. [`new`](Exchange::new) only keeps the error, because
-    /// the handler whose `write_error` renders it is not known at that time.
+    /// the handler that renders it with its `write_error` is not known at that time.
     pub(crate) fn check_query(&self) -> Result {
         let error = self.bad_query.as_deref();
         error.map_or(Ok(()), |error| Err(error.clone().into()))

@@ -13,9 +13,10 @@ use crate::web::exchange::{Exchange, or_other};
 use crate::web::multipart::{self, HttpFile};
 
 /// Arguments. If a name was sent several times, the last value counts, as in Tornado. A missing
-/// argument is an error with status 400 that names it ([`Error::MissingArgument`]); a value that
-/// is not UTF-8 is one with status 400, too, even where there is a default. Values are stripped
-/// of leading and trailing white space, except by the methods with a name that ends in `raw`.
+/// argument is an error with status 400 that names it ([`Error::MissingArgument`]); a value
+/// that is not UTF-8 is one with status 400, too, even where there is a default. Values are
+/// stripped of leading and trailing white space, except by the methods with a name that ends in
+/// `raw`.
 impl Exchange {
     /// Returns an argument of the form or, if the form does not have it, of the query. Fails
     /// with 400 if it is missing. Tornado's `get_argument`.
@@ -130,7 +131,7 @@ impl Exchange {
     }
 
     /// Returns the files that were uploaded in the form's field of this name. Tornado's
-    /// `request.files`. If no file was chosen, there is none, and the field is an argument of
+    /// `request.files`. If no file was chosen, the field is an argument of
     /// the form with an empty value, as in Tornado; an empty file has a name.
     pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)

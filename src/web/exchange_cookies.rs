@@ -107,8 +107,8 @@ impl Exchange {
 
     /// Sets a [signed cookie](crate::web::signed): the client can read the value, but not
     /// change it. It expires `max_age` from now (whole seconds) in the browser. `value` may be
-    /// any text; as it is percent-encoded, fewer than 4,000 bytes fit. Fails if it is too long, or
-    /// without a `cookie_secret`. Tornado's `set_signed_cookie` and `set_secure_cookie`.
+    /// any text; as it is percent-encoded, fewer than 4,000 bytes fit. Fails if it is too long,
+    /// or without a `cookie_secret`. Tornado's `set_signed_cookie` and `set_secure_cookie`.
     ///
     /// For a cookie with other attributes, set one with a
     /// [`create_signed_value`](Exchange::create_signed_value).
@@ -122,7 +122,7 @@ impl Exchange {
         self.set_cookie(SetCookie::new(name, signed).max_age(max_age))
     }
 
-    /// Returns the value of a signed cookie that the client sent, or `None` if there is none
+    /// Returns the value of a signed cookie that the client sent, or `None` without one
     /// that was signed here, for this name, within the last `max_age`. The server checks that
     /// itself, because a client may keep a cookie for longer than it should. Of several, the
     /// last counts. Tornado's `get_signed_cookie` and `get_secure_cookie`.

@@ -36,7 +36,7 @@ impl Exchange {
     ///
     /// The type is checked because a form of another site can send JSON as `text/plain`, and a
     /// browser sends `application/json` to another site only with its permission (CORS). For
-    /// clients that send no type, serde_json reads the content. Its error is the client's, so
+    /// clients that send no type, `serde_json` reads the content. Its error is the client's, so
     /// it becomes a 400; `?` alone would make it a 500:
     ///
     /// ```

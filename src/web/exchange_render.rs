@@ -14,9 +14,9 @@ use crate::web::xsrf::XSRF_TOKEN;
 /// Pages.
 impl Exchange {
     /// Finishes the response with a template, in which each placeholder is replaced by its
-    /// value, escaped for HTML. Nothing can be written after it; for a page of several
-    /// parts, see [`render_string`](Exchange::render_string). A value is a reference to anything
-    /// that implements `Display`; [`template`](crate::web::template) says what a template may
+    /// value, escaped for HTML. Nothing can be written after it; for a page of several parts,
+    /// see [`render_string`](Exchange::render_string). A value is a reference to anything that
+    /// implements `Display`; [`template`](crate::web::template) says what a template may
     /// contain. `xsrf_token` is always defined; `{{! name }}` is the literal text `{{ name }}`.
     /// Fails if the template does not exist, if another placeholder is not in `values`, if a
     /// `Display` fails, or if the response is finished already. Tornado's `render`, without its
@@ -26,7 +26,7 @@ impl Exchange {
     /// # use dustdevil::{Exchange, Result};
     /// # async fn example(exchange: &mut Exchange) -> Result {
     /// let name = exchange.get_argument("name")?;
-    /// exchange.render("page.html", &[("name", &name), ("title", &"Visits"), ("count", &5)]).await
+    /// exchange.render("page.html", &[("name", &name), ("title", &"Visits"), ("n", &5)]).await
     /// # }
     /// ```
     pub async fn render(&mut self, template: &str, values: &[(&str, Value<'_>)]) -> Result {
@@ -74,14 +74,14 @@ impl Exchange {
         Ok(url)
     }
 
-    /// Returns the path of the route with this [name](crate::Route::named), with an argument for
-    /// each placeholder: `reverse_url("story", &[("id", "5")])` is `/story/5`. The values are
-    /// percent-encoded; those of `{name...}` keep their slashes. Arguments that the route does
-    /// not have are ignored. Clients remove the segments `.` and `..` from a URL, however they
-    /// are encoded, so such a value leads to another path. Tornado's `reverse_url`.
+    /// Returns the path of the route with this [name](crate::Route::named), with an argument
+    /// for each placeholder: `reverse_url("story", &[("id", "5")])` is `/story/5`. The values
+    /// are percent-encoded; those of `{name...}` keep their slashes. Arguments that the route
+    /// does not have are ignored. Clients remove the segments `.` and `..` from a URL, however
+    /// they are encoded, so such a value leads to another path. Tornado's `reverse_url`.
     ///
-    /// Fails with the name of the route if there is none, or of an argument that is missing, or
-    /// empty where the placeholder is not `{name...}`.
+    /// Fails with the name of the route if it does not exist, or of an argument that is
+    /// missing, or empty where the placeholder is not `{name...}`.
     pub fn reverse_url(&self, name: &str, arguments: &[(&str, &str)]) -> Result<String> {
         route::reverse_url(&self.shared.named_patterns, name, arguments)
     }
@@ -150,8 +150,9 @@ impl Exchange {
     ///     loop {
     ///         tokio::select! {
     ///             () = shutdown.begun() => return Ok(()),
-    ///             () = tokio::time::sleep(Duration::from_secs(1)) => sender.send("tick\n").await?,
+    ///             () = tokio::time::sleep(Duration::from_secs(1)) => {}
     ///         }
+    ///         sender.send("tick\n").await?;
     ///     }
     /// })
     /// # }

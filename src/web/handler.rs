@@ -101,9 +101,9 @@ pub trait RequestHandler: Sized + Send {
 
     /// The `initialize` hook: creates the handler for one request, before anything else is done
     /// with the request. The arguments of the query are available; the content is not. An error
-    /// is handled as in any other step. A handler that extends a base handler has it as a field,
-    /// and calls the base's `initialize` first. No other hook of the base runs by itself; the
-    /// handler forwards it: `self.base.prepare(exchange).await` (see
+    /// is handled as in any other step. A handler that extends a base handler has it as a
+    /// field, and calls the base's `initialize` first. No other hook of the base runs by
+    /// itself; the handler forwards it: `self.base.prepare(exchange).await` (see
     /// [`methods!`](crate::methods)).
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
 

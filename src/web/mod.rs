@@ -7,9 +7,10 @@
 //! against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
 //! ([`exchange`], with its methods for cookies, arguments, JSON, templates and XSRF tokens
-//! in `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session
-//! ([`session_handler`]); routing ([`route`], [`application`]), and redirects of a
-//! route ([`redirect_handler`]).
+//! in `exchange_*`); the life cycle of a request ([`handler`], with its error pages in
+//! `error_page`, and the macro `methods!`); the base handler with a session
+//! ([`session_handler`]); routing ([`route`], [`application`]), and redirects of a route
+//! ([`redirect_handler`]).
 //!
 //! Blank lines between the declarations keep rustfmt from sorting them.
 

@@ -210,7 +210,7 @@ fn parameter(parameters: &Parameters<'_>, name: &str) -> Option<String> {
     found.map(|(_, value)| unquoted(value))
 }
 
-/// Returns the file name, or `None` if there is none. `filename*` (RFC 8187) takes precedence
+/// Returns the file name, or `None` if it is missing. `filename*` (RFC 8187) takes precedence
 /// over `filename`, unless it cannot be decoded (RFC 6266 section 4.3). If there is nothing
 /// else, it is the name as it was sent: a file must not be taken for an argument.
 fn file_name(parameters: &Parameters<'_>) -> Option<String> {

@@ -11,9 +11,9 @@ use crate::web::route::{Route, fill};
 /// The argument of a [`RedirectHandler`]'s route: the status and the target. Tornado's
 /// `permanent=True` is [`Status::MOVED_PERMANENTLY`], `False` is [`Status::FOUND`].
 ///
-/// The target is a path, or a URL that begins with a scheme, a host and a slash. It may have the
-/// placeholders of the route's pattern, written as there (`{path...}` with its dots), after the
-/// slash. The status is 301, 302, 303, 307 or 308. Anything else is an [`Error::Config`] at
+/// The target is a path, or a URL that begins with a scheme, a host and a slash. It may have
+/// the placeholders of the route's pattern, written as there (`{path...}` with its dots), after
+/// the slash. The status is 301, 302, 303, 307 or 308. Anything else is an [`Error::Config`] at
 /// startup. The values are percent-encoded, and those of `{name...}` keep their slashes.
 pub struct RedirectTo(pub Status, pub &'static str);
 
@@ -21,8 +21,9 @@ pub struct RedirectTo(pub Status, pub &'static str);
 /// request. Tornado's `RedirectHandler`.
 ///
 /// ```
-/// # use dustdevil::{Application, RedirectHandler, RedirectTo, Result, Route, Settings, Status};
-/// # use dustdevil::handler;
+/// # use dustdevil::{
+/// #     Application, RedirectHandler, RedirectTo, Result, Route, Settings, Status, handler,
+/// # };
 /// # fn main() -> Result {
 /// let pictures = RedirectTo(Status::MOVED_PERMANENTLY, "/pictures/{path...}");
 /// let routes =
@@ -31,7 +32,7 @@ pub struct RedirectTo(pub Status, pub &'static str);
 /// # Ok(())
 /// # }
 /// ```
-/// A client cannot choose the host (open redirect, CWE-601): no placeholder can stand in the
+/// A client cannot choose the host (open redirect, CWE-601): no placeholder can be in the
 /// host, and a path that would begin with `//`, after which browsers read a host, is 400.
 pub struct RedirectHandler;
 

@@ -38,8 +38,9 @@ pub struct Route {
     pub(crate) is_xsrf_exempt: bool,
     pub(crate) is_for_any_host: bool,
     segments: Vec<Segment>,
-    /// The pattern up to its first placeholder or percent escape. A path without percent escapes
-    /// that does not begin with it cannot match, which rejects most routes with one comparison.
+    /// The pattern up to its first placeholder or percent escape. A path without percent
+    /// escapes that does not begin with it cannot match, which rejects most routes with one
+    /// comparison.
     prefix: String,
     /// `true` if the pattern has neither placeholders nor percent escapes.
     is_literal: bool,
@@ -105,8 +106,8 @@ impl Route {
     /// Serves the route for any host, also one that
     /// [`allowed_hosts`](crate::Settings::allowed_hosts) does not name: for the health check of
     /// a load balancer, which sends the server's address as `Host`. Such a response can be read
-    /// by any web page (DNS rebinding), so it must be public, and a request must change nothing.
-    /// Tornado's `HostMatches` with `.*`.
+    /// by any web page (DNS rebinding), so it must be public, and a request must change
+    /// nothing. Tornado's `HostMatches` with `.*`.
     ///
     /// For a host that is not allowed, only these routes exist: all other paths are 421, and an
     /// earlier pattern that is not for any host does not hide a later one that is.
@@ -193,9 +194,9 @@ impl Segment {
     }
 }
 
-/// Returns `true` if a pattern has a character that no path has, such as a question mark, or one
-/// that has another meaning in the patterns of Tornado and other frameworks. A `+`, a dot, an
-/// inner `$` and an inner colon are plain.
+/// Returns `true` if a pattern has a character that no path has, such as a question mark, or
+/// one that has another meaning in the patterns of Tornado and other frameworks. A `+`, a dot,
+/// an inner `$` and an inner colon are plain.
 fn is_of_another_syntax(pattern: &str) -> bool {
     pattern.contains(['(', ')', '[', ']', '\\', '*', '^', '|', '?', '#', '<', '>'])
         || pattern.contains(".+")

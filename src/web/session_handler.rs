@@ -65,8 +65,8 @@ impl SessionHandler {
         Ok(SessionHandler { session: exchange.session() })
     }
 
-    /// Finishes the response with a template, like [`Exchange::render`]. A placeholder is looked
-    /// up in `values` first, then in the session.
+    /// Finishes the response with a template, like [`Exchange::render`]. A placeholder is
+    /// looked up in `values` first, then in the session.
     pub async fn render(
         &self,
         exchange: &mut Exchange,
@@ -93,7 +93,7 @@ impl SessionHandler {
         Ok(self.session.get(USERNAME).await?)
     }
 
-    /// Returns the name of the logged-in user, or ends the request if there is none. GET and
+    /// Returns the name of the logged-in user, or ends the request without one. GET and
     /// HEAD are redirected to the `login_url`, with the requested URL in the argument `next`:
     /// path and query, or the [full URL](Exchange::full_url) if the `login_url` is on another
     /// site, which has to check it. Other methods get 403. Tornado's `@authenticated`.

@@ -173,8 +173,8 @@ pub struct Templates {
 
 impl Templates {
     /// Reads all files below `directory` that end in `.html`, `.htm`, `.xml`, `.svg`, `.txt`,
-    /// `.json`, `.css` or `.js`, except hidden ones. The name of a template is its path relative
-    /// to the directory, with slashes.
+    /// `.json`, `.css` or `.js`, except hidden ones. The name of a template is its path
+    /// relative to the directory, with slashes.
     pub fn load(directory: &Path) -> Result<Templates> {
         let mut templates = Templates::default();
         templates.load_directory(directory, "")?;
@@ -219,7 +219,7 @@ impl Templates {
         Ok(())
     }
 
-    /// Fails if a template has a placeholder whose name is not in `known`.
+    /// Fails if a template has a placeholder with a name that is not in `known`.
     pub fn check_names(&self, known: &[&str]) -> Result {
         for template in self.by_name.values() {
             if let Some(name) = template.placeholders().find(|name| !known.contains(name)) {
@@ -229,8 +229,8 @@ impl Templates {
         Ok(())
     }
 
-    /// Returns a template by its name. Fails if there is none, or if one has been changed and is
-    /// invalid now.
+    /// Returns a template by its name. Fails if it does not exist, or if a template has been
+    /// changed and is invalid now.
     pub fn find(&self, name: &str) -> Result<Arc<Template>> {
         let missing = || Error::other(format!("there is no template {name:?}"));
         let found = match &self.reread_from {

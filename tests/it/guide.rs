@@ -1,4 +1,5 @@
-//! The guide is true: its files and functions exist, and each path is short enough for an evening.
+//! The guide is true: its files and functions exist, and each path is short enough for an
+//! evening.
 
 use std::fs;
 use std::path::PathBuf;
@@ -35,8 +36,8 @@ fn code_spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The links to items: the name, such as `Server::run`, and the module that the link leads to or
-/// through.
+/// The links to items: the name, such as `Server::run`, and the module that the link leads to
+/// or through.
 fn item_links(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("[`").skip(1).filter_map(|rest| {
         let (name, rest) = rest.split_once("`](crate::")?;
@@ -94,8 +95,8 @@ fn blocks_of<'t>(text: &'t str, owner: &str) -> Vec<&'t str> {
     found
 }
 
-/// The code lines of an item, from its signature to its closing brace. rustfmt has put that brace
-/// at the indentation of the signature.
+/// The code lines of an item, from its signature to its closing brace. rustfmt has put that
+/// brace at the indentation of the signature.
 fn item_lines((item, module): (&str, &str)) -> usize {
     for text in candidates(module) {
         let (lines, name) = match item.split_once("::") {

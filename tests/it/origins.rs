@@ -52,8 +52,8 @@ fn debug() -> Settings {
     Settings { debug: true, ..settings() }
 }
 
-/// Returns where in this file a text is, as the log shows it: rustc gives a path relative to the
-/// package.
+/// Returns where in this file a text is, as the log shows it: rustc gives a path relative to
+/// the package.
 fn place(text: &str) -> String {
     let source = fs::read_to_string(project("tests/it/origins.rs")).unwrap();
     let is_it = |line: &str| line.contains(text) && !line.contains("place(");
@@ -387,7 +387,7 @@ async fn what_a_handler_asks_for_in_vain_fails_with_the_handlers_line() {
         ("task", 500, "tokio::task::spawn_blocking("),
     ] {
         let reply = client.ask(&format!("GET /asks/{how}?day=many&word=%FF")).await;
-        let shown = format!(" {}</p>", place(&format!("{call}")));
+        let shown = format!(" {}</p>", place(call));
         assert_eq!(reply.status, status, "{how}");
         assert!(reply.text().contains(&shown), "{shown}: {}", reply.text());
     }

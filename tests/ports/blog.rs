@@ -1,4 +1,4 @@
-//! Tornado's demo `blog`, written anew: `cargo run --example blog --features cli`.
+//! Tornado's demo `blog`, as a port: `cargo run --example blog --features cli`.
 //!
 //! Differences: the blog is in memory and not in a database; the password hash is PBKDF2,
 //! written out below, instead of bcrypt (an application takes a package for Argon2); a text has

@@ -1,4 +1,4 @@
-//! Tornado's demo `chat`, written anew: a chat room by long polling.
+//! Tornado's demo `chat`, as a port: a chat room by long polling.
 //! `cargo run --example chat --features cli,json`
 //!
 //! Differences: URLs in a message do not become links, and after 50 s without a message the
@@ -32,7 +32,7 @@ impl MessageBuffer {
     }
 }
 
-/// Returns the messages after the one with the id `cursor`; all, if there is none.
+/// Returns the messages after the one with the id `cursor`; all, if it is not there.
 fn messages_since<'m>(cache: &'m [Value], cursor: Option<&str>) -> &'m [Value] {
     let last = cache.iter().rposition(|message| message["id"].as_str() == cursor);
     &cache[last.map_or(0, |last| last + 1)..]

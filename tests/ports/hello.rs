@@ -1,4 +1,4 @@
-//! Tornado's demo `helloworld`, written anew: `cargo run --example hello --features cli`.
+//! Tornado's demo `helloworld`, as a port: `cargo run --example hello --features cli`.
 
 use dustdevil::{
     Application, Exchange, RequestHandler, Result, Settings, handler, methods,

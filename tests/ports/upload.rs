@@ -1,4 +1,4 @@
-//! Tornado's demo `file_upload` (`file_receiver.py`), written anew: files in a form by POST, or
+//! Tornado's demo `file_upload` (`file_receiver.py`), as a port: files in a form by POST, or
 //! one file as it is by PUT. `cargo run --example upload --features cli`
 //!
 //! A difference: Tornado's PUT handler counts the bytes while they arrive; here a handler's

@@ -18,13 +18,13 @@ use crate::web::static_files::file::FoundFile;
 #[derive(Debug)]
 pub(crate) struct OnlyFile(pub(crate) &'static str);
 
-/// Sends a file: whole (200), a range of it (206), or no content if the client's copy is current
-/// (304). Tornado's `StaticFileHandler`.
+/// Sends a file: whole (200), a range of it (206), or no content if the client's copy is
+/// current (304). Tornado's `StaticFileHandler`.
 ///
 /// The file is one of the [`StaticFiles`] that are the arguments of the route, or else of the
 /// setting `static_path`. Its path is the value of the last placeholder of the route. The files
-/// of a route may have any prefix; `static_url` knows those of `static_path` only, so the URLs of
-/// the others have no version, and caches revalidate them.
+/// of a route may have any prefix; `static_url` knows those of `static_path` only, so the URLs
+/// of the others have no version, and caches revalidate them.
 ///
 /// ```no_run
 /// # use dustdevil::{Application, Result, Route, Settings, StaticFileHandler, StaticFiles};
@@ -36,10 +36,10 @@ pub(crate) struct OnlyFile(pub(crate) &'static str);
 /// # Ok(())
 /// # }
 /// ```
-/// With a [`default_filename`](StaticFiles::default_filename), `/manual/` and `/manual/api/` are
-/// the files of this name in the two directories, and `/manual/api` redirects to `/manual/api/`
-/// (301), so that relative links on the page lead into the directory. `/manual` is another path,
-/// and needs a [`RedirectHandler`](crate::RedirectHandler).
+/// With a [`default_filename`](StaticFiles::default_filename), `/manual/` and `/manual/api/`
+/// are the files of this name in the two directories, and `/manual/api` redirects to
+/// `/manual/api/` (301), so that relative links on the page lead into the directory. `/manual`
+/// is another path, and needs a [`RedirectHandler`](crate::RedirectHandler).
 pub struct StaticFileHandler {
     found: FoundFile,
 }
