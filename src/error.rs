@@ -90,6 +90,12 @@ impl Error {
         HttpError::new(status, message).into()
     }
 
+    /// Creates a 400 (Bad Request) with a message for the client.
+    #[track_caller]
+    pub(crate) fn bad(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::http(Status::BAD_REQUEST, message)
+    }
+
     /// Creates an [`Error::Other`]: the client gets a 500, the log gets the message and the
     /// caller's source line. The line is not known if `Error::other` is passed as a function
     /// (`map_err(Error::other)`).
@@ -139,9 +145,7 @@ impl fmt::Display for Error {
             Error::MissingArgument(..) => Error::from(self.to_http_error()).fmt(formatter),
             Error::Finish => formatter.write_str("finished early"),
             Error::Panic(message) => write!(formatter, "the handler panicked: {message}"),
-            Error::HandlerTimeout => {
-                formatter.write_str("the handler took longer than it may")
-            }
+            Error::HandlerTimeout => formatter.write_str("the handler took too long"),
             Error::Session(error, _) => error.fmt(formatter),
             Error::Config(message) => formatter.write_str(message),
             Error::Other(error, _) => error.fmt(formatter),
@@ -167,8 +171,8 @@ impl fmt::Debug for Error {
 /// The message, the detail and the source line, for the log.
 impl fmt::Debug for HttpError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let separator = if self.detail.is_empty() { "" } else { " " };
         let HttpError { message, detail, location, .. } = self;
+        let separator = if message.is_empty() || detail.is_empty() { "" } else { " " };
         write!(formatter, "{message}{separator}{detail}{}", Origin(location))
     }
 }
@@ -209,29 +213,24 @@ impl From<session::Error> for Error {
     }
 }
 
-impl From<InvalidField> for Error {
-    #[track_caller]
-    fn from(error: InvalidField) -> Error {
-        Error::other(error)
-    }
+/// Implements the conversion of an error that no client has caused: 500.
+macro_rules! other {
+    ($($error:ty),+) => {
+        $(impl From<$error> for Error {
+            #[track_caller]
+            fn from(error: $error) -> Error {
+                Error::other(error)
+            }
+        })+
+    };
 }
 
-impl From<io::Error> for Error {
-    #[track_caller]
-    fn from(error: io::Error) -> Error {
-        Error::other(error)
-    }
-}
-
-/// JSON that the application itself has to read or write: 500. For the content of a request,
-/// [`json_content`](crate::Exchange::json_content) responds with 400 instead.
+// A `JoinError` is a task that panicked: `spawn_blocking(..).await?`.
+other!(InvalidField, io::Error, tokio::task::JoinError);
+// JSON that the application itself has to read or write. For the content of a request,
+// `json_content` responds with 400 instead.
 #[cfg(feature = "json")]
-impl From<serde_json::Error> for Error {
-    #[track_caller]
-    fn from(error: serde_json::Error) -> Error {
-        Error::other(error)
-    }
-}
+other!(serde_json::Error);
 
 /// A 503 for a condition that is expected to end soon, with `Retry-After` in seconds.
 fn service_unavailable(message: &'static str) -> HttpError {

@@ -6,16 +6,12 @@
 //! front of the server adds them; see [`guide::deploy`].
 //!
 //! ```no_run
-//! use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+//! use dustdevil::{Application, Exchange, RequestHandler, Result, Settings, handler, methods};
 //!
 //! struct HelloHandler;
 //!
 //! impl RequestHandler for HelloHandler {
-//!     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-//!
-//!     async fn initialize(_: &mut Exchange) -> Result<Self> {
-//!         Ok(Self)
-//!     }
+//!     methods!(Get);
 //!
 //!     async fn get(&mut self, exchange: &mut Exchange) -> Result {
 //!         exchange.write("Hello, world!")
@@ -30,6 +26,8 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! [`methods!`] writes the methods of a handler and its `initialize`.
 //!
 //! # Layout
 //!

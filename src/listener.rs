@@ -46,9 +46,10 @@ pub(crate) fn listen(address: SocketAddr, settings: &Settings) -> io::Result<Tcp
     #[cfg(target_os = "linux")]
     set_options(&SockRef::from(&socket), settings);
     socket.bind(address)?;
-    if settings.debug && !address.ip().is_loopback() {
-        let shown = "error pages show every client what only the log should have";
-        warn!(target: "dustdevil::server", "debug is on, and {address} is not loopback: {shown}");
+    let is_public = !address.ip().is_loopback() || !settings.trusted_proxies.is_empty();
+    if settings.debug && is_public {
+        let why = "not loopback, or behind a proxy: error pages show clients the log";
+        warn!(target: "dustdevil::server", "debug is on, and {address} is {why}");
     }
     socket.listen(BACKLOG)
 }

@@ -53,6 +53,7 @@ const MAX_DEFERRED: usize = 1024;
 impl Application {
     /// Binds a listening socket. From now on the kernel completes connections and queues them
     /// in the backlog; they are served when the server is run. Port 0 selects any free port.
+    /// The error names the address.
     pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         let mut error = io::Error::other("host name did not resolve");
         for address in lookup_host(address).await? {
@@ -61,7 +62,10 @@ impl Application {
                     let state = Arc::new(server_state(&self));
                     return Ok(Server { listener, application: Arc::new(self), state });
                 }
-                Err(reason) => error = reason,
+                Err(reason) => {
+                    let message = format!("cannot listen on {address}: {reason}");
+                    error = io::Error::new(reason.kind(), message);
+                }
             }
         }
         Err(error)

@@ -233,10 +233,7 @@ async fn serve(options: Options) -> Result {
     #[cfg(feature = "redis")]
     let options = connect_redis(options).await?;
     let application = make_app(options)?;
-    let server = application
-        .listen(address)
-        .await
-        .map_err(|error| Error::Config(format!("cannot listen on {address}: {error}")))?;
+    let server = application.listen(address).await?;
     let url = format!("http://{}", server.local_addr()?);
     // Installs the signal handlers, so a signal after the start message shuts down gracefully.
     let running = server.run();

@@ -68,7 +68,9 @@ impl FromStr for Network {
             parts.map_or((text, None), |(left, right)| (left, Some(right)));
         let address: IpAddr = address.parse().map_err(|_| invalid("no IP address"))?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let bits = prefix.map_or(Ok(width), str::parse).ok().filter(|bits| *bits <= width);
+        let bits = prefix.map_or(Ok(width), str::parse).ok();
+        // `parse` accepts a plus sign.
+        let bits = bits.filter(|bits| *bits <= width && !text.contains('+'));
         let bits = bits.ok_or_else(|| invalid("the prefix is too long or no number"))?;
         let network = Network { address: mapped(address), prefix: bits + (128 - width) };
         if network.address.to_bits().trailing_zeros() < u32::from(128 - network.prefix) {

@@ -52,9 +52,10 @@ impl std::error::Error for Refusal {}
 /// Displays a source line as ` (src/http/framing.rs:67)`, with the space before it.
 ///
 /// For the sources of a dependency, rustc gives an absolute path on the machine that built it,
-/// which is private: only the part from the last `src` is shown. A line of the standard library
-/// is left out, because it says nothing: it is the caller of a constructor that was passed as a
-/// function, as in `map_err(Error::other)`.
+/// which is private: only the part from the last `src` is shown, and the component before it,
+/// which says whose `src` it is: `dustdevil-0.1.0/src/web/route.rs`. A line of the standard
+/// library is left out, because it says nothing: it is the caller of a constructor that was
+/// passed as a function, as in `map_err(Error::other)`.
 pub(crate) struct Origin(pub(crate) &'static Location<'static>);
 
 impl fmt::Display for Origin {
@@ -63,8 +64,8 @@ impl fmt::Display for Origin {
         if file.starts_with("/rustc/") {
             return Ok(());
         }
-        let slash =
-            file.rfind("/src/").or(file.rfind('/')).filter(|_| file.starts_with('/'));
+        let package = &file[..file.rfind("/src/").unwrap_or(file.len())];
+        let slash = package.rfind('/').filter(|_| file.starts_with('/'));
         let shown = slash.map_or(file, |slash| &file[slash + 1..]);
         write!(formatter, " ({shown}:{})", self.0.line())
     }

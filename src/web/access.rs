@@ -50,7 +50,9 @@ impl Access {
         if log_enabled!(target: TARGET, level) {
             let (method, path) = (request.method(), request.path());
             let time = start.elapsed().as_secs_f64() * 1000.0;
-            let reason = refusal.map(|refusal| format!(": {refusal:?}"));
+            let reason = refusal.map(|refusal| format!("{refusal:?}"));
+            // Without a message, it begins with the space before the source line.
+            let reason = reason.map(|reason| format!(": {}", reason.trim_start()));
             let reason = escape::log(reason.unwrap_or_default());
             let line = format_args!("{method} {path} ({address}) {time:.2}ms{reason}");
             log!(target: TARGET, level, "{status} {line}");

@@ -19,6 +19,7 @@ use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::http::target::Scheme;
 use crate::methods;
+use crate::web::error_page::default_page;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
 use crate::web::hosts::is_allowed;
@@ -98,7 +99,7 @@ impl Application {
         }
         if shared.settings.debug {
             let patterns: Vec<&str> = table.iter().map(|route| &*route.pattern).collect();
-            shared.route_list = format!("The routes are: {}", patterns.join(", "));
+            shared.route_list = format!(" The routes are: {}", patterns.join(", "));
         }
         Ok(Application {
             routes: table,
@@ -230,9 +231,14 @@ struct NotFoundHandler;
 impl RequestHandler for NotFoundHandler {
     const SUPPORTED_METHODS: &'static [Method] = NONE;
 
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        let error = HttpError::new(Status::NOT_FOUND, "There is no such page.");
-        Err(error.with_detail(&exchange.shared.route_list).into())
+    async fn initialize(_: &mut Exchange) -> Result<Self> {
+        Err(Error::http(Status::NOT_FOUND, "There is no such page."))
+    }
+
+    /// In `debug` mode, the page lists the routes. The log does not, with each wrong path.
+    async fn write_error(exchange: &mut Exchange, error: &HttpError) -> Result {
+        let message = format!("{}{}", error.message, exchange.shared.route_list).into();
+        default_page(exchange, &HttpError { message, ..error.clone() }).await
     }
 }
 
@@ -243,9 +249,12 @@ struct MisdirectedHandler;
 impl RequestHandler for MisdirectedHandler {
     const SUPPORTED_METHODS: &'static [Method] = NONE;
 
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         let message = "This server does not serve the requested host.";
-        Err(Error::http(Status::MISDIRECTED_REQUEST, message))
+        let error = HttpError::new(Status::MISDIRECTED_REQUEST, message);
+        let host = exchange.request.authority().unwrap_or_default();
+        let look_at = "see allowed_hosts, trusted_proxies, and the proxy's Host";
+        Err(error.with_detail(format!("Host {host:?}: {look_at}.")).into())
     }
 }
 
@@ -256,6 +265,6 @@ impl RequestHandler for BadPathHandler {
     const SUPPORTED_METHODS: &'static [Method] = NONE;
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Err(Error::http(Status::BAD_REQUEST, "The path is not UTF-8."))
+        Err(Error::bad("The path is not UTF-8."))
     }
 }

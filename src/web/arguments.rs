@@ -13,7 +13,6 @@ use percent_encoding::percent_decode;
 use crate::error::{Error, Result};
 use crate::http::content_buffer::out_of_memory;
 use crate::http::grammar;
-use crate::http::status::Status;
 
 /// Names and values in the order in which they were sent. Names are UTF-8. Values are bytes, and
 /// are checked for UTF-8 when they are read as text.
@@ -56,8 +55,7 @@ impl Arguments {
                 None => (pair, &[][..]),
             };
             if arguments.len() >= limit {
-                let message = "There are too many arguments.";
-                return Err(Error::http(Status::BAD_REQUEST, message));
+                return Err(Error::bad("There are too many arguments."));
             }
             let append = if is_encoded { Arguments::decode } else { Arguments::append };
             let (name, value) =
@@ -114,15 +112,20 @@ impl Arguments {
     }
 
     /// Returns the last value of a name, as it was sent. Fails with 400 if it is not UTF-8.
+    #[track_caller]
     pub fn last(&self, name: &str) -> Result<Option<&str>> {
-        self.values(name).next_back().map(to_text).transpose()
+        let Some(value) = self.values(name).next_back() else { return Ok(None) };
+        to_text(value).map(Some)
     }
 }
 
 /// Returns a value as text. Fails with 400 if it is not UTF-8.
+#[track_caller]
 pub(crate) fn to_text(value: &[u8]) -> Result<&str> {
-    let invalid = |_| Error::http(Status::BAD_REQUEST, "An argument is not UTF-8.");
-    std::str::from_utf8(value).map_err(invalid)
+    match std::str::from_utf8(value) {
+        Ok(text) => Ok(text),
+        Err(_) => Err(Error::bad("An argument is not UTF-8.")),
+    }
 }
 
 /// Cleans a value as Tornado's `get_argument` does: replaces control characters by spaces, and

@@ -11,6 +11,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::fmt;
 use std::net::IpAddr;
+use std::panic::Location;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,11 +88,12 @@ impl Exchange {
 
     /// Returns the application's state of this type, which was given as `T` or as `Arc<T>`;
     /// see [`Application::state`](crate::web::application::Application::state).
+    #[track_caller]
     pub fn state<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
         let state = |id: TypeId| self.shared.state.get(&id);
         let found = state(TypeId::of::<T>()).or_else(|| state(TypeId::of::<Arc<T>>()));
-        let missing = || Error::other(format!("no state of type {}", type_name::<T>()));
-        found.and_then(downcast).ok_or_else(missing)
+        let missing = || format!("no state of type {}", type_name::<T>());
+        or_other(found.and_then(downcast), missing)
     }
 
     /// Returns the settings of the application. Tornado's `settings`.
@@ -101,10 +103,10 @@ impl Exchange {
 
     /// Returns the arguments of the route, which the route table defines as `T` or as `Arc<T>`;
     /// see [`Route::with`](crate::web::route::Route::with). Tornado passes them to `initialize`.
+    #[track_caller]
     pub fn route_arguments<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
-        let missing =
-            || Error::other(format!("the route has no arguments of {}", type_name::<T>()));
-        self.route_arguments.as_ref().and_then(downcast).ok_or_else(missing)
+        let missing = || format!("the route has no arguments of {}", type_name::<T>());
+        or_other(self.route_arguments.as_ref().and_then(downcast), missing)
     }
 }
 
@@ -252,10 +254,8 @@ impl Exchange {
     /// Fails if the query is malformed. [`new`](Exchange::new) only keeps the error, because
     /// the handler whose `write_error` renders it is not known at that time.
     pub(crate) fn check_query(&self) -> Result {
-        match &self.bad_query {
-            Some(error) => Err(HttpError::clone(error).into()),
-            None => Ok(()),
-        }
+        let error = self.bad_query.as_deref();
+        error.map_or(Ok(()), |error| Err(error.clone().into()))
     }
 
     fn check_unfinished(&self) -> Result {
@@ -302,11 +302,6 @@ impl Exchange {
             // An invalid field is left out: the response is an error page already.
             let _ = self.response.set_field(*name, value.clone());
         }
-    }
-
-    /// Completes the response without the session, because the store cannot be reached.
-    pub(crate) fn drop_session(&mut self) {
-        self.session = None;
     }
 
     /// Makes the connection close after the response.
@@ -374,6 +369,14 @@ pub(crate) fn downcast<T: Any + Send + Sync>(
         Ok(value) => Some(value),
         Err(value) => value.downcast_ref::<Arc<T>>().map(Arc::clone),
     }
+}
+
+/// Returns what was found, or an [`Error::Other`] with the caller's source line. It is taken
+/// here, because a closure does not pass it on.
+#[track_caller]
+pub(crate) fn or_other<T>(found: Option<T>, missing: impl FnOnce() -> String) -> Result<T> {
+    let location = Location::caller();
+    found.ok_or_else(|| Error::Other(missing().into(), location))
 }
 
 /// Returns an empty response with the application's default fields.

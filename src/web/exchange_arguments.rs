@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::error::{Error, HttpError, Result};
 use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{Exchange, or_other};
 use crate::web::multipart::{self, HttpFile};
 
 /// Arguments. If a name was sent several times, the last value counts, as in Tornado. A missing
@@ -26,12 +26,14 @@ impl Exchange {
 
     /// Returns an argument, or `default` if it is missing. Tornado's `get_argument` with a
     /// default.
+    #[track_caller]
     pub fn get_argument_or(&self, name: &str, default: &str) -> Result<String> {
         or_default(self.get_argument(name), default)
     }
 
     /// Returns an argument as a value of another type, such as a number. Fails with 400 if it
-    /// is missing or malformed.
+    /// is missing or malformed. Tornado has none: `int(self.get_argument("year"))` is a 500
+    /// there.
     ///
     /// ```
     /// # fn example(exchange: &dustdevil::Exchange) -> dustdevil::Result<u32> {
@@ -41,15 +43,24 @@ impl Exchange {
     /// ```
     #[track_caller]
     pub fn parse_argument<T: FromStr>(&self, name: &str) -> Result<T> {
-        let invalid = |_| {
+        let Ok(value) = self.get_argument(name)?.parse() else {
             let message = format!("The argument {name} is invalid.");
-            HttpError::new(Status::BAD_REQUEST, message).with_detail(not_a::<T>())
+            let error = HttpError::new(Status::BAD_REQUEST, message);
+            return Err(error.with_detail(not_a::<T>()).into());
         };
-        Ok(self.get_argument(name)?.parse().map_err(invalid)?)
+        Ok(value)
+    }
+
+    /// Like [`parse_argument`](Exchange::parse_argument), but returns `default` if the argument
+    /// is missing. A malformed one is 400 all the same.
+    #[track_caller]
+    pub fn parse_argument_or<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
+        or_default(self.parse_argument(name), default)
     }
 
     /// Like [`get_argument`](Exchange::get_argument), but returns `None` if the argument is
     /// missing. Tornado's `get_argument` with the default `None`.
+    #[track_caller]
     pub fn find_argument(&self, name: &str) -> Result<Option<String>> {
         self.check_query()?;
         let found = match self.arguments.body.last(name)? {
@@ -66,7 +77,7 @@ impl Exchange {
         Ok(values)
     }
 
-    /// Returns an argument of the query.
+    /// Returns an argument of the query. Tornado's `get_query_argument`.
     #[track_caller]
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
         self.check_query()?;
@@ -75,6 +86,7 @@ impl Exchange {
 
     /// Returns an argument of the query, or `default` if it is missing. Tornado's
     /// `get_query_argument` with a default.
+    #[track_caller]
     pub fn get_query_argument_or(&self, name: &str, default: &str) -> Result<String> {
         or_default(self.get_query_argument(name), default)
     }
@@ -92,7 +104,7 @@ impl Exchange {
         all_values(&self.arguments.query, name)
     }
 
-    /// Returns an argument of the form.
+    /// Returns an argument of the form. Tornado's `get_body_argument`.
     #[track_caller]
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
         last_value(&self.arguments.body, name).map(arguments::strip_controls)
@@ -100,6 +112,7 @@ impl Exchange {
 
     /// Returns an argument of the form, or `default` if it is missing. Tornado's
     /// `get_body_argument` with a default.
+    #[track_caller]
     pub fn get_body_argument_or(&self, name: &str, default: &str) -> Result<String> {
         or_default(self.get_body_argument(name), default)
     }
@@ -130,22 +143,24 @@ impl Exchange {
     }
 
     /// Returns the decoded value of the placeholder `{name}` of the route. Fails if the route
-    /// does not have it.
+    /// does not have it. Tornado's `path_kwargs`, which are parameters of the method.
+    #[track_caller]
     pub fn path_argument(&self, name: &str) -> Result<&str> {
         let found = self.path_arguments.iter().find(|(found, _)| found == name);
-        let missing = || Error::other(format!("the route has no {{{name}}}"));
-        found.map(|(_, value)| value.as_str()).ok_or_else(missing)
+        let found = found.map(|(_, value)| value.as_str());
+        or_other(found, || format!("the route has no {{{name}}}"))
     }
 
     /// Returns the value of the placeholder `{name}` as a value of another type, such as a
     /// number. Fails with 404 if it is malformed, as if no route had matched: in Tornado, the
     /// route `/story/([0-9]+)` does not match `/story/x`.
+    #[track_caller]
     pub fn parse_path_argument<T: FromStr>(&self, name: &str) -> Result<T> {
-        let invalid = |_| {
+        let Ok(value) = self.path_argument(name)?.parse() else {
             let error = HttpError::new(Status::NOT_FOUND, "There is no such page.");
-            error.with_detail(format!("{{{name}}}: {}", not_a::<T>()))
+            return Err(error.with_detail(format!("{{{name}}}: {}", not_a::<T>())).into());
         };
-        Ok(self.path_argument(name)?.parse().map_err(invalid)?)
+        Ok(value)
     }
 
     /// Returns the decoded values of all placeholders of the route, in their order.
@@ -199,16 +214,16 @@ fn last_value<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
     required(arguments.last(name)?, name)
 }
 
-fn or_default(found: Result<String>, default: &str) -> Result<String> {
+fn or_default<T>(found: Result<T>, default: impl Into<T>) -> Result<T> {
     match found {
-        Err(Error::MissingArgument(..)) => Ok(default.to_owned()),
+        Err(Error::MissingArgument(..)) => Ok(default.into()),
         found => found,
     }
 }
 
 fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
-    let texts = arguments.values(name).map(arguments::to_text);
-    texts.map(|text| text.map(arguments::strip_controls)).collect()
+    let text = |value| arguments::to_text(value).map(arguments::strip_controls);
+    arguments.values(name).map(text).collect()
 }
 
 /// Returns what was found, or an error with the caller's source line. The functions that lead
@@ -221,5 +236,5 @@ fn required<T>(found: Option<T>, name: &str) -> Result<T> {
 
 /// Returns the detail for the log. It does not quote the value, which may be secret.
 fn not_a<T>() -> String {
-    format!("not of the type {}", type_name::<T>())
+    format!("it is not a {}", type_name::<T>())
 }

@@ -36,7 +36,17 @@ impl Exchange {
     ///
     /// The type is checked because a form of another site can send JSON as `text/plain`, and a
     /// browser sends `application/json` to another site only with its permission (CORS). For
-    /// clients that send no type: `serde_json::from_slice(exchange.content())`.
+    /// clients that send no type, serde_json reads the content. Its error is the client's, so
+    /// it becomes a 400; `?` alone would make it a 500:
+    ///
+    /// ```
+    /// # use dustdevil::{Error, Exchange, Result, Status};
+    /// # fn example(exchange: &Exchange) -> Result<Vec<u32>> {
+    /// let invalid = |_| Error::http(Status::BAD_REQUEST, "Invalid JSON.");
+    /// let votes = serde_json::from_slice(exchange.content()).map_err(invalid)?;
+    /// # Ok(votes)
+    /// # }
+    /// ```
     pub fn json_content<T: DeserializeOwned>(&self) -> Result<T> {
         if !is_json(self.request.field("Content-Type").unwrap_or_default()) {
             let message = "The content must be application/json.";
@@ -46,8 +56,7 @@ impl Exchange {
         serde_json::from_slice(&self.content).map_err(|error| {
             let what = if error.is_data() { "Unexpected value in" } else { "Invalid" };
             let (line, column) = (error.line(), error.column());
-            let message = format!("{what} JSON, line {line}, column {column}.");
-            Error::http(Status::BAD_REQUEST, message)
+            Error::bad(format!("{what} JSON, line {line}, column {column}."))
         })
     }
 }

@@ -69,9 +69,7 @@ impl Exchange {
         escape::push_path(&mut url, path);
         match found {
             Some(file) => url.extend(["?v=", &file.version]),
-            None => {
-                warn!(target: "dustdevil::general", "there is no static file {path:?}");
-            }
+            None => warn!(target: "dustdevil::general", "no static file {path:?}"),
         }
         Ok(url)
     }
@@ -107,11 +105,14 @@ impl Exchange {
     }
 
     /// Redirects the client: 302 (Found). Tornado's `redirect`.
+    #[track_caller]
     pub fn redirect(&mut self, url: &str) -> Result {
         self.redirect_as(Status::FOUND, url)
     }
 
-    /// Redirects the client permanently: 301 (Moved Permanently).
+    /// Redirects the client permanently: 301 (Moved Permanently). Tornado's `redirect` with
+    /// `permanent=True`.
+    #[track_caller]
     pub fn redirect_permanently(&mut self, url: &str) -> Result {
         self.redirect_as(Status::MOVED_PERMANENTLY, url)
     }
@@ -121,10 +122,10 @@ impl Exchange {
     /// character or a non-ASCII character. `https://example.com/`, with its scheme, is plain.
     /// Browsers read `//host` and `/\host` as another host, which makes open redirects
     /// possible. [`escape::url`] encodes such characters.
+    #[track_caller]
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
-            let message = "The target of the redirect is not a plain URL.";
-            return Err(Error::http(Status::BAD_REQUEST, message));
+            return Err(Error::bad("The target of the redirect is not a plain URL."));
         }
         self.set_status(status);
         self.set_unchecked("Location", url.to_owned());

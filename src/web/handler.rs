@@ -53,20 +53,17 @@ use crate::web::exchange::Exchange;
 ///
 /// The methods are written as `async fn`. A request with a method that is not in
 /// [`SUPPORTED_METHODS`](RequestHandler::SUPPORTED_METHODS) gets 405. A method that is in it
-/// but is not implemented is a fault of the application: 500.
+/// but is not implemented is a fault of the application: 500. The macro
+/// [`methods!`](crate::methods) writes the two items that have no default.
 ///
 /// ```
-/// use dustdevil::{Exchange, Method, RequestHandler, Result};
+/// use dustdevil::{Exchange, RequestHandler, Result, methods};
 ///
 /// /// Responds with a greeting.
 /// struct HelloHandler;
 ///
 /// impl RequestHandler for HelloHandler {
-///     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-///
-///     async fn initialize(_: &mut Exchange) -> Result<Self> {
-///         Ok(Self)
-///     }
+///     methods!(Get);
 ///
 ///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
 ///         exchange.write("Hello, world!")
@@ -103,9 +100,11 @@ pub trait RequestHandler: Sized + Send {
     }
 
     /// The `initialize` hook: creates the handler for one request, before anything else is done
-    /// with the request. The arguments of the query are available; the content is not. A
-    /// handler that extends a base handler has it as a field, and calls the base's `initialize`
-    /// first. An error is handled as in any other step.
+    /// with the request. The arguments of the query are available; the content is not. An error
+    /// is handled as in any other step. A handler that extends a base handler has it as a field,
+    /// and calls the base's `initialize` first. No other hook of the base runs by itself; the
+    /// handler forwards it: `self.base.prepare(exchange).await` (see
+    /// [`methods!`](crate::methods)).
     fn initialize(exchange: &mut Exchange) -> impl Future<Output = Result<Self>> + Send;
 
     /// Called before the method, for every method. If it finishes the response, the method is
@@ -314,8 +313,7 @@ fn check_method(method: Method, supported: &[Method]) -> Result {
 fn reject_partial_put(exchange: &Exchange) -> Result {
     let request = &exchange.request;
     if request.method() == Method::Put && request.field("Content-Range").is_some() {
-        let message = "PUT with Content-Range is not supported.";
-        return Err(Error::http(Status::BAD_REQUEST, message));
+        return Err(Error::bad("PUT with Content-Range is not supported."));
     }
     Ok(())
 }
@@ -345,9 +343,8 @@ async fn check_forgery(exchange: &mut Exchange) -> Result {
 
 fn not_implemented(exchange: &Exchange) -> Ready<Result> {
     let method = exchange.request.method();
-    ready(Err(Error::other(format!(
-        "{method} is in SUPPORTED_METHODS but not implemented"
-    ))))
+    let message = format!("{method} is in SUPPORTED_METHODS but not implemented");
+    ready(Err(Error::other(message)))
 }
 
 /// Awaits `work`, or returns [`Error::HandlerTimeout`] at the deadline.
@@ -376,7 +373,7 @@ async fn respond_with_error<H: RequestHandler>(
         // A step that failed for the first page, such as a call of the session store, is not
         // tried again: the plain page needs neither template nor session.
         report(exchange, &error);
-        exchange.drop_session();
+        exchange.session = None;
         let http_error = shown_error(exchange, &error);
         exchange.clear();
         exchange.begin_error(&http_error);

@@ -1,7 +1,7 @@
 //! `methods!`: the macro for what most handlers begin with.
 
-/// Writes the first two items of an `impl RequestHandler`: the methods, and an `initialize` that
-/// creates the fields, each by the `initialize` of its own type.
+/// Writes the first two items of an `impl RequestHandler`: the methods, and an `initialize`
+/// that creates the fields, each by the `initialize` of its own type.
 ///
 /// ```
 /// use dustdevil::{Exchange, RequestHandler, Result, SessionHandler, methods};
@@ -33,6 +33,40 @@
 /// # }
 /// ```
 /// For a handler without fields: `methods!(Get);`. In a tuple struct, the first field is `0`.
+///
+/// Of a base in a field, only `initialize` runs. The other hooks of the base run if the handler
+/// forwards them. Without its `prepare`, this handler would be open to every client:
+///
+/// ```
+/// use dustdevil::{Exchange, RequestHandler, Result, SessionHandler, methods};
+///
+/// /// A base with an access check.
+/// struct MemberHandler(SessionHandler);
+///
+/// impl RequestHandler for MemberHandler {
+///     methods!(Get; 0: SessionHandler);
+///
+///     async fn prepare(&mut self, exchange: &mut Exchange) -> Result {
+///         self.0.authenticated(exchange).await.map(drop)
+///     }
+/// }
+///
+/// struct AccountHandler {
+///     base: MemberHandler,
+/// }
+///
+/// impl RequestHandler for AccountHandler {
+///     methods!(Get; base: MemberHandler);
+///
+///     async fn prepare(&mut self, exchange: &mut Exchange) -> Result {
+///         self.base.prepare(exchange).await
+///     }
+///
+///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
+///         exchange.write("For members only.")
+///     }
+/// }
+/// ```
 #[macro_export]
 macro_rules! methods {
     ($($method:ident),+ $(; $($field:tt: $base:ty),+)?) => {

@@ -30,7 +30,6 @@ use percent_encoding::percent_decode_str;
 use crate::error::{Error, Result};
 use crate::http::grammar::{position, skip_ows, skip_quoted_string, skip_token};
 use crate::http::head::parse_fields;
-use crate::http::status::Status;
 use crate::web::arguments::Arguments;
 use crate::web::settings::Settings;
 
@@ -79,10 +78,10 @@ pub struct Form {
 /// `max_part_head`.
 pub fn parse(content_type: &str, content: &Bytes, settings: &Settings) -> Result<Form> {
     let (_, parameters) = split_field(content_type.as_bytes())?;
-    let boundary = parameter(&parameters, "boundary")?.filter(|boundary| {
+    let boundary = parameter(&parameters, "boundary").filter(|boundary| {
         (1..=70).contains(&boundary.len()) && boundary.bytes().all(|byte| byte >= b' ')
     });
-    let boundary = boundary.ok_or_else(|| malformed("The form has no valid boundary."))?;
+    let boundary = boundary.ok_or_else(|| Error::bad("The form has no valid boundary."))?;
     let delimiter = format!("\r\n--{boundary}").into_bytes();
     // A preamble may come before the first delimiter, which begins a line, too.
     let start = match content.starts_with(&delimiter[2..]) {
@@ -90,17 +89,17 @@ pub fn parse(content_type: &str, content: &Bytes, settings: &Settings) -> Result
         false => find(content, &delimiter).map(|at| at + delimiter.len()),
     };
     let mut offset =
-        start.ok_or_else(|| malformed("The form does not begin with its boundary."))?;
+        start.ok_or_else(|| Error::bad("The form does not begin with its boundary."))?;
     let mut form = Form::default();
     while !content[offset..].starts_with(b"--") {
         // RFC 2046 section 5.1.1: transport padding, white space that gateways may have added.
         offset = content.len() - skip_ows(&content[offset..]).len();
         if !content[offset..].starts_with(b"\r\n") {
-            return Err(malformed("A boundary of the form does not end in CRLF."));
+            return Err(Error::bad("A boundary of the form does not end in CRLF."));
         }
         let start = offset + 2;
         let Some(length) = find(&content[start..], &delimiter) else {
-            return Err(malformed("The form ends before its last boundary."));
+            return Err(Error::bad("The form ends before its last boundary."));
         };
         form.push(&content.slice(start..start + length), settings)?;
         offset = start + length + delimiter.len();
@@ -112,14 +111,13 @@ impl Form {
     /// Parses one part, and adds it to the files or to the arguments.
     fn push(&mut self, part: &Bytes, settings: &Settings) -> Result {
         if self.arguments.len() + self.files.len() >= settings.max_form_parts {
-            return Err(malformed("The form has too many parts."));
+            return Err(Error::bad("The form has too many parts."));
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_PART_FIELDS];
         let head = &part[..part.len().min(settings.max_part_head)];
-        let parsed = parse_fields(head, &mut headers);
-        let parsed = parsed.map_err(|refusal| malformed(refusal.message))?;
-        let Some((length, fields)) = parsed else {
-            return Err(malformed("A part has a head that is incomplete or too long."));
+        let parsed = parse_fields(head, &mut headers).map_err(|refusal| refusal.message);
+        let Some((length, fields)) = parsed.map_err(|message| Error::bad(message))? else {
+            return Err(Error::bad("A part has a head that is incomplete or too long."));
         };
         let field = |name: &str| {
             let found = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
@@ -127,12 +125,14 @@ impl Form {
         };
         let disposition = field("Content-Disposition").unwrap_or_default();
         let (kind, parameters) = split_field(disposition)?;
-        let is_form_data = kind.eq_ignore_ascii_case(b"form-data");
-        let Some(name) = parameter(&parameters, "name")?.filter(|_| is_form_data) else {
-            return Err(malformed("A part of the form has no name."));
+        if !kind.eq_ignore_ascii_case(b"form-data") {
+            return Err(Error::bad("The disposition of a part is not form-data."));
+        }
+        let Some(name) = parameter(&parameters, "name") else {
+            return Err(Error::bad("A part of the form has no name."));
         };
         let body = part.slice(length..);
-        let filename = parameter(&parameters, "filename")?;
+        let filename = file_name(&parameters);
         match filename.filter(|filename| !(filename.is_empty() && body.is_empty())) {
             Some(filename) => {
                 let content_type =
@@ -160,7 +160,7 @@ fn split_field(field: &[u8]) -> Result<(&[u8], Parameters<'_>)> {
     let (value, rest) = field.split_at(position(field, b';').unwrap_or(field.len()));
     let found = split_parameters(rest, skip_to_next_quote);
     let found = found.or_else(|| split_parameters(rest, skip_quoted_string));
-    let found = found.ok_or_else(|| malformed("The form has malformed parameters."))?;
+    let found = found.ok_or_else(|| Error::bad("The form has malformed parameters."))?;
     Ok((value.trim_ascii(), found))
 }
 
@@ -203,35 +203,36 @@ fn skip_unquoted(value: &[u8]) -> &[u8] {
     &value[end.unwrap_or(value.len())..]
 }
 
-/// Returns the value of a parameter, or `None` if it is missing. `filename*` (RFC 8187) takes
-/// precedence over `filename`.
-fn parameter(parameters: &Parameters<'_>, name: &str) -> Result<Option<String>> {
-    let value = |name: &str| {
-        let mut found = parameters.iter();
-        let found = found.find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|(_, value)| *value)
-    };
-    match value(&format!("{name}*")) {
-        Some(value) => extended(&unquoted(value)).map(Some),
-        None => Ok(value(name).map(unquoted)),
-    }
+/// Returns the value of a parameter, or `None` if it is missing.
+fn parameter(parameters: &Parameters<'_>, name: &str) -> Option<String> {
+    let mut found = parameters.iter();
+    let found = found.find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
+    found.map(|(_, value)| unquoted(value))
 }
 
-/// Decodes a value in the extended notation. Fails with 400 if it is malformed, or in another
+/// Returns the file name, or `None` if there is none. `filename*` (RFC 8187) takes precedence
+/// over `filename`, unless it cannot be decoded (RFC 6266 section 4.3). If there is nothing
+/// else, it is the name as it was sent: a file must not be taken for an argument.
+fn file_name(parameters: &Parameters<'_>) -> Option<String> {
+    let sent = parameter(parameters, "filename*");
+    let decoded = sent.as_deref().and_then(extended);
+    decoded.or_else(|| parameter(parameters, "filename")).or(sent)
+}
+
+/// Decodes a value in the extended notation. Returns `None` if it is malformed, or in another
 /// charset than UTF-8 and ISO-8859-1.
 /// ```text
 /// ext-value = charset "'" [ language ] "'" value-chars
 /// ```
-fn extended(value: &str) -> Result<String> {
+fn extended(value: &str) -> Option<String> {
     let mut parts = value.splitn(3, '\'');
     let charset = parts.next().unwrap_or_default();
     let decoded = parts.nth(1).map(|encoded| percent_decode_str(encoded).collect());
-    let text = decoded.and_then(|bytes: Vec<u8>| match &*charset.to_ascii_lowercase() {
+    decoded.and_then(|bytes: Vec<u8>| match &*charset.to_ascii_lowercase() {
         "utf-8" => String::from_utf8(bytes).ok(),
         "iso-8859-1" => Some(latin_1(&bytes)),
         _ => None,
-    });
-    text.ok_or_else(|| malformed("The form has an invalid extended parameter."))
+    })
 }
 
 /// Removes the quotes of a value, if it has them, and decodes what is between them.
@@ -254,8 +255,4 @@ fn latin_1(bytes: &[u8]) -> String {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
-}
-
-fn malformed(message: &'static str) -> Error {
-    Error::http(Status::BAD_REQUEST, message)
 }

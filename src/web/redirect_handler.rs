@@ -13,8 +13,8 @@ use crate::web::route::{Route, fill};
 ///
 /// The target is a path, or a URL that begins with a scheme, a host and a slash. It may have the
 /// placeholders of the route's pattern, written as there (`{path...}` with its dots), after the
-/// slash. Anything else is an [`Error::Config`] at startup. The values are percent-encoded, and
-/// those of `{name...}` keep their slashes.
+/// slash. The status is 301, 302, 303, 307 or 308. Anything else is an [`Error::Config`] at
+/// startup. The values are percent-encoded, and those of `{name...}` keep their slashes.
 pub struct RedirectTo(pub Status, pub &'static str);
 
 /// Redirects GET and HEAD to the [`RedirectTo`] of the route, and appends the query of the
@@ -54,7 +54,7 @@ impl RequestHandler for RedirectHandler {
 /// Fails if the route is a redirect, and its target is not valid for its pattern.
 pub(crate) fn check(route: &Route) -> Result {
     let redirect = route.arguments.as_ref().and_then(downcast::<RedirectTo>);
-    let Some(RedirectTo(_, target)) = redirect.as_deref() else { return Ok(()) };
+    let Some(RedirectTo(status, target)) = redirect.as_deref() else { return Ok(()) };
     let (pattern, start) = (&route.pattern, target.split('{').next().unwrap_or_default());
     let is_host_fixed = match start.split_once("://") {
         Some((_, rest)) => rest.find('/') > Some(0),
@@ -62,11 +62,12 @@ pub(crate) fn check(route: &Route) -> Result {
     };
     let mut names = target.split(['{', '}']).skip(1).step_by(2);
     let has_names = names.all(|name| pattern.contains(&format!("{{{name}}}")));
-    if is_host_fixed && has_names && is_plain_url(target) {
+    let is_redirect = matches!(status.code(), 301 | 302 | 303 | 307 | 308);
+    if is_redirect && is_host_fixed && has_names && is_plain_url(target) {
         return Ok(());
     }
     Err(Error::Config(format!(
-        "the route {pattern:?}: the target {target:?} must be a URL that begins with / or \
-         https://host/, and has no other placeholders than the pattern"
+        "the route {pattern:?}: {status} must be 301, 302, 303, 307 or 308, and {target:?} a URL \
+         that begins with / or https://host/, without other placeholders than the pattern"
     )))
 }

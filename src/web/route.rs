@@ -9,10 +9,11 @@
 //! `/login`, but `/a%2Fb` is one segment that contains a slash. `/login/` is another path than
 //! `/login`.
 //!
-//! A pattern is not a regular expression, as it is in Tornado's table. One that looks like it
-//! would match no path that a client sends, so it is an error at startup. Where a parenthesis, a
-//! bracket, a star or another such character is plain, the pattern has it percent-encoded:
-//! `/f%28x%29` for `/f(x)`.
+//! A pattern is not a regular expression, as it is in Tornado's table, and has not the
+//! placeholders of other frameworks (`/:id`, `/<id>`). One that looks like it would match no
+//! path that a client sends, so it is an error at startup. Where a parenthesis, a bracket, a
+//! star or another such character is plain, the pattern has it percent-encoded: `/f%28x%29` for
+//! `/f(x)`, `/%3Aid` for `/:id`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -118,8 +119,8 @@ impl Route {
         let pattern = self.pattern.as_str();
         let invalid =
             |reason: &str| Err(Error::Config(format!("the route {pattern:?}: {reason}")));
-        if is_regular_expression(pattern) {
-            return invalid(NOT_A_REGULAR_EXPRESSION);
+        if is_of_another_syntax(pattern) {
+            return invalid(OUR_SYNTAX);
         }
         if !pattern.starts_with('/') || decode(pattern).is_none() {
             return invalid("a path begins with a slash, and is UTF-8 when it is decoded");
@@ -193,18 +194,21 @@ impl Segment {
 }
 
 /// Returns `true` if a pattern has a character that no path has, such as a question mark, or one
-/// that has another meaning in Tornado's patterns. A `+`, a dot and an inner `$` are plain.
-fn is_regular_expression(pattern: &str) -> bool {
-    pattern.contains(['(', ')', '[', ']', '\\', '*', '^', '|', '?', '#'])
+/// that has another meaning in the patterns of Tornado and other frameworks. A `+`, a dot, an
+/// inner `$` and an inner colon are plain.
+fn is_of_another_syntax(pattern: &str) -> bool {
+    pattern.contains(['(', ')', '[', ']', '\\', '*', '^', '|', '?', '#', '<', '>'])
         || pattern.contains(".+")
+        || pattern.contains("/:")
         || pattern.ends_with('$')
 }
 
-const NOT_A_REGULAR_EXPRESSION: &str = "a pattern is a path, and not a regular expression; write \
-    {name} for ([^/]+) or (\\d+), {name...} for (.*), nothing for ^ and $, and %28 for a plain (";
+const OUR_SYNTAX: &str = "a pattern is a path, and not a regular expression; write {name} for \
+    ([^/]+), (\\d+), :name or <name>, {name...} for (.*), nothing for ^ and $, and %28 for a \
+    plain (";
 
 /// The ASCII characters that a pattern may have, and a URL may not.
-const NOT_IN_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
+const NOT_IN_URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"');
 
 /// Replaces each placeholder of a pattern with its argument, percent-encoded; `{name...}` keeps
 /// the slashes. Fails if an argument is missing, or is empty and cannot be.
@@ -219,9 +223,9 @@ pub(crate) fn fill<S: AsRef<str>>(pattern: &str, arguments: &[(S, S)]) -> Result
         let (name, is_rest) = (part.trim_end_matches("..."), part.ends_with("..."));
         let missing = || Error::other(format!("{pattern:?} needs the argument {name:?}"));
         let given = arguments.iter().find(|(given, _)| given.as_ref() == name);
-        let value = given.map(|(_, value)| value.as_ref());
-        let value =
-            value.filter(|value| is_rest || !value.is_empty()).ok_or_else(missing)?;
+        let given = given.map(|(_, value)| value.as_ref());
+        let given = given.filter(|value| is_rest || !value.is_empty());
+        let value = given.ok_or_else(missing)?;
         let push = if is_rest { escape::push_path } else { escape::push_url };
         push(&mut url, value);
     }

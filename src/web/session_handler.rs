@@ -31,8 +31,10 @@ use crate::web::xsrf::XSRF_TOKEN;
 /// [`session_lifetime`](crate::Settings::session_lifetime) says otherwise: a user that reads a
 /// page for six minutes has to log in again.
 ///
+/// The macro [`methods!`](crate::methods) writes the `initialize` that calls the base's.
+///
 /// ```
-/// use dustdevil::{Exchange, Method, RequestHandler, Result, SessionHandler};
+/// use dustdevil::{Exchange, RequestHandler, Result, SessionHandler, methods};
 ///
 /// /// Counts the visits of a client.
 /// struct VisitsHandler {
@@ -40,11 +42,7 @@ use crate::web::xsrf::XSRF_TOKEN;
 /// }
 ///
 /// impl RequestHandler for VisitsHandler {
-///     const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-///
-///     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-///         Ok(Self { base: SessionHandler::initialize(exchange).await? })
-///     }
+///     methods!(Get; base: SessionHandler);
 ///
 ///     async fn get(&mut self, exchange: &mut Exchange) -> Result {
 ///         let visits = self.base.session.increment("visits", 1).await?;

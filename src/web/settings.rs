@@ -166,9 +166,9 @@ pub struct Settings {
     pub max_part_head: usize,
     /// `true` while an application is being developed: templates are read at each use, a 404
     /// lists the routes, and all error pages show the message, the detail and the source line
-    /// that are for the log only otherwise, which may be secret. Listening on an address other
-    /// than loopback logs a warning then. Tornado's `debug`, without reloading code. Default:
-    /// `false`.
+    /// that are for the log only otherwise, which may be secret. A server on an address other
+    /// than loopback, or with `trusted_proxies`, logs a warning then. Tornado's `debug`, without
+    /// reloading code. Default: `false`.
     pub debug: bool,
     /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,

@@ -101,16 +101,16 @@ fn check(settings: &Settings) -> Result {
         return invalid(String::from("session_lifetime must be at least 1 ms"));
     }
     if (1..MIN_SECRET_BYTES).contains(&settings.cookie_secret.len()) {
-        return invalid(format!(
-            "cookie_secret must have at least {MIN_SECRET_BYTES} bytes"
-        ));
+        return invalid(format!("cookie_secret needs at least {MIN_SECRET_BYTES} bytes"));
     }
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))
     {
         return invalid(format!("allowed_hosts: {host:?} is not a host pattern"));
     }
-    if !is_plain_url(&settings.login_url) {
-        return invalid(format!("login_url: {:?} is not a plain URL", settings.login_url));
+    let login_url = &settings.login_url;
+    // The `next` of a redirect would become part of the fragment.
+    if !is_plain_url(login_url) || login_url.contains('#') {
+        return invalid(format!("login_url: {login_url:?} is no URL without fragment"));
     }
     if let Some(origin) = settings.trusted_origins.iter().find(|origin| !is_origin(origin))
     {

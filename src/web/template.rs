@@ -35,6 +35,15 @@ pub struct Template {
 /// The value of a placeholder: anything that implements `Display`, by reference, so that values
 /// of different types fit into one list: `[("name", &name), ("visits", &5)]`. It is written
 /// into the page without a `String` in between.
+///
+/// A literal is a reference, too: `&"Visits"`. A list in a `let` needs its type:
+///
+/// ```
+/// use dustdevil::Value;
+///
+/// let name = String::from("Ann");
+/// let values: [(&str, Value<'_>); 2] = [("name", &name), ("title", &"Visits")];
+/// ```
 pub type Value<'v> = &'v (dyn Display + Sync);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -122,7 +131,7 @@ impl Segment {
         if opening != "{{" {
             return Err(format!("{opening} is not supported: {FORMS}"));
         }
-        let (inner, after) = rest.split_once("}}").ok_or("{{ without }}")?;
+        let (inner, after) = rest.split_once("}}").ok_or("a {{ is not closed by }}")?;
         match *inner.split_whitespace().collect::<Vec<_>>() {
             ["raw", name] if is_name(name) => Ok((Segment::Raw(name.to_owned()), after)),
             [name] if is_name(name) => Ok((Segment::Placeholder(name.to_owned()), after)),
@@ -135,8 +144,8 @@ impl Segment {
 const OPENINGS: [&str; 3] = ["{{", "{%", "{#"];
 
 /// What to do instead, for the error message of a template with more than placeholders.
-const FORMS: &str = "a template has only {{ name }} and {{ raw name }}; the handler decides and \
-    computes, and renders the rows of a list; a comment is <!-- -->; {{!, {%! and {#! are literal";
+const FORMS: &str = "a template has only {{ name }} and {{ raw name }}, and the guide page \
+    `tornado` says what to do instead; a comment is <!-- -->; {{!, {%! and {#! are literal";
 
 /// The endings of the files that are templates. All other files in the directory are ignored:
 /// backups of editors (`page.html~`, `.page.html.swp`), notes, images.

@@ -115,7 +115,7 @@ fn a_missing_file_of_a_page_is_refused() {
 fn a_broken_template_is_refused() {
     let views = views_with("broken", "main.html", "<h1>\n{{ oops");
     let message = refusal(["--template-path".as_ref(), views.as_os_str()]);
-    assert!(message.ends_with("main.html:2: {{ without }}"), "{message}");
+    assert!(message.ends_with("main.html:2: a {{ is not closed by }}"), "{message}");
 }
 
 #[test]

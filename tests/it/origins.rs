@@ -84,7 +84,7 @@ async fn a_refusal_is_one_line_with_message_detail_and_origin() {
     let reason = format!("ms: Not <here>. no row 5\\nin \"stories\" {made}");
     assert!(http.ends_with(&reason), "{http}");
     let made = place("exchange.send_error");
-    assert!(gone.ends_with(&format!("ms:  {made}")), "{gone}");
+    assert!(gone.ends_with(&format!("ms: {made}")), "{gone}");
     let made = place("exchange.get_query_argument");
     let reason = format!("ms: The argument day is missing. {made}");
     assert!(argument.ends_with(&reason), "{argument}");
@@ -136,8 +136,14 @@ async fn in_debug_an_error_page_shows_message_detail_and_origin_escaped() {
 
 #[tokio::test]
 async fn in_debug_a_404_lists_the_routes_and_otherwise_not() {
-    let text = get(application("story", debug()), "/cave").await.text();
-    assert!(text.contains("The routes are: /story/{how} ("), "{text}");
+    let lines = lines_with("/cave", async {
+        let text = get(application("story", debug()), "/cave").await.text();
+        assert!(text.contains("There is no such page. (src/web/application.rs:"), "{text}");
+        assert!(text.contains(") The routes are: /story/{how}</p>"), "{text}");
+    })
+    .await;
+    let is_listed = lines.iter().any(|line| line.contains("The routes"));
+    assert!(lines.len() == 1 && !is_listed, "{lines:#?}");
     let text = get(application("story", settings()), "/cave").await.text();
     assert!(text.contains("There is no such page.</p>"), "{text}");
 }
@@ -265,14 +271,19 @@ async fn a_request_without_a_valid_head_is_one_line_at_level_info() {
 }
 
 #[tokio::test]
-async fn debug_on_an_address_other_than_loopback_is_a_warning_at_the_start() {
-    for (address, warns) in [("127.0.0.1", false), ("0.0.0.0", true)] {
-        let demo = Process::start(&mut command(["--debug", "--address", address]));
+async fn debug_where_other_machines_connect_is_a_warning_at_the_start() {
+    let proxy = &["--trusted-proxy", "10.0.0.1"][..];
+    for (address, more, warns) in
+        [("127.0.0.1", &[][..], false), ("0.0.0.0", &[], true), ("127.0.0.1", proxy, true)]
+    {
+        let options = [&["--debug", "--address", address], more].concat();
+        let demo = Process::start(&mut command(options));
         demo.address();
         demo.signal("TERM");
         let log = demo.wait().log;
         let is_warning = |line: &String| {
-            line.starts_with("[W ") && line.contains("debug is on, and 0.0.0.0:")
+            line.starts_with("[W ")
+                && line.contains(&format!("debug is on, and {address}:"))
         };
         assert_eq!(log.iter().any(is_warning), warns, "{log:#?}");
     }
@@ -313,8 +324,8 @@ async fn while_the_log_is_off_the_first_failure_is_one_line_on_standard_error() 
 
 #[test]
 fn the_debug_form_of_an_error_is_its_text_with_its_origin() {
-    let config = Error::Config(String::from("views/main.html:2: {{ without }}"));
-    assert_eq!(format!("{config:?}"), "views/main.html:2: {{ without }}");
+    let config = Error::Config(String::from("views/main.html:2: no }}"));
+    assert_eq!(format!("{config:?}"), "views/main.html:2: no }}");
     let other = Error::other("five is right out");
     let made = place("Error::other(\"five");
     assert_eq!(format!("{other:?}"), format!("five is right out {made}"));
@@ -325,6 +336,123 @@ fn the_debug_form_of_an_error_is_its_text_with_its_origin() {
     let made = place("    Err(io::Error::from");
     assert_eq!(format!("{converted:?}"), format!("entity not found {made}"));
     assert!(size_of::<Error>() <= 32, "{}", size_of::<Error>());
+}
+
+/// Fails in the crate, for a reason that is the handler's. The path names the call.
+struct AskingHandler;
+
+impl RequestHandler for AskingHandler {
+    methods!(Get);
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        match exchange.path_argument("how")? {
+            "parse" => exchange.parse_argument::<u8>("day").map(drop),
+            "parse_or" => exchange.parse_argument_or("day", 1_u8).map(drop),
+            "parse_path" => exchange.parse_path_argument::<u8>("how").map(drop),
+            "path" => exchange.path_argument("why").map(drop),
+            "state" => exchange.state::<String>().map(drop),
+            "route" => exchange.route_arguments::<String>().map(drop),
+            "redirect" => exchange.redirect("//evil.example/"),
+            "permanently" => exchange.redirect_permanently("//evil.example/"),
+            "get" => exchange.get_argument("word").map(drop),
+            "get_or" => exchange.get_argument_or("word", "").map(drop),
+            "query" => exchange.get_query_argument_or("word", "").map(drop),
+            "find" => exchange.find_argument("word").map(drop),
+            _ => {
+                tokio::task::spawn_blocking(|| panic!("in a task")).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_asks_for_in_vain_fails_with_the_handlers_line() {
+    let route = Route::new("/asks/{how}", handler::<AskingHandler>);
+    let server = serve(Application::with_routes([route], debug()).unwrap()).await;
+    let mut client = server.connect().await;
+    for (how, status, call) in [
+        ("parse", 400, "exchange.parse_argument::"),
+        ("parse_or", 400, "exchange.parse_argument_or"),
+        ("parse_path", 404, "exchange.parse_path_argument"),
+        ("path", 500, "exchange.path_argument(\"why"),
+        ("state", 500, "exchange.state::"),
+        ("route", 500, "exchange.route_arguments::"),
+        ("redirect", 400, "exchange.redirect("),
+        ("permanently", 400, "exchange.redirect_permanently("),
+        ("get", 400, "exchange.get_argument("),
+        ("get_or", 400, "exchange.get_argument_or("),
+        ("query", 400, "exchange.get_query_argument_or("),
+        ("find", 400, "exchange.find_argument("),
+        ("task", 500, "tokio::task::spawn_blocking("),
+    ] {
+        let reply = client.ask(&format!("GET /asks/{how}?day=many&word=%FF")).await;
+        let shown = format!(" {}</p>", place(&format!("{call}")));
+        assert_eq!(reply.status, status, "{how}");
+        assert!(reply.text().contains(&shown), "{shown}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_form_is_refused_with_the_line_that_refuses_it() {
+    let route = Route::new("/form/", handler::<FormHandler>);
+    let server = serve(Application::with_routes([route], debug()).unwrap()).await;
+    let part = "Content-Disposition: form-data; name=a\r\n\r\n\r\n";
+    for (content, message) in [
+        (String::from("--y--"), "The form does not begin with its boundary."),
+        (String::from("--x--x"), ""),
+        (format!("--x {part}"), "A boundary of the form does not end in CRLF."),
+        (format!("--x\r\n{part}"), "The form ends before its last boundary."),
+        (String::from("--x\r\nA b: c\r\n\r\n\r\n--x--"), "A field name is not a token."),
+        (
+            String::from("--x\r\n\r\n\r\n--x--"),
+            "The disposition of a part is not form-data.",
+        ),
+    ] {
+        let mut client = server.connect().await;
+        let head = "POST /form/ HTTP/1.1\r\nHost: a\r\n\
+                    Content-Type: multipart/form-data; boundary=x";
+        let length = content.len();
+        client.send(format!("{head}\r\nContent-Length: {length}\r\n\r\n{content}")).await;
+        let text = client.receive().await.text();
+        if message.is_empty() {
+            assert_eq!(text, "taken");
+            continue;
+        }
+        let (_, origin) = text
+            .split_once(&format!("<p>{message} (src/web/multipart.rs:"))
+            .unwrap_or_else(|| panic!("no origin for {message}: {text}"));
+        let line: usize = origin.split_once(')').unwrap().0.parse().unwrap();
+        let source = fs::read_to_string(project("src/web/multipart.rs")).unwrap();
+        let line = source.lines().nth(line - 1).unwrap();
+        assert!(line.contains("Error::bad("), "{message}: {line}");
+    }
+}
+
+struct FormHandler;
+
+impl RequestHandler for FormHandler {
+    methods!(Post);
+
+    async fn post(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.write("taken")
+    }
+}
+
+#[tokio::test]
+async fn a_421_logs_the_host_and_what_to_look_at() {
+    let allowed_hosts = vec![String::from("example.com")];
+    let lines = lines_with("/misdirected/", async {
+        let settings = Settings { allowed_hosts, ..settings() };
+        let reply = get(application("misdirected", settings), "/misdirected/http").await;
+        assert_eq!(reply.status, 421);
+        assert!(!reply.text().contains("allowed_hosts"), "{}", reply.text());
+    })
+    .await;
+    let [line] = &lines[..] else { panic!("not one line: {lines:#?}") };
+    let detail =
+        " Host \"localhost\": see allowed_hosts, trusted_proxies, and the proxy's Host. (";
+    assert!(line.contains(detail), "{line}");
 }
 
 fn fallible() -> Result {

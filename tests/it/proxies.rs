@@ -57,6 +57,7 @@ fn text_that_is_no_network_is_refused_with_its_reason() {
         ("10.0.0/8", "no IP address"),
         ("/8", "no IP address"),
         ("10.0.0.0/33", "the prefix is too long or no number"),
+        ("10.0.0.0/+8", "the prefix is too long or no number"),
         ("10.0.0.0/", "the prefix is too long or no number"),
         ("10.0.0.0/255.0.0.0", "the prefix is too long or no number"),
         ("::/129", "the prefix is too long or no number"),

@@ -55,14 +55,18 @@ fn a_regular_expression_is_an_error_at_startup_that_shows_the_form_to_use() {
         ".*",
         "/search?q={q}",
         "/page#top",
+        "/note/:id",
+        "/note/<id>",
+        "/note/<int:id>/edit",
     ] {
         let error = mistake(pattern);
         assert!(error.contains(&format!("the route {pattern:?}")), "{pattern}: {error}");
         assert!(error.contains("write {name} for ([^/]+)"), "{pattern}: {error}");
+        assert!(error.contains(":name or <name>"), "{pattern}: {error}");
     }
     assert!(mistake("/%ff").contains("UTF-8"));
     for pattern in
-        ["/c++", "/a$b", "/a.b", "/~user", "/a:b@c;d,e=f&g!h'i", "/%28a%29%2A%7B"]
+        ["/c++", "/a$b", "/a.b", "/~user", "/a:b@c;d,e=f&g!h'i", "/%28a%29%2A%7B", "/%3Aid"]
     {
         assert_eq!(mistake(pattern), "");
     }
@@ -253,6 +257,19 @@ fn a_redirect_whose_placeholders_or_host_are_not_certain_is_an_error_at_startup(
     }
 }
 
+#[test]
+fn a_redirect_with_a_status_that_is_none_is_an_error_at_startup() {
+    for code in [301, 302, 303, 307, 308, 200, 300, 304, 404] {
+        let redirect = RedirectTo(Status::new(code).unwrap(), "/new");
+        let route = Route::new("/old", handler::<RedirectHandler>).with(redirect);
+        let error = Application::with_routes([route], settings()).err();
+        let is_redirect = [301, 302, 303, 307, 308].contains(&code);
+        assert_eq!(error.is_none(), is_redirect, "{code}");
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(is_redirect || error.contains(&code.to_string()), "{error}");
+    }
+}
+
 /// Creates a directory of pages for one test.
 fn pages(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("routes").join(name);
@@ -309,6 +326,15 @@ async fn a_route_serves_a_directory_of_its_own_with_its_default_file() {
     }
     let reply = client.ask("GET /api?version=2").await;
     assert_eq!((reply.status, reply.field("Location")), (301, Some("/api/")));
+    for (method, status) in
+        [("HEAD", 301), ("OPTIONS", 204), ("POST", 405), ("DELETE", 405)]
+    {
+        let reply = client.ask(&format!("{method} /api")).await;
+        assert_eq!(reply.status, status, "{method}");
+        assert_eq!(reply.field("Location").is_some(), status == 301, "{method}");
+        let allow = (status != 301).then_some("GET, HEAD, OPTIONS");
+        assert_eq!(reply.field("Allow"), allow, "{method}");
+    }
     let reply = client.ask("GET //evil.example/..%2fapi").await;
     assert_eq!(reply.field("Location"), None);
     let reply = client.ask("GET /api/a.txt\nRange: bytes=2-3").await;

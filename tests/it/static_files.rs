@@ -554,10 +554,7 @@ async fn the_url_of_a_missing_file_has_no_version_and_the_log_names_it() {
         );
     })
     .await;
-    assert_eq!(
-        lines,
-        ["dustdevil::general there is no static file \"sub/absent of a.css\""]
-    );
+    assert_eq!(lines, ["dustdevil::general no static file \"sub/absent of a.css\""]);
     fs::create_dir_all(folder.join("sub")).unwrap();
     fs::write(folder.join("sub/absent of a.css"), "found").unwrap();
     let reply = server.visitor().get("/url?path=sub/absent%20of%20a.css").await;

@@ -110,7 +110,7 @@ fn a_template_of_another_engine_is_refused_with_the_form_to_use() {
         ("{% for a in b %}", "{% is not supported: "),
         ("{# note #}", "a comment is <!-- -->"),
         ("{{ a.b }}", "a template has only {{ name }} and {{ raw name }}"),
-        ("{{ len(a) }}", "the handler decides and computes"),
+        ("{{ len(a) }}", "the guide page `tornado` says what to do"),
     ] {
         let error = Template::parse("page.html", source).unwrap_err().to_string();
         assert!(error.starts_with("page.html:1: ") && error.contains(hint), "{error}");

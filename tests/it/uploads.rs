@@ -141,14 +141,42 @@ async fn an_extended_file_name_makes_a_file_and_takes_precedence() {
         let disposition = format!("form-data; name=\"file\"; {name}");
         assert_file(&server, disposition.as_bytes(), "file", "na\u{ef}ve.txt").await;
     }
-    let name = "form-data; name*=utf-8''%D0%B8%D0%BC%D1%8F; filename=a";
-    assert_file(&server, name.as_bytes(), "\u{438}\u{43c}\u{44f}", "a").await;
     let twice = "form-data; name=file; filename*=utf-8''50%2525%20off.txt";
     assert_file(&server, twice.as_bytes(), "file", "50%25 off.txt").await;
+}
+
+/// RFC 6266 section 4.3.
+#[tokio::test]
+async fn an_extended_file_name_that_cannot_be_decoded_does_not_count() {
+    let server = server_with(settings()).await;
     for name in ["na%C3%AFve.txt", "utf-8'na%C3%AFve.txt", "utf-8''%EF", "koi8-r''%D0"] {
         let disposition = format!("form-data; name=file; filename=a; filename*={name}");
-        let content = form(disposition.as_bytes(), b"");
-        assert_bad(&server, &content, "invalid extended parameter").await;
+        assert_file(&server, disposition.as_bytes(), "file", "a").await;
+        // A file remains one, under the name as it was sent.
+        let disposition = format!("form-data; name=file; filename*={name}");
+        assert_file(&server, disposition.as_bytes(), "file", name).await;
+    }
+}
+
+/// RFC 7578 section 4.2 knows `filename*` only, and RFC 2046 no `boundary*`.
+#[tokio::test]
+async fn other_parameters_have_no_extended_form() {
+    let server = server_with(settings()).await;
+    let both = b"form-data; name=file; name*=utf-8''other; filename=a";
+    assert_file(&server, both, "file", "a").await;
+    let content = form(b"form-data; name*=utf-8''file; filename=a", b"");
+    assert_bad(&server, &content, "has no name").await;
+    let fields = "Content-Type: multipart/form-data; boundary*=utf-8''x";
+    let (status, text) = post(&server, fields, &form(b"form-data; name=file", b"")).await;
+    assert_eq!(status, 400);
+    assert!(text.contains("no valid boundary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_part_with_another_disposition_is_refused_as_such() {
+    let server = server_with(settings()).await;
+    for disposition in [&b"attachment; name=file"[..], b""] {
+        assert_bad(&server, &form(disposition, b""), "is not form-data").await;
     }
 }
 

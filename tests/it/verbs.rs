@@ -60,7 +60,7 @@ fn an_argument_of_a_type_is_400_if_it_is_malformed_and_the_log_says_which_type()
     assert_eq!(exchange.parse_argument::<u32>("year").unwrap(), 2026);
     let result = exchange.parse_argument::<u8>("month");
     let Err(Error::Http(error)) = &result else { panic!("{result:?}") };
-    assert_eq!(error.detail, "not of the type u8");
+    assert_eq!(error.detail, "it is not a u8");
     let message = String::from("The argument month is invalid.");
     assert_eq!(refused(result), (400, message));
     let missing = exchange.parse_argument::<u8>("day");
@@ -381,7 +381,7 @@ fn the_full_url_has_the_scheme_that_a_trusted_proxy_reports() {
 
 #[test]
 fn a_login_url_that_no_redirect_accepts_is_an_error_at_start() {
-    for login_url in ["", "//login.example/", "/log in", "/\\login"] {
+    for login_url in ["", "//login.example/", "/log in", "/\\login", "/login#form"] {
         let settings = Settings { login_url: login_url.to_owned(), ..settings() };
         let error = Application::new([], settings).err().expect(login_url).to_string();
         assert!(error.contains("login_url"), "{error}");

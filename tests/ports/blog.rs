@@ -212,12 +212,9 @@ impl RequestHandler for ComposeHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         self.0.authenticated(exchange).await?;
-        let entry = match exchange.find_argument("id")? {
-            Some(_) => {
-                let id: usize = exchange.parse_argument("id")?;
-                find_entry(exchange, |entry| entry.id == id)?
-            }
-            None => Entry::default(),
+        let entry = match exchange.parse_argument_or("id", 0)? {
+            0 => Entry::default(),
+            id => find_entry(exchange, |entry| entry.id == id)?,
         };
         render(&self.0, exchange, "compose.html", &entry.values()).await
     }
@@ -322,7 +319,7 @@ async fn hash(password: String, salt: [u8; 16]) -> Result<[u8; 32]> {
         }
         hash
     };
-    tokio::task::spawn_blocking(work).await.map_err(Error::other)
+    Ok(tokio::task::spawn_blocking(work).await?)
 }
 
 pub(crate) fn make_app() -> Result<Application> {
@@ -353,6 +350,6 @@ pub(crate) fn make_app() -> Result<Application> {
 
 #[tokio::main]
 async fn main() -> Result {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     Ok(make_app()?.listen("127.0.0.1:8888").await?.run().await?)
 }

@@ -47,6 +47,6 @@ pub(crate) fn make_app() -> Result<Application> {
 
 #[tokio::main]
 async fn main() -> Result {
-    env_logger::init();
+    env_logger::init_from_env(env_logger::Env::new().default_filter_or("info"));
     Ok(make_app()?.listen("127.0.0.1:8888").await?.run().await?)
 }

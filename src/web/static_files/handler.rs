@@ -56,12 +56,15 @@ impl RequestHandler for StaticFileHandler {
         let own = arguments.and_then(downcast::<StaticFiles>);
         let files = own.as_deref().or(exchange.shared.static_files.as_ref());
         let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
-        let found = files.find(path).await?;
-        // Boxed, because it is rare and would enlarge the future of every request.
-        if found.is_none() && Box::pin(files.find(&format!("{path}/"))).await?.is_some() {
-            let directory = format!("{}/", exchange.request.path());
-            exchange.redirect_permanently(&directory)?;
-            return Err(Error::Finish);
+        let mut found = files.find(path).await?;
+        if found.is_none() {
+            // Boxed, because it is rare and would enlarge the future of every request.
+            found = Box::pin(files.find(&format!("{path}/"))).await?;
+            let is_read = matches!(exchange.request.method(), Method::Get | Method::Head);
+            if found.is_some() && is_read {
+                exchange.redirect_permanently(&format!("{}/", exchange.request.path()))?;
+                return Err(Error::Finish);
+            }
         }
         let missing = || Error::http(Status::NOT_FOUND, "There is no such file.");
         Ok(Self { found: found.ok_or_else(missing)? })
@@ -82,8 +85,7 @@ impl RequestHandler for StaticFileHandler {
                 exchange.finish_with(Body::Bytes(Bytes::new()))
             }
             Outcome::PreconditionFailed => {
-                let message = "The file has changed.";
-                Err(Error::http(Status::PRECONDITION_FAILED, message))
+                Err(Error::http(Status::PRECONDITION_FAILED, "The file has changed."))
             }
         }
     }

@@ -14,11 +14,11 @@
 //! rewritten. A handler that reads the log up to its current end sends it whole:
 //!
 //! ```no_run
-//! # use dustdevil::{Error, Exchange, Result};
+//! # use dustdevil::{Exchange, Result};
 //! # async fn example(exchange: &mut Exchange) -> Result {
 //! let log = tokio::task::spawn_blocking(|| std::fs::read("server.log"));
 //! exchange.set_header("Content-Type", "text/plain; charset=UTF-8")?;
-//! exchange.write(log.await.map_err(Error::other)??)
+//! exchange.write(log.await??)
 //! # }
 //! ```
 
@@ -157,7 +157,7 @@ impl StaticFiles {
             load(&root, &relative, previous.clone())
                 .or_else(|_| load(&root, &relative, previous))
         };
-        let found = spawn_blocking(load_with_retry).await.map_err(Error::other)?;
+        let found = spawn_blocking(load_with_retry).await?;
         let file = found.as_ref().ok().and_then(Option::as_ref).map(|found| &found.file);
         self.store(path, file);
         Ok(found?)
