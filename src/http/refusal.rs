@@ -19,6 +19,7 @@ pub struct Refusal {
 impl Refusal {
     /// Creates a refusal with any status.
     pub fn new(status: Status, message: &'static str) -> Refusal {
+        step!("refused: {status} {message}");
         Refusal { status, message }
     }
 

@@ -137,6 +137,8 @@ impl Request {
             fields: parsed.fields,
             head: input[..end].into(),
         };
+        step!("head: {method}, {} fields, {end} bytes", request.fields().count());
+        step!("framing: {:?}", request.framing);
         input.advance(end);
         Ok(Some(request))
     }

@@ -124,6 +124,7 @@ impl Application {
         }
         for route in &self.routes {
             if let Some(arguments) = route.matches(path, is_encoded) {
+                step!("route: {}", route.pattern());
                 exchange.path_arguments = arguments;
                 exchange.route_arguments.clone_from(&route.arguments);
                 return route.handler;

@@ -45,6 +45,7 @@ impl Exchange {
         if origin.is_cross_site(&self.shared.settings.trusted_origins) {
             return Err(Error::http(Status::FORBIDDEN, "Cross-site request rejected."));
         }
+        step!("origin: not from another site");
         Ok(())
     }
 
@@ -75,6 +76,7 @@ impl Exchange {
                 "This form is out of date. Load its page again, and send it from there.";
             return Err(Error::http(Status::FORBIDDEN, message));
         }
+        step!("token: accepted");
         Ok(())
     }
 

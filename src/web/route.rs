@@ -68,6 +68,11 @@ impl Route {
         self
     }
 
+    /// Returns the pattern.
+    pub(crate) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     /// Fails if the pattern is invalid.
     pub(crate) fn check(&self) -> Result {
         let invalid =

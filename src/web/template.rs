@@ -73,6 +73,7 @@ impl Template {
     /// Returns the page, with each placeholder replaced by its escaped `value`. Fails if
     /// `value` returns `None`.
     pub fn render<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String> {
+        step!("template: {}", self.name);
         let mut page = String::with_capacity(self.length + CAPACITY_FOR_VALUES);
         for segment in &self.segments {
             match segment {

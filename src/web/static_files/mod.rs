@@ -101,8 +101,10 @@ impl StaticFiles {
     /// no file there that may be served.
     pub async fn find(&self, path: &str) -> Result<Option<FoundFile>> {
         if let Some(found) = self.lookup(path) {
+            step!("file: {path:?} is in the cache");
             return Ok(Some(found));
         }
+        step!("file: {path:?} is not in the cache");
         if !is_safe_path(path) {
             return Ok(None);
         }

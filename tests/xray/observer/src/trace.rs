@@ -1,0 +1,126 @@
+//! From a backtrace to the chain of functions that wait for each other.
+
+use std::backtrace::Backtrace;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::film::Frame;
+
+/// Files whose functions only carry others: they poll a future, catch its panic, time it.
+const HELPER_FILES: [&str; 2] = ["src/future.rs", "src/cached_clock.rs"];
+
+/// Where the observers are.
+const OBSERVERS: [&str; 3] =
+    ["tests/xray/observer/", "tests/xray/src/serve.rs", "tests/xray/src/program.rs"];
+
+/// Functions of that kind in other files.
+const HELPERS: [&str; 4] =
+    ["StoreFuture::poll", "LazyTimer::run_until_expiry", "Refusal::new", "Refusal::bad"];
+
+/// Returns the root of the repository.
+pub fn root() -> &'static Path {
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        root.canonicalize().unwrap_or(root)
+    });
+    &ROOT
+}
+
+/// Returns the path of a source file relative to the root, if it is one of the library or of an
+/// application: files of the observer itself are left out. A backtrace has paths relative to the
+/// current directory, or absolute ones.
+pub fn source_path(file: &str) -> Option<String> {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> =
+        LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = known.get(file) {
+        return path.clone();
+    }
+    let path = Path::new(file).canonicalize().ok();
+    let path =
+        path.and_then(|path| Some(path.strip_prefix(root()).ok()?.to_str()?.to_owned()));
+    let is_observer =
+        |path: &str| OBSERVERS.iter().any(|observer| path.starts_with(observer));
+    let path = path.filter(|path| !is_observer(path));
+    known.insert(file.to_owned(), path.clone());
+    path
+}
+
+/// Returns the functions of the library and the application in a backtrace, the outermost first, without helpers.
+///
+/// The standard library has no stable access to frames, so this parses the text that it prints:
+///
+/// ```text
+///   12: dustdevil::http::connection::Connection<S,V>::run::{{closure}}
+///              at ./src/http/connection.rs:112:71
+/// ```
+pub(crate) fn frames(backtrace: &Backtrace) -> Vec<Frame> {
+    let text = backtrace.to_string();
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut function = "";
+    for line in text.lines().map(str::trim) {
+        match line.strip_prefix("at ") {
+            Some(place) => frames.extend(frame(function, place)),
+            None => function = line.split_once(": ").map_or("", |(_, function)| function),
+        }
+    }
+    frames.reverse();
+    // A trait's method and the future that it returns are one function of the source.
+    frames.dedup_by(|next, frame| {
+        let is_same = next.function == frame.function && next.file == frame.file;
+        if is_same {
+            frame.line = next.line;
+        }
+        is_same
+    });
+    frames
+}
+
+fn frame(function: &str, place: &str) -> Option<Frame> {
+    let (rest, _column) = place.rsplit_once(':')?;
+    let (file, line) = rest.rsplit_once(':')?;
+    let file = source_path(file)?;
+    let function = short(function);
+    if HELPER_FILES.contains(&&*file) || HELPERS.contains(&&*function) {
+        return None;
+    }
+    Some(Frame { function, file, line: line.parse().ok()? })
+}
+
+/// Returns a function's name as the source has it: `Connection::run` of
+/// `dustdevil::http::connection::Connection<S,V>::run::{{closure}}`.
+fn short(function: &str) -> String {
+    let name = without_generics(function);
+    let name = name.replace("::{{closure}}", "").replace("{{closure}}", "");
+    let mut parts = name.rsplit("::").filter(|part| !part.is_empty());
+    let last = parts.next().unwrap_or_default();
+    match parts.next() {
+        Some(owner) if owner.starts_with(char::is_uppercase) => format!("{owner}::{last}"),
+        _ => last.to_owned(),
+    }
+}
+
+/// Removes what stands in angle brackets. `<A as B>::c` becomes `A::c`.
+fn without_generics(function: &str) -> String {
+    let mut name = String::new();
+    let mut depth = 0;
+    let mut rest = function;
+    if let Some(inner) = function.strip_prefix('<') {
+        let end = inner.find([' ', '<', '>']).unwrap_or(inner.len());
+        name.push_str(&inner[..end]);
+        rest = &inner[end..];
+        depth = 1;
+    }
+    let mut previous = ' ';
+    for character in rest.chars() {
+        match character {
+            '<' => depth += 1,
+            '>' if previous != '-' => depth -= 1,
+            _ if depth == 0 => name.push(character),
+            _ => {}
+        }
+        previous = character;
+    }
+    name
+}

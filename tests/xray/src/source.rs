@@ -1,0 +1,18 @@
+//! Lines of source around a place.
+
+use std::fs;
+
+use dustdevil::{Frame, root};
+
+/// Lines before and after the place.
+const CONTEXT: usize = 2;
+
+/// Returns the line of a place with two lines before and after it, each with its number.
+pub fn around(frame: &Frame) -> Vec<(usize, String)> {
+    let Ok(text) = fs::read_to_string(root().join(&frame.file)) else { return Vec::new() };
+    let line = frame.line as usize;
+    let numbered =
+        text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
+    let first = line.saturating_sub(CONTEXT);
+    numbered.filter(|(number, _)| (first..=line + CONTEXT).contains(number)).collect()
+}

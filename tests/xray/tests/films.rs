@@ -1,0 +1,340 @@
+//! Films are true: their bytes are those of the wire, their places are in the source, and being
+//! observed changes nothing.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use dustdevil::mask::{MASK, masked};
+use dustdevil::{Film, Layer, MAX_FILM_BYTES, MAX_FILMS, Recorder};
+use dustdevil_xray::program::{self, install_quiet_logger, loopback, transcripts_site};
+use dustdevil_xray::serve::{Server, Site};
+use dustdevil_xray::steps::{Step, steps};
+use dustdevil_xray::support::project;
+use dustdevil_xray::{html, pages, text, transcripts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A server whose connections are recorded.
+struct Observed {
+    address: SocketAddr,
+    recorder: Recorder,
+}
+
+async fn observe(site: Site) -> Observed {
+    static LOGGER: OnceLock<()> = OnceLock::new();
+    LOGGER.get_or_init(|| install_quiet_logger().expect("the first logger"));
+    let recorder = Recorder::new(|_| {});
+    let server = Server::listen(loopback(), site, &recorder).await.expect("a free port");
+    let address = server.address;
+    tokio::spawn(server.run());
+    Observed { address, recorder }
+}
+
+/// The demo, observed, with a store of its own.
+async fn observe_demo() -> Observed {
+    observe(program::demo_site().expect("the demo is whole")).await
+}
+
+/// What a client has sent and received on one connection.
+struct Conversation {
+    sent: Vec<u8>,
+    received: Vec<u8>,
+    films: Vec<Arc<Film>>,
+}
+
+impl Observed {
+    /// Sends these writes, closes the sending side, and reads to the end.
+    async fn send(&self, writes: &[&[u8]]) -> Conversation {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let peer = socket.local_addr().unwrap();
+        let (mut reader, mut writer) = socket.split();
+        let mut sent = Vec::new();
+        let send = async {
+            for bytes in writes {
+                // The server may have closed the connection already.
+                if writer.write_all(bytes).await.is_err() {
+                    break;
+                }
+                sent.extend_from_slice(bytes);
+                tokio::task::yield_now().await;
+            }
+            let _ = writer.shutdown().await;
+        };
+        let mut received = Vec::new();
+        let receive = async { drop(reader.read_to_end(&mut received).await) };
+        tokio::join!(send, receive);
+        let films = self.recorder.films().of(peer).await;
+        Conversation { sent, received, films }
+    }
+
+    /// Sends one request on a connection of its own.
+    async fn ask(&self, request: &str) -> Conversation {
+        self.send(&[request.as_bytes()]).await
+    }
+}
+
+/// Fails unless each byte of a film that is not masked is the byte of the wire.
+fn same(film: &[u8], wire: &[u8], what: &str) {
+    let differs = |(film, wire): (&u8, &u8)| film != wire && *film != MASK;
+    assert!(film.len() <= wire.len(), "{what}: {} of {}", film.len(), wire.len());
+    assert_eq!(film.iter().zip(wire).position(differs), None, "{what}");
+}
+
+fn check_bytes(conversation: &Conversation, name: &str) {
+    let (mut received, mut sent) = (0, 0);
+    for film in &conversation.films {
+        assert_eq!((film.input_offset, film.output_offset), (received, sent), "{name}");
+        let is_whole = film.left_out == 0;
+        same(&film.input, &conversation.sent[received..], name);
+        same(
+            &film.output,
+            &conversation.received[sent.min(conversation.received.len())..],
+            name,
+        );
+        assert!(is_whole, "{name}: {} left out", film.left_out);
+        received += film.input.len();
+        sent += film.output.len();
+    }
+    assert_eq!(sent, conversation.received.len(), "{name}: bytes sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_in_a_film_are_the_bytes_on_the_wire() {
+    let server = observe(transcripts_site("bytes")).await;
+    let mut films = 0;
+    for (path, text) in transcripts::transcripts() {
+        let name = path.display().to_string();
+        let steps = steps(&text).unwrap();
+        let sent = steps.iter().filter_map(|(_, step)| match step {
+            Step::Send(bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        let writes: Vec<&[u8]> = sent.collect();
+        let all = writes.concat();
+        if all.len() > MAX_FILM_BYTES / 8 {
+            continue;
+        }
+        // As the transcript says; pipelined; in pieces of seven bytes.
+        let pieces: Vec<&[u8]> = all.chunks(7).collect();
+        for writes in [&writes[..], &[&all[..]], &pieces[..]] {
+            let conversation = server.send(writes).await;
+            check_bytes(&conversation, &name);
+            films += conversation.films.len();
+        }
+    }
+    println!("{films} films");
+    assert!(films > 1500, "only {films} films");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn being_observed_changes_nothing() {
+    let server = observe(transcripts_site("unchanged").without_field()).await;
+    let mut failures = Vec::new();
+    for (path, text) in transcripts::transcripts() {
+        failures.extend(transcripts::hold(&path, &text, server.address).await.err());
+    }
+    assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
+}
+
+/// The requests of a login in the demo, each with its film.
+async fn log_in(server: &Observed) -> Vec<Conversation> {
+    let mut conversations = Vec::new();
+    let form = server.ask("GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let page = String::from_utf8(form.received.clone()).unwrap();
+    let between = |before: &str, after: &str| {
+        let rest = page.split_once(before).unwrap().1;
+        rest.split_once(after).unwrap().0.to_owned()
+    };
+    let visitor = between("Set-Cookie: _xsrf=", ";");
+    let token = between("name=\"_xsrf\" value=\"", "\"");
+    conversations.push(form);
+    let content = format!("_xsrf={token}&username=admin&password=123");
+    let login = format!(
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: _xsrf={visitor}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{content}",
+        content.len()
+    );
+    let login = server.ask(&login).await;
+    let response = String::from_utf8(login.received.clone()).unwrap();
+    let id =
+        response.split_once("session_id=").unwrap().1.split(';').next().unwrap().to_owned();
+    conversations.push(login);
+    let main =
+        format!("GET /main HTTP/1.1\r\nHost: localhost\r\nCookie: session_id={id}\r\n\r\n");
+    conversations.push(server.ask(&main).await);
+    conversations
+}
+
+/// Returns the lines of the innermost function of this name around a line.
+fn lies_in_function(file: &str, function: &str, line: usize) -> bool {
+    let source = fs::read_to_string(project(file)).unwrap();
+    let name = function.rsplit("::").next().unwrap();
+    let lines: Vec<&str> = source.lines().collect();
+    let begins = lines[..line.min(lines.len())].iter().rposition(|text| {
+        let text = text.trim_start();
+        text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<"))
+    });
+    let Some(begins) = begins else { return false };
+    let indent = |text: &str| text.len() - text.trim_start().len();
+    let depth = indent(lines[begins]);
+    let ends = lines[begins..].iter().position(|text| {
+        indent(text) == depth
+            && *text != lines[begins]
+            && text.trim_start().starts_with('}')
+    });
+    ends.is_none_or(|length| line <= begins + length + 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_place_in_a_film_is_in_the_source() {
+    let server = observe_demo().await;
+    let mut places = HashSet::new();
+    let mut wrong = Vec::new();
+    for conversation in log_in(&server).await {
+        for film in &conversation.films {
+            for frame in film.steps.iter().flat_map(|step| &step.frames) {
+                let place = (frame.file.clone(), frame.line, frame.function.clone());
+                if places.insert(place) {
+                    let is_in =
+                        lies_in_function(&frame.file, &frame.function, frame.line as usize);
+                    if !is_in {
+                        wrong.push(format!(
+                            "{} {}:{}",
+                            frame.function, frame.file, frame.line
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    println!("{} places", places.len());
+    assert!(places.len() > 50, "only {} places", places.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_come_in_tornados_order() {
+    let server = observe_demo().await;
+    let conversations = log_in(&server).await;
+    let names = |conversation: &Conversation| -> Vec<String> {
+        let steps = conversation.films[0].steps.iter();
+        steps.map(|step| step.name.clone()).collect()
+    };
+    let in_order = |names: &[String], wanted: &[&str]| {
+        let mut names = names.iter();
+        for name in wanted {
+            assert!(names.any(|other| other == name), "{name} is missing, or too early");
+        }
+    };
+    let hooks = ["received", "head", "framing", "route", "initialize"];
+    let end = ["cookie", "on_finish", "response", "sent"];
+    let get = [&hooks[..], &["prepare", "get", "template"], &end].concat();
+    in_order(&names(&conversations[0]), &get);
+    let post =
+        [&hooks[..], &["content", "origin", "token", "prepare", "post"], &end].concat();
+    in_order(&names(&conversations[1]), &post);
+    let main =
+        [&hooks[..], &["prepare", "get", "store visit", "store add", "template"], &end];
+    in_order(&names(&conversations[2]), &main.concat());
+    // No step is before the one that is shown above it.
+    for film in conversations.iter().flat_map(|conversation| &conversation.films) {
+        assert!(film.steps.is_sorted_by_key(|step| step.sequence));
+        assert!(film.steps.is_sorted_by_key(|step| step.at), "{}", text::summary(film));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_film() {
+    let server = observe_demo().await;
+    let conversations = log_in(&server).await;
+    let wire: String = conversations
+        .iter()
+        .map(|conversation| {
+            let bytes = [&conversation.sent[..], &conversation.received].concat();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+        .collect();
+    // The ids and tokens: each run of at least 32 hexadecimal digits on the wire.
+    let secrets: Vec<&str> = wire
+        .split(|character: char| !character.is_ascii_hexdigit())
+        .filter(|run| run.len() >= 32)
+        .collect();
+    assert!(secrets.len() >= 4, "{secrets:?}");
+    for film in conversations.iter().flat_map(|conversation| &conversation.films) {
+        let all = format!(
+            "{:?} {} {} {}",
+            film.steps,
+            text::whole(film),
+            html::film(film, ""),
+            String::from_utf8_lossy(&[&film.input[..], &film.output].concat())
+        );
+        for secret in &secrets {
+            assert!(!all.contains(secret), "{secret} in the film of {}", film.title);
+        }
+        assert!(!all.contains("password=1"), "the password in the film of {}", film.title);
+    }
+    let basic =
+        "GET /hello?token=abc HTTP/1.1\r\nAuthorization: Basic YWRtaW46MTIz\r\n\r\n";
+    let masked = masked(basic);
+    assert_eq!(masked.len(), basic.len());
+    assert!(!masked.contains("abc") && !masked.contains("YWRtaW46MTIz"), "{masked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn films_are_bounded() {
+    let server = observe(transcripts_site("bounded")).await;
+    let request = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let conversation = server.ask(&request.repeat(MAX_FILMS + 10)).await;
+    assert_eq!(conversation.films.len(), MAX_FILMS);
+    assert_eq!(conversation.films[0].id, 11);
+    let length = 2 * MAX_FILM_BYTES;
+    let head = format!(
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let large = server.ask(&(head + &"x".repeat(length))).await;
+    let film = large.films.last().expect("a film");
+    println!("{} bytes, {} left out", film.bytes(), film.left_out);
+    assert!(film.bytes() <= MAX_FILM_BYTES && film.left_out > MAX_FILM_BYTES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_head_leads_to_the_line_that_refuses_it() {
+    let server = observe(transcripts_site("refused")).await;
+    for (request, function) in [
+        (
+            "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: +5\r\n\r\nhello",
+            "FramingFields::content_length",
+        ),
+        ("GET /hello\r\n\r\n", "not_three_parts"),
+    ] {
+        let conversation = server.ask(request).await;
+        let film = conversation.films.last().expect("a film");
+        let refused = film.steps.iter().find(|step| step.name == "refused");
+        let frame = refused.and_then(|step| step.frames.last()).expect("a place");
+        assert_eq!(frame.function, function, "{request:?}");
+        assert_eq!(film.status, 400, "{request:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_films_have_the_policy_of_the_demo() {
+    let server = observe_demo().await;
+    let hello = server.ask("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let hello = String::from_utf8(hello.received).unwrap();
+    assert!(hello.contains(&format!("Content-Security-Policy: {}\r\n", pages::POLICY)));
+    assert!(hello.contains("X-Ray: /xray/1\r\n"), "{hello}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_layer_has_its_steps() {
+    let server = observe_demo().await;
+    let conversations = log_in(&server).await;
+    let steps = conversations.iter().flat_map(|conversation| &conversation.films[0].steps);
+    let seen: Vec<Layer> = steps.map(|step| step.layer).collect();
+    for layer in Layer::ALL {
+        assert!(seen.contains(&layer), "{}", layer.name());
+    }
+}
