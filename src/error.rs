@@ -26,6 +26,8 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Respond with a status and a message. Tornado's `HTTPError`.
     Http(Box<HttpError>),
+    /// The request lacks an argument of this name: 400. Tornado's `MissingArgumentError`.
+    MissingArgument(String),
     /// Send the response as it is; not a failure. Tornado's `Finish`.
     Finish,
     /// A session operation failed: 503 if the store is unavailable, 500 otherwise.
@@ -100,6 +102,10 @@ impl Error {
     pub(crate) fn to_http_error(&self) -> HttpError {
         match self {
             Error::Http(error) => HttpError::clone(error),
+            Error::MissingArgument(name) => {
+                let message = format!("The argument {name} is missing.");
+                HttpError::new(Status::BAD_REQUEST, message)
+            }
             Error::Session(session::error::Error::Unavailable(_)) => service_unavailable(
                 "The session store is unavailable. Please try again later.",
             ),
@@ -126,6 +132,7 @@ impl fmt::Display for Error {
         match self {
             Error::Http(error) if error.message.is_empty() => error.status.fmt(formatter),
             Error::Http(error) => write!(formatter, "{}: {}", error.status, error.message),
+            Error::MissingArgument(_) => Error::from(self.to_http_error()).fmt(formatter),
             Error::Finish => formatter.write_str("finished early"),
             Error::Panic => formatter.write_str("the handler panicked"),
             Error::HandlerTimeout => {
@@ -144,6 +151,7 @@ impl std::error::Error for Error {
             Error::Session(error) => Some(error),
             Error::Other(error) => Some(&**error),
             Error::Http(_)
+            | Error::MissingArgument(_)
             | Error::Finish
             | Error::Panic
             | Error::HandlerTimeout
@@ -190,6 +198,15 @@ impl From<InvalidCookie> for Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
+        Error::other(error)
+    }
+}
+
+/// JSON that the application itself has to read or write: 500. For the content of a request,
+/// [`json_content`](crate::Exchange::json_content) responds with 400 instead.
+#[cfg(feature = "json")]
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
         Error::other(error)
     }
 }

@@ -13,6 +13,8 @@ missing() {
     for client in $clients; do
         command -v "${client%%:*}" >/dev/null || printf '%s ' "${client#*:}"
     done
+    # A package of Python, not a command.
+    python3 -c 'import requests' 2>/dev/null || printf 'python3-requests '
 }
 
 as_root() {

@@ -37,10 +37,12 @@ pub struct Response {
     /// Default fields of the application, until one of them is changed.
     pub(super) default_fields: Option<Arc<DefaultFields>>,
     /// Fields that are serialized at compile time, until one of them is changed.
-    pub(super) static_fields: &'static [StaticField],
+    pub(super) static_fields: Option<&'static [StaticField; 2]>,
     pub(super) fields: Vec<(Text, Text)>,
     /// The Content-Type, until a field sets another.
     pub(super) default_type: Option<&'static StaticField>,
+    /// A reason phrase other than that of the status. Boxed, because it is rare.
+    pub(super) reason: Option<Box<Text>>,
 }
 
 type Text = Cow<'static, str>;
@@ -121,7 +123,7 @@ impl fmt::Debug for Response {
 
 /// The error for a field that must not be set: the name is not a token, the value contains a
 /// control character, the connection manages the field itself, or a second line of a singleton
-/// field was added.
+/// field was added. Also for a reason phrase that contains a control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidField {
     name: String,
@@ -143,9 +145,10 @@ impl Response {
             body: Body::Bytes(Bytes::new()),
             close: false,
             default_fields: None,
-            static_fields: &[],
+            static_fields: None,
             fields: Vec::new(),
             default_type: None,
+            reason: None,
         }
     }
 
@@ -174,10 +177,39 @@ impl Response {
         response
     }
 
+    /// Sets the status, with its own reason phrase.
+    pub fn set_status(&mut self, status: Status) {
+        self.status = status;
+        self.reason = None;
+    }
+
+    /// Returns the reason phrase: that of the status, unless another was set.
+    pub fn reason(&self) -> &str {
+        self.reason.as_ref().map_or(self.status.reason(), |reason| &***reason)
+    }
+
+    /// Sets another reason phrase for the status. Fails if the grammar does not allow it, which
+    /// prevents response splitting.
+    /// ```text
+    /// reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )       RFC 9112 section 4
+    /// ```
+    pub fn set_reason(&mut self, reason: impl Into<Text>) -> Result<(), InvalidField> {
+        let reason = reason.into();
+        if !reason.bytes().all(is_field_value_byte) {
+            return Err(InvalidField { name: String::from("reason-phrase") });
+        }
+        self.reason = Some(Box::new(reason));
+        Ok(())
+    }
+
+    pub(super) fn static_fields(&self) -> impl Iterator<Item = &StaticField> {
+        self.static_fields.into_iter().flatten()
+    }
+
     /// Returns all fields, in the order in which they are sent.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let defaults = self.default_fields.iter().flat_map(|it| it.fields.iter().map(pair));
-        let static_fields = self.static_fields.iter().map(StaticField::pair);
+        let static_fields = self.static_fields().map(StaticField::pair);
         let fields = defaults.chain(static_fields).chain(self.fields.iter().map(pair));
         fields.chain(self.default_type.map(StaticField::pair))
     }
@@ -230,9 +262,9 @@ impl Response {
     /// Sets `Vary: Cookie` and `Cache-Control: no-store`, for a response that depends on the
     /// session.
     pub(crate) fn forbid_caching(&mut self) {
-        self.static_fields = &[];
+        self.static_fields = None;
         self.remove_field("Cache-Control");
-        self.static_fields = &NO_STORE_FIELDS;
+        self.static_fields = Some(&NO_STORE_FIELDS);
     }
 
     /// Sets the Content-Type unless a field has set it.
@@ -245,8 +277,8 @@ impl Response {
 
     /// Removes all lines of a field.
     pub fn remove_field(&mut self, name: &str) {
-        if self.static_fields.iter().any(|field| field.name.eq_ignore_ascii_case(name)) {
-            let static_fields = std::mem::take(&mut self.static_fields).iter();
+        if self.static_fields().any(|field| field.name.eq_ignore_ascii_case(name)) {
+            let static_fields = self.static_fields.take().into_iter().flatten();
             let fields = static_fields.map(|field| (field.name.into(), field.value.into()));
             self.fields.splice(0..0, fields);
         }

@@ -76,17 +76,17 @@ impl Response {
         info: RequestInfo,
         keep_alive: bool,
     ) {
-        match self.status.known_line() {
-            Some(line) => output.extend_from_slice(line.as_bytes()),
-            None => output.extend_from_slice(
-                format!("HTTP/1.1 {} \r\n", self.status.code()).as_bytes(),
+        match (self.status.known_line(), &self.reason) {
+            (Some(line), None) => output.extend_from_slice(line.as_bytes()),
+            _ => output.extend_from_slice(
+                format!("HTTP/1.1 {} {}\r\n", self.status.code(), self.reason()).as_bytes(),
             ),
         }
         date::with_date_line(|line| output.extend_from_slice(line.as_bytes()));
         if let Some(default_fields) = &self.default_fields {
             output.extend_from_slice(&default_fields.lines);
         }
-        for field in self.static_fields {
+        for field in self.static_fields() {
             output.extend_from_slice(field.line.as_bytes());
         }
         push_lines(output, &self.fields);

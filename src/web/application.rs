@@ -73,7 +73,8 @@ impl Application {
     }
 
     /// Adds shared state, such as a connection pool, which handlers get by its type:
-    /// `exchange.state::<Pool>()`. A second value of the same type replaces the first.
+    /// `exchange.state::<Pool>()`. The value may be a `Pool` or an `Arc<Pool>`. A second value
+    /// of the same type replaces the first.
     ///
     /// # Panics
     /// If the application is in use already.

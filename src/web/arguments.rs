@@ -55,7 +55,10 @@ impl Arguments {
                 Some(equals) => (&pair[..equals], &pair[equals + 1..]),
                 None => (pair, &[][..]),
             };
-            arguments.check_limit(limit)?;
+            if arguments.len() >= limit {
+                let message = "There are too many arguments.";
+                return Err(Error::http(Status::BAD_REQUEST, message));
+            }
             let append = if is_encoded { Arguments::decode } else { Arguments::append };
             let (name, value) =
                 (append(&mut arguments, name), append(&mut arguments, value));
@@ -65,25 +68,12 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Appends an argument. Fails with 400 if there are `limit` arguments already.
-    pub fn push(
-        &mut self,
-        name: impl AsRef<str>,
-        value: impl AsRef<[u8]>,
-        limit: usize,
-    ) -> Result {
+    /// Appends an argument. Fails with 503 if there is no memory for it.
+    pub fn push(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Result {
         let (name, value) = (name.as_ref().as_bytes(), value.as_ref());
-        self.check_limit(limit)?;
         self.reserve(name.len() + value.len())?;
         let (name, value) = (self.append(name), self.append(value));
         self.pairs.push(Pair { name, value });
-        Ok(())
-    }
-
-    fn check_limit(&self, limit: usize) -> Result {
-        if self.pairs.len() >= limit {
-            return Err(Error::http(Status::BAD_REQUEST, "There are too many arguments."));
-        }
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub(super) fn error_page(error: &HttpError) -> String {
 pub(super) fn report(exchange: &Exchange, error: &Error) {
     let (method, path) = (exchange.request.method(), exchange.request.path());
     match error {
-        Error::Http(_) => {
+        Error::Http(_) | Error::MissingArgument(_) => {
             warn!(target: "dustdevil::general", "{method} {path}: {}", escape::log(error));
         }
         _ => {

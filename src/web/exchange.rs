@@ -2,8 +2,8 @@
 //!
 //! The methods of a handler borrow it as `&mut Exchange`. It has the methods of Tornado's
 //! `RequestHandler`; more of them are in `exchange_arguments` (arguments and forms),
-//! `exchange_cookies` (cookies, the session), `exchange_render` (templates, redirects, static
-//! URLs) and `exchange_xsrf` (XSRF tokens).
+//! `exchange_cookies` (cookies, the session), `exchange_json` (JSON), `exchange_render`
+//! (templates, redirects, static URLs) and `exchange_xsrf` (XSRF tokens).
 //!
 //! The response is buffered: nothing is sent before the handler has returned, so an error page
 //! can still replace it. Only the content of files and streams is produced while it is sent.
@@ -22,12 +22,13 @@ use crate::http::cookie::SetCookie;
 use crate::http::request::Request;
 use crate::http::response::{HTML, Response};
 use crate::http::status::Status;
-use crate::http::stream::{Stream, StreamError, StreamSender};
+use crate::http::stream::{Stream, StreamSender};
 use crate::session::{ClientUpdate, Session};
 use crate::web::access::Access;
 use crate::web::arguments::Arguments;
 use crate::web::forwarded::client_address;
 use crate::web::multipart::HttpFile;
+use crate::web::settings::Settings;
 use crate::web::shared::Shared;
 
 /// A request/response exchange, as RFC 9110 calls the pair. A method that may have to wait, for
@@ -83,29 +84,42 @@ impl Exchange {
         self.https
     }
 
-    /// Returns the application's state of this type; see
-    /// [`Application::state`](crate::web::application::Application::state).
+    /// Returns the application's state of this type, which was given as `T` or as `Arc<T>`;
+    /// see [`Application::state`](crate::web::application::Application::state).
     pub fn state<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
-        let found = self.shared.state.get(&TypeId::of::<T>()).cloned();
+        let state = |id: TypeId| self.shared.state.get(&id);
+        let found = state(TypeId::of::<T>()).or_else(|| state(TypeId::of::<Arc<T>>()));
         let missing = || Error::other(format!("no state of type {}", type_name::<T>()));
-        found.and_then(|state| state.downcast().ok()).ok_or_else(missing)
+        found.and_then(downcast).ok_or_else(missing)
     }
 
-    /// Returns the arguments of the route, which the route table defines; see
-    /// [`Route::with`](crate::web::route::Route::with). Tornado passes them to `initialize`.
+    /// Returns the settings of the application. Tornado's `settings`.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Returns the arguments of the route, which the route table defines as `T` or as `Arc<T>`;
+    /// see [`Route::with`](crate::web::route::Route::with). Tornado passes them to `initialize`.
     pub fn route_arguments<T: Any + Send + Sync>(&self) -> Result<Arc<T>> {
         let missing =
             || Error::other(format!("the route has no arguments of {}", type_name::<T>()));
-        let found = self.route_arguments.clone();
-        found.and_then(|arguments| arguments.downcast().ok()).ok_or_else(missing)
+        self.route_arguments.as_ref().and_then(downcast).ok_or_else(missing)
     }
 }
 
 /// The response.
 impl Exchange {
-    /// Sets the status. Default: 200.
+    /// Sets the status, with the reason phrase of its RFC. Default: 200.
     pub fn set_status(&mut self, status: Status) {
-        self.response.status = status;
+        self.response.set_status(status);
+    }
+
+    /// Sets another reason phrase for the status, which is set first: `HTTP/1.1 422 Title too
+    /// long`. Clients ignore it (RFC 9112 section 4). Fails if it contains a line break or
+    /// another control character, which would allow response splitting. The second argument of
+    /// Tornado's `set_status`.
+    pub fn set_reason(&mut self, reason: impl Into<Cow<'static, str>>) -> Result {
+        Ok(self.response.set_reason(reason)?)
     }
 
     /// Sets a header field and replaces earlier values. Fails if the name or the value is
@@ -145,11 +159,23 @@ impl Exchange {
     /// Finishes the response with streamed content, which an async closure produces while it is
     /// sent, with a [`StreamSender`]. The Content-Type is that of [`write`](Exchange::write).
     /// If the closure fails, the response is aborted, so that the client can see that it is
-    /// incomplete.
-    pub fn stream<W, E>(&mut self, work: impl FnOnce(StreamSender) -> W) -> Result
+    /// incomplete. Tornado's `flush`, called repeatedly.
+    ///
+    /// ```
+    /// # use dustdevil::{Exchange, Result};
+    /// # fn example(exchange: &mut Exchange) -> Result {
+    /// exchange.set_header("Content-Type", "text/csv; charset=UTF-8")?;
+    /// exchange.stream(async move |sender| {
+    ///     for number in 1..=1000 {
+    ///         sender.send(format!("{number},{}\n", number * number)).await?;
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn stream<W>(&mut self, work: impl FnOnce(StreamSender) -> W) -> Result
     where
-        W: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<StreamError>,
+        W: Future<Output = Result> + Send + 'static,
     {
         if !self.write_buffer.is_empty() {
             return Err(Error::other("stream() after write(); send all of it as one"));
@@ -173,7 +199,8 @@ impl Exchange {
     }
 
     /// Resets the response to its initial state, as Tornado does before it writes an error
-    /// page. The session and the cookie with its id are not affected.
+    /// page. The session and the cookie with its id are not affected. It does not call
+    /// [`set_default_headers`](crate::web::handler::RequestHandler::set_default_headers).
     pub fn clear(&mut self) {
         let close = self.response.close;
         self.response = blank_response(&self.shared, self.https);
@@ -277,9 +304,8 @@ impl Exchange {
         self.finish_with(Body::Bytes(Bytes::new()))
     }
 
-    /// Resets the response, and sets the status and the fields of an error.
+    /// Sets the status and the fields of an error, in a response that was cleared.
     pub(crate) fn begin_error(&mut self, error: &HttpError) {
-        self.clear();
         self.set_status(error.status);
         for (name, value) in &error.headers {
             // An invalid field is left out: the response is an error page already.
@@ -346,6 +372,14 @@ impl fmt::Debug for Exchange {
             .field("remote_ip", &self.remote_ip)
             .field("response", &self.response)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns a shared value that was given as `T` or as `Arc<T>`.
+fn downcast<T: Any + Send + Sync>(value: &Arc<dyn Any + Send + Sync>) -> Option<Arc<T>> {
+    match Arc::clone(value).downcast() {
+        Ok(value) => Some(value),
+        Err(value) => value.downcast_ref::<Arc<T>>().map(Arc::clone),
     }
 }
 

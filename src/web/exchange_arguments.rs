@@ -1,26 +1,53 @@
 //! Arguments of a request: query, form, uploaded files, and placeholders of the route.
 
+use std::any::type_name;
+use std::str::FromStr;
+
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HttpError, Result};
 use crate::http::status::Status;
 use crate::web::arguments::{self, Arguments};
 use crate::web::exchange::Exchange;
 use crate::web::multipart::{self, HttpFile};
 
 /// Arguments. If a name was sent several times, the last value counts, as in Tornado. A missing
-/// argument is an error with status 400 that names it; so is a value that is not UTF-8. Values
-/// are stripped of leading and trailing white space, except by the methods whose name ends in
-/// `raw`.
+/// argument is an error with status 400 that names it ([`Error::MissingArgument`]); a value that
+/// is not UTF-8 is one with status 400, too, even where there is a default. Values are stripped
+/// of leading and trailing white space, except by the methods with a name that ends in `raw`.
 impl Exchange {
-    /// Returns an argument of the form or, if the form does not have it, of the query.
+    /// Returns an argument of the form or, if the form does not have it, of the query. Fails
+    /// with 400 if it is missing. Tornado's `get_argument`.
     pub fn get_argument(&self, name: &str) -> Result<String> {
         self.find_argument(name)?.ok_or_else(|| missing(name))
     }
 
+    /// Returns an argument, or `default` if it is missing. Tornado's `get_argument` with a
+    /// default.
+    pub fn get_argument_or(&self, name: &str, default: &str) -> Result<String> {
+        or_default(self.get_argument(name), default)
+    }
+
+    /// Returns an argument as a value of another type, such as a number. Fails with 400 if it
+    /// is missing or malformed.
+    ///
+    /// ```
+    /// # fn example(exchange: &dustdevil::Exchange) -> dustdevil::Result<u32> {
+    /// let year = exchange.parse_argument::<u32>("year")?;
+    /// # Ok(year)
+    /// # }
+    /// ```
+    pub fn parse_argument<T: FromStr>(&self, name: &str) -> Result<T> {
+        let invalid = |_| {
+            let message = format!("The argument {name} is invalid.");
+            HttpError::new(Status::BAD_REQUEST, message).with_detail(not_a::<T>())
+        };
+        Ok(self.get_argument(name)?.parse().map_err(invalid)?)
+    }
+
     /// Like [`get_argument`](Exchange::get_argument), but returns `None` if the argument is
-    /// missing.
-    pub(crate) fn find_argument(&self, name: &str) -> Result<Option<String>> {
+    /// missing. Tornado's `get_argument` with the default `None`.
+    pub fn find_argument(&self, name: &str) -> Result<Option<String>> {
         self.check_query()?;
         let found = match self.arguments.body.last(name)? {
             Some(value) => Some(value),
@@ -42,6 +69,12 @@ impl Exchange {
         last_value(&self.arguments.query, name).map(arguments::strip_controls)
     }
 
+    /// Returns an argument of the query, or `default` if it is missing. Tornado's
+    /// `get_query_argument` with a default.
+    pub fn get_query_argument_or(&self, name: &str, default: &str) -> Result<String> {
+        or_default(self.get_query_argument(name), default)
+    }
+
     /// Returns an argument of the query, as it was sent.
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
         self.check_query()?;
@@ -59,6 +92,12 @@ impl Exchange {
         last_value(&self.arguments.body, name).map(arguments::strip_controls)
     }
 
+    /// Returns an argument of the form, or `default` if it is missing. Tornado's
+    /// `get_body_argument` with a default.
+    pub fn get_body_argument_or(&self, name: &str, default: &str) -> Result<String> {
+        or_default(self.get_body_argument(name), default)
+    }
+
     /// Returns an argument of the form, as it was sent: for passwords, which may begin or end
     /// with a space.
     pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
@@ -70,7 +109,9 @@ impl Exchange {
         all_values(&self.arguments.body, name)
     }
 
-    /// Returns the files that were uploaded in the form's field of this name.
+    /// Returns the files that were uploaded in the form's field of this name. Tornado's
+    /// `request.files`. If no file was chosen, there is none, and the field is an argument of
+    /// the form with an empty value, as in Tornado; an empty file has a name.
     pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }
@@ -84,6 +125,17 @@ impl Exchange {
         found.ok_or_else(|| Error::other(format!("the route has no {{{name}}}")))
     }
 
+    /// Returns the value of the placeholder `{name}` as a value of another type, such as a
+    /// number. Fails with 404 if it is malformed, as if no route had matched: in Tornado, the
+    /// route `/story/([0-9]+)` does not match `/story/x`.
+    pub fn parse_path_argument<T: FromStr>(&self, name: &str) -> Result<T> {
+        let invalid = |_| {
+            let error = HttpError::new(Status::NOT_FOUND, "There is no such page.");
+            error.with_detail(format!("{{{name}}}: {}", not_a::<T>()))
+        };
+        Ok(self.path_argument(name)?.parse().map_err(invalid)?)
+    }
+
     /// Returns the decoded values of all placeholders of the route, in their order.
     pub fn path_arguments(&self) -> impl Iterator<Item = &str> {
         self.path_arguments.iter().map(|(_, value)| value.as_str())
@@ -93,7 +145,8 @@ impl Exchange {
 /// What the server does between the hooks; also for tests of a handler without a socket.
 impl Exchange {
     /// Sets the content of the request and parses the arguments in it: the step between
-    /// `initialize` and `prepare`. Fails if the query or the form is malformed.
+    /// `initialize` and `prepare`. Fails if the query or the form is malformed (400), or if the
+    /// form has a Content-Encoding (415).
     pub fn set_content(&mut self, content: Bytes) -> Result {
         self.check_query()?;
         if content.is_empty() {
@@ -103,13 +156,27 @@ impl Exchange {
         let content_type = self.request.field("Content-Type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            self.check_content_encoding()?;
             self.arguments.body = Arguments::parse_urlencoded(&content, limit)?;
         } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
-            let form = multipart::parse(content_type, &content, limit)?;
+            self.check_content_encoding()?;
+            let form = multipart::parse(content_type, &content, &self.shared.settings)?;
             self.arguments.body = form.arguments;
             self.arguments.files = form.files;
         }
         self.content = content;
+        Ok(())
+    }
+
+    /// Fails with 415 if the form is compressed (RFC 9110 section 15.5.16): parsed as it is, it
+    /// would seem to be malformed, or to have no arguments.
+    fn check_content_encoding(&self) -> Result {
+        let mut encodings = self.request.field_values("Content-Encoding");
+        if encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+            let message = "A form with a Content-Encoding is not supported.";
+            let error = HttpError::new(Status::UNSUPPORTED_MEDIA_TYPE, message);
+            return Err(error.with_header("Accept-Encoding", "identity").into());
+        }
         Ok(())
     }
 }
@@ -119,11 +186,23 @@ fn last_value<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
     arguments.last(name)?.ok_or_else(|| missing(name))
 }
 
+fn or_default(found: Result<String>, default: &str) -> Result<String> {
+    match found {
+        Err(Error::MissingArgument(_)) => Ok(default.to_owned()),
+        found => found,
+    }
+}
+
 fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
     let texts = arguments.values(name).map(arguments::to_text);
     texts.map(|text| text.map(arguments::strip_controls)).collect()
 }
 
 fn missing(name: &str) -> Error {
-    Error::http(Status::BAD_REQUEST, format!("The argument {name} is missing."))
+    Error::MissingArgument(name.to_owned())
+}
+
+/// Returns the detail for the log. It does not quote the value, which may be secret.
+fn not_a<T>() -> String {
+    format!("not of the type {}", type_name::<T>())
 }

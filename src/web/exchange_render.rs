@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use log::warn;
+
 use crate::error::{Error, Result};
 use crate::escape::{self, is_plain_url};
 use crate::http::shutdown::Shutdown;
@@ -12,8 +14,10 @@ use crate::web::xsrf::XSRF_TOKEN;
 /// Pages.
 impl Exchange {
     /// Finishes the response with a template, in which each placeholder is replaced by its
-    /// escaped value. `xsrf_token` is always defined. Fails if another placeholder is not in
-    /// `values`.
+    /// escaped value, so that nothing can be written after it; for a page of several parts, see
+    /// [`render_string`](Exchange::render_string). `xsrf_token` is always defined; `{{! name }}`
+    /// is the literal text `{{ name }}`. Fails if another placeholder is not in `values`, or if
+    /// the response is finished already. Tornado's `render`.
     pub async fn render(&mut self, template: &str, values: &[(&str, &str)]) -> Result {
         let page = self.render_string(template, values).await?;
         self.write_page(page)?;
@@ -22,6 +26,7 @@ impl Exchange {
     }
 
     /// Returns a rendered template, like [`render`](Exchange::render), without writing it.
+    /// Tornado's `render_string`.
     pub async fn render_string(
         &mut self,
         template: &str,
@@ -42,16 +47,14 @@ impl Exchange {
 
     /// Returns the URL of a static file with its version, `/static/site.css?v=5d41402a` (cache
     /// busting): browsers may cache it without revalidation, because the URL changes with the
-    /// file. Fails if there is no such file.
+    /// file. If there is no such file, the URL has no version, and the log has a warning. Fails
+    /// if no `static_path` is set. Tornado's `static_url`.
     pub async fn static_url(&self, path: &str) -> Result<String> {
         let files = self.shared.static_files.as_ref();
-        let found = match files {
-            Some(files) => files.version(path).await?,
-            None => None,
-        };
-        let file = found.ok_or_else(|| Error::other(format!("no static file {path:?}")))?;
-        let (prefix, version) = (&self.shared.static_url_prefix, &file.version);
-        let mut url = String::with_capacity(prefix.len() + path.len() + version.len() + 8);
+        let unset = || Error::other("static_url: the setting static_path is empty");
+        let found = files.ok_or_else(unset)?.version(path).await?;
+        let prefix = &self.shared.static_url_prefix;
+        let mut url = String::with_capacity(prefix.len() + path.len() + 40);
         url.push_str(prefix);
         for (index, segment) in path.split('/').enumerate() {
             if index > 0 {
@@ -59,15 +62,34 @@ impl Exchange {
             }
             escape::push_url(&mut url, segment);
         }
-        url.push_str("?v=");
-        url.push_str(version);
+        match found {
+            Some(file) => url.extend(["?v=", &file.version]),
+            None => {
+                warn!(target: "dustdevil::general", "there is no static file {path:?}");
+            }
+        }
         Ok(url)
     }
 }
 
-/// Redirects.
+/// Redirects, and the URL that a login leads back to.
 impl Exchange {
-    /// Redirects the client: 302 (Found), as in Tornado.
+    /// Returns the URL of the request, with scheme and host. The host is what the client sent,
+    /// so it is to be trusted only with
+    /// [`allowed_hosts`](crate::web::settings::Settings::allowed_hosts). Tornado's `full_url`.
+    pub fn full_url(&self) -> String {
+        let scheme = if self.is_https() { "https" } else { "http" };
+        let host = self.request.authority().unwrap_or("localhost");
+        format!("{scheme}://{host}{}", self.path_and_query())
+    }
+
+    /// Returns the path with the query. Tornado's `request.uri`.
+    pub(crate) fn path_and_query(&self) -> String {
+        let path = self.request.path();
+        self.request.query().map_or(path.into(), |query| format!("{path}?{query}"))
+    }
+
+    /// Redirects the client: 302 (Found). Tornado's `redirect`.
     pub fn redirect(&mut self, url: &str) -> Result {
         self.redirect_as(Status::FOUND, url)
     }
@@ -79,8 +101,9 @@ impl Exchange {
 
     /// Redirects the client with another status. Fails with 400 if the target is not a plain
     /// URL: if it is empty, begins with `//`, or contains a backslash, a space, a control
-    /// character or a non-ASCII character. Browsers read `//host` and `/\host` as another host,
-    /// which makes open redirects possible. [`escape::url`] encodes such characters.
+    /// character or a non-ASCII character. `https://example.com/`, with its scheme, is plain.
+    /// Browsers read `//host` and `/\host` as another host, which makes open redirects
+    /// possible. [`escape::url`] encodes such characters.
     pub fn redirect_as(&mut self, status: Status, url: &str) -> Result {
         if !is_plain_url(url) {
             let message = "The target of the redirect is not a plain URL.";
@@ -108,7 +131,7 @@ impl Exchange {
     /// exchange.stream(async move |sender| {
     ///     loop {
     ///         tokio::select! {
-    ///             () = shutdown.begun() => return Ok::<_, std::io::Error>(()),
+    ///             () = shutdown.begun() => return Ok(()),
     ///             () = tokio::time::sleep(Duration::from_secs(1)) => sender.send("tick\n").await?,
     ///         }
     ///     }

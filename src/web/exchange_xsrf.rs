@@ -11,7 +11,23 @@ use crate::web::xsrf::{RequestOrigin, TokenOwner, XSRF};
 impl Exchange {
     /// Returns the token that a form must send as `_xsrf`, or a script in the header field
     /// `X-XSRFToken`. It is bound to the session if there is one, and otherwise to a visitor
-    /// id; if the client has no visitor id, this sets the cookie with a new one.
+    /// id; if the client has no visitor id, this sets the cookie with a new one. Tornado's
+    /// `xsrf_token`.
+    ///
+    /// A script cannot read the token from a cookie, as in Tornado: the cookies are `HttpOnly`,
+    /// and the token is in none of them. The template renders it into the page, and the script
+    /// sends it from there:
+    ///
+    /// ```html
+    /// <meta name="xsrf-token" content="{{ xsrf_token }}">
+    /// <script src="/static/chat.js"></script>
+    /// ```
+    /// ```js
+    /// const token = document.querySelector('meta[name="xsrf-token"]').content;
+    /// fetch("/message", { method: "POST", headers: { "X-XSRFToken": token }, body: form });
+    /// ```
+    /// The token changes with the login and the logout; a page that was loaded before needs to
+    /// be loaded again.
     pub async fn xsrf_token(&mut self) -> Result<String> {
         if let Some(key) = self.session().xsrf_key().await? {
             return Ok(self.shared.secret.issue(TokenOwner::Session(key)));

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! step               purpose                                            on failure
+//! default headers    those of the handler                               error page
 //! initialize         creates the handler for this one request           error page
 //! method             is it in SUPPORTED_METHODS?                        405
 //!                    PUT must not have a Content-Range                  400
@@ -75,6 +76,30 @@ pub trait RequestHandler: Sized + Send {
     /// The methods that the handler implements, for 405 and the `Allow` field. GET includes
     /// HEAD, and OPTIONS is always supported.
     const SUPPORTED_METHODS: &'static [Method];
+
+    /// Sets header fields that error pages have, too. Called before `initialize`, and again
+    /// when an error page begins, because the page replaces the response. Fields that all
+    /// handlers send are a setting:
+    /// [`default_headers`](crate::web::settings::Settings::default_headers). If it fails, the
+    /// response is a plain page with 500. Default: none. Tornado's `set_default_headers`.
+    ///
+    /// ```
+    /// use dustdevil::{Exchange, RequestHandler, Result, methods};
+    ///
+    /// struct ApiHandler;
+    ///
+    /// impl RequestHandler for ApiHandler {
+    ///     methods!(Get);
+    ///
+    ///     fn set_default_headers(exchange: &mut Exchange) -> Result {
+    ///         exchange.set_header("Access-Control-Allow-Origin", "*")
+    ///     }
+    /// }
+    /// ```
+    fn set_default_headers(exchange: &mut Exchange) -> Result {
+        let _ = exchange;
+        Ok(())
+    }
 
     /// The `initialize` hook: creates the handler for one request, before anything else is done
     /// with the request. The arguments of the query are available; the content is not. A
@@ -222,6 +247,7 @@ async fn create_handler<H: RequestHandler>(
     slot: &mut Option<H>,
     exchange: &mut Exchange,
 ) -> Result {
+    H::set_default_headers(exchange)?;
     match H::initialize(exchange).await {
         Ok(handler) => *slot = Some(handler),
         Err(Error::Finish) => return Ok(()),
@@ -346,6 +372,7 @@ async fn respond_with_error<H: RequestHandler>(exchange: &mut Exchange, error: E
         report(exchange, &error);
         exchange.drop_session();
         let http_error = error.to_http_error();
+        exchange.clear();
         exchange.begin_error(&http_error);
         let page = exchange.write(error_page(&http_error));
         if page.is_err() || exchange.complete_response().await.is_err() {
@@ -358,6 +385,8 @@ async fn finish_with_error_page<H: RequestHandler>(
     exchange: &mut Exchange,
     error: &HttpError,
 ) -> Result {
+    exchange.clear();
+    H::set_default_headers(exchange)?;
     exchange.begin_error(error);
     H::write_error(exchange, error).await?;
     exchange.complete_response().await

@@ -5,8 +5,8 @@
 //! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_files`], the rate limiter
 //! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
-//! ([`exchange`], with its methods for cookies, arguments, templates and XSRF tokens in
-//! `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session
+//! ([`exchange`], with its methods for cookies, arguments, JSON, templates and XSRF tokens
+//! in `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session
 //! ([`session_handler`]); routing ([`route`], [`application`]).
 //!
 //! Blank lines between the declarations keep rustfmt from sorting them.
@@ -38,6 +38,9 @@ pub mod exchange;
 mod exchange_cookies;
 
 mod exchange_arguments;
+
+#[cfg(feature = "json")]
+mod exchange_json;
 
 mod exchange_render;
 

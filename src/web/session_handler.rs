@@ -28,6 +28,10 @@ use crate::web::xsrf::XSRF_TOKEN;
 
 /// The base of a handler that uses a session.
 ///
+/// A session ends five minutes after its last use, and eight hours after its login, unless
+/// [`session_lifetime`](crate::Settings::session_lifetime) says otherwise: a user that reads a
+/// page for six minutes has to log in again.
+///
 /// ```
 /// use dustdevil::{Exchange, Method, RequestHandler, Result, SessionHandler};
 ///
@@ -93,8 +97,9 @@ impl SessionHandler {
     }
 
     /// Returns the name of the logged-in user, or ends the request if there is none. GET and
-    /// HEAD are redirected to the `login_url`, with the requested URL in the argument `next`;
-    /// other methods get 403. Tornado's `@authenticated`.
+    /// HEAD are redirected to the `login_url`, with the requested URL in the argument `next`:
+    /// path and query, or the [full URL](Exchange::full_url) if the `login_url` is on another
+    /// site, which has to check it. Other methods get 403. Tornado's `@authenticated`.
     pub async fn authenticated(&self, exchange: &mut Exchange) -> Result<String> {
         if let Some(user) = self.current_user().await? {
             return Ok(user);
@@ -102,10 +107,11 @@ impl SessionHandler {
         if !matches!(exchange.request.method(), Method::Get | Method::Head) {
             return Err(Error::http(Status::FORBIDDEN, "You are not logged in."));
         }
-        let request = &exchange.request;
-        let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let next = escape::url(&format!("{}{query}", request.path()));
         let login_url = &exchange.shared.settings.login_url;
+        let next = match has_scheme(login_url) {
+            true => escape::url(&exchange.full_url()),
+            false => escape::url(&exchange.path_and_query()),
+        };
         let separator = if login_url.contains('?') { '&' } else { '?' };
         let url = format!("{login_url}{separator}next={next}");
         exchange.redirect(&url)?;
@@ -118,4 +124,9 @@ impl SessionHandler {
         let next = exchange.find_argument("next").ok()??;
         (next.starts_with('/') && is_plain_url(&next)).then_some(next)
     }
+}
+
+/// Returns `true` for an absolute URL, `https://login.example/`.
+fn has_scheme(url: &str) -> bool {
+    url.split('/').next().is_some_and(|scheme| scheme.ends_with(':'))
 }

@@ -44,6 +44,17 @@ use crate::session::store::{Lifetime, Store};
 ///   (`faults`). Memory that handlers allocate, such as pages, is not counted. Sessions are
 ///   bounded by the store, cached files by 16 MiB. The allocator may keep freed memory.
 /// - **CPU time.** A chunked request may have 16 KiB of framing in addition to its data.
+///
+/// # Large uploads
+///
+/// These settings belong together. `limits.max_content` is the size of the largest request; a
+/// form is held in memory and parsed in one go, at about 1.5 ms per MiB.
+/// `limits.content_timeout` and `limits.min_content_rate` are the time for it: at the default
+/// minimum of 256 bytes per second, the default hour is over after 900 KiB, so only faster
+/// clients complete a large upload. `max_buffered` is shared by all uploads at a time, so it
+/// should be several times `limits.max_content`; above it, uploads get 503. `max_form_parts`
+/// limits the number of files in a form. A reverse proxy has limits of its own, which apply
+/// first: nginx refuses more than 1 MiB with 413, unless its `client_max_body_size` is larger.
 #[derive(Clone)]
 pub struct Settings {
     /// The directory of the templates, relative to the current directory. All templates are
@@ -79,8 +90,8 @@ pub struct Settings {
     /// same key. Default: empty (a random key at each start, so tokens do not survive a
     /// restart).
     pub cookie_secret: Vec<u8>,
-    /// The URL to which `authenticated` redirects a client that is not logged in. Default:
-    /// `/login`.
+    /// The URL to which `authenticated` redirects a client that is not logged in: a path, or a
+    /// URL of another site with its scheme, `https://login.example/`. Default: `/login`.
     pub login_url: String,
     /// The addresses of reverse proxies whose `X-Forwarded-For` (the real client IP) and
     /// `X-Forwarded-Proto` (https) are believed. Default: none.
@@ -113,17 +124,24 @@ pub struct Settings {
     /// The name of the session cookie; over https with the prefix `__Host-`. Default:
     /// `session_id`.
     pub session_cookie: String,
-    /// Idle timeout and absolute timeout of sessions, at least 1 ms. Default: 5 minutes and 8
-    /// hours.
+    /// Idle timeout and absolute timeout of sessions, at least 1 ms. A session ends when it was
+    /// not used for the idle timeout: five minutes suit a bank; most sites set more. Default: 5
+    /// minutes and 8 hours.
     pub session_lifetime: Lifetime,
     /// Maximum number of concurrent sessions of one user, at least one. A login above the limit
     /// ends the session of the user that logged in first. Default: 100.
     pub max_sessions_per_user: usize,
     /// The session store. Default: `None` (the static map of this process).
     pub session_store: Option<Arc<dyn Store>>,
-    /// Maximum number of arguments in a query, and in a form. Above the limit: 400. Default:
-    /// 1,000.
+    /// Maximum number of arguments in a query, and in a form in
+    /// `application/x-www-form-urlencoded`. Above the limit: 400. Default: 1,000.
     pub max_arguments: usize,
+    /// Maximum number of parts, fields and files together, of a form in `multipart/form-data`.
+    /// Tornado's `max_parts`. Above the limit: 400. Default: 100.
+    pub max_form_parts: usize,
+    /// Maximum length of the head of one part of such a form in bytes, with the empty line at
+    /// its end. Tornado's `max_part_header_size`. Above the limit: 400. Default: 10 KiB.
+    pub max_part_head: usize,
     /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,
     /// Handler timeout: from the end of a request's head to its response, without the time in
@@ -201,6 +219,8 @@ impl Default for Settings {
             max_sessions_per_user: SessionConfig::default().max_sessions_per_user,
             session_store: None,
             max_arguments: 1000,
+            max_form_parts: 100,
+            max_part_head: 10 * 1024,
             limits: Limits::default(),
             handler_timeout: Duration::from_secs(60),
             max_connections: 10_000,

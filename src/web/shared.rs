@@ -9,6 +9,7 @@ use std::time::Duration;
 use log::info;
 
 use crate::error::{Error, Result};
+use crate::escape::is_plain_url;
 use crate::http::cookie::SetCookie;
 use crate::http::response::DefaultFields;
 use crate::http::shutdown::Shutdown;
@@ -105,6 +106,9 @@ fn check(settings: &Settings) -> Result {
     if let Some(host) = settings.allowed_hosts.iter().find(|host| !hosts::is_pattern(host))
     {
         return invalid(format!("allowed_hosts: {host:?} is not a host pattern"));
+    }
+    if !is_plain_url(&settings.login_url) {
+        return invalid(format!("login_url: {:?} is not a plain URL", settings.login_url));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
         return invalid(String::from("static_url_prefix must not be \"/\""));

@@ -137,7 +137,7 @@ const MULTIPART: &str = "--x\r\nContent-Disposition: form-data; name=\"verb\"\r\
     --x\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\n a field \r\n\
     --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"a \\\"b\\\";c.txt\"\r\n\
     Content-Type: text/plain\r\n\r\nline\r\n--\r\n\r\n\
-    --x\r\nContent-Disposition: form-data; name=\"name\"; filename=\"\"\r\n\r\n\r\n--x--\r\n";
+    --x\r\nContent-Disposition: form-data; name=\"name\"; filename=b\r\n\r\n\r\n--x--\r\n";
 
 async fn send_multipart(target: &str, content_type: &str, content: &str) -> (u16, String) {
     let server = serve(application(settings())).await;
@@ -153,7 +153,7 @@ async fn send_multipart(target: &str, content_type: &str, content: &str) -> (u16
 async fn multipart_forms_bring_fields_and_files() {
     let form = "multipart/form-data; boundary=x";
     let (status, text) = send_multipart("/?verb=file", form, MULTIPART).await;
-    let files = "[a \"b\";c.txt text/plain 10| application/octet-stream 0]";
+    let files = "[a \"b\";c.txt text/plain 10|b application/octet-stream 0]";
     assert_eq!((status, text.as_str()), (200, files));
     let (_, text) = send_multipart("/?verb=body_raw", form, MULTIPART).await;
     assert_eq!(text, "[ a field ]");
@@ -176,10 +176,6 @@ async fn malformed_multipart_is_400() {
         (
             form,
             "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\r\n\r\n\r\n--x--",
-        ),
-        (
-            form,
-            "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\\\"\r\n\r\n\r\n--x--",
         ),
         (form, "--xContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n--x--"),
     ] {

@@ -58,12 +58,10 @@ async fn ab_reports_no_errors() {
 
 /// Runs a client that must succeed, and returns its output. `None` if the program is not
 /// installed. The call blocks; the server runs on other threads.
-fn run(program: &str, arguments: &[&str]) -> Option<String> {
+pub fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let message = format!("left out: {program} is not installed");
-            assert!(env::var_os("CI").is_none(), "{message}");
-            tell(&message);
+            leave_out(program);
             return None;
         }
         output => output.expect("the program can be started"),
@@ -72,4 +70,20 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {}\n{printed}{complaints}", output.status);
     Some(printed.into_owned())
+}
+
+/// Returns `true` if the package requests is installed for the Python that the tests run.
+pub fn has_requests() -> bool {
+    let import = Command::new("python3").args(["-c", "import requests"]).output();
+    let has_requests = import.is_ok_and(|output| output.status.success());
+    if !has_requests {
+        leave_out("the Python package requests");
+    }
+    has_requests
+}
+
+fn leave_out(client: &str) {
+    let message = format!("left out: {client} is not installed");
+    assert!(env::var_os("CI").is_none(), "{message}");
+    tell(&message);
 }

@@ -58,7 +58,7 @@ impl RequestHandler for WaitingHandler {
             "/stream" => exchange.stream(async move |sender| {
                 let _guard = guard;
                 sender.send("first").await?;
-                std::future::pending::<std::io::Result<()>>().await
+                std::future::pending().await
             }),
             "/page" => exchange.write(vec![b'a'; LARGE]),
             "/hello" => exchange.write("Hello, world!"),
@@ -319,7 +319,7 @@ impl RequestHandler for EventsHandler {
         exchange.stream(async move |sender| {
             sender.send("hello, ").await?;
             shutdown.begun().await;
-            sender.send(Bytes::from_static(b"bye")).await
+            Ok(sender.send(Bytes::from_static(b"bye")).await?)
         })
     }
 }

@@ -33,14 +33,14 @@ impl RequestHandler for PathHandler {
             "/page" => exchange.write(vec![b'a'; 32 * 1024 * 1024]),
             "/stream" => exchange.stream(async |sender| {
                 sender.send("first").await?;
-                std::future::pending::<std::io::Result<()>>().await
+                std::future::pending().await
             }),
             "/ticks" => exchange.stream(async |sender| {
                 loop {
                     sender.send("tick").await?;
                     sleep(Duration::from_millis(100)).await;
                     if sender.ready().await.is_err() {
-                        return Ok::<_, std::io::Error>(());
+                        return Ok(());
                     }
                 }
             }),

@@ -476,8 +476,8 @@ impl RequestHandler for StreamHandler {
         let session = self.base.session.clone();
         exchange.set_header("Cache-Control", "public")?;
         exchange.stream(async move |sender| {
-            let value = session.get("a").await.map_err(std::io::Error::other)?;
-            sender.send(value.unwrap_or_default()).await
+            let value = session.get("a").await?;
+            Ok(sender.send(value.unwrap_or_default()).await?)
         })
     }
 }

@@ -143,7 +143,7 @@ impl RequestHandler for WorkHandler {
                         worker.wait().await;
                         sender.send(vec![b'a'; 100]).await?;
                     }
-                    Ok::<_, io::Error>(())
+                    Ok(())
                 })
             }
             "/large" => exchange.write(vec![b'a'; 20_000]),

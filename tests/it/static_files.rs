@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
 
+use crate::log::lines_with;
 use crate::support::{Running, serve, settings};
 use crate::webdriver::tell;
 
@@ -311,8 +312,9 @@ async fn a_versioned_url_may_be_cached_permanently() {
     let url = client.ask("GET /url?path=sub/a%20b.txt").await.text();
     assert!(url.starts_with("/static/sub/a%20b.txt?v="), "{url}");
     assert_eq!(client.ask(&format!("GET {url}")).await.status, 200);
-    assert_eq!(client.ask("GET /url?path=lost.css").await.status, 500);
-    assert_eq!(client.ask("GET /url?path=../Cargo.toml").await.status, 500);
+    assert_eq!(client.ask("GET /url?path=lost.css").await.text(), "/static/lost.css");
+    let outside = client.ask("GET /url?path=../Cargo.toml").await.text();
+    assert_eq!(outside, "/static/../Cargo.toml", "no version, so nothing was read");
     drop(folder);
 }
 
@@ -538,4 +540,33 @@ fn a_missing_static_directory_is_an_error_at_startup() {
     let settings = Settings { static_path: PathBuf::from("no/such/folder"), ..settings() };
     let error = Application::new([], settings).err().unwrap().to_string();
     assert!(error.contains("no/such/folder"), "{error}");
+}
+
+/// As in Tornado: a missing file spoils a link, and not the whole page.
+#[tokio::test]
+async fn the_url_of_a_missing_file_has_no_version_and_the_log_names_it() {
+    let (server, folder) = serving("absent").await;
+    let lines = lines_with("absent of a", async {
+        let reply = server.visitor().get("/url?path=sub/absent%20of%20a.css").await;
+        assert_eq!(
+            (reply.status, reply.text().as_str()),
+            (200, "/static/sub/absent%20of%20a.css")
+        );
+    })
+    .await;
+    assert_eq!(
+        lines,
+        ["dustdevil::general there is no static file \"sub/absent of a.css\""]
+    );
+    fs::create_dir_all(folder.join("sub")).unwrap();
+    fs::write(folder.join("sub/absent of a.css"), "found").unwrap();
+    let reply = server.visitor().get("/url?path=sub/absent%20of%20a.css").await;
+    assert!(
+        reply.text().starts_with("/static/sub/absent%20of%20a.css?v="),
+        "{}",
+        reply.text()
+    );
+    let routes = [("/url", handler::<UrlHandler> as dustdevil::Handler)];
+    let server = serve(Application::new(routes, settings()).unwrap()).await;
+    assert_eq!(server.visitor().get("/url?path=a").await.status, 500, "no static_path");
 }

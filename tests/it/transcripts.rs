@@ -1,7 +1,6 @@
 //! Plays every transcript against a server over a socket. `tests/transcripts/README.md`
 //! describes their format.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -142,7 +141,7 @@ impl RequestHandler for StreamHandler {
             for piece in ["once ", "upon a ", "time"] {
                 sender.send(piece).await?;
             }
-            io::Result::Ok(())
+            Ok(())
         })
     }
 }
@@ -162,7 +161,7 @@ impl RequestHandler for BrokenStreamHandler {
         exchange.stream(move |sender| async move {
             sender.send("once ").await?;
             assert!(!panics, "on purpose");
-            Err(io::Error::other("on purpose"))
+            Err(Error::other("on purpose"))
         })
     }
 }

@@ -89,7 +89,7 @@ impl RequestHandler for SlowStreamHandler {
                 sleep(Duration::from_secs(5)).await;
                 sender.send(word).await?;
             }
-            io::Result::Ok(())
+            Ok(())
         })
     }
 }
@@ -799,7 +799,7 @@ impl RequestHandler for BlockingHandler {
             return exchange.stream(async |sender| {
                 sender.send("at last").await?;
                 std::thread::sleep(Duration::from_millis(900));
-                Ok::<_, io::Error>(())
+                Ok(())
             });
         }
         if path.contains("waits") {

@@ -1,11 +1,12 @@
 //! The application that the oracle talks to. Each handler describes the request that it
 //! received, so that the oracle can compare the description with what was sent.
 
-use std::io;
 use std::path::PathBuf;
 
 use dustdevil::http::limits::Limits;
-use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
+use dustdevil::{
+    Application, Error, Exchange, Method, RequestHandler, Result, Settings, handler,
+};
 
 /// The field that marks responses of these handlers. Its value names the handler.
 pub const HANDLER_FIELD: &str = "Handler";
@@ -126,7 +127,7 @@ impl RequestHandler for StreamHandler {
             for piece in description.chunks(20) {
                 sender.send(piece.to_vec()).await?;
             }
-            io::Result::Ok(())
+            Ok(())
         })
     }
 
@@ -149,7 +150,7 @@ impl RequestHandler for BrokenStreamHandler {
         let description = describe(exchange, ABORTING)?;
         exchange.stream(|sender| async move {
             sender.send(description).await?;
-            Err(io::Error::other("on purpose"))
+            Err(Error::other("on purpose"))
         })
     }
 }
