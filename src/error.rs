@@ -64,6 +64,7 @@ impl HttpError {
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
         let location = Location::caller();
         let message = message.into();
+        step!("refused: {status} {message}");
         HttpError { status, message, headers: Vec::new(), detail: String::new(), location }
     }
 

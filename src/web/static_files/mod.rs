@@ -104,10 +104,11 @@ impl StaticFiles {
             step!("file: {path:?} is in the cache");
             return Ok(Some(found));
         }
-        step!("file: {path:?} is not in the cache");
         if !is_safe_path(path) {
+            step!("refused: the path {path:?} is not safe");
             return Ok(None);
         }
+        step!("file: {path:?} is not in the cache");
         // Boxed, because it is large and rare: most files are in the cache.
         Box::pin(self.load_and_store(path)).await
     }

@@ -135,10 +135,11 @@ impl Anchors<'_> {
             .collect();
         let last = step.frames.last().map(|frame| escaped(&frame.function));
         format!(
-            "<li id=\"{prefix}s{index}\" class=\"step {layer}\"><small>{at} ms {layer}</small> \
+            "<li id=\"{prefix}s{index}\" class=\"step {layer}{refused}\"><small>{at} ms {layer}</small> \
              <a href=\"#{prefix}c{index}\"><strong>{name}</strong></a> {detail}{took}{bytes}\n\
              <details><summary>{last}</summary><ol>{functions}</ol></details></li>\n",
             layer = step.layer.name(),
+            refused = if step.name == "refused" { " refused" } else { "" },
             at = milliseconds(step.at),
             name = escaped(&step.name),
             detail = escaped(&step.detail),

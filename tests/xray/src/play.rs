@@ -208,7 +208,10 @@ fn list() -> String {
     let mut html = String::from("<h2>Transcripts</h2>\n<div class=\"transcripts\">\n");
     for (section, names) in sections {
         let (heading, count) = (heading(&section), names.len());
-        let _ = writeln!(html, "<details><summary>{heading} ({count})</summary><ul>");
+        let _ = writeln!(
+            html,
+            "<details><summary title=\"{section}\">{heading} ({count})</summary><ul>"
+        );
         for name in names {
             let (_, short) = name.split_once('/').unwrap_or(("", &name));
             let (name, short) = (escaped(&name), escaped(short));

@@ -15,8 +15,15 @@ const OBSERVERS: [&str; 3] =
     ["tests/xray/observer/", "tests/xray/src/serve.rs", "tests/xray/src/program.rs"];
 
 /// Functions of that kind in other files.
-const HELPERS: [&str; 4] =
-    ["StoreFuture::poll", "LazyTimer::run_until_expiry", "Refusal::new", "Refusal::bad"];
+const HELPERS: [&str; 7] = [
+    "StoreFuture::poll",
+    "LazyTimer::run_until_expiry",
+    "Refusal::new",
+    "Refusal::bad",
+    "HttpError::new",
+    "Error::http",
+    "Error::from",
+];
 
 /// Returns the root of the repository.
 pub fn root() -> &'static Path {
