@@ -17,7 +17,7 @@ pub fn place(frame: &Frame) -> Option<(&'static str, usize)> {
     PATHS.iter().find_map(|path| Some((*path, number(&text(path), &frame.function)?)))
 }
 
-/// Returns the number of a function in a text: `20. [`Application::route`](...)`.
+/// Returns the number of a function in a text. It stands before a link: ``20. [`Application::route`](...)``.
 fn number(text: &str, function: &str) -> Option<usize> {
     let link = format!(". [`{function}`]");
     let line = text.lines().find(|line| line.contains(&link))?;

@@ -69,7 +69,7 @@ pub async fn play(
                 events.push(Event::HalfClosed);
             }
             Step::Receive { parts, .. } => {
-                expected += parts.iter().map(Vec::len).sum::<usize>()
+                expected += parts.iter().map(Vec::len).sum::<usize>();
             }
             Step::Closed => {}
         }

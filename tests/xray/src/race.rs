@@ -35,14 +35,14 @@ impl Snapshots {
     /// Returns a copy of all values.
     fn load(&self) -> Values {
         let values = self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        note(Layer::Store, "snapshot load", format!("{values:?}"));
+        note(Layer::Store, "snapshot load", &format!("{values:?}"));
         values
     }
 
     /// Replaces all values.
     fn save(&self, values: Values) {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        note(Layer::Store, "snapshot save", format!("{saved:?} -> {values:?}"));
+        note(Layer::Store, "snapshot save", &format!("{saved:?} -> {values:?}"));
         *saved = values;
     }
 }

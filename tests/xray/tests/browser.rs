@@ -102,6 +102,6 @@ async fn two_films_are_shown_side_by_side() {
     assert!(browser.text("table").contains("GET /hello"));
     browser.visit("/xray/1+2");
     assert!(browser.text("th:first-child").contains("/hello"));
-    assert!(browser.text("th:last-child").contains("/"));
+    assert!(browser.text("th:last-child").contains('/'));
     assert_eq!(browser.console(), Vec::<String>::new());
 }

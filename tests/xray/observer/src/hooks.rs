@@ -19,10 +19,14 @@ pub fn handler<H: RequestHandler + 'static>(
 /// A handler whose hooks are recorded.
 pub struct Observed<H>(H);
 
+/// Returns the name of a handler without its path.
+fn short_name<H>() -> &'static str {
+    type_name::<H>().rsplit("::").next().unwrap_or_default()
+}
+
 /// Records a hook: when it begins, and how long it takes.
 async fn hook<H, T>(name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let handler = type_name::<H>().rsplit("::").next().unwrap_or_default();
-    let step = begin(Layer::Handler, name, handler);
+    let step = begin(Layer::Handler, name, short_name::<H>());
     let result = work.await;
     end(step, result.as_ref().err().map(ToString::to_string));
     result
@@ -30,6 +34,11 @@ async fn hook<H, T>(name: &str, work: impl Future<Output = Result<T>>) -> Result
 
 impl<H: RequestHandler + 'static> RequestHandler for Observed<H> {
     const SUPPORTED_METHODS: &'static [Method] = H::SUPPORTED_METHODS;
+
+    fn set_default_headers(exchange: &mut Exchange) -> Result {
+        mark(Layer::Handler, "set_default_headers", short_name::<H>());
+        H::set_default_headers(exchange)
+    }
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         hook::<H, _>("initialize", H::initialize(exchange)).await.map(Self)
@@ -72,7 +81,7 @@ impl<H: RequestHandler + 'static> RequestHandler for Observed<H> {
     }
 
     fn on_finish(&mut self, exchange: &Exchange) {
-        mark(Layer::Handler, "on_finish", String::new());
+        mark(Layer::Handler, "on_finish", short_name::<H>());
         self.0.on_finish(exchange);
     }
 }

@@ -26,6 +26,8 @@ pub mod mask;
 
 mod recorder;
 
+mod recording;
+
 pub mod service;
 
 pub mod socket;

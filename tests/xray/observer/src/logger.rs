@@ -36,9 +36,9 @@ impl Log for Logger {
             let text = record.args().to_string();
             match text.split_once(": ") {
                 Some((name, detail)) if is_step => {
-                    mark(layer(record), name, detail.to_owned());
+                    mark(layer(record), name, detail);
                 }
-                _ => mark(layer(record), "log", text),
+                _ => mark(layer(record), "log", &text),
             }
         }
         if is_passed && self.next.enabled(record.metadata()) {

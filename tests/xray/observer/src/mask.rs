@@ -56,6 +56,7 @@ pub fn masked(text: &str) -> String {
 }
 
 /// Returns the secret values in a field line. Of a cookie, its name and its attributes are shown.
+#[allow(clippy::single_range_in_vec_init)]
 fn line_secrets(line: &[u8], start: usize) -> Vec<Range<usize>> {
     let Some(colon) = line.iter().position(|&byte| byte == b':') else { return Vec::new() };
     let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();

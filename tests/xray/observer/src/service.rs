@@ -52,7 +52,7 @@ impl Incoming for ObservedContent<'_> {
                 Ok(content) => format!("{} bytes", content.len()),
                 Err(refusal) => format!("refused: {refusal}"),
             };
-            mark(Layer::Http, "content", detail);
+            mark(Layer::Http, "content", &detail);
             content
         })
     }

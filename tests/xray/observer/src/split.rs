@@ -1,11 +1,13 @@
 //! Splits the bytes of a connection into messages by their framing (RFC 9112 section 6): one
 //! read may bring several requests, and one write may send several responses.
 
+use std::ops::Range;
+
 /// The extent of a message, as offsets in the bytes that were given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The end of the head, after its empty line.
-    pub head_end: usize,
+    /// The head, with its empty line.
+    pub head: Range<usize>,
     /// The end of the content; `None` if it ends with the connection, or has not arrived whole.
     pub end: Option<usize>,
 }
@@ -24,7 +26,7 @@ pub fn request(bytes: &[u8]) -> Option<Message> {
             (content.len() >= length).then_some(length)
         }
     };
-    Some(Message { head_end, end: length.map(|length| head_end + length) })
+    Some(Message { head: start..head_end, end: length.map(|length| head_end + length) })
 }
 
 /// Returns the extent of the response at the start of `bytes`, with the interim responses before
@@ -48,7 +50,10 @@ pub fn response(bytes: &[u8], is_head: bool) -> Option<Message> {
                 length.filter(|length| content.len() >= *length)
             }
         };
-        return Some(Message { head_end, end: length.map(|length| head_end + length) });
+        return Some(Message {
+            head: start..head_end,
+            end: length.map(|length| head_end + length),
+        });
     }
 }
 

@@ -66,7 +66,7 @@ fn print(key: Key) -> String {
 /// Records an operation that changes a value.
 fn change(operation: &str, key: Key, name: &str, before: &str, after: &str) {
     let detail = format!("{}  {name}: {before} -> {after}", print(key));
-    mark(Layer::Store, operation, detail);
+    mark(Layer::Store, operation, &detail);
 }
 
 impl Store for Observed {
@@ -123,7 +123,7 @@ impl Store for Observed {
                     format!("{}  {name}: {}", print(key), shown(name, value.as_deref()))
                 }
             };
-            mark(Layer::Store, "store get", detail);
+            mark(Layer::Store, "store get", &detail);
             Ok(value)
         })
     }
@@ -144,7 +144,7 @@ impl Store for Observed {
                 None => mark(
                     Layer::Store,
                     "store set",
-                    format!("{}  no such session", print(key)),
+                    &format!("{}  no such session", print(key)),
                 ),
             }
             Ok(set)
@@ -185,12 +185,12 @@ impl Store for Observed {
                     let current = shown(name, current.as_deref());
                     let detail =
                         format!("{}  {name} is {current}, not changed", print(key));
-                    mark(Layer::Store, operation, detail);
+                    mark(Layer::Store, operation, &detail);
                 }
                 None => mark(
                     Layer::Store,
                     operation,
-                    format!("{}  no such session", print(key)),
+                    &format!("{}  no such session", print(key)),
                 ),
             }
             Ok(outcome)
@@ -220,7 +220,7 @@ impl Store for Observed {
                 None => mark(
                     Layer::Store,
                     "store add",
-                    format!("{}  no such session", print(key)),
+                    &format!("{}  no such session", print(key)),
                 ),
             }
             Ok(sum)
@@ -231,7 +231,7 @@ impl Store for Observed {
         StoreFuture::boxed(async move {
             let keys = self.store.keys(key).await?;
             let names = keys.as_deref().unwrap_or_default().join(", ");
-            mark(Layer::Store, "store keys", format!("{}  {names}", print(key)));
+            mark(Layer::Store, "store keys", &format!("{}  {names}", print(key)));
             Ok(keys)
         })
     }
@@ -240,7 +240,7 @@ impl Store for Observed {
         StoreFuture::boxed(async move {
             let cleared = self.store.clear(key).await?;
             self.forget(key);
-            mark(Layer::Store, "store clear", print(key));
+            mark(Layer::Store, "store clear", &print(key));
             Ok(cleared)
         })
     }
@@ -250,7 +250,7 @@ impl Store for Observed {
             let destroyed = self.store.destroy(key).await?;
             self.forget(key);
             let outcome = if destroyed { "live -> destroyed" } else { "no such session" };
-            mark(Layer::Store, "store destroy", format!("{}  {outcome}", print(key)));
+            mark(Layer::Store, "store destroy", &format!("{}  {outcome}", print(key)));
             Ok(destroyed)
         })
     }
@@ -267,7 +267,11 @@ impl Store for Observed {
             let moved: Vec<_> = known.extract_if(|(other, _), _| *other == key).collect();
             known.extend(moved.into_iter().map(|((_, name), value)| ((new, name), value)));
             drop(known);
-            mark(Layer::Store, "store rotate", format!("{} -> {}", print(key), print(new)));
+            mark(
+                Layer::Store,
+                "store rotate",
+                &format!("{} -> {}", print(key), print(new)),
+            );
             Ok(rotated)
         })
     }
@@ -276,7 +280,7 @@ impl Store for Observed {
         StoreFuture::boxed(async move {
             let origin = self.store.origin(key).await?;
             let found = origin.map_or_else(|| String::from("none"), print);
-            mark(Layer::Store, "store origin", format!("{}  {found}", print(key)));
+            mark(Layer::Store, "store origin", &format!("{}  {found}", print(key)));
             Ok(origin)
         })
     }
@@ -285,7 +289,7 @@ impl Store for Observed {
         StoreFuture::boxed(async move {
             let sessions = self.store.sessions_of(user).await?;
             let detail = format!("{user:?}  {} sessions", sessions.len());
-            mark(Layer::Store, "store sessions_of", detail);
+            mark(Layer::Store, "store sessions_of", &detail);
             Ok(sessions)
         })
     }
@@ -322,6 +326,6 @@ impl Observed {
             Visit::Moved => String::from("rotated a moment ago"),
             Visit::Gone => String::from("no such session"),
         };
-        mark(Layer::Store, "store visit", format!("{}  {outcome}", print(key)));
+        mark(Layer::Store, "store visit", &format!("{}  {outcome}", print(key)));
     }
 }
