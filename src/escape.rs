@@ -10,6 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 const RESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// [`RESERVED`] without the slash, which separates the segments of a path.
+const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
+
 /// Escapes the five characters that have a meaning in HTML text or in a quoted attribute value:
 /// `&`, `<`, `>`, `"` and `'`.
 pub fn html(text: &str) -> String {
@@ -59,6 +62,11 @@ pub fn url(text: &str) -> String {
 /// Appends `text` to a URL, encoded as by [`url`].
 pub(crate) fn push_url(url: &mut String, text: &str) {
     url.extend(utf8_percent_encode(text, RESERVED));
+}
+
+/// Appends a path to a URL: each segment is encoded as by [`url`].
+pub(crate) fn push_path(url: &mut String, path: &str) {
+    url.extend(utf8_percent_encode(path, RESERVED_IN_PATH));
 }
 
 /// Displays a message with its control characters escaped, for one line of a log. Otherwise a

@@ -164,9 +164,12 @@ pub use crate::web::application::Application;
 pub use crate::web::exchange::Exchange;
 pub use crate::web::handler::{Handler, RequestHandler, handler};
 pub use crate::web::multipart::HttpFile;
+pub use crate::web::redirect_handler::{RedirectHandler, RedirectTo};
 pub use crate::web::route::Route;
 pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;
+pub use crate::web::static_files::StaticFiles;
+pub use crate::web::static_files::handler::StaticFileHandler;
 pub use crate::web::throttle::Throttle;
 
 /// Compiles the examples of the README as doctests.

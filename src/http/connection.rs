@@ -353,8 +353,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         asked: RequestInfo,
         keep_alive: bool,
     ) -> Option<(Body, Delimiter)> {
-        let after = if keep_alive { "keep-alive" } else { "close" };
-        step!("response: {}, then {after}", response.status);
+        step!("response: {}, keep-alive: {keep_alive}", response.status);
         response.write_head(self.socket.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,

@@ -8,7 +8,12 @@ use crate::http::date;
 use crate::http::grammar::{self, is_tchar};
 
 /// Returns the values of the cookies with one name in a Cookie field, in the order in which the
-/// browser sent them. Malformed pairs are ignored.
+/// browser sent them. Malformed pairs are ignored, and so are values that are not UTF-8.
+///
+/// A value in double quotes is returned without them, and with the escapes decoded that
+/// Tornado and Python's `http.cookies` write: three octal digits are the code of a character
+/// (`"a\073b"` is `a;b`), and another character after a backslash stands for itself. So the
+/// value may contain control characters. Nothing else is decoded, such as percent-encoding.
 ///
 /// There may be several values, because a browser stores cookies by name, domain and path but
 /// sends only name and value. A sibling domain can set a cookie for the parent domain, and an
@@ -16,15 +21,17 @@ use crate::http::grammar::{self, is_tchar};
 /// genuine one (cookie tossing), and the server cannot tell them apart. So this function
 /// returns all of them, and the caller decides. A name with the prefix `__Host-` prevents it:
 /// browsers accept such a cookie only from the host itself, over https.
-pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a str> {
-    grammar::split(field, b';').filter_map(move |pair| {
+pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let named = pairs(field).filter(move |(other, _)| *other == name.as_bytes());
+    // UTF-8 is checked per value, so that an invalid value does not hide the others.
+    named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).map(unquote)
+}
+
+/// Returns the names and values in a Cookie field, as they were sent.
+pub(crate) fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    grammar::split(field, b';').filter_map(|pair| {
         let equals = grammar::position(pair, b'=')?;
-        if trim_ows(&pair[..equals]) != name.as_bytes() {
-            return None;
-        }
-        // UTF-8 is checked per value, so that an invalid value does not hide the others.
-        let value = std::str::from_utf8(trim_ows(&pair[equals + 1..])).ok()?;
-        Some(unquote(value))
+        Some((trim_ows(&pair[..equals]), trim_ows(&pair[equals + 1..])))
     })
 }
 
@@ -39,9 +46,22 @@ fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn unquote(value: &str) -> &str {
-    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inner.unwrap_or(value)
+/// Removes quotes and decodes escapes; see [`values`]. Allocates only if there are escapes.
+fn unquote(value: &str) -> Cow<'_, str> {
+    let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(mut rest) = quoted else { return Cow::Borrowed(value) };
+    let mut text = Cow::Borrowed("");
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        text += plain;
+        // `from_str_radix` accepts a plus sign.
+        let digits = escape.get(..3).filter(|digits| !digits.starts_with('+'));
+        let code = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let mut after = escape.chars();
+        let last = after.nth(if code.is_some() { 2 } else { 0 });
+        text.to_mut().push(code.map(char::from).or(last).unwrap_or('\\'));
+        rest = after.as_str();
+    }
+    text + rest
 }
 
 /// The `SameSite` attribute: which requests from other sites include the cookie (RFC 6265bis
@@ -70,6 +90,7 @@ pub struct SetCookie {
     http_only: bool,
     secure: bool,
     same_site: SameSite,
+    partitioned: bool,
 }
 
 /// Shows the name and not the value, which may be a secret.
@@ -89,17 +110,18 @@ impl fmt::Debug for SetCookie {
 }
 
 /// The error for a cookie that must not be sent, because it violates the grammar of RFC 6265bis
-/// section 4.1.1 or because browsers would reject it: `SameSite=None` without `Secure`, a name
-/// with the prefix `__Secure-` or `__Host-` without the attributes that the prefix requires, or
-/// more than 4,096 bytes of name and value.
+/// section 4.1.1 or because browsers would reject it: `SameSite=None` or `Partitioned` without
+/// `Secure`, a name with the prefix `__Secure-` or `__Host-` without the attributes that the
+/// prefix requires, or more than 4,096 bytes of name and value. Its text says which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidCookie {
     name: String,
+    problem: &'static str,
 }
 
 impl fmt::Display for InvalidCookie {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invalid cookie {:?}", self.name)
+        write!(formatter, "invalid cookie {:?}: {}", self.name, self.problem)
     }
 }
 
@@ -117,10 +139,13 @@ impl SetCookie {
             http_only: true,
             secure: false,
             same_site: SameSite::Lax,
+            partitioned: false,
         }
     }
 
     /// Creates a cookie that makes the browser delete the one with this name (`Max-Age=0`).
+    /// Path, domain and `partitioned` must be those of the cookie to delete. A response to a
+    /// frame or a script in another site's page can delete it only with `SameSite=None`.
     pub fn removal(name: impl Into<String>) -> SetCookie {
         SetCookie::new(name, "").max_age(Duration::ZERO)
     }
@@ -169,6 +194,16 @@ impl SetCookie {
         self
     }
 
+    /// Gives the cookie a jar of its own for each site that embeds this one (CHIPS): a frame or
+    /// script in the pages of one site does not get the cookie that was set below another.
+    /// Browsers that block third-party cookies accept such a cookie nevertheless, with
+    /// `SameSite=None`. It must be `Secure`, so over plain http it is an error. Default: no.
+    #[must_use]
+    pub fn partitioned(mut self, partitioned: bool) -> SetCookie {
+        self.partitioned = partitioned;
+        self
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
@@ -180,9 +215,10 @@ impl SetCookie {
     }
 
     /// Returns `true` if a browser would replace `other` by this cookie: name, path and domain
-    /// are equal.
+    /// are equal, and both are partitioned or neither.
     pub(crate) fn replaces(&self, other: &SetCookie) -> bool {
-        (&self.name, &self.path, &self.domain) == (&other.name, &other.path, &other.domain)
+        (&self.name, &self.path, &self.domain, self.partitioned)
+            == (&other.name, &other.path, &other.domain, other.partitioned)
     }
 
     /// Returns an error if the cookie must not be sent. This also prevents response splitting:
@@ -192,27 +228,30 @@ impl SetCookie {
         let is_value =
             self.value.bytes().fold(true, |all, byte| all & is_cookie_octet(byte));
         let is_token = !self.name.is_empty() && self.name.bytes().all(is_tchar);
-        let are_attributes =
-            is_path(&self.path) && self.domain.as_deref().is_none_or(is_domain);
-        match is_token && is_value && are_attributes && self.is_accepted_by_browsers() {
-            true => Ok(()),
-            false => Err(InvalidCookie { name: self.name.clone() }),
-        }
-    }
-
-    /// Returns `true` if a browser would store the cookie (RFC 6265bis section 5.7).
-    fn is_accepted_by_browsers(&self) -> bool {
+        let is_of_domain = self.domain.as_deref().is_none_or(is_domain);
+        let length = self.name.len() + self.value.len();
         let has_prefix = |prefix: &str| {
             let start = self.name.get(..prefix.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         let is_for_one_host = self.path == "/" && self.domain.is_none();
         let must_be_secure = self.same_site == SameSite::None
+            || self.partitioned
             || has_prefix("__Secure-")
             || has_prefix("__Host-");
-        self.name.len() + self.value.len() <= MAX_PAIR_BYTES
-            && (self.secure || !must_be_secure)
-            && (is_for_one_host || !has_prefix("__Host-"))
+        let rules = [
+            (is_token, "its name must be a token"),
+            (is_value, "its value must be encoded, for example as hex"),
+            (is_path(&self.path) && is_of_domain, "its path or domain is malformed"),
+            // From here on, the rules by which browsers store it (RFC 6265bis section 5.7).
+            (length <= MAX_PAIR_BYTES, "name and value must not exceed 4,096 bytes"),
+            (self.secure || !must_be_secure, "it must be Secure, and the request https"),
+            (is_for_one_host || !has_prefix("__Host-"), "__Host- is for Path=/, no Domain"),
+        ];
+        match rules.into_iter().find(|(is_met, _)| !is_met) {
+            None => Ok(()),
+            Some((_, problem)) => Err(InvalidCookie { name: self.name.clone(), problem }),
+        }
     }
 
     /// Returns the value of the Set-Cookie field.
@@ -228,34 +267,26 @@ impl SetCookie {
         // string is usually allocated once.
         let length = self.name.len() + self.value.len() + self.path.len() + 128;
         let mut field = String::with_capacity(length);
-        for part in [&*self.name, "=", &self.value, "; Path=", &self.path] {
-            field.push_str(part);
-        }
+        field.extend([&*self.name, "=", &self.value, "; Path=", &self.path]);
         if let Some(domain) = &self.domain {
-            field.push_str("; Domain=");
-            field.push_str(domain);
+            field.extend(["; Domain=", domain]);
         }
         if let Some(age) = self.max_age {
-            let seconds = Duration::from_secs(age.as_secs());
-            let expires = SystemTime::now().checked_add(seconds).map(date::format);
-            field.push_str("; Max-Age=");
-            field.push_str(&seconds.as_secs().to_string());
-            if let Some(expires) = expires {
-                field.push_str("; Expires=");
-                field.push_str(&expires);
+            let seconds = age.as_secs();
+            field.extend(["; Max-Age=", &seconds.to_string()]);
+            let expires = SystemTime::now().checked_add(Duration::from_secs(seconds));
+            if let Some(expires) = expires.map(date::format) {
+                field.extend(["; Expires=", &expires]);
             }
         }
-        if self.http_only {
-            field.push_str("; HttpOnly");
-        }
-        if self.secure {
-            field.push_str("; Secure");
-        }
+        field.extend(self.http_only.then_some("; HttpOnly"));
+        field.extend(self.secure.then_some("; Secure"));
         field.push_str(match self.same_site {
             SameSite::Strict => "; SameSite=Strict",
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
         });
+        field.extend(self.partitioned.then_some("; Partitioned"));
         field
     }
 }

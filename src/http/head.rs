@@ -273,24 +273,30 @@ fn check_fields<'h, 'o>(
     bytes: &[u8],
     max_fields: usize,
 ) -> Result<Headers<'h, 'o>, Refusal> {
-    let refusal = match parsed {
+    match parsed {
         Ok(httparse::Status::Complete((length, headers)))
             if all_end_in_crlf(headers, &bytes[..length]) =>
         {
-            return Ok(Some((length, headers)));
+            Ok(Some((length, headers)))
         }
-        Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => {
+        Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => Ok(None),
+        Ok(_) => Err(first_error(bytes, max_fields).unwrap_or_else(not_crlf)),
+        Err(error) => {
+            Err(first_error(bytes, max_fields).unwrap_or_else(|| refusal_of(error)))
+        }
+    }
+}
+
+fn refusal_of(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => {
             let message = "There are too many fields.";
             Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
         }
-        Err(httparse::Error::HeaderName) => Refusal::bad("A field name is not a token."),
-        Err(httparse::Error::HeaderValue) => {
-            Refusal::bad("Invalid character in a field value.")
-        }
-        Ok(_) | Err(_) => not_crlf(),
-    };
-    Err(first_error(bytes, max_fields).unwrap_or(refusal))
+        httparse::Error::HeaderName => Refusal::bad("A field name is not a token."),
+        httparse::Error::HeaderValue => Refusal::bad("Invalid character in a field value."),
+        _ => not_crlf(),
+    }
 }
 
 /// Returns the refusal for the first bare LF or folded line (obs-fold), if everything before it

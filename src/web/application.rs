@@ -1,9 +1,9 @@
 //! The application: routes requests to handlers.
 //!
 //! [`Application`] implements [`Service`], the interface that a connection calls for each
-//! request. Its table of routes is searched in order, like Tornado's; the special cases before
-//! it (wrong host, `OPTIONS *`, invalid path) have handlers of their own, so that their error
-//! pages go through the same steps and carry the same header fields as any other response.
+//! request. Its table of routes is searched in order, like Tornado's; the requests that it has no
+//! route for (wrong host, `OPTIONS *`, invalid path) have handlers of their own, so that their
+//! error pages go through the same steps and carry the same header fields as any other response.
 
 use std::any::{Any, TypeId};
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use crate::http::target::Scheme;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
 use crate::web::hosts::is_allowed;
+use crate::web::redirect_handler;
 use crate::web::route::{self, Route};
 use crate::web::settings::Settings;
 use crate::web::shared::Shared;
@@ -39,6 +40,34 @@ impl Application {
     ///
     /// The first route that matches a path gets the request. If there is a `static_path`, the
     /// routes of the static files come first.
+    ///
+    /// A table in a variable needs its type: each `handler::<H>` has a type of its own, and only
+    /// an expected type turns it into a [`Handler`]. This is why the parameter is an array of
+    /// one type, and not of `impl Into<Route>`. A table of [`Route`]s needs no type.
+    ///
+    /// ```
+    /// # use dustdevil::{
+    /// #     Application, Exchange, Handler, RequestHandler, Result, Route, Settings, handler,
+    /// #     methods,
+    /// # };
+    /// # struct RootHandler;
+    /// # impl RequestHandler for RootHandler { methods!(Get); }
+    /// # struct StoryHandler;
+    /// # impl RequestHandler for StoryHandler { methods!(Get); }
+    /// # fn main() -> Result {
+    /// let routes: [(&str, Handler); 2] =
+    ///     [("/", handler::<RootHandler>), ("/story/{id}", handler::<StoryHandler>)];
+    /// let application = Application::new(routes, Settings::default())?;
+    ///
+    /// let routes = [
+    ///     Route::new("/", handler::<RootHandler>),
+    ///     Route::new("/story/{id}", handler::<StoryHandler>).named("story"),
+    /// ];
+    /// let application = Application::with_routes(routes, Settings::default())?;
+    /// assert_eq!(application.reverse_url("story", &[("id", "5")])?, "/story/5");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new<const N: usize>(
         routes: [(&str, Handler); N],
         settings: Settings,
@@ -47,20 +76,29 @@ impl Application {
         Application::with_routes(routes, settings)
     }
 
-    /// Like [`new`](Application::new), with routes that may have arguments for their handlers
-    /// ([`Route::with`]).
+    /// Like [`new`](Application::new), with routes that may have more than a pattern and a
+    /// handler: arguments ([`Route::with`]), a name ([`Route::named`]), exceptions.
     pub fn with_routes(
         routes: impl IntoIterator<Item = Route>,
         settings: Settings,
     ) -> Result<Application> {
-        let shared = Arc::new(Shared::new(settings)?);
+        let mut shared = Shared::new(settings)?;
         let mut table = static_routes(&shared);
         table.extend(routes);
-        table.iter().try_for_each(Route::check)?;
+        for route in &table {
+            route.check()?;
+            redirect_handler::check(route)?;
+            let names = &mut shared.named_patterns;
+            if let Some(name) = &route.name
+                && names.insert(name.clone(), route.pattern.clone()).is_some()
+            {
+                return Err(Error::Config(format!("two routes are named {name:?}")));
+            }
+        }
         Ok(Application {
             routes: table,
             default_handler: handler::<NotFoundHandler>,
-            shared,
+            shared: Arc::new(shared),
         })
     }
 
@@ -84,6 +122,12 @@ impl Application {
             .expect("state is added before the first request");
         shared.state.insert(TypeId::of::<T>(), Arc::new(state));
         self
+    }
+
+    /// Returns the path of a named route; see [`Exchange::reverse_url`]. Tornado's
+    /// `Application.reverse_url`.
+    pub fn reverse_url(&self, name: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        route::reverse_url(&self.shared.named_patterns, name, arguments)
     }
 
     /// Returns the settings.
@@ -112,26 +156,28 @@ impl Application {
         let request = &exchange.request;
         let is_https_over_http =
             request.scheme() == Some(Scheme::Https) && !exchange.is_https();
-        if is_https_over_http || !is_allowed(request, &self.settings().allowed_hosts) {
+        if is_https_over_http {
             return handler::<MisdirectedHandler>;
         }
+        let is_allowed = is_allowed(request, &self.settings().allowed_hosts);
         let path = exchange.request.path();
-        if path == "*" {
-            return handler::<ServerHandler>;
-        }
         let is_encoded = path.contains('%');
-        if is_encoded && route::decode(path).is_none() {
-            return handler::<BadPathHandler>;
-        }
-        for route in &self.routes {
+        for route in self.routes.iter().filter(|route| is_allowed || route.is_for_any_host)
+        {
             if let Some(arguments) = route.matches(path, is_encoded) {
                 step!("route: {}", route.pattern());
                 exchange.path_arguments = arguments;
                 exchange.route_arguments.clone_from(&route.arguments);
+                exchange.is_xsrf_exempt = route.is_xsrf_exempt;
                 return route.handler;
             }
         }
-        self.default_handler
+        match path {
+            _ if !is_allowed => handler::<MisdirectedHandler>,
+            "*" => handler::<ServerHandler>,
+            path if route::decode(path).is_none() => handler::<BadPathHandler>,
+            _ => self.default_handler,
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Exchange {
     pub(crate) arguments: AllArguments,
     pub(crate) path_arguments: Vec<(String, String)>,
     pub(crate) route_arguments: Option<Arc<dyn Any + Send + Sync>>,
+    /// See [`Route::without_xsrf_check`](crate::Route::without_xsrf_check).
+    pub(crate) is_xsrf_exempt: bool,
     pub(crate) new_cookies: Vec<SetCookie>,
     pub(crate) session: Option<Session>,
     remote_ip: IpAddr,
@@ -242,6 +244,7 @@ impl Exchange {
             bad_query,
             path_arguments: Vec::new(),
             route_arguments: None,
+            is_xsrf_exempt: false,
             new_cookies: Vec::new(),
             session: None,
             remote_ip,
@@ -376,7 +379,9 @@ impl fmt::Debug for Exchange {
 }
 
 /// Returns a shared value that was given as `T` or as `Arc<T>`.
-fn downcast<T: Any + Send + Sync>(value: &Arc<dyn Any + Send + Sync>) -> Option<Arc<T>> {
+pub(crate) fn downcast<T: Any + Send + Sync>(
+    value: &Arc<dyn Any + Send + Sync>,
+) -> Option<Arc<T>> {
     match Arc::clone(value).downcast() {
         Ok(value) => Some(value),
         Err(value) => value.downcast_ref::<Arc<T>>().map(Arc::clone),

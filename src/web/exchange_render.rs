@@ -9,6 +9,7 @@ use crate::escape::{self, is_plain_url};
 use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
+use crate::web::route;
 use crate::web::xsrf::XSRF_TOKEN;
 
 /// Pages.
@@ -56,12 +57,7 @@ impl Exchange {
         let prefix = &self.shared.static_url_prefix;
         let mut url = String::with_capacity(prefix.len() + path.len() + 40);
         url.push_str(prefix);
-        for (index, segment) in path.split('/').enumerate() {
-            if index > 0 {
-                url.push('/');
-            }
-            escape::push_url(&mut url, segment);
-        }
+        escape::push_path(&mut url, path);
         match found {
             Some(file) => url.extend(["?v=", &file.version]),
             None => {
@@ -69,6 +65,18 @@ impl Exchange {
             }
         }
         Ok(url)
+    }
+
+    /// Returns the path of the route with this [name](crate::Route::named), with an argument for
+    /// each placeholder: `reverse_url("story", &[("id", "5")])` is `/story/5`. The values are
+    /// percent-encoded; those of `{name...}` keep their slashes. Arguments that the route does
+    /// not have are ignored. Clients remove the segments `.` and `..` from a URL, however they
+    /// are encoded, so such a value leads to another path. Tornado's `reverse_url`.
+    ///
+    /// Fails with the name of the route if there is none, or of an argument that is missing, or
+    /// empty where the placeholder is not `{name...}`.
+    pub fn reverse_url(&self, name: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        route::reverse_url(&self.shared.named_patterns, name, arguments)
     }
 }
 

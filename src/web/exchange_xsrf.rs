@@ -1,6 +1,8 @@
 //! XSRF tokens and origin checks of one exchange. The cryptography is in
 //! [`xsrf`](crate::web::xsrf).
 
+use std::borrow::Cow;
+
 use crate::error::{Error, Result};
 use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
@@ -37,13 +39,13 @@ impl Exchange {
         let new = self.new_cookies.iter().find(|cookie| cookie.name() == name);
         let known = match new {
             Some(cookie) => secret.visitor_id(cookie.value()),
-            None => self.cookie_values(&name).find_map(|text| secret.visitor_id(text)),
+            None => self.cookie_values(&name).find_map(|text| secret.visitor_id(&text)),
         };
         let id = match known {
             Some(id) => id,
             None => {
                 let id = secret.new_visitor_id();
-                self.set_cookie(SetCookie::new(name, id.text()))?;
+                self.set_cookie(self.with_same_site(SetCookie::new(name, id.text())))?;
                 id
             }
         };
@@ -78,8 +80,8 @@ impl Exchange {
         let name = self.cookie_name(XSRF);
         let secret = &self.shared.secret;
         let is_sessions = |key| secret.verify(token, TokenOwner::Session(key));
-        let is_visitors = |cookie: &str| {
-            let id = secret.visitor_id(cookie);
+        let is_visitors = |cookie: Cow<'_, str>| {
+            let id = secret.visitor_id(&cookie);
             id.is_some_and(|id| secret.verify(token, TokenOwner::Visitor(&id)))
         };
         // The form may have been loaded before the session was created. Its visitor token is
@@ -101,7 +103,7 @@ impl Exchange {
     pub(crate) fn forget_visitor_id(&mut self) -> Result {
         let name = self.cookie_name(XSRF);
         let is_new = self.new_cookies.iter().any(|cookie| cookie.name() == name);
-        if !is_new && self.cookie_values(&name).next().is_some() {
+        if !is_new {
             self.clear_cookie(&name)?;
         }
         Ok(())

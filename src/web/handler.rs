@@ -12,7 +12,8 @@
 //! query              was parsed before `initialize`                     400
 //! content            read from the socket; forms are parsed             400, 408, 413, 503
 //! check_origin       POST, PUT, PATCH, DELETE: not from another site    403
-//! XSRF token         the same methods, if `xsrf_cookies` is set         403
+//! XSRF token         the same methods, if `xsrf_cookies` is set, except
+//!                    on a route without the check                       403
 //! prepare            work that all methods share                        error page
 //! get, post, ...     the method itself                                  error page
 //! complete           session cookie, other cookies, content             error page
@@ -335,7 +336,7 @@ async fn check_forgery(exchange: &mut Exchange) -> Result {
     if exchange.shared.settings.check_origin {
         exchange.check_origin()?;
     }
-    if exchange.shared.settings.xsrf_cookies {
+    if exchange.shared.settings.xsrf_cookies && !exchange.is_xsrf_exempt {
         exchange.check_xsrf_cookie().await?;
     }
     Ok(())

@@ -2,12 +2,13 @@
 //! static files.
 //!
 //! The files in reading order: the [`settings`]; parts that do not depend on a request
-//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`static_files`], the rate limiter
+//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`signed`] cookies, [`static_files`], the rate limiter
 //! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
 //! ([`exchange`], with its methods for cookies, arguments, JSON, templates and XSRF tokens
 //! in `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session
-//! ([`session_handler`]); routing ([`route`], [`application`]).
+//! ([`session_handler`]); routing ([`route`], [`application`]), and redirects of a
+//! route ([`redirect_handler`]).
 //!
 //! Blank lines between the declarations keep rustfmt from sorting them.
 
@@ -20,6 +21,8 @@ pub mod arguments;
 pub mod multipart;
 
 pub mod xsrf;
+
+pub mod signed;
 
 pub mod static_files;
 
@@ -55,5 +58,7 @@ mod methods;
 pub mod session_handler;
 
 pub mod route;
+
+pub mod redirect_handler;
 
 pub mod application;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http::cookie::SameSite;
 use crate::http::limits::Limits;
 use crate::session::SessionConfig;
 use crate::session::store::{Lifetime, Store};
@@ -70,13 +71,15 @@ pub struct Settings {
     pub error_template: String,
     /// The directory of the static files, relative to the current directory. It is served below
     /// `static_url_prefix`; its files `favicon.ico` and `robots.txt` also at `/favicon.ico` and
-    /// `/robots.txt`. Default: empty (no static files).
+    /// `/robots.txt`. For other directories see
+    /// [`StaticFileHandler`](crate::StaticFileHandler). Default: empty (no static files).
     pub static_path: PathBuf,
     /// The path below which static files are served. Leading and trailing slashes are optional.
     /// Default: `/static/`.
     pub static_url_prefix: String,
     /// `true` if POST, PUT, PATCH and DELETE require an XSRF token, which a page of this
-    /// application has issued; without one: 403. See [`xsrf`](crate::web::xsrf). Default:
+    /// application has issued; without one: 403. See [`xsrf`](crate::web::xsrf), and for
+    /// webhooks [`Route::without_xsrf_check`](crate::Route::without_xsrf_check). Default:
     /// `false`, as in Tornado.
     pub xsrf_cookies: bool,
     /// `true` if these methods are rejected with 403 when the browser states, by
@@ -86,9 +89,9 @@ pub struct Settings {
     /// Other origins whose pages may send such requests nevertheless, for example
     /// `https://example.com`. Default: none.
     pub trusted_origins: Vec<String>,
-    /// The key that signs XSRF tokens, at least 32 bytes. Servers that share a site need the
-    /// same key. Default: empty (a random key at each start, so tokens do not survive a
-    /// restart).
+    /// The key that signs XSRF tokens and signed cookies, at least 32 bytes. Servers that share
+    /// a site need the same key. Default: empty (a random key at each start, so tokens do not
+    /// survive a restart, and `set_signed_cookie` fails).
     pub cookie_secret: Vec<u8>,
     /// The URL to which `authenticated` redirects a client that is not logged in: a path, or a
     /// URL of another site with its scheme, `https://login.example/`. Default: `/login`.
@@ -98,7 +101,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The hosts that requests may name, without a port: `example.com`, or `*.example.com` for
     /// all names below it. A request for another host gets 421 (RFC 9110 section 7.4), which
-    /// prevents DNS rebinding. Default: empty (any host).
+    /// prevents DNS rebinding; for health checks see
+    /// [`Route::for_any_host`](crate::Route::for_any_host). Default: empty (any host).
     pub allowed_hosts: Vec<String>,
     /// `X-Content-Type-Options` of every response, unless its handler sets another value.
     /// `nosniff` prevents MIME sniffing: a browser must not guess a type from the content, and
@@ -124,6 +128,17 @@ pub struct Settings {
     /// The name of the session cookie; over https with the prefix `__Host-`. Default:
     /// `session_id`.
     pub session_cookie: String,
+    /// `SameSite` of the session cookie, and of the XSRF cookie of a client without a session.
+    /// With `Strict`, a client that follows a link from another site comes without its session,
+    /// and loses it if the page writes to a new one. `None` is for pages in another site's
+    /// frame; then only the XSRF check and `check_origin` keep other sites from using the
+    /// session. It needs https; over plain http the cookies are `Lax`. Default:
+    /// [`SameSite::Lax`].
+    pub session_same_site: SameSite,
+    /// `true` if the session cookie has no `Max-Age`, so that browsers delete it when they
+    /// close, unless they restore their tabs. The timeouts of the session apply all the same.
+    /// Default: `false`.
+    pub session_until_browser_closes: bool,
     /// Idle timeout and absolute timeout of sessions, at least 1 ms. A session ends when it was
     /// not used for the idle timeout: five minutes suit a bank; most sites set more. Default: 5
     /// minutes and 8 hours.
@@ -215,6 +230,8 @@ impl Default for Settings {
             strict_transport_security: "",
             default_headers: &[],
             session_cookie: String::from("session_id"),
+            session_same_site: SameSite::Lax,
+            session_until_browser_closes: false,
             session_lifetime: SessionConfig::default().lifetime,
             max_sessions_per_user: SessionConfig::default().max_sessions_per_user,
             session_store: None,

@@ -2,7 +2,7 @@
 //! the session store, secrets.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) secret: Secret,
     pub(crate) shutdown: Shutdown,
+    /// The patterns of the routes that have a name, for `reverse_url`.
+    pub(crate) named_patterns: BTreeMap<String, String>,
     /// The application's own state, by type. A `TypeId` is a hash already, so it is not hashed
     /// again.
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildIdentityHasher>,
@@ -80,6 +82,7 @@ impl Shared {
             store,
             secret: Secret::new(&settings.cookie_secret),
             shutdown: Shutdown::default(),
+            named_patterns: BTreeMap::new(),
             state: HashMap::default(),
             settings,
         })

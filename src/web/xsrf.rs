@@ -41,7 +41,7 @@ pub(crate) const XSRF: &str = "_xsrf";
 /// The placeholder of the token, which every template may use.
 pub(crate) const XSRF_TOKEN: &str = "xsrf_token";
 
-/// The key that signs visitor ids and tokens.
+/// The key that signs visitor ids and tokens, and [cookies](crate::web::signed).
 pub struct Secret {
     /// The HMAC state after the key. Each signature starts from a copy, which saves hashing the
     /// key again.
@@ -131,7 +131,7 @@ impl Secret {
 
     /// Returns HMAC-SHA-256 in two halves. `purpose` separates the domains: a signature for one
     /// purpose is not valid for another.
-    fn sign(&self, purpose: &[u8], text: &[u8]) -> [Token; 2] {
+    pub(super) fn sign(&self, purpose: &[u8], text: &[u8]) -> [Token; 2] {
         let mut mac = self.keyed.clone();
         mac.update(purpose);
         mac.update(b":");

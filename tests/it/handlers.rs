@@ -329,7 +329,7 @@ async fn the_exchange_methods_build_the_response() {
     let application =
         Application::new([("/", handler::<SettingHandler>)], settings()).unwrap();
     let server = serve(application).await;
-    let reply = server.visitor().get("/").await;
+    let reply = server.connect().await.ask("GET /\nCookie: stale=1").await;
     assert_eq!(reply.status, 202);
     assert_eq!(reply.fields_named("X-Once").collect::<Vec<_>>(), ["two"]);
     assert_eq!(reply.fields_named("X-Twice").collect::<Vec<_>>(), ["one", "two"]);

@@ -55,6 +55,7 @@ mod redis_server;
 #[cfg(feature = "redis")]
 mod redis_store;
 mod resources;
+mod routes;
 mod semantics;
 mod sessions;
 mod simulation;

@@ -1,12 +1,16 @@
 //! Property tests: statements that hold for any input, checked with random inputs.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::{Bytes, BytesMut};
 use dustdevil::http::chunked::{Decoder, LAST_CHUNK, push_size};
+use dustdevil::http::cookie;
 use dustdevil::http::framing::Framing;
 use dustdevil::http::range::{self, Selection};
 use dustdevil::http::response::Response;
 use dustdevil::web::multipart;
 use dustdevil::web::template::Template;
+use dustdevil::web::xsrf::Secret;
 use dustdevil::{Error, Limits, Method, Request, SetCookie, Settings, Status};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -167,6 +171,51 @@ proptest! {
             prop_assert!(!breaks_a_line(&field));
             // Path, Domain, HttpOnly and SameSite.
             prop_assert_eq!(field.matches(';').count(), 4);
+        }
+    }
+
+    /// Quotes a value as Python's `http.cookies` does (`_quote`).
+    #[test]
+    fn a_cookie_that_python_quoted_is_read_as_it_was_set(
+        value in prop_oneof![text(), "[a-z0-9 ;,\"\\\\]{0,12}"],
+        pieces in prop::collection::vec("[ -~]{0,4}", 0..8),
+    ) {
+        let latin: String = value.chars().filter(|code| *code <= '\u{ff}').collect();
+        let quote = |code: char| match code {
+            '"' | '\\' => format!("\\{code}"),
+            ' ' | ';' | ',' | '\0'..='\u{1f}' | '\u{7f}'.. => format!("\\{:03o}", u32::from(code)),
+            _ => String::from(code),
+        };
+        let quoted: String = latin.chars().map(quote).collect();
+        let field = format!("b=1; a=\"{quoted}\"; c=2");
+        let read: Vec<_> = cookie::values(field.as_bytes(), "a").collect();
+        prop_assert_eq!(read, [latin]);
+        // Whatever is between the quotes, it is never longer than it was sent.
+        let field = format!("a=\"{}\"", pieces.concat().replace(';', "\\"));
+        let longest = cookie::values(field.as_bytes(), "a").map(|value| value.len()).max();
+        prop_assert!(longest.unwrap_or_default() <= field.len());
+    }
+
+    #[test]
+    fn a_signed_cookie_is_read_as_it_was_set_and_no_changed_one_is_read(
+        name in "[a-zA-Z0-9_.-]{1,8}",
+        value in text(),
+        seconds in 0..4_000_000_000u64,
+        at in any::<prop::sample::Index>(),
+        change in "[ -~]?",
+    ) {
+        let secret = Secret::new(&[7; 32]);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let signed = secret.seal(&name, &value, now);
+        prop_assert!(SetCookie::new(&*name, &*signed).to_field_value().is_ok());
+        let day = Duration::from_secs(86_400);
+        prop_assert_eq!(secret.open(&name, &signed, now, day), Some(value));
+        prop_assert_eq!(secret.open(&format!("{name}x"), &signed, now, day), None);
+        let mut changed = signed.clone();
+        let at = at.index(signed.len());
+        changed.replace_range(at..=at, &change);
+        if changed != signed {
+            prop_assert_eq!(secret.open(&name, &changed, now, day), None);
         }
     }
 

@@ -9,16 +9,37 @@ use crate::http::conditions::{self, Outcome};
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::status::Status;
-use crate::web::exchange::Exchange;
+use crate::web::exchange::{Exchange, downcast};
 use crate::web::handler::RequestHandler;
+use crate::web::static_files::StaticFiles;
 use crate::web::static_files::file::FoundFile;
 
 /// The argument of a route that serves a single file: `favicon.ico`, `robots.txt`.
 #[derive(Debug)]
 pub(crate) struct OnlyFile(pub(crate) &'static str);
 
-/// Sends a file of the `static_path`: whole (200), a range of it (206), or no content if the
-/// client's copy is current (304).
+/// Sends a file: whole (200), a range of it (206), or no content if the client's copy is current
+/// (304). Tornado's `StaticFileHandler`.
+///
+/// The file is one of the [`StaticFiles`] that are the arguments of the route, or else of the
+/// setting `static_path`. Its path is the value of the last placeholder of the route. The files
+/// of a route may have any prefix; `static_url` knows those of `static_path` only, so the URLs of
+/// the others have no version, and caches revalidate them.
+///
+/// ```no_run
+/// # use dustdevil::{Application, Result, Route, Settings, StaticFileHandler, StaticFiles};
+/// # use dustdevil::handler;
+/// # fn main() -> Result {
+/// let manual = StaticFiles::new("manual")?.default_filename("index.html");
+/// let routes = [Route::new("/manual/{path...}", handler::<StaticFileHandler>).with(manual)];
+/// Application::with_routes(routes, Settings::default())?;
+/// # Ok(())
+/// # }
+/// ```
+/// With a [`default_filename`](StaticFiles::default_filename), `/manual/` and `/manual/api/` are
+/// the files of this name in the two directories, and `/manual/api` redirects to `/manual/api/`
+/// (301), so that relative links on the page lead into the directory. `/manual` is another path,
+/// and needs a [`RedirectHandler`](crate::RedirectHandler).
 pub struct StaticFileHandler {
     found: FoundFile,
 }
@@ -30,12 +51,20 @@ impl RequestHandler for StaticFileHandler {
         let arguments = exchange.route_arguments.as_ref();
         let path = match arguments.and_then(|arguments| arguments.downcast_ref()) {
             Some(OnlyFile(path)) => path,
-            None => exchange.path_argument("path")?,
+            None => exchange.path_arguments().last().unwrap_or_default(),
         };
-        let files = exchange.shared.static_files.as_ref();
+        let own = arguments.and_then(downcast::<StaticFiles>);
+        let files = own.as_deref().or(exchange.shared.static_files.as_ref());
         let files = files.ok_or_else(|| Error::other("there is no static folder"))?;
+        let found = files.find(path).await?;
+        // Boxed, because it is rare and would enlarge the future of every request.
+        if found.is_none() && Box::pin(files.find(&format!("{path}/"))).await?.is_some() {
+            let directory = format!("{}/", exchange.request.path());
+            exchange.redirect_permanently(&directory)?;
+            return Err(Error::Finish);
+        }
         let missing = || Error::http(Status::NOT_FOUND, "There is no such file.");
-        Ok(Self { found: files.find(path).await?.ok_or_else(missing)? })
+        Ok(Self { found: found.ok_or_else(missing)? })
     }
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {

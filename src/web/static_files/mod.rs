@@ -57,9 +57,11 @@ const MAX_CACHED_FILES: usize = 4096;
 /// Time after which the version of a file is compared with the disk again for its URL.
 const REVALIDATE_AFTER: Duration = Duration::from_secs(1);
 
-/// The files of a document root.
+/// The files of a document root: those of `static_path`, or those of another directory, which
+/// are the arguments of a route with a [`StaticFileHandler`](handler::StaticFileHandler).
 pub struct StaticFiles {
     root: Arc<DocumentRoot>,
+    default_filename: Option<String>,
     cache: Mutex<Cache>,
     /// Lock striping: a path always uses the same lock, and loads from disk while it is held.
     /// If many requests miss the cache for the same file, the first loads it and the others
@@ -84,31 +86,38 @@ struct CachedFile {
 }
 
 impl StaticFiles {
-    /// Opens a directory. Fails with [`Error::Config`] if it cannot be read.
-    pub fn new(directory: &Path) -> Result<StaticFiles> {
+    /// Opens a directory. Fails with [`Error::Config`] if it cannot be read. Tornado's `path`.
+    pub fn new(directory: impl AsRef<Path>) -> Result<StaticFiles> {
+        let directory = directory.as_ref();
         let root = DocumentRoot::new(directory).map_err(|error| {
             Error::Config(format!("the static folder {}: {error}", directory.display()))
         })?;
         Ok(StaticFiles {
             root: Arc::new(root),
+            default_filename: None,
             cache: Mutex::default(),
             load_locks: Default::default(),
             hasher: RandomState::new(),
         })
     }
 
+    /// Sets the name of the file that is sent for a directory, such as `index.html`. Default:
+    /// none, and a directory is 404. Tornado's `default_filename`.
+    #[must_use]
+    pub fn default_filename(mut self, name: impl Into<String>) -> StaticFiles {
+        self.default_filename = Some(name.into());
+        self
+    }
+
     /// Returns the file at a percent-decoded path relative to the root, or `None` if there is
-    /// no file there that may be served.
+    /// no file there that may be served. An empty path, or one that ends in a slash, is that of
+    /// a directory, and finds its default file.
     pub async fn find(&self, path: &str) -> Result<Option<FoundFile>> {
-        if let Some(found) = self.lookup(path) {
-            step!("file: {path:?} is in the cache");
-            return Ok(Some(found));
+        let cached = self.lookup(path);
+        step!("file: {path:?}, in the cache: {}", cached.is_some());
+        if cached.is_some() {
+            return Ok(cached);
         }
-        if !is_safe_path(path) {
-            step!("refused: the path {path:?} is not safe");
-            return Ok(None);
-        }
-        step!("file: {path:?} is not in the cache");
         // Boxed, because it is large and rare: most files are in the cache.
         Box::pin(self.load_and_store(path)).await
     }
@@ -132,13 +141,20 @@ impl StaticFiles {
 
     /// Loads a file from disk, on a thread that may block, and stores it in the cache.
     async fn load_and_store(&self, path: &str) -> Result<Option<FoundFile>> {
+        let is_directory = path.is_empty() || path.ends_with('/');
+        let name = self.default_filename.as_deref().filter(|_| is_directory);
+        let path = &format!("{path}{}", name.unwrap_or_default());
+        if !is_safe_path(path) {
+            step!("refused: the path {path:?} is not safe");
+            return Ok(None);
+        }
         let _guard = self.load_lock(path).lock().await;
         // Another request may have loaded it while this one waited for the lock.
         if let Some(found) = self.lookup(path) {
             return Ok(Some(found));
         }
         let previous = self.cache().files.get(path).map(|cached| Arc::clone(&cached.file));
-        let (root, relative) = (Arc::clone(&self.root), path.to_owned());
+        let (root, relative) = (Arc::clone(&self.root), path.clone());
         // A file that was modified while it was read is read once more.
         let load_with_retry = move || {
             load(&root, &relative, previous.clone())
