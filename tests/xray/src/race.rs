@@ -47,6 +47,18 @@ impl Snapshots {
     }
 }
 
+/// `/saved`: the names that have a value in the snapshot session.
+struct SavedHandler;
+
+impl RequestHandler for SavedHandler {
+    methods!(Get);
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        let values = exchange.state::<Snapshots>()?.load();
+        exchange.write(values.into_keys().collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Where both requests wait for each other, after they have read and before they write.
 struct BothHaveRead(Barrier);
 
@@ -119,6 +131,7 @@ fn application() -> Result<Application> {
         ("/live", handler::<LiveHandler>),
         ("/snapshot", handler::<SnapshotHandler>),
         ("/values", handler::<ValuesHandler>),
+        ("/saved", handler::<SavedHandler>),
     ];
     let application = Application::new(routes, settings())?;
     Ok(application.state(Snapshots::default()).state(BothHaveRead(Barrier::new(2))))
@@ -137,23 +150,21 @@ pub async fn main() -> Result<(), String> {
     let cookie =
         started.split("session_id=").nth(1).and_then(|rest| rest.split(';').next());
     let cookie = format!("Cookie: session_id={}\r\n", cookie.unwrap_or_default());
-    for (path, what) in [
-        ("/snapshot", "A snapshot session: load all, change, save all."),
-        (
-            "/live",
-            "The session of Dustdevil: each operation changes one value in the store.",
-        ),
-    ] {
+    let races = [
+        ("/snapshot", "/saved", "A snapshot session: load all, change, save all."),
+        ("/live", "/values", "The session of Dustdevil: each operation changes one value."),
+    ];
+    for (path, outcome, what) in races {
         let (left, right) = (format!("POST {path}?name=a"), format!("POST {path}?name=b"));
         let (left, right) =
             tokio::join!(send(address, &left, &cookie), send(address, &right, &cookie));
         let left = film(&recorder, &left.map_err(failed)?).await?;
         let right = film(&recorder, &right.map_err(failed)?).await?;
-        print(&format!("{what}\n\n{}", text(&left, &right)));
+        let outcome =
+            send(address, &format!("GET {outcome}"), &cookie).await.map_err(failed)?;
+        let names = outcome.rsplit("\r\n").next().unwrap_or_default();
+        print(&format!("{what}\n\n{}\nLeft in it: {names}\n", text(&left, &right)));
     }
-    let values = send(address, "GET /values", &cookie).await.map_err(failed)?;
-    let values = values.rsplit("\r\n").next().unwrap_or_default().to_owned();
-    print(&format!("The live session has: {values}"));
     Ok(())
 }
 
@@ -186,16 +197,16 @@ fn rows<'f>(left: &'f Film, right: &'f Film) -> Vec<(bool, &'f Step)> {
 
 /// Returns two films as two columns of text.
 pub fn text(left: &Film, right: &Film) -> String {
-    const COLUMN: usize = 58;
+    const COLUMN: usize = 64;
     let mut text = format!("{:<COLUMN$}{}\n", left.title, right.title);
     for (is_right, step) in rows(left, right) {
         let indent = if is_right { COLUMN } else { 0 };
         let pad = " ".repeat(indent);
-        let _ = writeln!(text, "{pad}{:<13} {}", step.name, step.detail);
+        let _ = writeln!(text, "{pad}{:<20} {}", step.name, step.detail);
         if step.layer == Layer::Store
             && let Some(frame) = step.frames.last()
         {
-            let _ = writeln!(text, "{pad}{:<13} {} {}", "", frame.function, place(frame));
+            let _ = writeln!(text, "{pad}{:<20} {} {}", "", frame.function, place(frame));
         }
     }
     text

@@ -10,7 +10,7 @@ use dustdevil::http::content::Incoming;
 use dustdevil::http::response::Response;
 use dustdevil::http::server_state::ServerState;
 use dustdevil::service::FILM_FIELD;
-use dustdevil::{Application, Recorder, Request, record, service, socket};
+use dustdevil::{Application, Recorder, Request, record, service, skip, socket};
 use tokio::net::TcpListener;
 
 /// The observed application, and pages that are not observed.
@@ -49,7 +49,10 @@ impl Service for Site {
         let path = request.path();
         let is_page = path.starts_with("/xray/") || path == "/play";
         match &self.pages {
-            Some(pages) if is_page => pages.respond(request, peer, incoming).await,
+            Some(pages) if is_page => {
+                skip(&request);
+                pages.respond(request, peer, incoming).await
+            }
             Some(_) => with_link(self.observed.respond(request, peer, incoming).await),
             None => self.observed.respond(request, peer, incoming).await,
         }

@@ -52,14 +52,14 @@ fn left_out(text: &mut String, film: &Film) {
     }
 }
 
-/// Writes the line of a step: `0.21  web  route  /main  Application::route src/...:132`.
+/// Writes the line of a step: `0.09  route  src/web/application.rs:168  /main`.
 fn line(text: &mut String, step: &Step) {
     let at = milliseconds(step.at);
-    let (layer, name) = (step.layer.name(), &step.name);
+    let name = &step.name;
     let place = step.frames.last().map(place).unwrap_or_default();
-    let took = step.took.map(|took| format!(" ({} ms)", milliseconds(took)));
-    let detail = format!("{}{}", step.detail, took.unwrap_or_default());
-    let _ = writeln!(text, "{at:>7}  {layer:<7}  {name:<12}  {detail:<44}  {place}");
+    let took = step.took.map(|took| format!(", {} ms", milliseconds(took)));
+    let took = took.unwrap_or_default();
+    let _ = writeln!(text, "{at:>7}  {name:<19}  {place:<34}  {}{took}", step.detail);
 }
 
 /// Returns a time in milliseconds.

@@ -107,6 +107,8 @@ pub struct Film {
     pub id: u64,
     /// The client.
     pub peer: SocketAddr,
+    /// The number of its connection, counted from 1.
+    pub connection: u64,
     /// Method and target, or a note that the head was refused.
     pub title: String,
     /// The status of the final response; 0 if there was none.
@@ -157,8 +159,8 @@ impl Film {
 #[derive(Default)]
 pub struct Films {
     kept: Mutex<VecDeque<Arc<Film>>>,
-    /// The clients of the connections that have ended last.
-    ended: Mutex<VecDeque<SocketAddr>>,
+    /// The connections that have ended last, the oldest first: client and number.
+    ended: Mutex<VecDeque<(SocketAddr, u64)>>,
     changed: Notify,
 }
 
@@ -174,10 +176,15 @@ impl Films {
         self.changed.notify_waiters();
     }
 
+    /// Forgets an earlier connection from `peer`: the system gives its port to another one.
+    pub(crate) fn begin(&self, peer: SocketAddr) {
+        self.ended().retain(|(other, _)| *other != peer);
+    }
+
     /// Records that all films of a connection have been added.
-    pub(crate) fn end(&self, peer: SocketAddr) {
+    pub(crate) fn end(&self, peer: SocketAddr, connection: u64) {
         let mut ended = self.ended();
-        ended.push_back(peer);
+        ended.push_back((peer, connection));
         if ended.len() > MAX_FILMS {
             ended.pop_front();
         }
@@ -199,8 +206,10 @@ impl Films {
     /// Returns the films of the connection from `peer`, once it has ended. Waits up to two seconds
     /// for its end.
     pub async fn of(&self, peer: SocketAddr) -> Vec<Arc<Film>> {
-        self.wait_for(|| self.ended().contains(&peer).then_some(())).await;
-        self.all().into_iter().filter(|film| film.peer == peer).collect()
+        let find = || self.ended().iter().rev().find(|(other, _)| *other == peer).copied();
+        let ended = self.wait_for(find).await;
+        let is_of = |film: &Arc<Film>| Some((film.peer, film.connection)) == ended;
+        self.all().into_iter().filter(is_of).collect()
     }
 
     async fn wait_for<T>(&self, find: impl Fn() -> Option<T>) -> Option<T> {
@@ -216,7 +225,7 @@ impl Films {
         timeout(Duration::from_secs(2), wait).await.ok()
     }
 
-    fn ended(&self) -> MutexGuard<'_, VecDeque<SocketAddr>> {
+    fn ended(&self) -> MutexGuard<'_, VecDeque<(SocketAddr, u64)>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -41,5 +41,5 @@ mod trace;
 pub use film::{Film, Films, Frame, Layer, MAX_FILM_BYTES, MAX_FILMS, Step};
 pub use hooks::{Observed, handler};
 pub use real::*;
-pub use recorder::{Recorder, note, record};
+pub use recorder::{Recorder, note, record, skip};
 pub use trace::{root, source_path};

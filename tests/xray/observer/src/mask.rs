@@ -38,6 +38,7 @@ pub fn mask(message: &mut [u8]) {
     }
     ranges.extend(argument_secrets(message, 0));
     ranges.extend(part_secrets(message));
+    ranges.extend(json_secrets(message));
     ranges.extend(hex_runs(message));
     for range in ranges {
         for byte in &mut message[range] {
@@ -60,6 +61,8 @@ pub fn masked(text: &str) -> String {
 fn line_secrets(line: &[u8], start: usize) -> Vec<Range<usize>> {
     let Some(colon) = line.iter().position(|&byte| byte == b':') else { return Vec::new() };
     let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();
+    // A line of a conversation, in the notation of the transcripts, is one, too.
+    let name = name.trim_start_matches(['>', '<', ' ']);
     if !SECRET_FIELDS.contains(&name.trim()) {
         return Vec::new();
     }
@@ -153,6 +156,34 @@ fn part_secrets(bytes: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
+/// Returns the strings in JSON that have a secret name: `"password": "..."`.
+fn json_secrets(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(colon) = position(&bytes[from..], b"\":").map(|at| from + at) {
+        from = colon + 2;
+        let name = bytes[..colon].iter().rev().take_while(|&&byte| byte != b'"').count();
+        let name = String::from_utf8_lossy(&bytes[colon - name..colon]);
+        let spaces = bytes[from..].iter().take_while(|byte| byte.is_ascii_whitespace());
+        let start = from + spaces.count() + 1;
+        if is_secret(&name) && bytes.get(start - 1) == Some(&b'"') {
+            let end = string_end(&bytes[start..]);
+            found.push(start..start + end);
+        }
+    }
+    found
+}
+
+/// Returns the length of a JSON string up to its quote. A backslash escapes the next byte.
+fn string_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() && bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    at.min(bytes.len())
+}
+
+/// Returns the runs of hexadecimal digits that are as long as an id.
 fn hex_runs(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;

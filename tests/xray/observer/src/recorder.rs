@@ -25,8 +25,8 @@ tokio::task_local! {
 pub(crate) enum Finished {
     /// A film is complete.
     Film(RawFilm),
-    /// A connection has ended, after its last film.
-    Connection(SocketAddr),
+    /// A connection has ended, after its last film: its client and its number.
+    Connection(SocketAddr, u64),
 }
 
 /// Records all connections of a server.
@@ -35,6 +35,7 @@ pub struct Recorder {
     films: Arc<Films>,
     pub(crate) finished: Sender<Finished>,
     pub(crate) next_id: Arc<AtomicU64>,
+    pub(crate) next_connection: Arc<AtomicU64>,
     pub(crate) next_step: Arc<AtomicU64>,
 }
 
@@ -53,12 +54,13 @@ impl Recorder {
                         show(&film);
                         added.add(film);
                     }
-                    Finished::Connection(peer) => added.end(peer),
+                    Finished::Connection(peer, connection) => added.end(peer, connection),
                 }
             }
         });
         let next_id = Arc::new(AtomicU64::new(1));
-        Recorder { films, finished, next_id, next_step: Arc::default() }
+        let next_connection = Arc::new(AtomicU64::new(1));
+        Recorder { films, finished, next_id, next_connection, next_step: Arc::default() }
     }
 
     /// Returns the films.
@@ -73,11 +75,12 @@ pub async fn record(
     peer: SocketAddr,
     connection: impl Future<Output = ()>,
 ) {
+    recorder.films.begin(peer);
     let state = Arc::new(Mutex::new(Connection::new(recorder, peer)));
     CONNECTION.scope(Arc::clone(&state), connection).await;
     let mut state = lock(&state);
     state.publish(true);
-    let _ = state.recorder.finished.send(Finished::Connection(peer));
+    let _ = state.recorder.finished.send(Finished::Connection(peer, state.id));
 }
 
 /// Calls `work` with the connection of the current task, and does not count its time.
@@ -121,7 +124,7 @@ pub(crate) fn end(step: Option<u64>, error: Option<String>) {
         if let Some(step) = steps.iter_mut().find(|other| Some(other.sequence) == step) {
             step.took = Some(now.saturating_sub(step.at));
             if let Some(error) = error {
-                step.detail = format!("{}, ended by: {error}", step.detail);
+                step.detail = format!("{}, ended by: {}", step.detail, masked(&error));
             }
         }
     });
@@ -160,4 +163,10 @@ pub(crate) fn new_film(request: &Request) -> Option<u64> {
     let title = masked(&format!("{} {}{query}", request.method(), request.path()));
     let is_head = request.method() == Method::Head;
     with(|connection| connection.begin_film(title, is_head))
+}
+
+/// Leaves out the request that is being handled: it leaves no film. For pages that show films.
+pub fn skip(request: &Request) {
+    let is_head = request.method() == Method::Head;
+    with(|connection| connection.skip_film(is_head));
 }

@@ -40,7 +40,8 @@ pub(crate) struct Transfer {
 
 /// A film that is not complete.
 struct OpenFilm {
-    id: u64,
+    /// `None` for a request that is not observed.
+    id: Option<u64>,
     title: String,
     is_head: bool,
     /// `true` after the head of the response was written to the output buffer.
@@ -60,6 +61,7 @@ type Transfers = (Option<Range<usize>>, Option<Range<usize>>);
 /// The recording of one connection.
 pub(crate) struct Connection {
     pub(crate) recorder: Recorder,
+    pub(crate) id: u64,
     peer: SocketAddr,
     pub(crate) began: Option<Instant>,
     /// The time at which the current observer was called.
@@ -80,6 +82,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(recorder: Recorder, peer: SocketAddr) -> Connection {
         Connection {
+            id: recorder.next_connection.fetch_add(1, Ordering::Relaxed),
             recorder,
             peer,
             began: None,
@@ -120,7 +123,14 @@ impl Connection {
     pub(crate) fn mark(&mut self, layer: Layer, name: &str, detail: &str) -> u64 {
         // Paths of files are shown relative to the repository.
         let root = format!("{}/", root().display());
-        let step = self.step(layer, name, masked(&detail.replace(&root, "")));
+        let detail = masked(&detail.replace(&root, ""));
+        // A refusal that becomes another error is one refusal: the line that made the first.
+        let is_same = |step: &&RawStep| step.name == name && step.detail == detail;
+        if let Some(first) = self.steps().iter().find(is_same).filter(|_| name == "refused")
+        {
+            return first.sequence;
+        }
+        let step = self.step(layer, name, detail);
         let sequence = step.sequence;
         let is_response = name == "response";
         if is_response && self.open.back().is_none_or(|film| film.has_response) {
@@ -135,9 +145,18 @@ impl Connection {
 
     pub(crate) fn begin_film(&mut self, title: String, is_head: bool) -> u64 {
         let id = self.recorder.next_id.fetch_add(1, Ordering::Relaxed);
+        self.open(Some(id), title, is_head);
+        id
+    }
+
+    /// Begins a request that leaves no film.
+    pub(crate) fn skip_film(&mut self, is_head: bool) {
+        self.open(None, String::new(), is_head);
+    }
+
+    fn open(&mut self, id: Option<u64>, title: String, is_head: bool) {
         let steps = mem::take(&mut self.pending);
         self.open.push_back(OpenFilm { id, title, is_head, has_response: false, steps });
-        id
     }
 
     /// Completes the films whose response has been sent whole; at the end of the connection, all.
@@ -163,8 +182,9 @@ impl Connection {
         let Some(open) = self.open.pop_front() else { return };
         let steps = self.take_steps(open.steps, input, output);
         let mut film = Film {
-            id: open.id,
+            id: open.id.unwrap_or_default(),
             peer: self.peer,
+            connection: self.id,
             title: open.title,
             status: 0,
             input: self.input.drain(..input).collect(),
@@ -182,8 +202,10 @@ impl Connection {
         }
         mask(&mut film.input);
         mask(&mut film.output);
-        // Fails only at the end of the process.
-        let _ = self.recorder.finished.send(Finished::Film(RawFilm { film, steps }));
+        if open.id.is_some() {
+            // Fails only at the end of the process.
+            let _ = self.recorder.finished.send(Finished::Film(RawFilm { film, steps }));
+        }
     }
 
     /// Takes the steps of a film, with those of the reads and writes that carried its bytes.

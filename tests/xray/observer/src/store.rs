@@ -16,6 +16,10 @@ use crate::recorder::{begin, end, mark};
 /// Maximum number of values that the observer remembers, to say what a value was before.
 const MAX_KNOWN: usize = 10_000;
 
+/// The name under which the observer remembers that it saw a session begin: a value that it has
+/// not seen is none then.
+const CREATED: &str = "\0created";
+
 /// A session store whose operations are recorded.
 pub struct Observed {
     store: Arc<dyn Store>,
@@ -40,8 +44,10 @@ impl Observed {
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
+        let is_created = known.contains_key(&(key, String::from(CREATED)));
+        let unknown = if is_created { "none" } else { "?" };
         let before = known.insert((key, name.to_owned()), value.map(str::to_owned));
-        before.map_or_else(|| String::from("?"), |before| shown(name, before.as_deref()))
+        before.map_or(unknown.into(), |before| shown(name, before.as_deref()))
     }
 
     fn forget(&self, key: Key) {
@@ -80,6 +86,7 @@ impl Store for Observed {
     ) -> StoreFuture<'a, bool> {
         StoreFuture::boxed(async move {
             let created = self.store.create(key, lifetime, ip, name, value).await?;
+            self.learn(key, CREATED, None);
             self.learn(key, name, Some(value));
             change("store create", key, name, "none", &shown(name, Some(value)));
             Ok(created)

@@ -3,78 +3,15 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 
-use dustdevil::mask::{MASK, masked};
-use dustdevil::{Film, Layer, MAX_FILM_BYTES, MAX_FILMS, Recorder};
-use dustdevil_xray::program::{self, install_quiet_logger, loopback, transcripts_site};
-use dustdevil_xray::serve::{Server, Site};
+use dustdevil::mask::MASK;
+use dustdevil::{Film, Layer, MAX_FILM_BYTES, MAX_FILMS};
+use dustdevil_xray::program::transcripts_site;
 use dustdevil_xray::steps::{Step, steps};
 use dustdevil_xray::support::project;
-use dustdevil_xray::{html, pages, text, transcripts};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use dustdevil_xray::{pages, text, transcripts};
 
-/// A server whose connections are recorded.
-struct Observed {
-    address: SocketAddr,
-    recorder: Recorder,
-}
-
-async fn observe(site: Site) -> Observed {
-    static LOGGER: OnceLock<()> = OnceLock::new();
-    LOGGER.get_or_init(|| install_quiet_logger().expect("the first logger"));
-    let recorder = Recorder::new(|_| {});
-    let server = Server::listen(loopback(), site, &recorder).await.expect("a free port");
-    let address = server.address;
-    tokio::spawn(server.run());
-    Observed { address, recorder }
-}
-
-/// The demo, observed, with a store of its own.
-async fn observe_demo() -> Observed {
-    observe(program::demo_site().expect("the demo is whole")).await
-}
-
-/// What a client has sent and received on one connection.
-struct Conversation {
-    sent: Vec<u8>,
-    received: Vec<u8>,
-    films: Vec<Arc<Film>>,
-}
-
-impl Observed {
-    /// Sends these writes, closes the sending side, and reads to the end.
-    async fn send(&self, writes: &[&[u8]]) -> Conversation {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        let peer = socket.local_addr().unwrap();
-        let (mut reader, mut writer) = socket.split();
-        let mut sent = Vec::new();
-        let send = async {
-            for bytes in writes {
-                // The server may have closed the connection already.
-                if writer.write_all(bytes).await.is_err() {
-                    break;
-                }
-                sent.extend_from_slice(bytes);
-                tokio::task::yield_now().await;
-            }
-            let _ = writer.shutdown().await;
-        };
-        let mut received = Vec::new();
-        let receive = async { drop(reader.read_to_end(&mut received).await) };
-        tokio::join!(send, receive);
-        let films = self.recorder.films().of(peer).await;
-        Conversation { sent, received, films }
-    }
-
-    /// Sends one request on a connection of its own.
-    async fn ask(&self, request: &str) -> Conversation {
-        self.send(&[request.as_bytes()]).await
-    }
-}
+use crate::support::{Conversation, log_in, observe, observe_demo};
 
 /// Fails unless each byte of a film that is not masked is the byte of the wire.
 fn same(film: &[u8], wire: &[u8], what: &str) {
@@ -101,30 +38,60 @@ fn check_bytes(conversation: &Conversation, name: &str) {
     assert_eq!(sent, conversation.received.len(), "{name}: bytes sent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bytes_in_a_film_are_the_bytes_on_the_wire() {
-    let server = observe(transcripts_site("bytes")).await;
+/// Returns `true` if a film has a refusal exactly if its response is an error.
+fn refusals_are_true(film: &Film) -> bool {
+    let is_refused = film.steps.iter().any(|step| step.name == "refused");
+    let is_error = (400..500).contains(&film.status);
+    is_refused == is_error || film.status == 0 || film.status >= 500
+}
+
+/// Divides the bytes of a conversation into other writes.
+type Delivery = fn(&[Vec<u8>]) -> Vec<Vec<u8>>;
+
+/// The ways in which the bytes of a conversation are delivered.
+const DELIVERIES: [Delivery; 3] = [
+    // As the transcript says.
+    <[Vec<u8>]>::to_vec,
+    // All in one write: the requests are pipelined.
+    |writes| vec![writes.concat()],
+    // In pieces of seven bytes.
+    |writes| writes.concat().chunks(7).map(<[u8]>::to_vec).collect(),
+];
+
+/// Plays all transcripts in one delivery, and returns the number of films.
+async fn check_all(name: &str, deliver: Delivery) -> usize {
+    let server = observe(transcripts_site(name)).await;
     let mut films = 0;
     for (path, text) in transcripts::transcripts() {
-        let name = path.display().to_string();
-        let steps = steps(&text).unwrap();
-        let sent = steps.iter().filter_map(|(_, step)| match step {
-            Step::Send(bytes) => Some(&bytes[..]),
+        let path = path.display().to_string();
+        let sent = steps(&text).unwrap().into_iter().filter_map(|(_, step)| match step {
+            Step::Send(bytes) => Some(bytes),
             _ => None,
         });
-        let writes: Vec<&[u8]> = sent.collect();
-        let all = writes.concat();
-        if all.len() > MAX_FILM_BYTES / 8 {
+        let writes: Vec<Vec<u8>> = deliver(&sent.collect::<Vec<_>>());
+        if writes.concat().len() > MAX_FILM_BYTES / 8 {
             continue;
         }
-        // As the transcript says; pipelined; in pieces of seven bytes.
-        let pieces: Vec<&[u8]> = all.chunks(7).collect();
-        for writes in [&writes[..], &[&all[..]], &pieces[..]] {
-            let conversation = server.send(writes).await;
-            check_bytes(&conversation, &name);
-            films += conversation.films.len();
+        let writes: Vec<&[u8]> = writes.iter().map(|bytes| &bytes[..]).collect();
+        let conversation = server.send(&writes).await;
+        check_bytes(&conversation, &path);
+        for film in &conversation.films {
+            assert!(refusals_are_true(film), "{path}\n{}", text::summary(film));
         }
+        films += conversation.films.len();
     }
+    films
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_in_a_film_are_the_bytes_on_the_wire() {
+    let [first, second, third] = DELIVERIES;
+    let (first, second, third) = tokio::join!(
+        tokio::spawn(check_all("bytes", first)),
+        tokio::spawn(check_all("pipelined", second)),
+        tokio::spawn(check_all("pieces", third)),
+    );
+    let films = first.unwrap() + second.unwrap() + third.unwrap();
     println!("{films} films");
     assert!(films > 1500, "only {films} films");
 }
@@ -137,35 +104,6 @@ async fn being_observed_changes_nothing() {
         failures.extend(transcripts::hold(&path, &text, server.address).await.err());
     }
     assert!(failures.is_empty(), "\n{}\n", failures.join("\n"));
-}
-
-/// The requests of a login in the demo, each with its film.
-async fn log_in(server: &Observed) -> Vec<Conversation> {
-    let mut conversations = Vec::new();
-    let form = server.ask("GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    let page = String::from_utf8(form.received.clone()).unwrap();
-    let between = |before: &str, after: &str| {
-        let rest = page.split_once(before).unwrap().1;
-        rest.split_once(after).unwrap().0.to_owned()
-    };
-    let visitor = between("Set-Cookie: _xsrf=", ";");
-    let token = between("name=\"_xsrf\" value=\"", "\"");
-    conversations.push(form);
-    let content = format!("_xsrf={token}&username=admin&password=123");
-    let login = format!(
-        "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: _xsrf={visitor}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{content}",
-        content.len()
-    );
-    let login = server.ask(&login).await;
-    let response = String::from_utf8(login.received.clone()).unwrap();
-    let id =
-        response.split_once("session_id=").unwrap().1.split(';').next().unwrap().to_owned();
-    conversations.push(login);
-    let main =
-        format!("GET /main HTTP/1.1\r\nHost: localhost\r\nCookie: session_id={id}\r\n\r\n");
-    conversations.push(server.ask(&main).await);
-    conversations
 }
 
 /// Returns the lines of the innermost function of this name around a line.
@@ -244,43 +182,6 @@ async fn steps_come_in_tornados_order() {
         assert!(film.steps.is_sorted_by_key(|step| step.sequence));
         assert!(film.steps.is_sorted_by_key(|step| step.at), "{}", text::summary(film));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_a_film() {
-    let server = observe_demo().await;
-    let conversations = log_in(&server).await;
-    let wire: String = conversations
-        .iter()
-        .map(|conversation| {
-            let bytes = [&conversation.sent[..], &conversation.received].concat();
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-        .collect();
-    // The ids and tokens: each run of at least 32 hexadecimal digits on the wire.
-    let secrets: Vec<&str> = wire
-        .split(|character: char| !character.is_ascii_hexdigit())
-        .filter(|run| run.len() >= 32)
-        .collect();
-    assert!(secrets.len() >= 4, "{secrets:?}");
-    for film in conversations.iter().flat_map(|conversation| &conversation.films) {
-        let all = format!(
-            "{:?} {} {} {}",
-            film.steps,
-            text::whole(film),
-            html::film(film, ""),
-            String::from_utf8_lossy(&[&film.input[..], &film.output].concat())
-        );
-        for secret in &secrets {
-            assert!(!all.contains(secret), "{secret} in the film of {}", film.title);
-        }
-        assert!(!all.contains("password=1"), "the password in the film of {}", film.title);
-    }
-    let basic =
-        "GET /hello?token=abc HTTP/1.1\r\nAuthorization: Basic YWRtaW46MTIz\r\n\r\n";
-    let masked = masked(basic);
-    assert_eq!(masked.len(), basic.len());
-    assert!(!masked.contains("abc") && !masked.contains("YWRtaW46MTIz"), "{masked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,35 +1,7 @@
 //! The pages of films in a real browser, with scripts disabled.
 
-#[path = "../../it/webdriver.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod webdriver;
-
-use std::net::SocketAddr;
-
-use dustdevil::Recorder;
-use dustdevil_xray::pages;
-use dustdevil_xray::program::{
-    demo_site, install_quiet_logger, loopback, transcripts_site,
-};
-use dustdevil_xray::serve::Server;
-use webdriver::{Browser, wait_until};
-
-/// Starts the demo under observation, with its pages and its player.
-async fn start(name: &str) -> SocketAddr {
-    // Fails for all tests but the first.
-    let _ = install_quiet_logger();
-    let recorder = Recorder::new(|_| {});
-    let player = Server::listen(loopback(), transcripts_site(name), &recorder)
-        .await
-        .expect("a port");
-    let pages = pages::application(&recorder, player.address).expect("the pages are whole");
-    let site = demo_site().expect("the demo is whole").with_pages(pages);
-    let server = Server::listen(loopback(), site, &recorder).await.expect("a port");
-    let address = server.address;
-    tokio::spawn(player.run());
-    tokio::spawn(server.run());
-    address
-}
+use crate::support::observe_with_pages;
+use crate::webdriver::{Browser, wait_until};
 
 /// Clicks a link that leads to another place of the same page, and returns that place.
 fn follow(browser: &Browser, selector: &str) -> String {
@@ -48,7 +20,7 @@ fn follow(browser: &Browser, selector: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_byte_leads_to_its_step_and_to_its_source_without_scripts() {
-    let address = start("bytes").await;
+    let address = observe_with_pages("bytes").await.address;
     let Some(browser) = Browser::open_without_scripts(address) else { return };
     browser.visit("/login");
     browser.press(".quiet a");
@@ -83,7 +55,7 @@ fn find_refusal(browser: &Browser, section: &str, transcript: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_clicks_lead_to_the_line_that_refuses_a_request() {
-    let address = start("clicks").await;
+    let address = observe_with_pages("clicks").await.address;
     let Some(browser) = Browser::open_without_scripts(address) else { return };
     let length = find_refusal(&browser, "6-content", "content-length-signed");
     assert!(length.contains("FramingFields::content_length"), "{length}");
@@ -94,7 +66,7 @@ async fn four_clicks_lead_to_the_line_that_refuses_a_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_films_are_shown_side_by_side() {
-    let address = start("two").await;
+    let address = observe_with_pages("two").await.address;
     let Some(browser) = Browser::open_without_scripts(address) else { return };
     browser.visit("/hello");
     browser.visit("/login");
