@@ -3,8 +3,7 @@
 //! to be read, for engineers and learners that want to see how a web server works.
 //!
 //! Not here, on purpose: TLS for clients, HTTP/2, WebSocket and compression. A reverse proxy in
-//! front of the server adds them; see
-//! [`trusted_proxies`](web::settings::Settings::trusted_proxies).
+//! front of the server adds them; see [`guide::deploy`].
 //!
 //! ```no_run
 //! use dustdevil::{Application, Exchange, Method, RequestHandler, Result, Settings, handler};
@@ -57,7 +56,8 @@
 //! The demo, `src/demo/main.rs`, is an application that uses only the public API. Pages on
 //! topics that belong to no module (terms, tutorial, index of files) are in
 //! [`guide`], which begins with the two paths: [one request](guide::request) and
-//! [one session](guide::session).
+//! [one session](guide::session). How to run an application behind a proxy is in
+//! [`guide::deploy`].
 //!
 //! # How a request passes through
 //!
@@ -151,6 +151,7 @@ pub use crate::error::{Error, HttpError, Result};
 pub use crate::http::cookie::{SameSite, SetCookie};
 pub use crate::http::limits::Limits;
 pub use crate::http::method::Method;
+pub use crate::http::network::Network;
 pub use crate::http::request::Request;
 pub use crate::http::status::Status;
 pub use crate::http::stream::StreamSender;

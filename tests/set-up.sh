@@ -4,10 +4,13 @@
 # installed.
 set -u
 
+# nginx is there, and a user's PATH often is not.
+PATH=$PATH:/usr/sbin
+
 # command:package
 clients="curl:curl chromium:chromium chromedriver:chromium-driver
          python3:python3 node:nodejs wrk:wrk ab:apache2-utils
-         redis-server:redis-server openssl:openssl"
+         redis-server:redis-server openssl:openssl nginx:nginx"
 
 missing() {
     for client in $clients; do
@@ -27,12 +30,15 @@ install() {
 
 if [ "${1:-}" = run ]; then
     shift
-    # Not every machine can have a browser or a Redis. Their tests say that they are skipped.
+    # Not every machine can have a browser, a Redis or an nginx. Their tests say that they are skipped.
     case " $(missing)" in
         *" chromium"*) export DUSTDEVIL_WITHOUT_BROWSER=1 ;;
     esac
     case " $(missing)" in
         *" redis-server"*) export DUSTDEVIL_WITHOUT_REDIS=1 ;;
+    esac
+    case " $(missing)" in
+        *" nginx"*) export DUSTDEVIL_WITHOUT_NGINX=1 ;;
     esac
     exec "$@"
 fi
@@ -42,12 +48,14 @@ if [ -n "$packages" ] && command -v apt-get >/dev/null; then
     echo "set-up: installing $packages"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive install $packages >/dev/null 2>&1
-    # The package starts a Redis server. The tests start their own.
-    case " $packages" in
-        *" redis-server"*)
-            as_root systemctl disable --now redis-server >/dev/null 2>&1 \
-                || as_root service redis-server stop >/dev/null 2>&1 ;;
-    esac
+    # These packages start a server. The tests start their own.
+    for server in redis-server nginx; do
+        case " $packages" in
+            *" $server"*)
+                as_root systemctl disable --now $server >/dev/null 2>&1 \
+                    || as_root service $server stop >/dev/null 2>&1 ;;
+        esac
+    done
 fi
 
 packages=$(missing)

@@ -171,6 +171,8 @@ impl RequestHandler for LogoutHandler {
 pub(crate) fn make_app(options: Options) -> Result<Application> {
     let settings = Settings {
         allowed_hosts: options.hosts(),
+        trusted_proxies: options.trusted_proxies,
+        trusted_origins: options.trusted_origins,
         session_store: options.session_store,
         cookie_secret: options.cookie_secret,
         static_path: options.static_path,

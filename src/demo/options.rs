@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use dustdevil::Store;
+use dustdevil::{Network, Store};
 use lexopt::prelude::{Long, Short};
 
 /// The text of `--help`, with the default values in brackets.
@@ -17,6 +17,12 @@ dustdevil: a web server with a login page, a main page, and a session.
   --address ADDRESS      address to listen on; 0.0.0.0 is all      [127.0.0.1]
   --allowed-host HOST    host name that requests may use; may be given more
                          than once   [on loopback: localhost, 127.0.0.1, [::1]]
+  --trusted-proxy NETWORK
+                         reverse proxy (10.0.0.1, or 10.0.0.0/8); may be
+                         given more than once                      [none]
+  --trusted-origin ORIGIN
+                         site that may send forms (https://example.com); may
+                         be given more than once                   [none]
   --static-path DIR      directory of the files below /static/     [static]
   --template-path DIR    directory of the templates                [views]
   --credentials NAME:PASSWORD
@@ -42,6 +48,10 @@ pub(crate) struct Options {
     pub(crate) address: IpAddr,
     /// `--allowed-host`, one item for each time it is given.
     pub(crate) allowed_hosts: Vec<String>,
+    /// `--trusted-proxy`, one item for each time it is given.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// `--trusted-origin`, one item for each time it is given.
+    pub(crate) trusted_origins: Vec<String>,
     /// `--static-path`.
     pub(crate) static_path: PathBuf,
     /// `--template-path`.
@@ -72,6 +82,8 @@ impl Default for Options {
             port: 8888,
             address: IpAddr::from([127, 0, 0, 1]),
             allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            trusted_origins: Vec::new(),
             static_path: default_directory("static"),
             template_path: default_directory("views"),
             username: String::from("admin"),
@@ -100,10 +112,13 @@ impl Options {
                     options.address =
                         parse(&value(&mut parser)?, "--address takes an IP address")?;
                 }
-                Long("allowed-host") => {
-                    let host = value(&mut parser)?.to_string_lossy().into_owned();
-                    options.allowed_hosts.push(host);
+                Long("allowed-host") => options.allowed_hosts.push(text(&mut parser)?),
+                Long("trusted-proxy") => {
+                    let network = text(&mut parser)?.parse();
+                    let invalid = |error| format!("--trusted-proxy: {error}");
+                    options.trusted_proxies.push(network.map_err(invalid)?);
                 }
+                Long("trusted-origin") => options.trusted_origins.push(text(&mut parser)?),
                 Long("static-path") => options.static_path = value(&mut parser)?.into(),
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),
                 Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
@@ -182,6 +197,10 @@ impl Options {
 
 fn value(parser: &mut lexopt::Parser) -> Result<OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
+    Ok(value(parser)?.to_string_lossy().into_owned())
 }
 
 fn parse<T: FromStr>(value: &OsStr, message: &str) -> Result<T, String> {

@@ -13,5 +13,8 @@ pub mod terms {}
 #[doc = include_str!("files.md")]
 pub mod files {}
 
+#[doc = include_str!("deploy.md")]
+pub mod deploy {}
+
 #[doc = include_str!("tutorial.md")]
 pub mod tutorial {}

@@ -24,7 +24,6 @@
 //! waits for so long. Adding and removing is O(log n), in a `BTreeMap`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +31,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::http::network::Network;
 
 /// The eviction priority of a connection: earlier variants are evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,23 +50,6 @@ impl EvictionClass {
     /// Returns `true` if no work is lost with a connection of this class.
     fn is_waiting(self) -> bool {
         self < EvictionClass::Busy
-    }
-}
-
-/// A client network: an IPv4 address, or a /64 of IPv6, which is what one subscriber usually
-/// gets and can choose any address of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Network {
-    V4(u32),
-    V6(u64),
-}
-
-impl Network {
-    pub(crate) fn of(address: IpAddr) -> Network {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Network::V4(address.to_bits()),
-            IpAddr::V6(address) => Network::V6((address.to_bits() >> 64) as u64),
-        }
     }
 }
 

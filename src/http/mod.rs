@@ -7,7 +7,7 @@
 //!
 //! - The vocabulary: [`method`], [`status`], [`limits`], [`refusal`] and `grammar`.
 //! - From bytes to a request: [`target`], [`framing`], [`head`], [`request`].
-//! - State that all connections share: [`shutdown`], `buffer_budget`, `eviction`,
+//! - State that all connections share: [`shutdown`], `buffer_budget`, [`network`], `eviction`,
 //!   [`server_state`].
 //! - The socket and its buffers: [`buffered`]. Reading content: [`chunked`], `content_buffer`,
 //!   [`content`].
@@ -37,6 +37,8 @@ pub mod request;
 pub mod shutdown;
 
 pub(crate) mod buffer_budget;
+
+pub mod network;
 
 pub(crate) mod eviction;
 

@@ -1,7 +1,7 @@
 //! The state that the connections of one server share: their limits, the shutdown signal, the
 //! buffer budget, and the eviction queue.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cached_clock::deadline;
 use crate::http::buffer_budget::{BufferBudget, Reservation};
-use crate::http::eviction::{EvictionClass, EvictionQueue, Network, QueueHandle, Slot};
+use crate::http::eviction::{EvictionClass, EvictionQueue, QueueHandle, Slot};
 use crate::http::limits::Limits;
+use crate::http::network::Network;
 use crate::http::shutdown::Shutdown;
 
 /// The shared state of a server's connections.
@@ -20,8 +21,8 @@ pub struct ServerState {
     shutdown: Shutdown,
     buffers: Arc<BufferBudget>,
     eviction_queue: Arc<EvictionQueue>,
-    /// Addresses without a share, because they stand for many clients, such as proxies.
-    exempt: Vec<IpAddr>,
+    /// Networks without a share, because they stand for many clients, such as proxies.
+    exempt: Vec<Network>,
 }
 
 /// The limits of a [`ServerState`]. Default: those of each connection, and no others.
@@ -34,8 +35,8 @@ pub struct ServerLimits {
     /// Maximum number of connections that one network keeps while others want to connect. Above
     /// the limit, its connections are evicted first.
     pub max_per_network: usize,
-    /// Addresses to which `max_per_network` does not apply, such as proxies.
-    pub exempt: Vec<IpAddr>,
+    /// Networks to which `max_per_network` does not apply, such as those of proxies.
+    pub exempt: Vec<Network>,
 }
 
 impl Default for ServerLimits {
@@ -60,7 +61,7 @@ impl ServerState {
             shutdown,
             buffers: BufferBudget::new(limits.max_buffered),
             eviction_queue: Arc::new(EvictionQueue::new(limits.max_per_network)),
-            exempt: limits.exempt.iter().map(IpAddr::to_canonical).collect(),
+            exempt: limits.exempt,
         }
     }
 
@@ -82,8 +83,8 @@ impl ServerState {
     }
 
     fn network(&self, peer: SocketAddr) -> Option<Network> {
-        let address = peer.ip().to_canonical();
-        (!self.exempt.contains(&address)).then(|| Network::of(address))
+        let is_exempt = self.exempt.iter().any(|network| network.contains(peer.ip()));
+        (!is_exempt).then(|| Network::of_client(peer.ip()))
     }
 
     /// See [`EvictionQueue::is_at_share`].

@@ -108,9 +108,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// Sets a [signed cookie](crate::web::signed): the client can read the value, but not change
-    /// it. It expires `max_age` from now (whole seconds) in the browser. `value` may be any
-    /// text; as it is percent-encoded, fewer than 4,000 bytes fit. Fails if it is too long, or
+    /// Sets a [signed cookie](crate::web::signed): the client can read the value, but not
+    /// change it. It expires `max_age` from now (whole seconds) in the browser. `value` may be
+    /// any text; as it is percent-encoded, fewer than 4,000 bytes fit. Fails if it is too long, or
     /// without a `cookie_secret`. Tornado's `set_signed_cookie` and `set_secure_cookie`.
     ///
     /// For a cookie with other attributes, set one with a

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HttpError, Result};
 use crate::http::cookie::SetCookie;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
@@ -52,7 +52,8 @@ impl Exchange {
         Ok(self.shared.secret.issue(TokenOwner::Visitor(&id)))
     }
 
-    /// Rejects a request that a page of another site made the browser send: 403.
+    /// Rejects a request that a page of another site made the browser send: 403. The log says
+    /// which fields differed, because a proxy that replaces `Host` looks the same.
     pub(crate) fn check_origin(&self) -> Result {
         let origin = RequestOrigin {
             fetch_site: self.request.field("Sec-Fetch-Site"),
@@ -61,7 +62,8 @@ impl Exchange {
             https: self.is_https(),
         };
         if origin.is_cross_site(&self.shared.settings.trusted_origins) {
-            return Err(Error::http(Status::FORBIDDEN, "Cross-site request rejected."));
+            let error = HttpError::new(Status::FORBIDDEN, "Cross-site request rejected.");
+            return Err(error.with_detail(origin.advice()).into());
         }
         step!("origin: not from another site");
         Ok(())

@@ -2,8 +2,9 @@
 //! static files.
 //!
 //! The files in reading order: the [`settings`]; parts that do not depend on a request
-//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`signed`] cookies, [`static_files`], the rate limiter
-//! [`throttle`], `forwarded` for the real client IP, `hosts` against DNS rebinding); the access
+//! ([`template`], [`arguments`], [`multipart`], [`xsrf`], [`signed`] cookies,
+//! [`static_files`], the rate limiter [`throttle`], `forwarded` for the real client IP, `hosts`
+//! against DNS rebinding); the access
 //! log (`access`); the state that all requests share (`shared`); a request with its response
 //! ([`exchange`], with its methods for cookies, arguments, JSON, templates and XSRF tokens
 //! in `exchange_*`); the life cycle of a request ([`handler`], with its error pages in `error_page` and the macro `methods!`); the base handler with a session

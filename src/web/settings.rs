@@ -2,13 +2,13 @@
 //! does not compile.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::cookie::SameSite;
 use crate::http::limits::Limits;
+use crate::http::network::Network;
 use crate::session::SessionConfig;
 use crate::session::store::{Lifetime, Store};
 
@@ -87,7 +87,8 @@ pub struct Settings {
     /// `true`.
     pub check_origin: bool,
     /// Other origins whose pages may send such requests nevertheless, for example
-    /// `https://example.com`. Default: none.
+    /// `https://example.com`, as browsers write them: in lower case, without a path and without
+    /// the default port. Default: none.
     pub trusted_origins: Vec<String>,
     /// The key that signs XSRF tokens and signed cookies, at least 32 bytes. Servers that share
     /// a site need the same key. Default: empty (a random key at each start, so tokens do not
@@ -96,9 +97,12 @@ pub struct Settings {
     /// The URL to which `authenticated` redirects a client that is not logged in: a path, or a
     /// URL of another site with its scheme, `https://login.example/`. Default: `/login`.
     pub login_url: String,
-    /// The addresses of reverse proxies whose `X-Forwarded-For` (the real client IP) and
-    /// `X-Forwarded-Proto` (https) are believed. Default: none.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// The networks of the reverse proxies in front of this server, such as `127.0.0.1` or
+    /// `10.0.0.0/8`: `vec!["10.0.0.0/8".parse()?]`. Their `X-Forwarded-For` (the real client
+    /// IP) and `X-Forwarded-Proto` (https) are believed, so no client may connect from there.
+    /// Tornado's `trusted_downstream` and `xheaders`; see
+    /// [`deploy`](crate::guide::deploy). Default: none.
+    pub trusted_proxies: Vec<Network>,
     /// The hosts that requests may name, without a port: `example.com`, or `*.example.com` for
     /// all names below it. A request for another host gets 421 (RFC 9110 section 7.4), which
     /// prevents DNS rebinding; for health checks see

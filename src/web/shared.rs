@@ -20,7 +20,7 @@ use crate::web::hosts;
 use crate::web::settings::Settings;
 use crate::web::static_files::StaticFiles;
 use crate::web::template::Templates;
-use crate::web::xsrf::{Secret, XSRF, XSRF_TOKEN};
+use crate::web::xsrf::{Secret, XSRF, XSRF_TOKEN, is_origin};
 
 /// The state that an application derives from its settings at startup. It does not change while
 /// requests are served, so an `Arc` of it needs no lock.
@@ -112,6 +112,12 @@ fn check(settings: &Settings) -> Result {
     }
     if !is_plain_url(&settings.login_url) {
         return invalid(format!("login_url: {:?} is not a plain URL", settings.login_url));
+    }
+    if let Some(origin) = settings.trusted_origins.iter().find(|origin| !is_origin(origin))
+    {
+        return invalid(format!(
+            "trusted_origins: {origin:?} is not like https://a.example"
+        ));
     }
     if settings.static_url_prefix.trim_matches('/').is_empty() {
         return invalid(String::from("static_url_prefix must not be \"/\""));

@@ -32,7 +32,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::crypto;
-use crate::http::target::{Scheme, is_same_authority};
+use crate::http::target::{Scheme, is_authority, is_same_authority};
 use crate::session::id::Key;
 
 /// The name of the cookie with the visitor id, and of the form field with the token.
@@ -150,6 +150,11 @@ fn xor(left: Token, right: Token) -> Token {
     std::array::from_fn(|index| left[index] ^ right[index])
 }
 
+/// Returns `true` if `text` has the form of an origin (RFC 6454 section 6.2): without a path.
+pub(crate) fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, host)| is_authority(host.as_bytes()))
+}
+
 /// The fields by which a browser states the origin of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestOrigin<'a> {
@@ -186,5 +191,19 @@ impl RequestOrigin<'_> {
             }
             (None, None) => false,
         }
+    }
+
+    /// Returns what the log says about a rejected request: the fields that were compared, and
+    /// the settings to look at.
+    pub(crate) fn advice(&self) -> String {
+        let fields = [self.origin, self.host, self.fetch_site];
+        let [origin, host, site] = fields.map(|field| field.unwrap_or("(none)"));
+        format!(
+            "Origin {origin}, Host {host}, Sec-Fetch-Site {site}, https: {}. If a proxy has \
+             replaced Host, let it send the client's (nginx: proxy_set_header Host $host). Of \
+             trusted_proxies, X-Forwarded-Proto says whether it is https. If pages of this \
+             origin may send requests, add it to trusted_origins",
+            self.https
+        )
     }
 }

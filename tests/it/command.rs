@@ -19,7 +19,10 @@ fn help_lists_the_options() {
     assert!(ended.status.success());
     assert!(ended.log.is_empty(), "{:?}", ended.log);
     let help = ended.output.join("\n");
-    for flag in ["--port", "--address", "--static-path", "--template-path", "--store"] {
+    for flag in ["--port", "--address", "--static-path", "--template-path", "--store"]
+        .into_iter()
+        .chain(["--trusted-proxy", "--trusted-origin"])
+    {
         assert!(help.contains(flag), "{flag} is not in\n{help}");
     }
 }
@@ -39,6 +42,46 @@ fn an_invalid_port_is_refused() {
 #[test]
 fn an_unknown_store_is_refused() {
     assert!(refusal(["--store", "nonsense"]).starts_with("--store takes memory"));
+}
+
+#[test]
+fn an_invalid_proxy_or_origin_is_refused() {
+    let message =
+        refusal(["--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "10.1.2.3/8"]);
+    let reason = "it has bits below its prefix, which must be zero";
+    let expected = format!("--trusted-proxy: invalid network \"10.1.2.3/8\": {reason}");
+    assert_eq!(message, expected);
+    let message = refusal(["--trusted-origin", "https://example.com/"]);
+    let expected =
+        "trusted_origins: \"https://example.com/\" is not like https://a.example";
+    assert_eq!(message, expected);
+    assert!(refusal(["--trusted-proxy"]).contains("--trusted-proxy"));
+}
+
+#[tokio::test]
+async fn proxies_and_origins_may_be_given_more_than_once() {
+    let demo = Process::start(&mut command([
+        "--trusted-proxy",
+        "10.0.0.0/8",
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--trusted-origin",
+        "https://one.example",
+        "--trusted-origin",
+        "https://two.example",
+    ]));
+    let mut client = Client::connect(demo.address()).await;
+    let fields = "X-Forwarded-For: 203.0.113.7, 10.0.0.1\nX-Forwarded-Proto: https, http";
+    let reply = client.ask(&format!("GET /login\n{fields}")).await;
+    assert!(reply.cookie_line("__Host-_xsrf").unwrap().contains("Secure"), "{reply:?}");
+    for (origin, message) in
+        [("one", "token is missing"), ("two", "token is missing"), ("six", "Cross-site")]
+    {
+        let lines = format!("POST /login\nOrigin: https://{origin}.example");
+        let reply = client.ask(&lines).await;
+        assert_eq!(reply.status, 403);
+        assert!(reply.text().contains(message), "{origin}: {}", reply.text());
+    }
 }
 
 #[test]

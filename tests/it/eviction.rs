@@ -212,7 +212,7 @@ async fn a_single_address_may_use_all_slots_and_its_next_clients_wait() {
 async fn trusted_proxies_may_use_all_slots() {
     let proxy: IpAddr = ATTACKER.parse().unwrap();
     let settings =
-        Settings { max_connections: 20, trusted_proxies: vec![proxy], ..settings() };
+        Settings { max_connections: 20, trusted_proxies: vec![proxy.into()], ..settings() };
     let server = server(settings).await;
     let mut working = Vec::new();
     for _ in 0..20 {

@@ -157,7 +157,9 @@ fn the_index_names_every_source_file() {
 #[test]
 fn every_file_that_the_guide_names_exists() {
     let sources = sources();
-    for name in ["request.md", "session.md", "terms.md", "files.md", "tutorial.md"] {
+    for name in
+        ["request.md", "session.md", "terms.md", "files.md", "tutorial.md", "deploy.md"]
+    {
         let text = page(name);
         let is_file = |span: &&str| {
             [".rs", ".lua", ".sh", ".html"].iter().any(|ending| span.ends_with(ending))
@@ -170,6 +172,60 @@ fn every_file_that_the_guide_names_exists() {
             assert!(is_there, "{name} names {file}");
         }
     }
+}
+
+/// Returns the text of a page without its code blocks, and the text of these.
+fn split_code_blocks(page: &str) -> (String, String) {
+    let parts = || page.split("```");
+    (parts().step_by(2).collect(), parts().skip(1).step_by(2).collect())
+}
+
+#[test]
+fn every_setting_option_and_log_target_of_the_deploy_page_exists() {
+    let page = page("deploy.md");
+    let (prose, configuration) = split_code_blocks(&page);
+    let sources = sources();
+    let source = |name: &str| &sources.iter().find(|(found, _)| found == name).unwrap().1;
+    let fields = [source("web/settings.rs").as_str(), source("http/limits.rs")].concat();
+    let mut count = 0;
+    for span in code_spans(&prose) {
+        let is_snake_case = span.contains('_')
+            && span.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
+        let exists = if span.starts_with("--") {
+            crate::demo::options::HELP.contains(&format!("  {span} "))
+        } else if span.starts_with("dustdevil::") {
+            source("lib.rs").contains(&format!("//! - `{span}`: "))
+        } else if let Some((_, method)) = span.split_once(").") {
+            let method = format!("fn {}(", method.trim_end_matches("()"));
+            sources.iter().any(|(_, text)| text.contains(&method))
+        } else if is_snake_case {
+            fields.contains(&format!("    pub {span}: ")) || configuration.contains(span)
+        } else {
+            continue;
+        };
+        assert!(exists, "deploy.md names {span}");
+        count += 1;
+    }
+    assert!(count > 25, "{count} names");
+}
+
+/// Returns the number after a text of a page.
+fn number_after(page: &str, text: &str) -> u64 {
+    let (_, rest) = page.split_once(text).expect(text);
+    let end = rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().expect(text)
+}
+
+#[test]
+fn the_configurations_of_the_deploy_page_suit_the_default_limits() {
+    let page = page("deploy.md");
+    let settings = dustdevil::Settings::default();
+    let stop = number_after(&page, "TimeoutStopSec=");
+    assert!(stop > settings.drain_timeout.as_secs(), "{stop}");
+    let files = number_after(&page, "LimitNOFILE=");
+    assert!(files > settings.max_connections as u64, "{files}");
+    let idle = number_after(&page, "keepalive_timeout ");
+    assert!(idle < settings.limits.idle_timeout.as_secs(), "{idle}");
 }
 
 #[test]

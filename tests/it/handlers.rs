@@ -491,6 +491,9 @@ async fn forwarded_fields_count_only_from_a_trusted_proxy() {
             "X-Forwarded-Proto: http\nX-Forwarded-Proto: HTTPS",
             "127.0.0.1 true",
         ),
+        // A machine in a trusted network is the client if no other one is named.
+        (ours.clone(), "X-Forwarded-For: 10.0.0.1", "10.0.0.1 false"),
+        (ours.clone(), "X-Forwarded-For: 6.6.6.6, unknown, 10.0.0.1", "10.0.0.1 false"),
     ] {
         let settings = Settings { trusted_proxies, ..settings() };
         let routes = [("/", handler::<ClientAddressHandler> as dustdevil::Handler)];

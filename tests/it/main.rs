@@ -37,12 +37,14 @@ mod json;
 mod log;
 mod login;
 mod memory_store;
+mod nginx;
 mod oracle;
 mod presented_ids;
 mod process;
 #[cfg(feature = "redis")]
 mod processes;
 mod properties;
+mod proxies;
 mod races;
 mod ranges;
 mod readme;

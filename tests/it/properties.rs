@@ -183,7 +183,9 @@ proptest! {
         let latin: String = value.chars().filter(|code| *code <= '\u{ff}').collect();
         let quote = |code: char| match code {
             '"' | '\\' => format!("\\{code}"),
-            ' ' | ';' | ',' | '\0'..='\u{1f}' | '\u{7f}'.. => format!("\\{:03o}", u32::from(code)),
+            ' ' | ';' | ',' | '\0'..='\u{1f}' | '\u{7f}'.. => {
+                format!("\\{:03o}", u32::from(code))
+            }
             _ => String::from(code),
         };
         let quoted: String = latin.chars().map(quote).collect();
