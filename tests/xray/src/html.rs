@@ -18,17 +18,20 @@ pub fn page(title: &str, content: &str) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} - X-ray</title>\n<link rel=\"stylesheet\" href=\"/xray/style.css\">\n\
-         </head>\n<body>\n<header>\n<nav><a href=\"/xray/\">Films</a> <a href=\"/play\">Player</a> \
+         <link rel=\"icon\" href=\"/xray/icon.svg\">\n\
+         </head>\n<body>\n<header>\n<nav aria-label=\"X-ray\"><a href=\"/xray/\">Films</a> <a href=\"/play\">Player</a> \
          <a href=\"/main\">Demo</a></nav>\n</header>\n<main>\n{content}</main>\n</body>\n</html>\n"
     )
 }
 
 /// Returns the content of the page of a film. `prefix` tells the anchors of several films on one
-/// page apart.
+/// page apart; such a page has a heading of its own, and those of the films are below it.
 pub fn film(film: &Film, prefix: &str) -> String {
-    let anchors = Anchors { film, prefix };
+    let level = if prefix.is_empty() { 1 } else { 2 };
+    let anchors = Anchors { film, prefix, level };
     let mut html = format!(
-        "<h1><code>{}</code></h1>\n<p class=\"quiet\">film {}, status {}, {} ms, from {}</p>\n",
+        "<h{level} class=\"title\"><code>{}</code></h{level}>\n\
+         <p class=\"quiet\">film {}, status {}, {} ms, from {}</p>\n",
         escaped(&film.title),
         film.id,
         film.status,
@@ -39,32 +42,42 @@ pub fn film(film: &Film, prefix: &str) -> String {
         let _ = writeln!(html, "<p>{} bytes and steps are left out.</p>", film.left_out);
     }
     html.push_str(&picture::timeline(film, prefix));
-    let _ = writeln!(
-        html,
-        "<div class=\"film\">\n<section class=\"bytes\"><h2>Bytes</h2>\n{}{}</section>\n\
-         <section class=\"steps\"><h2>Steps</h2>\n<ol>\n{}</ol></section>\n\
-         <section class=\"source\"><h2>Source</h2>\n{}</section>\n</div>",
-        anchors.dump("received", &film.input, film.input_offset, true),
-        anchors.dump("sent", &film.output, film.output_offset, false),
-        anchors.steps(),
-        anchors.sources()
-    );
+    let bytes = anchors.dump("received", &film.input, film.input_offset, true)
+        + &anchors.dump("sent", &film.output, film.output_offset, false);
+    let steps = format!("<ol>\n{}</ol>", anchors.steps());
+    html.push_str("<div class=\"film\">\n");
+    html.push_str(&anchors.section("Bytes", &bytes));
+    html.push_str(&anchors.section("Steps", &steps));
+    html.push_str(&anchors.section("Source", &anchors.sources()));
+    html.push_str("</div>\n");
     html
 }
 
 struct Anchors<'f> {
     film: &'f Film,
     prefix: &'f str,
+    /// The level of the heading of the film.
+    level: usize,
 }
 
 impl Anchors<'_> {
+    /// Returns a column of the page. It scrolls, so the keyboard must reach it.
+    fn section(&self, name: &str, content: &str) -> String {
+        let (class, level) = (name.to_ascii_lowercase(), self.level + 1);
+        format!(
+            "<section class=\"{class}\" aria-label=\"{name}\" tabindex=\"0\">\
+             <h{level}>{name}</h{level}>\n{content}</section>\n"
+        )
+    }
+
     /// Returns bytes in rows of sixteen, as digits and as text. Each part of the message has a
     /// color, and leads to its step.
     fn dump(&self, what: &str, bytes: &[u8], offset: usize, is_request: bool) -> String {
         let prefix = self.prefix;
-        let count = bytes.len();
-        let mut html =
-            format!("<h3 id=\"{prefix}{what}\">{what}: {count} bytes</h3>\n<pre>");
+        let (count, level) = (bytes.len(), self.level + 2);
+        let mut html = format!(
+            "<h{level} id=\"{prefix}{what}\">{what}: {count} bytes</h{level}>\n<pre>"
+        );
         let parts = parts(bytes, is_request);
         for (row, chunk) in bytes.chunks(16).enumerate() {
             let start = row * 16;
@@ -81,13 +94,14 @@ impl Anchors<'_> {
             for (index, part, from, to) in &cuts {
                 let digits: String =
                     bytes[*from..*to].iter().map(|byte| format!("{byte:02x} ")).collect();
-                self.push_part(&mut html, *index, part, &digits);
+                let is_first = *from == part.range.start;
+                self.push_part(&mut html, *index, part, &digits, is_first);
             }
             html.push_str(&"   ".repeat(16 - chunk.len()));
             for (index, part, from, to) in &cuts {
                 let shown: String =
                     bytes[*from..*to].iter().map(|byte| visible(*byte)).collect();
-                self.push_part(&mut html, *index, part, &shown);
+                self.push_part(&mut html, *index, part, &shown, false);
             }
             html.push('\n');
         }
@@ -95,15 +109,24 @@ impl Anchors<'_> {
         html
     }
 
-    fn push_part(&self, html: &mut String, index: usize, part: &Part, text: &str) {
+    /// Writes some of the bytes of a part. The keyboard stops once at each part.
+    fn push_part(
+        &self,
+        html: &mut String,
+        index: usize,
+        part: &Part,
+        text: &str,
+        is_stop: bool,
+    ) {
         let (color, prefix) = (index % 6, self.prefix);
-        let name = escaped(&part.name);
-        let step = self.film.steps.iter().position(|step| step.name == part.step);
-        let step = step.unwrap_or_default();
-        let text = escaped(text);
+        let steps = &self.film.steps;
+        let find = |name: &str| steps.iter().position(|step| step.name == name);
+        let step = find(part.step).or_else(|| find("refused")).unwrap_or_default();
+        let stop = if is_stop { "" } else { " tabindex=\"-1\"" };
+        let (name, text) = (escaped(&part.name), escaped(text));
         let _ = write!(
             html,
-            "<a class=\"c{color}\" href=\"#{prefix}s{step}\" title=\"{name}\">{text}</a>"
+            "<a class=\"c{color}\" href=\"#{prefix}s{step}\" title=\"{name}\"{stop}>{text}</a>"
         );
     }
 
@@ -166,7 +189,7 @@ impl Anchors<'_> {
                 false => writeln!(lines, "{line}"),
             };
         }
-        let path = guide::place(frame).map(|(path, number)| {
+        let path = guide::place(step).map(|(path, number)| {
             format!(" <a href=\"/xray/guide/{path}#n{number}\">path: {path} {number}</a>")
         });
         format!(
@@ -188,13 +211,15 @@ pub fn list(films: &[std::sync::Arc<Film>]) -> String {
         return html;
     }
     html.push_str(
-        "<table>\n<thead><tr><th>film</th><th>request</th><th>status</th><th>ms</th>\
-         <th>steps</th></tr></thead>\n<tbody>\n",
+        "<p class=\"quiet\">Two at once, in one order: <code>/xray/1+2</code></p>\n\
+         <table>\n<thead><tr><th scope=\"col\">film</th><th scope=\"col\">request</th>\
+         <th scope=\"col\">status</th><th scope=\"col\">ms</th>\
+         <th scope=\"col\">steps</th></tr></thead>\n<tbody>\n",
     );
     for film in films.iter().rev() {
         let _ = writeln!(
             html,
-            "<tr><td><a href=\"/xray/{id}\">{id}</a></td><td><code>{title}</code></td>\
+            "<tr><td>{id}</td><td><a href=\"/xray/{id}\"><code>{title}</code></a></td>\
              <td>{status}</td><td>{took}</td><td>{steps}</td></tr>",
             id = film.id,
             title = escaped(&film.title),

@@ -1,10 +1,8 @@
 //! The pages that show films. They are an application of the library, which is not observed.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use dustdevil::escape::html as escaped;
 use dustdevil::{Film, Films, Recorder};
 use real::{
     Application, Error, Exchange, RequestHandler, Result, Settings, Status, methods,
@@ -31,6 +29,7 @@ pub fn application(recorder: &Recorder, player: SocketAddr) -> Result<Applicatio
         [
             ("/xray/", real::handler::<ListHandler>),
             ("/xray/style.css", real::handler::<StyleHandler>),
+            ("/xray/icon.svg", real::handler::<IconHandler>),
             ("/xray/guide/{path}", real::handler::<GuideHandler>),
             ("/xray/{films}", real::handler::<FilmHandler>),
             ("/play", real::handler::<play::PlayHandler>),
@@ -120,6 +119,22 @@ impl RequestHandler for StyleHandler {
     }
 }
 
+/// The icon: a dot that goes through the layers.
+struct IconHandler;
+
+impl RequestHandler for IconHandler {
+    methods!(Get);
+
+    async fn get(&mut self, exchange: &mut Exchange) -> Result {
+        exchange.set_header("Content-Type", "image/svg+xml")?;
+        exchange.write(ICON)
+    }
+}
+
+const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 16\">\
+                    <path d=\"M1 14 6 3l4 7 5-8\" fill=\"none\" stroke=\"#8a5522\" \
+                    stroke-width=\"2\"/></svg>";
+
 /// Shows a reading path of the guide, with an anchor for each of its numbers.
 struct GuideHandler;
 
@@ -131,15 +146,6 @@ impl RequestHandler for GuideHandler {
         if !guide::PATHS.contains(&&*path) {
             return Err(Error::http(Status::NOT_FOUND, "There is no such path."));
         }
-        let text = guide::text(&path);
-        let mut page = format!("<h1>The path of one {path}</h1>\n<div class=\"path\">\n");
-        for line in text.lines() {
-            let number =
-                line.split_once(". ").and_then(|(number, _)| number.parse::<u32>().ok());
-            let id = number.map(|number| format!(" id=\"n{number}\"")).unwrap_or_default();
-            let _ = writeln!(page, "<p{id}>{}</p>", escaped(line));
-        }
-        page.push_str("</div>\n");
-        write(exchange, &path, &page, &text)
+        write(exchange, &path, &guide::html(&path), &guide::text(&path))
     }
 }

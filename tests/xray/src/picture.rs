@@ -8,7 +8,7 @@ use crate::text::milliseconds;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 80.0;
-const LANE: f64 = 30.0;
+const LANE: f64 = 24.0;
 
 /// Returns the picture of a film. Each dot leads to its step.
 pub fn timeline(film: &Film, prefix: &str) -> String {
@@ -21,7 +21,7 @@ pub fn timeline(film: &Film, prefix: &str) -> String {
     let steps = film.steps.iter().enumerate();
     let dots: String = steps.map(|(index, step)| dot(film, step, index, prefix)).collect();
     format!(
-        "<figure tabindex=\"0\" aria-label=\"Picture of the request\">\n\
+        "<figure tabindex=\"0\" role=\"group\" aria-label=\"Picture of the request\">\n\
          <svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"The layers that the \
          request passed through, over {took} ms. The list of steps has the same in words.\">\n\
          {lanes}<polyline points=\"{points}\"/>\n{spans}{dots}\

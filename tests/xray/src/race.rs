@@ -212,17 +212,20 @@ pub fn text(left: &Film, right: &Film) -> String {
     text
 }
 
+/// Returns the heading of a film's column.
+fn heading(film: &Film) -> String {
+    let (id, title) = (film.id, escaped(&film.title));
+    format!("<th scope=\"col\"><a href=\"/xray/{id}\">film {id}: {title}</a></th>")
+}
+
 /// Returns two films as a page with two columns.
 pub fn page(left: &Film, right: &Film) -> String {
     let mut html = format!(
         "<h1>Two at once</h1>\n<p class=\"quiet\">The rows are in the order in which the steps \
          happened.</p>\n<table class=\"race\">\n<thead><tr>\
-         <th><a href=\"/xray/{}\">{}</a></th><th><a href=\"/xray/{}\">{}</a></th></tr></thead>\n\
-         <tbody>\n",
-        left.id,
-        escaped(&left.title),
-        right.id,
-        escaped(&right.title)
+         {}{}</tr></thead>\n<tbody>\n",
+        heading(left),
+        heading(right)
     );
     for (is_right, step) in rows(left, right) {
         let place = step.frames.last().map(|frame| {

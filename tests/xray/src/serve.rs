@@ -68,8 +68,11 @@ fn with_link(mut response: Response) -> Response {
         && let Ok(page) = std::str::from_utf8(content)
         && let Some(end) = page.rfind("</main>")
     {
-        let link =
-            format!("<p class=\"quiet\"><a href=\"{film}\">X-ray of this page</a></p>\n  ");
+        // The line break keeps the link off the form above it.
+        let link = format!(
+            "<p class=\"quiet\"><br><small>Under X-ray: <a href=\"{film}\">the film of this page</a>\
+             </small></p>\n  "
+        );
         let page = format!("{}{link}{}", &page[..end], &page[end..]);
         response.body = Body::Bytes(page.into());
     }

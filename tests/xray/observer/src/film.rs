@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ pub const MAX_FILMS: usize = 64;
 /// Maximum size of one film in bytes, of which the bytes of the request and those of the response
 /// each take a quarter at most.
 pub const MAX_FILM_BYTES: usize = 256 * 1024;
+
+/// Time for which a reader waits for a film: its backtraces are resolved meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The layer in which a step happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +165,8 @@ pub struct Films {
     kept: Mutex<VecDeque<Arc<Film>>>,
     /// The connections that have ended last, the oldest first: client and number.
     ended: Mutex<VecDeque<(SocketAddr, u64)>>,
+    /// The number of the film that has begun last.
+    newest: AtomicU64,
     changed: Notify,
 }
 
@@ -174,6 +180,11 @@ impl Films {
         }
         drop(kept);
         self.changed.notify_waiters();
+    }
+
+    /// Records that a film has begun.
+    pub(crate) fn begin_film(&self, id: u64) {
+        self.newest.fetch_max(id, Ordering::Relaxed);
     }
 
     /// Forgets an earlier connection from `peer`: the system gives its port to another one.
@@ -197,14 +208,17 @@ impl Films {
         self.kept().iter().cloned().collect()
     }
 
-    /// Returns a film. Waits up to two seconds for one that is not complete: a client may ask for
-    /// it as soon as it has the response.
+    /// Returns a film. Waits a while for one that has begun and is not complete: a client may ask
+    /// for it as soon as it has the response.
     pub async fn find(&self, id: u64) -> Option<Arc<Film>> {
+        if id == 0 || id > self.newest.load(Ordering::Relaxed) {
+            return None;
+        }
         self.wait_for(|| self.kept().iter().find(|film| film.id == id).cloned()).await
     }
 
-    /// Returns the films of the connection from `peer`, once it has ended. Waits up to two seconds
-    /// for its end.
+    /// Returns the films of the connection from `peer`, once it has ended. Waits a while for
+    /// its end.
     pub async fn of(&self, peer: SocketAddr) -> Vec<Arc<Film>> {
         let find = || self.ended().iter().rev().find(|(other, _)| *other == peer).copied();
         let ended = self.wait_for(find).await;
@@ -222,7 +236,7 @@ impl Films {
                 }
             }
         };
-        timeout(Duration::from_secs(2), wait).await.ok()
+        timeout(PATIENCE, wait).await.ok()
     }
 
     fn ended(&self) -> MutexGuard<'_, VecDeque<(SocketAddr, u64)>> {

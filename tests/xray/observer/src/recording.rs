@@ -145,6 +145,7 @@ impl Connection {
 
     pub(crate) fn begin_film(&mut self, title: String, is_head: bool) -> u64 {
         let id = self.recorder.next_id.fetch_add(1, Ordering::Relaxed);
+        self.recorder.films().begin_film(id);
         self.open(Some(id), title, is_head);
         id
     }

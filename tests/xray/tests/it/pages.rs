@@ -11,7 +11,7 @@ async fn a_browser_gets_a_page_and_curl_gets_text() {
     assert!(login.contains("<a href=\"/xray/1\">"), "{login}");
     server.page("GET /hello", "*/*").await;
     for (path, page, text) in [
-        ("/xray/1", "<h1><code>GET /login", "film 1  GET /login  200"),
+        ("/xray/1", "<code>GET /login</code></h1>", "film 1  GET /login  200"),
         ("/xray/", "<h1>Films", "/xray/2  GET /hello  200"),
         ("/xray/1+2", "<h1>Two at once", "route                /hello"),
         ("/xray/guide/request", "<p id=\"n1\">", "\n1. "),
