@@ -3,6 +3,7 @@
 PORT    ?= 8888
 ADDRESS ?= 127.0.0.1
 STORE   ?= memory
+DEBUG   ?=
 ARGS    ?=
 T       ?=
 TIME    ?= 600
@@ -23,7 +24,7 @@ ALL      := cli json redis redis-tls
 .PHONY: help run xray play race test check fuzz bench curl doc set-up cargo fuzzer wrk
 
 help:  ## print this help
-	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, ARGS=)"
+	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, DEBUG=1, ARGS=)"
 	@echo "make xray    start the demo under observation: each request leaves a film  (PORT=)"
 	@echo "make play    send a transcript and print its film, such as T=7-chunked/size-overflowing"
 	@echo "make race    print two requests that race for one session, side by side"
@@ -36,7 +37,7 @@ help:  ## print this help
 
 run: cargo
 	@cargo build --release --locked --quiet --features "$(FEATURES)"
-	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(ARGS)
+	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(if $(DEBUG),--debug) $(ARGS)
 
 # In the dev profile: the films need its debug information.
 xray: cargo

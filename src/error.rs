@@ -11,7 +11,7 @@ use std::io;
 use std::panic::Location;
 
 use crate::http::cookie::InvalidCookie;
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{Origin, Refusal};
 use crate::http::response::InvalidField;
 use crate::http::status::Status;
 use crate::session;
@@ -21,30 +21,32 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// The reason for which a handler stops. `?` returns it from the handler, and
 /// [`write_error`](crate::web::handler::RequestHandler::write_error) writes the response.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// Respond with a status and a message. Tornado's `HTTPError`.
     Http(Box<HttpError>),
-    /// The request lacks an argument of this name: 400. Tornado's `MissingArgumentError`.
-    MissingArgument(String),
+    /// The request lacks an argument of this name, which this source line asks for: 400.
+    /// Tornado's `MissingArgumentError`.
+    MissingArgument(String, &'static Location<'static>),
     /// Send the response as it is; not a failure. Tornado's `Finish`.
     Finish,
-    /// A session operation failed: 503 if the store is unavailable, 500 otherwise.
-    Session(session::Error),
-    /// The handler panicked: 500.
-    Panic,
+    /// A session operation failed, at this source line: 503 if the store is unavailable, 500
+    /// otherwise.
+    Session(Box<session::Error>, &'static Location<'static>),
+    /// The handler panicked with this message: 500. The panic hook logs the source line.
+    Panic(String),
     /// The handler took longer than the
     /// [`handler_timeout`](crate::web::settings::Settings::handler_timeout): 503.
     HandlerTimeout,
     /// The configuration is invalid. Returned at the start, before anything is served.
     Config(String),
-    /// Any other error: 500, or 503 if the process is out of file descriptors.
-    Other(Box<dyn std::error::Error + Send + Sync>),
+    /// Any other error, and the source line of its conversion: 500, or 503 if the process is out
+    /// of file descriptors.
+    Other(Box<dyn std::error::Error + Send + Sync>, &'static Location<'static>),
 }
 
 /// A status with a message and header fields for the client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpError {
     /// The status.
     pub status: Status,
@@ -94,27 +96,34 @@ impl Error {
         HttpError::new(status, message).into()
     }
 
-    /// Creates an [`Error::Other`]: the client gets a 500, the log gets the message.
+    /// Creates an [`Error::Other`]: the client gets a 500, the log gets the message and the
+    /// caller's source line. The line is not known if `Error::other` is passed as a function
+    /// (`map_err(Error::other)`).
+    #[track_caller]
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::Other(error.into())
+        Error::Other(error.into(), Location::caller())
     }
 
     /// Returns the status, message and header fields that the client gets.
     pub(crate) fn to_http_error(&self) -> HttpError {
         match self {
             Error::Http(error) => HttpError::clone(error),
-            Error::MissingArgument(name) => {
+            Error::MissingArgument(name, location) => {
                 let message = format!("The argument {name} is missing.");
-                HttpError::new(Status::BAD_REQUEST, message)
+                let error = HttpError::new(Status::BAD_REQUEST, message);
+                HttpError { location, ..error }
             }
-            Error::Session(session::error::Error::Unavailable(_)) => service_unavailable(
-                "The session store is unavailable. Please try again later.",
-            ),
+            Error::Session(error, _)
+                if matches!(**error, session::Error::Unavailable(_)) =>
+            {
+                let message = "The session store is unavailable. Please try again later.";
+                service_unavailable(message)
+            }
             Error::HandlerTimeout => {
                 let message = "The request took too long to process.";
                 HttpError::new(Status::SERVICE_UNAVAILABLE, message)
             }
-            Error::Other(error)
+            Error::Other(error, _)
                 if error.downcast_ref::<io::Error>().is_some_and(is_out_of_fds) =>
             {
                 service_unavailable("The server is overloaded. Please try again later.")
@@ -133,28 +142,52 @@ impl fmt::Display for Error {
         match self {
             Error::Http(error) if error.message.is_empty() => error.status.fmt(formatter),
             Error::Http(error) => write!(formatter, "{}: {}", error.status, error.message),
-            Error::MissingArgument(_) => Error::from(self.to_http_error()).fmt(formatter),
+            Error::MissingArgument(..) => Error::from(self.to_http_error()).fmt(formatter),
             Error::Finish => formatter.write_str("finished early"),
-            Error::Panic => formatter.write_str("the handler panicked"),
+            Error::Panic(message) => write!(formatter, "the handler panicked: {message}"),
             Error::HandlerTimeout => {
                 formatter.write_str("the handler took longer than it may")
             }
-            Error::Session(error) => error.fmt(formatter),
+            Error::Session(error, _) => error.fmt(formatter),
             Error::Config(message) => formatter.write_str(message),
-            Error::Other(error) => error.fmt(formatter),
+            Error::Other(error, _) => error.fmt(formatter),
         }
+    }
+}
+
+/// The text for the log, with its detail and its source line, as far as they are known. A `main`
+/// that returns the error prints this form.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Http(error) => error.fmt(formatter),
+            Error::MissingArgument(..) => self.to_http_error().fmt(formatter),
+            Error::Session(_, location) | Error::Other(_, location) => {
+                write!(formatter, "{self}{}", Origin(location))
+            }
+            _ => fmt::Display::fmt(self, formatter),
+        }
+    }
+}
+
+/// The message, the detail and the source line, for the log.
+impl fmt::Debug for HttpError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.detail.is_empty() { "" } else { " " };
+        let HttpError { message, detail, location, .. } = self;
+        write!(formatter, "{message}{separator}{detail}{}", Origin(location))
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Session(error) => Some(error),
-            Error::Other(error) => Some(&**error),
+            Error::Session(error, _) => Some(&**error),
+            Error::Other(error, _) => Some(&**error),
             Error::Http(_)
-            | Error::MissingArgument(_)
+            | Error::MissingArgument(..)
             | Error::Finish
-            | Error::Panic
+            | Error::Panic(_)
             | Error::HandlerTimeout
             | Error::Config(_) => None,
         }
@@ -171,7 +204,8 @@ impl From<HttpError> for Error {
 /// there was no memory for the content at the moment, so the client may retry in a second.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        let error = HttpError::new(refusal.status, refusal.message);
+        let mut error = HttpError::new(refusal.status, refusal.message);
+        error.location = refusal.location;
         match refusal.status {
             Status::SERVICE_UNAVAILABLE => error.with_header("Retry-After", "1").into(),
             _ => error.into(),
@@ -180,24 +214,28 @@ impl From<Refusal> for Error {
 }
 
 impl From<session::Error> for Error {
+    #[track_caller]
     fn from(error: session::Error) -> Error {
-        Error::Session(error)
+        Error::Session(Box::new(error), Location::caller())
     }
 }
 
 impl From<InvalidField> for Error {
+    #[track_caller]
     fn from(error: InvalidField) -> Error {
         Error::other(error)
     }
 }
 
 impl From<InvalidCookie> for Error {
+    #[track_caller]
     fn from(error: InvalidCookie) -> Error {
         Error::other(error)
     }
 }
 
 impl From<io::Error> for Error {
+    #[track_caller]
     fn from(error: io::Error) -> Error {
         Error::other(error)
     }
@@ -207,6 +245,7 @@ impl From<io::Error> for Error {
 /// [`json_content`](crate::Exchange::json_content) responds with 400 instead.
 #[cfg(feature = "json")]
 impl From<serde_json::Error> for Error {
+    #[track_caller]
     fn from(error: serde_json::Error) -> Error {
         Error::other(error)
     }

@@ -44,6 +44,16 @@ pub fn push_html(page: &mut String, text: &str) {
     page.push_str(&text[plain..]);
 }
 
+/// A writer that escapes as [`html`] does what is written to a page with `write!`.
+pub(crate) struct HtmlWriter<'p>(pub(crate) &'p mut String);
+
+impl Write for HtmlWriter<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_html(self.0, text);
+        Ok(())
+    }
+}
+
 fn is_special(byte: u8) -> bool {
     matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')
 }

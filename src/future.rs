@@ -39,7 +39,7 @@ pub(crate) fn lazy_timeout<W: Future>(
 /// The error of [`lazy_timeout`]: the deadline has passed.
 pub(crate) struct Elapsed;
 
-/// Runs `work`. Returns `None` if it panics.
+/// Runs `work`. If it panics, returns the message of the panic.
 ///
 /// `catch_unwind` asks for `UnwindSafe`, because a panic can leave a value half-changed (a
 /// broken invariant) that later code then sees. `AssertUnwindSafe` is sound here: the work is
@@ -47,17 +47,20 @@ pub(crate) struct Elapsed;
 /// replaced by an error page, and its connection is closed. State that requests share is behind
 /// mutexes and atomics, which have rules of their own for a panic. Memory safety is not at
 /// stake; Rust guarantees it with or without the bound.
-pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| String::from(*text));
+        text.or_else(|| payload.downcast_ref().cloned()).unwrap_or_default()
+    })
 }
 
-/// Runs a future. Resolves to `None` if a poll panics; the future must not be polled again
-/// then.
+/// Runs a future. Resolves to an error like [`catch_panic`] if a poll panics; the future must
+/// not be polled again then.
 pub(crate) fn catch_panic_async<W: Future>(
     mut work: Pin<&mut W>,
-) -> impl Future<Output = Option<W::Output>> {
+) -> impl Future<Output = Result<W::Output, String>> {
     poll_fn(move |context| match catch_panic(|| work.as_mut().poll(context)) {
-        Some(polled) => polled.map(Some),
-        None => Poll::Ready(None),
+        Ok(polled) => polled.map(Ok),
+        Err(message) => Poll::Ready(Err(message)),
     })
 }

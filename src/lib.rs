@@ -74,7 +74,9 @@
 //!
 //! # The log
 //!
-//! The crate logs through the `log` facade and prints nothing. The demo prints the log to
+//! The crate logs through the `log` facade. It prints nothing, with one exception: while the
+//! log is off, as it is without a logger, the first failure of a handler is one line on standard
+//! error, because the reason of a 500 would be lost otherwise. The demo prints the log to
 //! standard error with `env_logger`; `RUST_LOG=warn` makes it quieter. If nothing reads
 //! standard error, the demo drops lines instead of blocking, and `[W] 12 log lines dropped`
 //! says so later.
@@ -82,12 +84,17 @@
 //! The targets:
 //!
 //! - `dustdevil::access`: a line per request, in Tornado's format:
-//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, warn for 4xx, error for 5xx. The
-//!   query is left out, because it can hold secrets.
-//! - `dustdevil::general`: messages of error responses ([`Error::Http`]), rejected requests,
-//!   and aborted responses.
-//! - `dustdevil::application`: errors of the application, with the message behind a 500.
-//! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached.
+//!   `200 GET /main (127.0.0.1) 0.12ms`. The level is info, and error for 5xx. The query is left
+//!   out, because it can hold secrets. If a request was refused (4xx), its line has the message,
+//!   the detail ([`HttpError::detail`]) and the source line that refused it:
+//!   `403 POST /login (127.0.0.1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)`.
+//!   A request without a valid head has no method and no path:
+//!   `400 (127.0.0.1): Invalid Content-Length. (src/http/framing.rs:67)`.
+//! - `dustdevil::general`: aborted responses.
+//! - `dustdevil::application`: errors of the application, with the message and the source line
+//!   behind a 5xx.
+//! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached, `debug`
+//!   on an address other than loopback.
 //! - `dustdevil::security`: security events.
 //! - `dustdevil::steps`: the decisions on the way of a request, at level trace, as `name: detail`.
 //!
@@ -171,6 +178,7 @@ pub use crate::web::session_handler::SessionHandler;
 pub use crate::web::settings::Settings;
 pub use crate::web::static_files::StaticFiles;
 pub use crate::web::static_files::handler::StaticFileHandler;
+pub use crate::web::template::Value;
 pub use crate::web::throttle::Throttle;
 
 /// Compiles the examples of the README as doctests.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::info;
+use log::{info, warn};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket};
 
@@ -49,6 +49,10 @@ pub(crate) fn listen_on(
     #[cfg(target_os = "linux")]
     set_options(&SockRef::from(&socket), settings);
     socket.bind(address)?;
+    if settings.debug && !address.ip().is_loopback() {
+        let shown = "error pages show every client what only the log should have";
+        warn!(target: "dustdevil::server", "debug is on, and {address} is not loopback: {shown}");
+    }
     socket.listen(BACKLOG)
 }
 

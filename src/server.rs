@@ -359,6 +359,7 @@ fn server_state(application: &Application) -> ServerState {
         max_buffered: settings.max_buffered,
         max_per_network: share_of(settings.max_connections, settings.max_network_share),
         exempt: settings.trusted_proxies.clone(),
+        debug: settings.debug,
     };
     ServerState::new(limits, application.shutdown().clone())
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use dustdevil::session::DEVICE;
 use dustdevil::{
     Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
-    Settings, escape, handler,
+    Settings, Value, escape, handler,
 };
 #[cfg(feature = "redis")]
 use dustdevil::{RedisSettings, RedisStore};
@@ -83,8 +83,8 @@ impl RequestHandler for LoginHandler {
         let message = self.base.session.take_flash().await?.unwrap_or_default();
         let next = SessionHandler::next_path(exchange).unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        let values =
-            [("message", &*message), ("next", &*next), ("stylesheet", &*stylesheet)];
+        let values: [(_, Value<'_>); 3] =
+            [("message", &message), ("next", &next), ("stylesheet", &stylesheet)];
         self.base.render(exchange, "login.html", &values).await
     }
 
@@ -133,9 +133,8 @@ impl RequestHandler for MainHandler {
         // `increment` is atomic: two concurrent requests of a session count as two visits.
         let visits = self.base.session.increment("visits", 1).await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        let visits = visits.to_string();
-        let values =
-            [("username", &*username), ("visits", &*visits), ("stylesheet", &*stylesheet)];
+        let values: [(_, Value<'_>); 3] =
+            [("username", &username), ("visits", &visits), ("stylesheet", &stylesheet)];
         self.base.render(exchange, "main.html", &values).await
     }
 
@@ -182,6 +181,7 @@ pub(crate) fn make_app(options: Options) -> Result<Application> {
         xsrf_cookies: true,
         content_security_policy: POLICY,
         default_headers: SAME_ORIGIN,
+        debug: options.debug,
         ..Settings::default()
     };
     let application = Application::new(
@@ -218,7 +218,7 @@ async fn connect_redis(mut options: Options) -> Result<Options> {
 /// not by the first request.
 fn check_files(settings: &Settings) -> Result {
     let (views, files) = (&settings.template_path, &settings.static_path);
-    let pages = ["login", "main", "sessions-begin", "sessions-row", "sessions-end"];
+    let pages = ["login", "main", "sessions", "sessions-row"];
     let pages = pages.map(|page| views.join(format!("{page}.html")));
     let mut needed = pages.into_iter().chain([files.join("site.css")]);
     match needed.find(|path| !path.is_file()) {
@@ -286,6 +286,7 @@ const TEMPLATE_NAMES: &[&str] = &[
     "last_used",
     "message",
     "next",
+    "rows",
     "started",
     "status",
     "stylesheet",

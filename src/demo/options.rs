@@ -30,6 +30,8 @@ dustdevil: a web server with a login page, a main page, and a session.
   --store STORE          session store                             [memory]
                          memory, redis://HOST:PORT/ or rediss://HOST:PORT/;
                          nodes of a cluster with commas between them
+  --debug                for development: templates are read at each use, and
+                         error pages show what otherwise only the log does
   --help                 print this help
 
 The log goes to standard error; RUST_LOG=warn makes it quieter.
@@ -62,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) password: String,
     /// `--store`: the URLs of the Redis nodes. Empty for the memory store.
     pub(crate) store: Vec<String>,
+    /// `--debug`.
+    pub(crate) debug: bool,
     /// The Redis store, once it is connected.
     pub(crate) session_store: Option<Arc<dyn Store>>,
     /// The key that signs XSRF tokens, if several processes share it. Empty: a random one.
@@ -89,6 +93,7 @@ impl Default for Options {
             username: String::from("admin"),
             password: String::from("123"),
             store: Vec::new(),
+            debug: false,
             session_store: None,
             cookie_secret: Vec::new(),
         }
@@ -123,6 +128,7 @@ impl Options {
                 Long("template-path") => options.template_path = value(&mut parser)?.into(),
                 Long("credentials") => options.set_credentials(&value(&mut parser)?)?,
                 Long("store") => options.set_store(&value(&mut parser)?)?,
+                Long("debug") => options.debug = true,
                 other => {
                     return Err(format!("{}; try --help", other.unexpected()));
                 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use dustdevil::session::id::Key;
 use dustdevil::session::store::SessionInfo;
-use dustdevil::{Error, Exchange, Method, RequestHandler, Result, SessionHandler, Status};
+use dustdevil::{
+    Error, Exchange, Method, RequestHandler, Result, SessionHandler, Status, Value,
+};
 
 use super::credentials;
 
@@ -27,26 +29,26 @@ impl RequestHandler for SessionsHandler {
         Ok(Self { base: SessionHandler::initialize(exchange).await? })
     }
 
-    /// Renders three templates, because a template has no loops: the beginning, a row per
-    /// session, the end.
+    /// Renders a template for each session, and inserts them with `{{ raw rows }}`: a template
+    /// has no loops.
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
         let session = &self.base.session;
         let message = session.take_flash().await?.unwrap_or_default();
         let stylesheet = exchange.static_url("site.css").await?;
-        let values = [
-            ("username", &*username),
-            ("message", &*message),
-            ("stylesheet", &*stylesheet),
-        ];
-        let mut page = exchange.render_string("sessions-begin.html", &values).await?;
         let this = session.store_key().await?;
+        let mut rows = String::new();
         for info in session.sessions().await? {
             let current = if this == Some(info.key) { "This session" } else { "" };
-            page += &row(exchange, &info, current).await?;
+            rows += &row(exchange, &info, current).await?;
         }
-        page += &exchange.render_string("sessions-end.html", &[]).await?;
-        exchange.write(page)
+        let values: [(_, Value<'_>); 4] = [
+            ("username", &username),
+            ("message", &message),
+            ("stylesheet", &stylesheet),
+            ("rows", &rows),
+        ];
+        exchange.render("sessions.html", &values).await
     }
 
     /// Asks for the password again (reauthentication): otherwise an attacker at an unlocked
@@ -74,15 +76,13 @@ impl RequestHandler for SessionsHandler {
 }
 
 async fn row(exchange: &mut Exchange, info: &SessionInfo, current: &str) -> Result<String> {
-    let (key, ip) = (info.key.to_string(), info.last_ip.to_string());
-    let (last_used, started) = (ago(info.idle), ago(info.age));
-    let values = [
-        ("current", current),
-        ("device", info.device.as_deref().unwrap_or(UNKNOWN)),
-        ("ip", &ip),
-        ("last_used", &last_used),
-        ("started", &started),
-        ("key", &key),
+    let values: [(_, Value<'_>); 6] = [
+        ("current", &current),
+        ("device", &info.device.as_deref().unwrap_or(UNKNOWN)),
+        ("ip", &info.last_ip),
+        ("last_used", &ago(info.idle)),
+        ("started", &ago(info.age)),
+        ("key", &info.key),
     ];
     exchange.render_string("sessions-row.html", &values).await
 }

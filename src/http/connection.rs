@@ -25,7 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{debug, warn};
+use log::{debug, info};
 use tokio::time::{Instant, sleep};
 
 use crate::cached_clock::{self, now, with_cached_clock};
@@ -38,7 +38,7 @@ use crate::http::eviction::EvictionClass;
 use crate::http::framing::Framing;
 use crate::http::lazy_timer::LazyTimer;
 use crate::http::limits::Limits;
-use crate::http::refusal::Refusal;
+use crate::http::refusal::{Origin, Refusal};
 use crate::http::request::{self, Request};
 use crate::http::response::Response;
 use crate::http::response_head::{Delimiter, RequestInfo};
@@ -369,10 +369,14 @@ impl<S: Socket, V: Service> Connection<S, V> {
     /// known, so the connection is closed: bytes after it must not be parsed as a request,
     /// which would allow request smuggling.
     fn refuse(&mut self, refusal: &Refusal) -> AfterResponse {
-        let (code, address) = (refusal.status.code(), self.socket.admission.peer().ip());
-        warn!(target: "dustdevil::general", "{code} {} ({address})", refusal.message);
+        let admission = &self.socket.admission;
+        let (code, address) = (refusal.status.code(), admission.peer().ip());
+        let reason = format!("{}{}", refusal.message, Origin(refusal.location));
+        // Like the line of a handler's response, without what is not known.
+        info!(target: "dustdevil::access", "{code} ({address}): {reason}");
         let asked = RequestInfo::for_rejected(&self.socket.input);
-        let response = Response::from_refusal(refusal);
+        let shown = if admission.is_debug() { &*reason } else { refusal.message };
+        let response = Response::of_refusal(refusal.status, shown);
         self.write(response, asked, false);
         AfterResponse::LingeringClose
     }

@@ -348,7 +348,9 @@ async fn read_until(
                     () = sleep_until(deadline) => None,
                 }
             };
-            Box::pin(slow_read).await.ok_or_else(too_slow)?
+            let message = "The content did not arrive in time.";
+            let read = Box::pin(slow_read).await;
+            read.ok_or_else(|| Refusal::new(Status::REQUEST_TIMEOUT, message))?
         }
     };
     match read {
@@ -391,10 +393,7 @@ impl Pace {
     }
 }
 
-fn too_slow() -> Refusal {
-    Refusal::new(Status::REQUEST_TIMEOUT, "The content did not arrive in time.")
-}
-
+#[track_caller]
 fn too_large() -> Refusal {
     Refusal::new(Status::CONTENT_TOO_LARGE, "The content is too large.")
 }

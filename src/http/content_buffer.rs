@@ -44,7 +44,7 @@ impl ContentBuffer {
             capacity <= BUFFER_CAPACITY || admission.grow(&mut self.reservation, capacity);
         let is_reserved =
             is_reserved && self.bytes.try_reserve_exact(capacity - length).is_ok();
-        is_reserved.then_some(()).ok_or_else(out_of_memory)
+        is_reserved.then_some(()).ok_or_else(|| out_of_memory())
     }
 }
 
@@ -55,6 +55,7 @@ impl AsRef<[u8]> for ContentBuffer {
 }
 
 /// Returns the refusal for a request that the memory budget has no space for.
+#[track_caller]
 pub(crate) fn out_of_memory() -> Refusal {
     let message = "There is no memory for this request just now.";
     Refusal::new(Status::SERVICE_UNAVAILABLE, message)

@@ -198,16 +198,18 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         more if more.contains(&b' ') => return Err(not_three_parts()),
         _ => return Err(Refusal::bad("Invalid HTTP version.")),
     };
-    let method = known.ok_or_else(unknown_method)?;
+    let method = known.ok_or_else(|| unknown_method())?;
     Ok((method, Target::parse(target, method == Method::Options)?, version))
 }
 
+#[track_caller]
 fn not_three_parts() -> Refusal {
     Refusal::bad(
         "The request line is not a method, a target and a version with one space between.",
     )
 }
 
+#[track_caller]
 pub(crate) fn unknown_method() -> Refusal {
     let message = "Unknown method.";
     Refusal::new(Status::NOT_IMPLEMENTED, message)
@@ -280,7 +282,7 @@ fn check_fields<'h, 'o>(
             Ok(Some((length, headers)))
         }
         Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => Ok(None),
-        Ok(_) => Err(first_error(bytes, max_fields).unwrap_or_else(not_crlf)),
+        Ok(_) => Err(first_error(bytes, max_fields).unwrap_or_else(|| not_crlf())),
         Err(error) => {
             Err(first_error(bytes, max_fields).unwrap_or_else(|| refusal_of(error)))
         }
@@ -319,6 +321,7 @@ fn first_error(bytes: &[u8], max_fields: usize) -> Option<Refusal> {
     })
 }
 
+#[track_caller]
 fn not_crlf() -> Refusal {
     Refusal::bad("A field line does not end in CRLF.")
 }

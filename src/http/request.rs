@@ -314,6 +314,7 @@ fn check_line(line: &[u8], limits: &Limits) -> Result<(), Refusal> {
     })
 }
 
+#[track_caller]
 fn head_too_large() -> Refusal {
     let message = "The head of the request is too large.";
     Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)

@@ -23,7 +23,6 @@ use bytes::{Bytes, BytesMut};
 
 use crate::http::body::Body;
 use crate::http::grammar::{is_field_value_byte, is_tchar};
-use crate::http::refusal::Refusal;
 use crate::http::status::Status;
 
 /// The response to a request.
@@ -169,9 +168,9 @@ impl Response {
     }
 
     /// Creates the plain-text response to a request that could not be parsed.
-    pub(crate) fn from_refusal(refusal: &Refusal) -> Response {
-        let mut response = Response::plain_text(refusal.status, refusal.message);
-        if refusal.status == Status::SERVICE_UNAVAILABLE {
+    pub(crate) fn of_refusal(status: Status, message: &str) -> Response {
+        let mut response = Response::plain_text(status, message);
+        if status == Status::SERVICE_UNAVAILABLE {
             response.set_unchecked("Retry-After", "1");
         }
         response

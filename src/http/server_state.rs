@@ -23,6 +23,7 @@ pub struct ServerState {
     eviction_queue: Arc<EvictionQueue>,
     /// Networks without a share, because they stand for many clients, such as proxies.
     exempt: Vec<Network>,
+    debug: bool,
 }
 
 /// The limits of a [`ServerState`]. Default: those of each connection, and no others.
@@ -37,13 +38,15 @@ pub struct ServerLimits {
     pub max_per_network: usize,
     /// Networks to which `max_per_network` does not apply, such as those of proxies.
     pub exempt: Vec<Network>,
+    /// `true` if the response to a malformed request names the source line that refused it.
+    pub debug: bool,
 }
 
 impl Default for ServerLimits {
     fn default() -> ServerLimits {
         let (max_buffered, max_per_network) = (usize::MAX, usize::MAX);
         let (connection, exempt) = (Limits::default(), Vec::new());
-        ServerLimits { connection, max_buffered, max_per_network, exempt }
+        ServerLimits { connection, max_buffered, max_per_network, exempt, debug: false }
     }
 }
 
@@ -62,6 +65,7 @@ impl ServerState {
             buffers: BufferBudget::new(limits.max_buffered),
             eviction_queue: Arc::new(EvictionQueue::new(limits.max_per_network)),
             exempt: limits.exempt,
+            debug: limits.debug,
         }
     }
 
@@ -120,6 +124,11 @@ impl Admission {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.state.limits
+    }
+
+    /// See [`ServerLimits::debug`].
+    pub(crate) fn is_debug(&self) -> bool {
+        self.state.debug
     }
 
     pub(crate) fn shutdown(&self) -> &Shutdown {

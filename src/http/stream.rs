@@ -80,8 +80,8 @@ impl Stream {
         let producer = producer(StreamSender { data: sender.clone() });
         let producer = async move {
             let outcome = match catch_panic_async(pin!(producer)).await {
-                Some(outcome) => outcome.map_err(Into::into),
-                None => Err("the work on it panicked".into()),
+                Ok(outcome) => outcome.map_err(Into::into),
+                Err(message) => Err(format!("the work on it panicked: {message}").into()),
             };
             if let Err(error) = outcome {
                 // Through the channel, so that the error arrives after the data sent before it.

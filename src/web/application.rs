@@ -9,7 +9,7 @@ use std::any::{Any, TypeId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HttpError, Result};
 use crate::http::Service;
 use crate::http::content::Incoming;
 use crate::http::method::Method;
@@ -94,6 +94,10 @@ impl Application {
             {
                 return Err(Error::Config(format!("two routes are named {name:?}")));
             }
+        }
+        if shared.settings.debug {
+            let patterns: Vec<&str> = table.iter().map(|route| &*route.pattern).collect();
+            shared.route_list = format!("The routes are: {}", patterns.join(", "));
         }
         Ok(Application {
             routes: table,
@@ -239,8 +243,9 @@ struct NotFoundHandler;
 impl RequestHandler for NotFoundHandler {
     const SUPPORTED_METHODS: &'static [Method] = ALL;
 
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Err(Error::http(Status::NOT_FOUND, "There is no such page."))
+    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
+        let error = HttpError::new(Status::NOT_FOUND, "There is no such page.");
+        Err(error.with_detail(&exchange.shared.route_list).into())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Errors of handlers: the log line, and the error page that replaces the response.
 
-use log::{error, warn};
+use std::io::{self, Write};
+use std::sync::Once;
+
+use log::{LevelFilter, error};
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
@@ -15,8 +18,19 @@ pub(super) async fn default_error_page(
     if template.is_empty() {
         return exchange.write(error_page(error));
     }
-    let status = error.status.to_string();
-    exchange.render(&template, &[("status", &status), ("message", &error.message)]).await
+    exchange
+        .render(&template, &[("status", &error.status), ("message", &error.message)])
+        .await
+}
+
+/// Returns what the client gets of an error. In `debug` mode, its message is that of the log,
+/// so each error page shows it, whatever renders it.
+pub(super) fn shown_error(exchange: &Exchange, error: &Error) -> HttpError {
+    let mut shown = error.to_http_error();
+    if exchange.shared.settings.debug {
+        shown.message = format!("{error:?}").into();
+    }
+    shown
 }
 
 /// Returns the plain error page.
@@ -28,15 +42,17 @@ pub(super) fn error_page(error: &HttpError) -> String {
     )
 }
 
-/// Logs an error: a warning if the handler chose the status, an error if something failed.
+/// Logs an error of the application. Without a logger, the first one is printed.
 pub(super) fn report(exchange: &Exchange, error: &Error) {
     let (method, path) = (exchange.request.method(), exchange.request.path());
-    match error {
-        Error::Http(_) | Error::MissingArgument(_) => {
-            warn!(target: "dustdevil::general", "{method} {path}: {}", escape::log(error));
-        }
-        _ => {
-            error!(target: "dustdevil::application", "{method} {path}: {}", escape::log(error));
-        }
+    let line = escape::log(format_args!("{method} {path}: {error:?}")).to_string();
+    error!(target: "dustdevil::application", "{line}");
+    if log::max_level() == LevelFilter::Off {
+        static FIRST: Once = Once::new();
+        // Not with `eprintln!`, which panics if standard error is closed.
+        FIRST.call_once(|| {
+            let hint = "the log is off: a logger, such as env_logger, shows all errors";
+            let _ = writeln!(io::stderr(), "dustdevil: {line} [{hint}]");
+        });
     }
 }

@@ -196,6 +196,7 @@ impl Exchange {
     }
 
     /// Ends the request with an error page: `return exchange.send_error(Status::NOT_FOUND)`.
+    #[track_caller]
     pub fn send_error(&self, status: Status) -> Result {
         Err(Error::http(status, ""))
     }
@@ -361,8 +362,9 @@ impl Exchange {
         std::mem::replace(&mut self.response, Response::new(Status::OK))
     }
 
-    pub(crate) fn log_access(&self) {
-        self.access.log(self.response.status, &self.request, self.remote_ip);
+    /// Writes the line of the access log, with the error if the request was refused.
+    pub(crate) fn log_access(&self, refusal: Option<&HttpError>) {
+        self.access.log(self.response.status, &self.request, self.remote_ip, refusal);
     }
 }
 

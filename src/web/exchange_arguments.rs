@@ -1,6 +1,7 @@
 //! Arguments of a request: query, form, uploaded files, and placeholders of the route.
 
 use std::any::type_name;
+use std::panic::Location;
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -18,8 +19,9 @@ use crate::web::multipart::{self, HttpFile};
 impl Exchange {
     /// Returns an argument of the form or, if the form does not have it, of the query. Fails
     /// with 400 if it is missing. Tornado's `get_argument`.
+    #[track_caller]
     pub fn get_argument(&self, name: &str) -> Result<String> {
-        self.find_argument(name)?.ok_or_else(|| missing(name))
+        required(self.find_argument(name)?, name)
     }
 
     /// Returns an argument, or `default` if it is missing. Tornado's `get_argument` with a
@@ -37,6 +39,7 @@ impl Exchange {
     /// # Ok(year)
     /// # }
     /// ```
+    #[track_caller]
     pub fn parse_argument<T: FromStr>(&self, name: &str) -> Result<T> {
         let invalid = |_| {
             let message = format!("The argument {name} is invalid.");
@@ -64,6 +67,7 @@ impl Exchange {
     }
 
     /// Returns an argument of the query.
+    #[track_caller]
     pub fn get_query_argument(&self, name: &str) -> Result<String> {
         self.check_query()?;
         last_value(&self.arguments.query, name).map(arguments::strip_controls)
@@ -76,6 +80,7 @@ impl Exchange {
     }
 
     /// Returns an argument of the query, as it was sent.
+    #[track_caller]
     pub fn get_query_argument_raw(&self, name: &str) -> Result<String> {
         self.check_query()?;
         last_value(&self.arguments.query, name).map(str::to_owned)
@@ -88,6 +93,7 @@ impl Exchange {
     }
 
     /// Returns an argument of the form.
+    #[track_caller]
     pub fn get_body_argument(&self, name: &str) -> Result<String> {
         last_value(&self.arguments.body, name).map(arguments::strip_controls)
     }
@@ -100,6 +106,7 @@ impl Exchange {
 
     /// Returns an argument of the form, as it was sent: for passwords, which may begin or end
     /// with a space.
+    #[track_caller]
     pub fn get_body_argument_raw(&self, name: &str) -> Result<String> {
         last_value(&self.arguments.body, name).map(str::to_owned)
     }
@@ -182,13 +189,14 @@ impl Exchange {
 }
 
 /// Returns the last value of an argument. Fails with 400 if it is missing.
+#[track_caller]
 fn last_value<'a>(arguments: &'a Arguments, name: &'a str) -> Result<&'a str> {
-    arguments.last(name)?.ok_or_else(|| missing(name))
+    required(arguments.last(name)?, name)
 }
 
 fn or_default(found: Result<String>, default: &str) -> Result<String> {
     match found {
-        Err(Error::MissingArgument(_)) => Ok(default.to_owned()),
+        Err(Error::MissingArgument(..)) => Ok(default.to_owned()),
         found => found,
     }
 }
@@ -198,8 +206,14 @@ fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
     texts.map(|text| text.map(arguments::strip_controls)).collect()
 }
 
-fn missing(name: &str) -> Error {
-    Error::MissingArgument(name.to_owned())
+/// Returns what was found, or an error with the caller's source line. The functions that lead
+/// here pass on the line of the handler, with `track_caller`; a closure would not.
+#[track_caller]
+fn required<T>(found: Option<T>, name: &str) -> Result<T> {
+    match found {
+        Some(value) => Ok(value),
+        None => Err(Error::MissingArgument(name.to_owned(), Location::caller())),
+    }
 }
 
 /// Returns the detail for the log. It does not quote the value, which may be secret.

@@ -1,7 +1,5 @@
 //! Templates, redirects and static URLs, and the shutdown signal for streams.
 
-use std::sync::Arc;
-
 use log::warn;
 
 use crate::error::{Error, Result};
@@ -10,16 +8,28 @@ use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::web::exchange::Exchange;
 use crate::web::route;
+use crate::web::template::Value;
 use crate::web::xsrf::XSRF_TOKEN;
 
 /// Pages.
 impl Exchange {
     /// Finishes the response with a template, in which each placeholder is replaced by its
-    /// escaped value, so that nothing can be written after it; for a page of several parts, see
-    /// [`render_string`](Exchange::render_string). `xsrf_token` is always defined; `{{! name }}`
-    /// is the literal text `{{ name }}`. Fails if another placeholder is not in `values`, or if
-    /// the response is finished already. Tornado's `render`.
-    pub async fn render(&mut self, template: &str, values: &[(&str, &str)]) -> Result {
+    /// value, escaped for HTML. Nothing can be written after it; for a page of several
+    /// parts, see [`render_string`](Exchange::render_string). A value is a reference to anything
+    /// that implements `Display`; [`template`](crate::web::template) says what a template may
+    /// contain. `xsrf_token` is always defined; `{{! name }}` is the literal text `{{ name }}`.
+    /// Fails if the template does not exist, if another placeholder is not in `values`, if a
+    /// `Display` fails, or if the response is finished already. Tornado's `render`, without its
+    /// expressions.
+    ///
+    /// ```
+    /// # use dustdevil::{Exchange, Result};
+    /// # async fn example(exchange: &mut Exchange) -> Result {
+    /// let name = exchange.get_argument("name")?;
+    /// exchange.render("page.html", &[("name", &name), ("title", &"Visits"), ("count", &5)]).await
+    /// # }
+    /// ```
+    pub async fn render(&mut self, template: &str, values: &[(&str, Value<'_>)]) -> Result {
         let page = self.render_string(template, values).await?;
         self.write_page(page)?;
         self.finish();
@@ -27,14 +37,13 @@ impl Exchange {
     }
 
     /// Returns a rendered template, like [`render`](Exchange::render), without writing it.
-    /// Tornado's `render_string`.
+    /// Another template can insert it with `{{ raw name }}`. Tornado's `render_string`.
     pub async fn render_string(
         &mut self,
         template: &str,
-        values: &[(&str, &str)],
+        values: &[(&str, Value<'_>)],
     ) -> Result<String> {
-        let shared = Arc::clone(&self.shared);
-        let template = shared.templates.find(template)?;
+        let template = self.shared.templates.find(template)?;
         let token = match template.placeholders().any(|name| name == XSRF_TOKEN) {
             true => self.xsrf_token().await?,
             false => String::new(),
@@ -42,7 +51,7 @@ impl Exchange {
         template.render(|name| {
             let given =
                 values.iter().find(|(given, _)| *given == name).map(|(_, value)| *value);
-            given.or((name == XSRF_TOKEN).then_some(token.as_str()))
+            given.or((name == XSRF_TOKEN).then_some(&token as Value<'_>))
         })
     }
 

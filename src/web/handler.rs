@@ -45,7 +45,7 @@ use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::web::error_page::{default_error_page, error_page, report};
+use crate::web::error_page::{default_error_page, error_page, report, shown_error};
 use crate::web::exchange::Exchange;
 
 /// A handler for the requests of a route. Each request gets a new value, created by
@@ -203,21 +203,22 @@ async fn run_request<H: RequestHandler>(
     let outcome =
         catch_panic_async(pin!(run_steps(&mut handler, &mut exchange, incoming, deadline)))
             .await;
-    let outcome = outcome.unwrap_or(Err(Error::Panic));
-    if let Err(Error::Panic) = outcome {
+    let outcome = outcome.unwrap_or_else(|message| Err(Error::Panic(message)));
+    if let Err(Error::Panic(_)) = outcome {
         handler = None;
         exchange.close_connection();
     }
-    if let Err(error) = outcome {
+    let refusal = match outcome {
+        Ok(()) => None,
         // Boxed, because it is large and rarely needed: it would enlarge the future of every
         // request.
-        Box::pin(respond_with_error::<H>(&mut exchange, error)).await;
-    }
-    exchange.log_access();
+        Err(error) => Box::pin(respond_with_error::<H>(&mut exchange, error)).await,
+    };
+    exchange.log_access(refusal.as_ref());
     if let Some(mut handler) = handler
-        && catch_panic(|| handler.on_finish(&exchange)).is_none()
+        && let Err(message) = catch_panic(|| handler.on_finish(&exchange))
     {
-        report(&exchange, &Error::Panic);
+        report(&exchange, &Error::Panic(message));
     }
     exchange.take_response()
 }
@@ -355,24 +356,28 @@ async fn until(deadline: Instant, work: Pin<&mut impl Future<Output = Result>>) 
 }
 
 /// Replaces the response with an error page. The page has the handler timeout once more,
-/// because the first one may have passed.
-async fn respond_with_error<H: RequestHandler>(exchange: &mut Exchange, error: Error) {
-    report(exchange, &error);
-    let mut http_error = error.to_http_error();
+/// because the first one may have passed. Returns a refusal (4xx), for the access log.
+async fn respond_with_error<H: RequestHandler>(
+    exchange: &mut Exchange,
+    error: Error,
+) -> Option<HttpError> {
+    let refusal = Some(error.to_http_error()).filter(|error| error.status.code() < 500);
+    if refusal.is_none() {
+        report(exchange, &error);
+    }
+    let mut http_error = shown_error(exchange, &error);
     if http_error.status == Status::METHOD_NOT_ALLOWED && http_error.headers.is_empty() {
         http_error = http_error.with_header("Allow", allow_value(H::SUPPORTED_METHODS));
     }
     let deadline = deadline(Instant::now(), exchange.shared.settings.handler_timeout);
-    let outcome = {
-        let page = pin!(finish_with_error_page::<H>(exchange, &http_error));
-        catch_panic_async(pin!(until(deadline, page))).await.unwrap_or(Err(Error::Panic))
-    };
-    if let Err(error) = outcome {
+    let page = finish_with_error_page::<H>(exchange, &http_error);
+    let outcome = catch_panic_async(pin!(until(deadline, pin!(page)))).await;
+    if let Err(error) = outcome.unwrap_or_else(|message| Err(Error::Panic(message))) {
         // A step that failed for the first page, such as a call of the session store, is not
         // tried again: the plain page needs neither template nor session.
         report(exchange, &error);
         exchange.drop_session();
-        let http_error = error.to_http_error();
+        let http_error = shown_error(exchange, &error);
         exchange.clear();
         exchange.begin_error(&http_error);
         let page = exchange.write(error_page(&http_error));
@@ -380,6 +385,7 @@ async fn respond_with_error<H: RequestHandler>(exchange: &mut Exchange, error: E
             exchange.close_connection();
         }
     }
+    refusal
 }
 
 async fn finish_with_error_page<H: RequestHandler>(

@@ -16,14 +16,13 @@
 //! `CacheSession`; the static map is the default
 //! [`session_store`](crate::Settings::session_store).
 
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
 use crate::escape::{self, is_plain_url};
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::session::{Session, USERNAME};
 use crate::web::exchange::Exchange;
+use crate::web::template::Value;
 use crate::web::xsrf::XSRF_TOKEN;
 
 /// The base of a handler that uses a session.
@@ -68,17 +67,17 @@ impl SessionHandler {
         Ok(SessionHandler { session: exchange.session() })
     }
 
-    /// Responds with a template. A placeholder is looked up in `values` first, then in the
-    /// session.
+    /// Finishes the response with a template, like [`Exchange::render`]. A placeholder is looked
+    /// up in `values` first, then in the session.
     pub async fn render(
         &self,
         exchange: &mut Exchange,
         template: &str,
-        values: &[(&str, &str)],
+        values: &[(&str, Value<'_>)],
     ) -> Result {
-        let shared = Arc::clone(&exchange.shared);
+        let parsed = exchange.shared.templates.find(template)?;
         let mut found: Vec<(&str, String)> = Vec::new();
-        for name in shared.templates.find(template)?.placeholders() {
+        for name in parsed.placeholders() {
             let is_known = name == XSRF_TOKEN
                 || values.iter().any(|(given, _)| *given == name)
                 || found.iter().any(|(found, _)| *found == name);
@@ -86,8 +85,8 @@ impl SessionHandler {
                 found.push((name, value));
             }
         }
-        let found = found.iter().map(|(name, value)| (*name, value.as_str()));
-        let values: Vec<(&str, &str)> = values.iter().copied().chain(found).collect();
+        let found = found.iter().map(|(name, value)| (*name, value as Value<'_>));
+        let values: Vec<(&str, Value<'_>)> = values.iter().copied().chain(found).collect();
         exchange.render(template, &values).await
     }
 

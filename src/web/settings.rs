@@ -56,10 +56,13 @@ use crate::session::store::{Lifetime, Store};
 /// should be several times `limits.max_content`; above it, uploads get 503. `max_form_parts`
 /// limits the number of files in a form. A reverse proxy has limits of its own, which apply
 /// first: nginx refuses more than 1 MiB with 413, unless its `client_max_body_size` is larger.
+// Each `bool` is a switch of its own; no two of them make up a state.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone)]
 pub struct Settings {
-    /// The directory of the templates, relative to the current directory. All templates are
-    /// read at startup. Default: empty (no templates).
+    /// The directory of the templates, relative to the current directory: the files that end in
+    /// `.html`, `.htm`, `.xml`, `.svg`, `.txt`, `.json`, `.css` or `.js`. All are read at
+    /// startup. Default: empty (no templates).
     pub template_path: PathBuf,
     /// All names that templates may use as placeholders: those that handlers pass to `render`,
     /// and those of session values. If set, a template with another placeholder is an error at
@@ -161,6 +164,12 @@ pub struct Settings {
     /// Maximum length of the head of one part of such a form in bytes, with the empty line at
     /// its end. Tornado's `max_part_header_size`. Above the limit: 400. Default: 10 KiB.
     pub max_part_head: usize,
+    /// `true` while an application is being developed: templates are read at each use, a 404
+    /// lists the routes, and all error pages show the message, the detail and the source line
+    /// that are for the log only otherwise, which may be secret. Listening on an address other
+    /// than loopback logs a warning then. Tornado's `debug`, without reloading code. Default:
+    /// `false`.
+    pub debug: bool,
     /// The limits and timeouts of each connection. Default: those of [`Limits`].
     pub limits: Limits,
     /// Handler timeout: from the end of a request's head to its response, without the time in
@@ -207,6 +216,7 @@ impl fmt::Debug for Settings {
             .field("session_lifetime", &self.session_lifetime)
             .field("trusted_proxies", &self.trusted_proxies)
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("debug", &self.debug)
             .field("limits", &self.limits)
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
@@ -242,6 +252,7 @@ impl Default for Settings {
             max_arguments: 1000,
             max_form_parts: 100,
             max_part_head: 10 * 1024,
+            debug: false,
             limits: Limits::default(),
             handler_timeout: Duration::from_secs(60),
             max_connections: 10_000,

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     /// The patterns of the routes that have a name, for `reverse_url`.
     pub(crate) named_patterns: BTreeMap<String, String>,
+    /// What a 404 adds to its message in `debug` mode. Empty otherwise.
+    pub(crate) route_list: String,
     /// The application's own state, by type. A `TypeId` is a hash already, so it is not hashed
     /// again.
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildIdentityHasher>,
@@ -52,6 +54,7 @@ impl Shared {
         check(&settings)?;
         let (default_fields, https_default_fields) = default_fields_of(&settings)?;
         let templates = match is_set(&settings.template_path) {
+            true if settings.debug => Templates::load_always(&settings.template_path)?,
             true => Templates::load(&settings.template_path)?,
             false => Templates::default(),
         };
@@ -83,6 +86,7 @@ impl Shared {
             secret: Secret::new(&settings.cookie_secret),
             shutdown: Shutdown::default(),
             named_patterns: BTreeMap::new(),
+            route_list: String::new(),
             state: HashMap::default(),
             settings,
         })

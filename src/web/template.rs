@@ -2,19 +2,25 @@
 //!
 //! ```text
 //! <p>Good day, {{ username }}!</p>     placeholder: safe in text and in quoted attributes
+//! <ul>{{ raw rows }}</ul>              placeholder without escaping, for HTML from a template
 //! {{! name }}                          the literal text {{ name }}
 //! ```
 //! There are no conditions, loops or expressions (a logic-less template): decisions are made in
 //! the handler. Escaping prevents cross-site scripting (XSS) in HTML text and in quoted
 //! attributes, but not in scripts, style sheets or URLs: a placeholder does not belong there.
+//!
+//! `raw` is for HTML that the handler has rendered itself, such as the rows of a list, with
+//! [`render_string`](crate::Exchange::render_string). A raw value with text of a client is XSS.
 
 use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::escape;
+use crate::escape::HtmlWriter;
 
 /// A template, parsed into segments when the application starts, so that rendering only
 /// concatenates them.
@@ -26,37 +32,47 @@ pub struct Template {
     length: usize,
 }
 
+/// The value of a placeholder: anything that implements `Display`, by reference, so that values
+/// of different types fit into one list: `[("name", &name), ("visits", &5)]`. It is written
+/// into the page without a `String` in between.
+pub type Value<'v> = &'v (dyn Display + Sync);
+
 #[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
-    Placeholder(String),
+    /// `{{ name }}`, or `{{ raw name }}`.
+    Placeholder {
+        name: String,
+        is_raw: bool,
+    },
 }
 
 impl Template {
-    /// Parses `source`. Errors refer to the template by `name`. Fails if a placeholder is not
-    /// closed or is not a name.
+    /// Parses `source`. Errors refer to the template by `name`, with the line. Fails if a
+    /// placeholder is not closed or is not a name, and at `{%` and `{#`, with which statements
+    /// and comments begin in Tornado's templates. `{{!`, `{%!` and `{#!` are the literal text
+    /// `{{`, `{%` and `{#`.
     pub fn parse(name: &str, source: &str) -> Result<Template> {
+        // Some editors begin a file with a byte order mark (BOM).
+        let source = source.strip_prefix('\u{feff}').unwrap_or(source);
         let mut segments = Vec::new();
         let mut rest = source;
-        while let Some(open) = rest.find("{{") {
+        let find =
+            |rest: &str| OPENINGS.iter().filter_map(|opening| rest.find(opening)).min();
+        while let Some(open) = find(rest) {
             let (text, tag) = rest.split_at(open);
-            if let Some(literal) = tag.strip_prefix("{{!") {
-                segments.push(Segment::Text(format!("{text}{{{{")));
+            if let Some(literal) = tag[2..].strip_prefix('!') {
+                segments.push(Segment::Text(format!("{text}{}", &tag[..2])));
                 rest = literal;
                 continue;
             }
-            let line = 1 + source[..source.len() - tag.len()].matches('\n').count();
-            let Some(close) = tag.find("}}") else {
-                return Err(Error::Config(format!("{name}:{line}: {{{{ without }}}}")));
-            };
-            let inner = tag[2..close].trim();
-            if !is_name(inner) {
-                let message = format!("{name}:{line}: invalid placeholder {inner:?}");
-                return Err(Error::Config(message));
-            }
+            let (placeholder, after) = Segment::parse(tag).map_err(|reason| {
+                let line = 1 + source[..source.len() - tag.len()].matches('\n').count();
+                Error::Config(format!("{name}:{line}: {reason}"))
+            })?;
             segments.push(Segment::Text(text.to_owned()));
-            segments.push(Segment::Placeholder(inner.to_owned()));
-            rest = &tag[close + 2..];
+            segments.push(placeholder);
+            rest = after;
         }
         segments.push(Segment::Text(rest.to_owned()));
         Ok(Template { name: name.to_owned(), segments, length: source.len() })
@@ -65,24 +81,32 @@ impl Template {
     /// Returns the names of the placeholders, with repetitions.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Placeholder(name) => Some(name.as_str()),
+            Segment::Placeholder { name, .. } => Some(name.as_str()),
             Segment::Text(_) => None,
         })
     }
 
-    /// Returns the page, with each placeholder replaced by its escaped `value`. Fails if
-    /// `value` returns `None`.
-    pub fn render<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Result<String> {
+    /// Returns the page, with each placeholder replaced by its `value`, which is escaped unless
+    /// the placeholder is `raw`. Fails if `value` returns `None`, or if a `Display` fails.
+    pub fn render<'v>(&self, value: impl Fn(&str) -> Option<Value<'v>>) -> Result<String> {
         step!("template: {}", self.name);
         let mut page = String::with_capacity(self.length + CAPACITY_FOR_VALUES);
         for segment in &self.segments {
-            match segment {
-                Segment::Text(text) => page.push_str(text),
-                Segment::Placeholder(name) => match value(name) {
-                    Some(value) => escape::push_html(&mut page, value),
-                    None => return Err(Error::other(self.undefined(name))),
-                },
-            }
+            let (name, is_raw) = match segment {
+                Segment::Text(text) => {
+                    page.push_str(text);
+                    continue;
+                }
+                Segment::Placeholder { name, is_raw } => (name, is_raw),
+            };
+            let value = value(name).ok_or_else(|| Error::other(self.undefined(name)))?;
+            let written = match is_raw {
+                true => write!(page, "{value}"),
+                false => write!(HtmlWriter(&mut page), "{value}"),
+            };
+            let failed =
+                |_| Error::other(format!("{}: Display of {name:?} failed", self.name));
+            written.map_err(failed)?;
         }
         Ok(page)
     }
@@ -91,6 +115,35 @@ impl Template {
         format!("{}: undefined placeholder {name:?}", self.name)
     }
 }
+
+impl Segment {
+    /// Parses the placeholder with which `tag` begins, and returns it with the text after it.
+    /// The error is the reason.
+    fn parse(tag: &str) -> Result<(Segment, &str), String> {
+        let (opening, rest) = tag.split_at(2);
+        if opening != "{{" {
+            return Err(format!("{opening} is not supported: {FORMS}"));
+        }
+        let (inner, after) = rest.split_once("}}").ok_or("{{ without }}")?;
+        let (name, is_raw) = match *inner.split_whitespace().collect::<Vec<_>>() {
+            ["raw", name] if is_name(name) => (name.to_owned(), true),
+            [name] if is_name(name) => (name.to_owned(), false),
+            _ => return Err(format!("invalid placeholder {:?}: {FORMS}", inner.trim())),
+        };
+        Ok((Segment::Placeholder { name, is_raw }, after))
+    }
+}
+
+/// What a placeholder begins with, and what a statement and a comment of Tornado do.
+const OPENINGS: [&str; 3] = ["{{", "{%", "{#"];
+
+/// What to do instead, for the error message of a template with more than placeholders.
+const FORMS: &str = "a template has only {{ name }} and {{ raw name }}; the handler decides and \
+    computes, and renders the rows of a list; a comment is <!-- -->; {{!, {%! and {#! are literal";
+
+/// The endings of the files that are templates. All other files in the directory are ignored:
+/// backups of editors (`page.html~`, `.page.html.swp`), notes, images.
+const ENDINGS: [&str; 8] = ["html", "htm", "xml", "svg", "txt", "json", "css", "js"];
 
 /// Buffer capacity for the values of a page, in bytes; enough for most pages. The buffer grows
 /// if the values are longer.
@@ -107,16 +160,26 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// The templates of a directory.
 #[derive(Debug, Default)]
 pub struct Templates {
-    by_name: BTreeMap<String, Template>,
+    by_name: BTreeMap<String, Arc<Template>>,
+    /// The directory, if the templates are read again at each use.
+    reread_from: Option<PathBuf>,
 }
 
 impl Templates {
-    /// Reads all files below `directory`, except hidden ones. The name of a template is its
-    /// path relative to the directory, with slashes.
+    /// Reads all files below `directory` that end in `.html`, `.htm`, `.xml`, `.svg`, `.txt`,
+    /// `.json`, `.css` or `.js`, except hidden ones. The name of a template is its path relative
+    /// to the directory, with slashes.
     pub fn load(directory: &Path) -> Result<Templates> {
         let mut templates = Templates::default();
         templates.load_directory(directory, "")?;
         Ok(templates)
+    }
+
+    /// Like [`load`](Templates::load), but all files are read again at each use, for `debug`
+    /// mode. It blocks the thread for the time of reading.
+    pub fn load_always(directory: &Path) -> Result<Templates> {
+        let reread_from = Some(directory.to_owned());
+        Ok(Templates { reread_from, ..Templates::load(directory)? })
     }
 
     fn load_directory(&mut self, directory: &Path, prefix: &str) -> Result {
@@ -136,6 +199,10 @@ impl Templates {
                 self.load_directory(&path, &format!("{name}/"))?;
                 continue;
             }
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if !ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
+                continue;
+            }
             let unreadable = |error: io::Error| {
                 Error::Config(format!("the template {}: {error}", path.display()))
             };
@@ -145,7 +212,7 @@ impl Templates {
             }
             let source = fs::read_to_string(&path).map_err(unreadable)?;
             let template = Template::parse(&path.display().to_string(), &source)?;
-            self.by_name.insert(name, template);
+            self.by_name.insert(name, Arc::new(template));
         }
         Ok(())
     }
@@ -160,9 +227,14 @@ impl Templates {
         Ok(())
     }
 
-    /// Returns a template by its name. Fails if there is none.
-    pub fn find(&self, name: &str) -> Result<&Template> {
+    /// Returns a template by its name. Fails if there is none, or if one has been changed and is
+    /// invalid now.
+    pub fn find(&self, name: &str) -> Result<Arc<Template>> {
         let missing = || Error::other(format!("there is no template {name:?}"));
-        self.by_name.get(name).ok_or_else(missing)
+        let found = match &self.reread_from {
+            Some(directory) => Templates::load(directory)?.by_name.remove(name),
+            None => self.by_name.get(name).cloned(),
+        };
+        found.ok_or_else(missing)
     }
 }

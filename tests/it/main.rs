@@ -39,6 +39,7 @@ mod login;
 mod memory_store;
 mod nginx;
 mod oracle;
+mod origins;
 mod presented_ids;
 mod process;
 #[cfg(feature = "redis")]

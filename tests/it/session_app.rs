@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dustdevil::session::login::revoke_all;
 use dustdevil::{
     Application, Exchange, Method, RequestHandler, Result, Session, SessionHandler,
-    Settings, Store, handler,
+    Settings, Store, Value, handler,
 };
 
 /// An application with one route, `/{what}`, and with this session store.
@@ -79,7 +79,8 @@ impl RequestHandler for OperationHandler {
         let value = exchange.get_argument("value").unwrap_or_default();
         let what = exchange.path_argument("what")?.to_owned();
         if what == "render" {
-            let values = [("given", value.as_str()), ("username", "from the handler")];
+            let values: [(_, Value<'_>); 2] =
+                [("given", &value), ("username", &"from the handler")];
             let values = if value.is_empty() { &values[..1] } else { &values };
             return self.base.render(exchange, "page.html", values).await;
         }

@@ -211,7 +211,9 @@ impl Films {
     /// Returns a film. Waits a while for one that has begun and is not complete: a client may ask
     /// for it as soon as it has the response.
     pub async fn find(&self, id: u64) -> Option<Arc<Film>> {
-        if id == 0 || id > self.newest.load(Ordering::Relaxed) {
+        let oldest = self.kept().front().map_or(0, |film| film.id);
+        let is_gone = self.kept().len() == MAX_FILMS && id < oldest;
+        if id == 0 || id > self.newest.load(Ordering::Relaxed) || is_gone {
             return None;
         }
         self.wait_for(|| self.kept().iter().find(|film| film.id == id).cloned()).await
