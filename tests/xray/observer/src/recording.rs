@@ -17,7 +17,7 @@ use crate::film::{Film, Layer, Step};
 use crate::mask::{mask, masked};
 use crate::recorder::{Finished, Recorder};
 use crate::split;
-use crate::trace::{frames, root};
+use crate::trace::{frames, root, without_makers};
 
 /// A step whose backtrace is not resolved yet.
 #[derive(Clone)]
@@ -267,16 +267,22 @@ impl RawFilm {
         film.took = last.saturating_sub(first);
         film.steps = steps
             .into_iter()
-            .map(|(step, (input, output))| Step {
-                at: step.at.saturating_sub(first),
-                took: step.took,
-                layer: step.layer,
-                name: step.name,
-                detail: step.detail,
-                input,
-                output,
-                sequence: step.sequence,
-                frames: frames(&step.trace),
+            .map(|(step, (input, output))| {
+                let frames = match &*step.name {
+                    "refused" => without_makers(frames(&step.trace)),
+                    _ => frames(&step.trace),
+                };
+                Step {
+                    at: step.at.saturating_sub(first),
+                    took: step.took,
+                    layer: step.layer,
+                    name: step.name,
+                    detail: step.detail,
+                    input,
+                    output,
+                    sequence: step.sequence,
+                    frames,
+                }
             })
             .collect();
         film.bound();

@@ -2,6 +2,7 @@
 
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -15,15 +16,7 @@ const OBSERVERS: [&str; 3] =
     ["tests/xray/observer/", "tests/xray/src/serve.rs", "tests/xray/src/program.rs"];
 
 /// Functions of that kind in other files.
-const HELPERS: [&str; 7] = [
-    "StoreFuture::poll",
-    "LazyTimer::run_until_expiry",
-    "Refusal::new",
-    "Refusal::bad",
-    "HttpError::new",
-    "Error::http",
-    "Error::from",
-];
+const HELPERS: [&str; 2] = ["StoreFuture::poll", "LazyTimer::run_until_expiry"];
 
 /// Returns the root of the repository.
 pub fn root() -> &'static Path {
@@ -54,7 +47,8 @@ pub fn source_path(file: &str) -> Option<String> {
     path
 }
 
-/// Returns the functions of the library and the application in a backtrace, the outermost first, without helpers.
+/// Returns the functions of the library and the application in a backtrace, the outermost first,
+/// without helpers.
 ///
 /// The standard library has no stable access to frames, so this parses the text that it prints:
 ///
@@ -82,6 +76,33 @@ pub(crate) fn frames(backtrace: &Backtrace) -> Vec<Frame> {
         is_same
     });
     frames
+}
+
+/// Drops the innermost functions that the source itself marks with `#[track_caller]`: they make an
+/// error for their caller, whose line is the one that counts.
+pub(crate) fn without_makers(mut frames: Vec<Frame>) -> Vec<Frame> {
+    while frames.len() > 1 && frames.last().is_some_and(is_maker) {
+        frames.pop();
+    }
+    frames
+}
+
+/// Returns `true` if the function of a frame makes an error for its caller, or converts one.
+fn is_maker(frame: &Frame) -> bool {
+    if frame.function.ends_with("::from") {
+        return true;
+    }
+    let text = fs::read_to_string(root().join(&frame.file)).unwrap_or_default();
+    let name = frame.function.rsplit("::").next().unwrap_or_default();
+    let begins = format!("fn {name}");
+    let before: Vec<&str> = text.lines().take(frame.line as usize).collect();
+    let Some(at) = before.iter().rposition(|line| line.contains(&begins)) else {
+        return false;
+    };
+    let attributes = before[..at].iter().rev().map(|line| line.trim());
+    attributes
+        .take_while(|line| line.starts_with("#["))
+        .any(|line| line == "#[track_caller]")
 }
 
 fn frame(function: &str, place: &str) -> Option<Frame> {

@@ -209,7 +209,7 @@ async fn a_refused_head_leads_to_the_line_that_refuses_it() {
             "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: +5\r\n\r\nhello",
             "FramingFields::content_length",
         ),
-        ("GET /hello\r\n\r\n", "not_three_parts"),
+        ("GET /hello\r\n\r\n", "request_line"),
     ] {
         let conversation = server.ask(request).await;
         let film = conversation.films.last().expect("a film");
