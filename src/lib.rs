@@ -90,7 +90,7 @@
 //!   `403 POST /login (127.0.0.1) 0.20ms: The _xsrf token is missing. (src/web/exchange_xsrf.rs:57)`.
 //!   A request without a valid head has no method and no path:
 //!   `400 (127.0.0.1): Invalid Content-Length. (src/http/framing.rs:67)`.
-//! - `dustdevil::general`: aborted responses.
+//! - `dustdevil::general`: aborted responses, URLs of static files that do not exist.
 //! - `dustdevil::application`: errors of the application, with the message and the source line
 //!   behind a 5xx.
 //! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached, `debug`

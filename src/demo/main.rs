@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use dustdevil::session::DEVICE;
 use dustdevil::{
-    Application, Error, Exchange, Lifetime, Method, RequestHandler, Result, SessionHandler,
-    Settings, Value, escape, handler,
+    Application, Error, Exchange, Lifetime, RequestHandler, Result, SessionHandler,
+    Settings, Value, escape, handler, methods,
 };
 #[cfg(feature = "redis")]
 use dustdevil::{RedisSettings, RedisStore};
@@ -41,11 +41,7 @@ use sessions_page::SessionsHandler;
 struct HelloHandler;
 
 impl RequestHandler for HelloHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         exchange.write("Hello, world!")
@@ -56,11 +52,7 @@ impl RequestHandler for HelloHandler {
 struct RootHandler;
 
 impl RequestHandler for RootHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         exchange.redirect("/main")
@@ -68,16 +60,15 @@ impl RequestHandler for RootHandler {
 }
 
 /// Shows the login form, checks the password and logs in.
+///
+/// `methods!` stands for the list of methods and for `initialize`, which creates the base with
+/// the base's own `initialize`: Python's `super().initialize()`.
 struct LoginHandler {
     base: SessionHandler,
 }
 
 impl RequestHandler for LoginHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let message = self.base.session.take_flash().await?.unwrap_or_default();
@@ -122,11 +113,7 @@ struct MainHandler {
 }
 
 impl RequestHandler for MainHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let username = self.base.authenticated(exchange).await?;
@@ -153,11 +140,7 @@ struct LogoutHandler {
 }
 
 impl RequestHandler for LogoutHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Post; base: SessionHandler);
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         self.base.session.destroy().await?;

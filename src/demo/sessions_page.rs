@@ -6,7 +6,7 @@ use std::time::Duration;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::SessionInfo;
 use dustdevil::{
-    Error, Exchange, Method, RequestHandler, Result, SessionHandler, Status, Value,
+    Error, Exchange, RequestHandler, Result, SessionHandler, Status, Value, methods,
 };
 
 use super::credentials;
@@ -23,11 +23,7 @@ pub(crate) struct SessionsHandler {
 }
 
 impl RequestHandler for SessionsHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     /// Renders a template for each session, and inserts them with `{{ raw rows }}`: a template
     /// has no loops.

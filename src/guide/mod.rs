@@ -18,3 +18,15 @@ pub mod deploy {}
 
 #[doc = include_str!("tutorial.md")]
 pub mod tutorial {}
+
+pub mod tornado {
+    #![doc = include_str!("tornado.md")]
+
+    // What the links of the page name.
+    #[allow(unused_imports)]
+    use crate::{
+        Application, Error, Exchange, HttpError, HttpFile, Limits, Method, RedirectHandler,
+        RedirectTo, Request, RequestHandler, Route, Server, Session, SessionHandler,
+        SetCookie, Settings, StaticFileHandler, StaticFiles, escape, methods,
+    };
+}

@@ -49,10 +49,8 @@ pub(super) fn report(exchange: &Exchange, error: &Error) {
     error!(target: "dustdevil::application", "{line}");
     if log::max_level() == LevelFilter::Off {
         static FIRST: Once = Once::new();
+        let hint = "the log is off: a logger, such as env_logger, shows all errors";
         // Not with `eprintln!`, which panics if standard error is closed.
-        FIRST.call_once(|| {
-            let hint = "the log is off: a logger, such as env_logger, shows all errors";
-            let _ = writeln!(io::stderr(), "dustdevil: {line} [{hint}]");
-        });
+        FIRST.call_once(|| _ = writeln!(io::stderr(), "dustdevil: {line} [{hint}]"));
     }
 }

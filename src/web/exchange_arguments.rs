@@ -123,6 +123,12 @@ impl Exchange {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }
 
+    /// Returns all files that were uploaded, in the order of the form. Tornado's
+    /// `request.files`.
+    pub fn files(&self) -> &[HttpFile] {
+        &self.arguments.files
+    }
+
     /// Returns the decoded value of the placeholder `{name}` of the route. Fails if the route
     /// does not have it.
     pub fn path_argument(&self, name: &str) -> Result<&str> {

@@ -40,11 +40,10 @@ pub type Value<'v> = &'v (dyn Display + Sync);
 #[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
-    /// `{{ name }}`, or `{{ raw name }}`.
-    Placeholder {
-        name: String,
-        is_raw: bool,
-    },
+    /// `{{ name }}`
+    Placeholder(String),
+    /// `{{ raw name }}`
+    Raw(String),
 }
 
 impl Template {
@@ -81,7 +80,7 @@ impl Template {
     /// Returns the names of the placeholders, with repetitions.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Placeholder { name, .. } => Some(name.as_str()),
+            Segment::Placeholder(name) | Segment::Raw(name) => Some(name.as_str()),
             Segment::Text(_) => None,
         })
     }
@@ -97,7 +96,8 @@ impl Template {
                     page.push_str(text);
                     continue;
                 }
-                Segment::Placeholder { name, is_raw } => (name, is_raw),
+                Segment::Placeholder(name) => (name, false),
+                Segment::Raw(name) => (name, true),
             };
             let value = value(name).ok_or_else(|| Error::other(self.undefined(name)))?;
             let written = match is_raw {
@@ -125,12 +125,11 @@ impl Segment {
             return Err(format!("{opening} is not supported: {FORMS}"));
         }
         let (inner, after) = rest.split_once("}}").ok_or("{{ without }}")?;
-        let (name, is_raw) = match *inner.split_whitespace().collect::<Vec<_>>() {
-            ["raw", name] if is_name(name) => (name.to_owned(), true),
-            [name] if is_name(name) => (name.to_owned(), false),
-            _ => return Err(format!("invalid placeholder {:?}: {FORMS}", inner.trim())),
-        };
-        Ok((Segment::Placeholder { name, is_raw }, after))
+        match *inner.split_whitespace().collect::<Vec<_>>() {
+            ["raw", name] if is_name(name) => Ok((Segment::Raw(name.to_owned()), after)),
+            [name] if is_name(name) => Ok((Segment::Placeholder(name.to_owned()), after)),
+            _ => Err(format!("invalid placeholder {:?}: {FORMS}", inner.trim())),
+        }
     }
 }
 

@@ -36,6 +36,10 @@ impl RequestHandler for ArgumentHandler {
                 });
                 files.collect::<Vec<_>>().join("|")
             }
+            "files" => {
+                let files = exchange.files().iter();
+                files.map(|file| &*file.filename).collect::<Vec<_>>().join("|")
+            }
             _ => exchange.path_arguments().collect::<Vec<_>>().join("|"),
         };
         exchange.write(format!("[{argument}]"))
@@ -155,6 +159,11 @@ async fn multipart_forms_bring_fields_and_files() {
     let (status, text) = send_multipart("/?verb=file", form, MULTIPART).await;
     let files = "[a \"b\";c.txt text/plain 10|b application/octet-stream 0]";
     assert_eq!((status, text.as_str()), (200, files));
+    let other =
+        "--x\r\nContent-Disposition: form-data; name=\"other\"; filename=c\r\n\r\n\r\n";
+    let of_all_fields = format!("{other}{MULTIPART}");
+    let (_, text) = send_multipart("/?verb=files", form, &of_all_fields).await;
+    assert_eq!(text, "[c|a \"b\";c.txt|b]");
     let (_, text) = send_multipart("/?verb=body_raw", form, MULTIPART).await;
     assert_eq!(text, "[ a field ]");
     let quoted = "Multipart/Form-Data; charset=utf-8; boundary=\"x\"";

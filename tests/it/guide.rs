@@ -22,7 +22,7 @@ fn is_code(line: &str) -> bool {
     !line.is_empty() && !line.starts_with("//") && !line.starts_with("--")
 }
 
-fn code_lines(text: &str) -> usize {
+pub fn code_lines(text: &str) -> usize {
     text.lines().filter(|line| is_code(line)).count()
 }
 
@@ -236,5 +236,47 @@ fn the_table_of_terms_has_25_to_35_terms_and_a_file_for_each() {
     assert!((25..=35).contains(&rows.len()), "{} terms", rows.len());
     for row in rows {
         assert!(row.ends_with("` |"), "no file: {row}");
+    }
+}
+
+/// The rows of the tables of the page on Tornado, each with its cells.
+fn tornado_rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.contains("---"));
+    let rows =
+        rows.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect());
+    rows.filter(|row: &Vec<&str>| row[0] != "Tornado")
+}
+
+#[test]
+fn each_public_name_of_tornado_has_a_row_with_ours_or_a_reason() {
+    let (page, names) = (page("tornado.md"), project("tests/it/tornado-names.txt"));
+    let mut found = Vec::new();
+    for row in tornado_rows(&page) {
+        let [tornado, ours, note] = row[..] else { panic!("not three cells: {row:?}") };
+        assert!(!ours.is_empty(), "nothing beside {tornado}");
+        assert!(ours != "none" || !note.is_empty(), "no reason beside {tornado}");
+        found.extend(code_spans(tornado));
+    }
+    let names = fs::read_to_string(names).unwrap();
+    let names = names.lines().filter(|line| !line.starts_with('#'));
+    let missing: Vec<&str> = names.filter(|name| !found.contains(name)).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+    found.sort_unstable();
+    let twice = found.windows(2).find(|pair| pair[0] == pair[1]);
+    assert!(twice.is_none(), "two rows for {twice:?}");
+}
+
+/// rustdoc checks the links. A name without one, such as those of a feature, is a function.
+#[test]
+fn each_name_in_our_column_of_the_page_on_tornado_exists() {
+    let sources = sources();
+    for row in tornado_rows(&page("tornado.md")) {
+        for name in code_spans(row[1]).filter(|name| !name.contains([':', '!'])) {
+            let mut lines = sources.iter().flat_map(|(_, text)| text.lines());
+            let is_there = name.starts_with(char::is_uppercase)
+                || ["escape", "http", "log", "process", "sync", "web"].contains(&name)
+                || lines.any(|line| defines(line.trim(), name));
+            assert!(is_there, "there is no {name}");
+        }
     }
 }

@@ -40,6 +40,7 @@ mod memory_store;
 mod nginx;
 mod oracle;
 mod origins;
+mod ports;
 mod presented_ids;
 mod process;
 #[cfg(feature = "redis")]
