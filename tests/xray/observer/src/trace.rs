@@ -2,6 +2,7 @@
 
 use std::backtrace::Backtrace;
 use std::collections::HashMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -27,8 +28,9 @@ pub fn root() -> &'static Path {
     &ROOT
 }
 
-/// Returns the path of a source file relative to the root, if it is one of the library or of an
-/// application: files of the observer itself are left out. A backtrace has paths relative to the
+/// Returns the path of a source file, if it is one of the library or of an application: relative to
+/// the root of the repository, or absolute if an application outside of it is run from its own
+/// directory. Files of the observer itself are left out. A backtrace has paths relative to the
 /// current directory, or absolute ones.
 pub fn source_path(file: &str) -> Option<String> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Option<String>>>> =
@@ -38,8 +40,13 @@ pub fn source_path(file: &str) -> Option<String> {
         return path.clone();
     }
     let path = Path::new(file).canonicalize().ok();
-    let path =
-        path.and_then(|path| Some(path.strip_prefix(root()).ok()?.to_str()?.to_owned()));
+    let path = path.and_then(|path| match path.strip_prefix(root()) {
+        Ok(relative) => Some(relative.to_str()?.to_owned()),
+        Err(_) => path
+            .starts_with(env::current_dir().ok()?)
+            .then(|| path.to_str())?
+            .map(str::to_owned),
+    });
     let is_observer =
         |path: &str| OBSERVERS.iter().any(|observer| path.starts_with(observer));
     let path = path.filter(|path| !is_observer(path));

@@ -12,4 +12,5 @@ mod masks;
 mod messages;
 mod pages;
 mod program;
+mod readme;
 mod support;

@@ -1,6 +1,9 @@
 //! The pages of films, for browsers and for curl.
 
-use crate::support::observe_with_pages;
+use dustdevil_xray::play;
+use dustdevil_xray::program::transcripts_site;
+
+use crate::support::{observe, observe_with_pages};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
@@ -60,4 +63,23 @@ async fn the_player_sends_what_is_typed() {
     assert!(foreign.received.starts_with(b"HTTP/1.1 403 "));
     let rebound = "GET /play HTTP/1.1\r\nHost: example.com\r\n\r\n";
     assert!(!server.ask(rebound).await.received.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_sent_with_its_splits_and_pauses() {
+    let server = observe(transcripts_site("pauses")).await;
+    let text = "> GET /hel\\\n< wait\n> lo HTTP/1.1\n> Host: localhost\n>\n";
+    let (_, peer) = play::play(text, server.address).await.unwrap();
+    let films = server.recorder.films().of(peer).await;
+    let received: Vec<usize> = films[0]
+        .steps
+        .iter()
+        .filter(|step| step.name == "received")
+        .filter_map(|step| step.input.as_ref().map(std::ops::Range::len))
+        .collect();
+    assert_eq!(
+        received[..2],
+        ["GET /hel".len(), "lo HTTP/1.1\r\nHost: localhost\r\n\r\n".len()]
+    );
+    assert_eq!(films[0].status, 200);
 }
