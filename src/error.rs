@@ -62,6 +62,7 @@ pub struct HttpError {
 
 impl HttpError {
     /// Creates an error with a message for the client.
+    #[cold]
     #[track_caller]
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
         let location = Location::caller();

@@ -23,6 +23,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Creates a refusal with any status.
+    #[cold]
     #[track_caller]
     pub fn new(status: Status, message: &'static str) -> Refusal {
         step!("refused: {status} {message}");
