@@ -62,12 +62,10 @@ pub struct HttpError {
 
 impl HttpError {
     /// Creates an error with a message for the client.
-    #[cold]
     #[track_caller]
     pub fn new(status: Status, message: impl Into<Cow<'static, str>>) -> HttpError {
         let location = Location::caller();
         let message = message.into();
-        step!("refused: {status} {message}");
         HttpError { status, message, headers: Vec::new(), detail: String::new(), location }
     }
 

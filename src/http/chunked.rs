@@ -152,7 +152,7 @@ impl Decoder {
         let Some(end) = end else {
             return if may_become_size_line(rest) { Ok(None) } else { Err(not_a_size()) };
         };
-        let line = rest[..end].strip_suffix(b"\r").ok_or_else(|| not_a_size())?;
+        let line = rest[..end].strip_suffix(b"\r").ok_or(not_a_size())?;
         Ok(Some((line, &rest[end + 1..])))
     }
 }
@@ -181,7 +181,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digit = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
     let add = |size: u64, next: u8| size.checked_mul(16)?.checked_add(digit(next)?);
     let size = digits.iter().try_fold(0, |size, next| add(size, *next));
-    size.ok_or_else(|| not_a_size())
+    size.ok_or(not_a_size())
 }
 
 /// Splits a line after its leading hex digits.

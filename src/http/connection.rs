@@ -372,6 +372,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         let admission = &self.socket.admission;
         let (code, address) = (refusal.status.code(), admission.peer().ip());
         let reason = format!("{}{}", refusal.message, Origin(refusal.location));
+        step!("refused: {} {reason}", refusal.status);
         // Like the line of a handler's response, without what is not known.
         info!(target: "dustdevil::access", "{code} ({address}): {reason}");
         let asked = RequestInfo::for_rejected(&self.socket.input);

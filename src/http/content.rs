@@ -350,7 +350,7 @@ async fn read_until(
             };
             let message = "The content did not arrive in time.";
             let read = Box::pin(slow_read).await;
-            read.ok_or_else(|| Refusal::new(Status::REQUEST_TIMEOUT, message))?
+            read.ok_or(Refusal::new(Status::REQUEST_TIMEOUT, message))?
         }
     };
     match read {

@@ -44,7 +44,7 @@ impl ContentBuffer {
             capacity <= BUFFER_CAPACITY || admission.grow(&mut self.reservation, capacity);
         let is_reserved =
             is_reserved && self.bytes.try_reserve_exact(capacity - length).is_ok();
-        is_reserved.then_some(()).ok_or_else(|| out_of_memory())
+        is_reserved.then_some(()).ok_or(out_of_memory())
     }
 }
 

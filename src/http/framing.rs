@@ -64,7 +64,7 @@ impl FramingFields {
         // `str::parse` alone would accept a leading `+`.
         let is_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
         let length = digits.parse().ok().filter(|_| is_digits);
-        let length = length.ok_or_else(|| Refusal::bad("Invalid Content-Length."))?;
+        let length = length.ok_or(Refusal::bad("Invalid Content-Length."))?;
         match self.content_length.replace(length) {
             None => Ok(()),
             Some(_) => Err(Refusal::bad("There is more than one Content-Length.")),

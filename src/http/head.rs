@@ -198,7 +198,7 @@ pub(crate) fn request_line(line: &[u8]) -> Result<(Method, Target, Version), Ref
         more if more.contains(&b' ') => return Err(not_three_parts()),
         _ => return Err(Refusal::bad("Invalid HTTP version.")),
     };
-    let method = known.ok_or_else(|| unknown_method())?;
+    let method = known.ok_or(unknown_method())?;
     Ok((method, Target::parse(target, method == Method::Options)?, version))
 }
 
@@ -275,30 +275,24 @@ fn check_fields<'h, 'o>(
     bytes: &[u8],
     max_fields: usize,
 ) -> Result<Headers<'h, 'o>, Refusal> {
-    match parsed {
+    let refusal = match parsed {
         Ok(httparse::Status::Complete((length, headers)))
             if all_end_in_crlf(headers, &bytes[..length]) =>
         {
-            Ok(Some((length, headers)))
+            return Ok(Some((length, headers)));
         }
-        Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => Ok(None),
-        Ok(_) => Err(first_error(bytes, max_fields).unwrap_or_else(|| not_crlf())),
-        Err(error) => {
-            Err(first_error(bytes, max_fields).unwrap_or_else(|| refusal_of(error)))
-        }
-    }
-}
-
-fn refusal_of(error: httparse::Error) -> Refusal {
-    match error {
-        httparse::Error::TooManyHeaders => {
+        Ok(httparse::Status::Partial) if !has_bare_lf(bytes) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => {
             let message = "There are too many fields.";
             Refusal::new(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
         }
-        httparse::Error::HeaderName => Refusal::bad("A field name is not a token."),
-        httparse::Error::HeaderValue => Refusal::bad("Invalid character in a field value."),
-        _ => not_crlf(),
-    }
+        Err(httparse::Error::HeaderName) => Refusal::bad("A field name is not a token."),
+        Err(httparse::Error::HeaderValue) => {
+            Refusal::bad("Invalid character in a field value.")
+        }
+        Ok(_) | Err(_) => not_crlf(),
+    };
+    Err(first_error(bytes, max_fields).unwrap_or(refusal))
 }
 
 /// Returns the refusal for the first bare LF or folded line (obs-fold), if everything before it

@@ -23,10 +23,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// Creates a refusal with any status.
-    #[cold]
     #[track_caller]
     pub fn new(status: Status, message: &'static str) -> Refusal {
-        step!("refused: {status} {message}");
         Refusal { status, message, location: Location::caller() }
     }
 

@@ -17,7 +17,7 @@ use crate::film::{Film, Layer, Step};
 use crate::mask::{mask, masked};
 use crate::recorder::{Finished, Recorder};
 use crate::split;
-use crate::trace::{frames, root, without_makers};
+use crate::trace::{frames, refusing_line, root};
 
 /// A step whose backtrace is not resolved yet.
 #[derive(Clone)]
@@ -124,12 +124,6 @@ impl Connection {
         // Paths of files are shown relative to the repository.
         let root = format!("{}/", root().display());
         let detail = masked(&detail.replace(&root, ""));
-        // A refusal that becomes another error is one refusal: the line that made the first.
-        let is_same = |step: &&RawStep| step.name == name && step.detail == detail;
-        if let Some(first) = self.steps().iter().find(is_same).filter(|_| name == "refused")
-        {
-            return first.sequence;
-        }
         let step = self.step(layer, name, detail);
         let sequence = step.sequence;
         let is_response = name == "response";
@@ -267,25 +261,34 @@ impl RawFilm {
         film.took = last.saturating_sub(first);
         film.steps = steps
             .into_iter()
-            .map(|(step, (input, output))| {
-                let frames = match &*step.name {
-                    "refused" => without_makers(frames(&step.trace)),
-                    _ => frames(&step.trace),
-                };
-                Step {
-                    at: step.at.saturating_sub(first),
-                    took: step.took,
-                    layer: step.layer,
-                    name: step.name,
-                    detail: step.detail,
-                    input,
-                    output,
-                    sequence: step.sequence,
-                    frames,
-                }
-            })
+            .map(|(step, (input, output))| Step { input, output, ..step.develop(first) })
             .collect();
         film.bound();
         film
+    }
+}
+
+impl RawStep {
+    /// Resolves the backtrace. The last function of a refusal is the one that refused.
+    fn develop(self, first: Duration) -> Step {
+        let mut frames = frames(&self.trace);
+        let mut detail = self.detail;
+        if self.name == "refused"
+            && let Some((text, frame)) = refusing_line(&detail)
+        {
+            frames.push(frame);
+            detail = text.to_owned();
+        }
+        Step {
+            at: self.at.saturating_sub(first),
+            took: self.took,
+            layer: self.layer,
+            name: self.name,
+            detail,
+            input: None,
+            output: None,
+            sequence: self.sequence,
+            frames,
+        }
     }
 }

@@ -85,31 +85,41 @@ pub(crate) fn frames(backtrace: &Backtrace) -> Vec<Frame> {
     frames
 }
 
-/// Drops the innermost functions that the source itself marks with `#[track_caller]`: they make an
-/// error for their caller, whose line is the one that counts.
-pub(crate) fn without_makers(mut frames: Vec<Frame>) -> Vec<Frame> {
-    while frames.len() > 1 && frames.last().is_some_and(is_maker) {
-        frames.pop();
-    }
-    frames
+/// Divides the detail of a refusal into its text and the line that refused, which the library
+/// writes behind it: `400 Bad Request Invalid Content-Length. (src/http/framing.rs:67)`.
+pub(crate) fn refusing_line(detail: &str) -> Option<(&str, Frame)> {
+    let (text, place) = detail.strip_suffix(')')?.rsplit_once(" (")?;
+    let (file, line) = place.rsplit_once(':')?;
+    let line = line.parse().ok()?;
+    let source = fs::read_to_string(root().join(file)).ok()?;
+    let function = enclosing(&source, line)?;
+    Some((text, Frame { function, file: file.to_owned(), line }))
 }
 
-/// Returns `true` if the function of a frame makes an error for its caller, or converts one.
-fn is_maker(frame: &Frame) -> bool {
-    if frame.function.ends_with("::from") {
-        return true;
-    }
-    let text = fs::read_to_string(root().join(&frame.file)).unwrap_or_default();
-    let name = frame.function.rsplit("::").next().unwrap_or_default();
-    let begins = format!("fn {name}");
-    let before: Vec<&str> = text.lines().take(frame.line as usize).collect();
-    let Some(at) = before.iter().rposition(|line| line.contains(&begins)) else {
-        return false;
+/// Returns the name of the function around a line, with its type.
+fn enclosing(source: &str, line: u32) -> Option<String> {
+    let before: Vec<&str> = source.lines().take(line as usize).collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let is_outside = |text: &str| indent(text) < indent(before[before.len() - 1]);
+    let name = |text: &str| {
+        let (before, name) = text.split_once("fn ")?;
+        let is_item = before
+            .trim_start()
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || "() ".contains(char));
+        is_item.then(|| name.split(['(', '<']).next().map(str::to_owned))?
     };
-    let attributes = before[..at].iter().rev().map(|line| line.trim());
-    attributes
-        .take_while(|line| line.starts_with("#["))
-        .any(|line| line == "#[track_caller]")
+    let at = before.iter().rposition(|text| is_outside(text) && name(text).is_some())?;
+    let function = name(before[at])?;
+    let owner = before[..at].iter().rfind(|text| text.starts_with("impl"));
+    let owner = owner.filter(|_| indent(before[at]) > 0).and_then(|text| {
+        let names = without_generics(&format!(
+            " {}",
+            text.strip_prefix("impl")?.trim_end_matches(" {")
+        ));
+        Some(names.split_whitespace().next_back()?.to_owned())
+    });
+    Some(owner.map_or(function.clone(), |owner| format!("{owner}::{function}")))
 }
 
 fn frame(function: &str, place: &str) -> Option<Frame> {
