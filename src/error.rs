@@ -10,7 +10,6 @@ use std::fmt;
 use std::io;
 use std::panic::Location;
 
-use crate::http::cookie::InvalidCookie;
 use crate::http::refusal::{Origin, Refusal};
 use crate::http::response::InvalidField;
 use crate::http::status::Status;
@@ -78,11 +77,7 @@ impl HttpError {
 
     /// Adds a header field.
     #[must_use]
-    pub fn with_header(
-        mut self,
-        name: &'static str,
-        value: impl Into<String>,
-    ) -> HttpError {
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -183,12 +178,7 @@ impl std::error::Error for Error {
         match self {
             Error::Session(error, _) => Some(&**error),
             Error::Other(error, _) => Some(&**error),
-            Error::Http(_)
-            | Error::MissingArgument(..)
-            | Error::Finish
-            | Error::Panic(_)
-            | Error::HandlerTimeout
-            | Error::Config(_) => None,
+            _ => None,
         }
     }
 }
@@ -222,13 +212,6 @@ impl From<session::Error> for Error {
 impl From<InvalidField> for Error {
     #[track_caller]
     fn from(error: InvalidField) -> Error {
-        Error::other(error)
-    }
-}
-
-impl From<InvalidCookie> for Error {
-    #[track_caller]
-    fn from(error: InvalidCookie) -> Error {
         Error::other(error)
     }
 }

@@ -30,10 +30,7 @@ pub(crate) const BACKLOG: u32 = 4096;
 /// Binds a listening socket. `TcpListener::bind` would do the same with a backlog of 128, which
 /// a burst of clients overflows: the kernel then drops some connection attempts without a word
 /// and answers others with RST.
-pub(crate) fn listen_on(
-    address: SocketAddr,
-    settings: &Settings,
-) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr, settings: &Settings) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

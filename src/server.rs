@@ -21,7 +21,7 @@ use crate::http::connection;
 use crate::http::server_state::{ServerLimits, ServerState};
 #[cfg(not(target_os = "linux"))]
 use crate::listener::set_options;
-use crate::listener::{BACKLOG, listen_on};
+use crate::listener::{BACKLOG, listen};
 use crate::session::store::Store;
 use crate::signals::{Signals, StopSignal};
 use crate::web::application::Application;
@@ -56,7 +56,7 @@ impl Application {
     pub async fn listen(self, address: impl ToSocketAddrs) -> io::Result<Server> {
         let mut error = io::Error::other("host name did not resolve");
         for address in lookup_host(address).await? {
-            match listen_on(address, self.settings()) {
+            match listen(address, self.settings()) {
                 Ok(listener) => {
                     let state = Arc::new(server_state(&self));
                     return Ok(Server { listener, application: Arc::new(self), state });

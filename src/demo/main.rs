@@ -86,24 +86,19 @@ impl RequestHandler for LoginHandler {
         let username = exchange.get_body_argument("username")?;
         let password = exchange.get_body_argument_raw("password")?;
         let next = SessionHandler::next_path(exchange);
-        if credentials::authenticate(exchange, &username, &password)? {
-            // Both functions rotate the session id, against session fixation.
-            if exchange.get_body_argument("remember").is_ok() {
-                self.base.session.log_in_for(&username, REMEMBER_ME).await?;
-            } else {
-                self.base.session.log_in(&username).await?;
-            }
-            self.base.session.set(DEVICE, sessions_page::device(exchange)).await?;
-            exchange.redirect(next.as_deref().unwrap_or("/main"))
-        } else {
+        if !credentials::authenticate(exchange, &username, &password)? {
             self.base.session.flash("Wrong username or password.").await?;
-            match next {
-                Some(next) => {
-                    exchange.redirect(&format!("/login?next={}", escape::url(&next)))
-                }
-                None => exchange.redirect("/login"),
-            }
+            let query = next.map(|next| format!("?next={}", escape::url(&next)));
+            return exchange.redirect(&format!("/login{}", query.unwrap_or_default()));
         }
+        // Both functions rotate the session id, against session fixation.
+        if exchange.get_body_argument("remember").is_ok() {
+            self.base.session.log_in_for(&username, REMEMBER_ME).await?;
+        } else {
+            self.base.session.log_in(&username).await?;
+        }
+        self.base.session.set(DEVICE, sessions_page::device(exchange)).await?;
+        exchange.redirect(next.as_deref().unwrap_or("/main"))
     }
 }
 

@@ -90,9 +90,7 @@ impl Decoder {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(size) = self.size(rest)? else {
-                        return Ok(false);
-                    };
+                    let Some(size) = self.size(rest)? else { return Ok(false) };
                     self.state =
                         if size == 0 { State::Trailers } else { State::Data(size) };
                 }

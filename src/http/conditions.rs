@@ -45,11 +45,8 @@ pub fn evaluate(request: &Request, current: &Validators) -> Outcome {
     }
     let is_get_or_head = matches!(request.method(), Method::Get | Method::Head);
     let changed_since = |field: &'static str| {
-        let since = single_value(request, field).and_then(date::parse);
-        current
-            .last_modified
-            .zip(since)
-            .map(|(last, since)| date::whole_seconds(last) > since)
+        let since = single_value(request, field).and_then(date::parse)?;
+        Some(date::whole_seconds(current.last_modified?) > since)
     };
 
     if has(request, "If-Match") {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::http::date;
 use crate::http::grammar::{self, is_tchar};
+use crate::http::response::InvalidField;
 
 /// Returns the values of the cookies with one name in a Cookie field, in the order in which the
 /// browser sent them. Malformed pairs are ignored, and so are values that are not UTF-8.
@@ -21,7 +22,7 @@ use crate::http::grammar::{self, is_tchar};
 /// genuine one (cookie tossing), and the server cannot tell them apart. So this function
 /// returns all of them, and the caller decides. A name with the prefix `__Host-` prevents it:
 /// browsers accept such a cookie only from the host itself, over https.
-pub fn values<'a>(field: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+pub fn values<'a>(field: &'a [u8], name: &str) -> impl Iterator<Item = Cow<'a, str>> {
     let named = pairs(field).filter(move |(other, _)| *other == name.as_bytes());
     // UTF-8 is checked per value, so that an invalid value does not hide the others.
     named.filter_map(|(_, value)| std::str::from_utf8(value).ok()).map(unquote)
@@ -108,24 +109,6 @@ impl fmt::Debug for SetCookie {
             .finish_non_exhaustive()
     }
 }
-
-/// The error for a cookie that must not be sent, because it violates the grammar of RFC 6265bis
-/// section 4.1.1 or because browsers would reject it: `SameSite=None` or `Partitioned` without
-/// `Secure`, a name with the prefix `__Secure-` or `__Host-` without the attributes that the
-/// prefix requires, or more than 4,096 bytes of name and value. Its text says which.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidCookie {
-    name: String,
-    problem: &'static str,
-}
-
-impl fmt::Display for InvalidCookie {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invalid cookie {:?}: {}", self.name, self.problem)
-    }
-}
-
-impl std::error::Error for InvalidCookie {}
 
 impl SetCookie {
     /// Creates a cookie with the defaults.
@@ -221,9 +204,13 @@ impl SetCookie {
             == (&other.name, &other.path, &other.domain, other.partitioned)
     }
 
-    /// Returns an error if the cookie must not be sent. This also prevents response splitting:
-    /// no valid name, value or attribute contains a CR, an LF or a semicolon.
-    pub(crate) fn check(&self) -> Result<(), InvalidCookie> {
+    /// Fails if the cookie must not be sent, because it violates the grammar of RFC 6265bis
+    /// section 4.1.1 or because browsers would reject it: `SameSite=None` or `Partitioned`
+    /// without `Secure`, a name with the prefix `__Secure-` or `__Host-` without the attributes
+    /// that the prefix requires, or more than 4,096 bytes of name and value. The text of the
+    /// error says which. This also prevents response splitting: no valid name, value or
+    /// attribute contains a CR, an LF or a semicolon.
+    pub(crate) fn check(&self) -> Result<(), InvalidField> {
         // No early exit, so that the compiler can vectorise the loop.
         let is_value =
             self.value.bytes().fold(true, |all, byte| all & is_cookie_octet(byte));
@@ -250,12 +237,14 @@ impl SetCookie {
         ];
         match rules.into_iter().find(|(is_met, _)| !is_met) {
             None => Ok(()),
-            Some((_, problem)) => Err(InvalidCookie { name: self.name.clone(), problem }),
+            Some((_, problem)) => {
+                Err(InvalidField(format!("invalid cookie {:?}: {problem}", self.name)))
+            }
         }
     }
 
     /// Returns the value of the Set-Cookie field.
-    pub fn to_field_value(&self) -> Result<String, InvalidCookie> {
+    pub fn to_field_value(&self) -> Result<String, InvalidField> {
         self.check()?;
         Ok(self.checked_field_value())
     }

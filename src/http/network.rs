@@ -68,11 +68,9 @@ impl FromStr for Network {
             parts.map_or((text, None), |(left, right)| (left, Some(right)));
         let address: IpAddr = address.parse().map_err(|_| invalid("no IP address"))?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let prefix =
-            prefix.map_or(Ok(width), str::parse).ok().filter(|bits| *bits <= width);
-        let prefix =
-            prefix.ok_or_else(|| invalid("the prefix is too long or no number"))?;
-        let network = Network { address: mapped(address), prefix: prefix + (128 - width) };
+        let bits = prefix.map_or(Ok(width), str::parse).ok().filter(|bits| *bits <= width);
+        let bits = bits.ok_or_else(|| invalid("the prefix is too long or no number"))?;
+        let network = Network { address: mapped(address), prefix: bits + (128 - width) };
         if network.address.to_bits().trailing_zeros() < u32::from(128 - network.prefix) {
             return Err(invalid("it has bits below its prefix, which must be zero"));
         }

@@ -26,9 +26,7 @@ pub enum Selection {
 /// bytes=-500       the last 500 bytes (suffix-range)
 /// ```
 pub fn select(field: &str, length: u64) -> Selection {
-    let Some((unit, ranges)) = field.split_once('=') else {
-        return Selection::Whole;
-    };
+    let Some((unit, ranges)) = field.split_once('=') else { return Selection::Whole };
     if !unit.eq_ignore_ascii_case("bytes") {
         return Selection::Whole;
     }
@@ -43,9 +41,7 @@ pub fn select(field: &str, length: u64) -> Selection {
 }
 
 fn select_one(range: &str, length: u64) -> Selection {
-    let Some((first, last)) = range.split_once('-') else {
-        return Selection::Whole;
-    };
+    let Some((first, last)) = range.split_once('-') else { return Selection::Whole };
     match (position(first), position(last)) {
         (Some(first), Some(last)) if first > last => Selection::Whole,
         (Some(first), Some(last)) => part(first, last.saturating_add(1), length),

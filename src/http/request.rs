@@ -211,13 +211,7 @@ impl Request {
     }
 
     /// Returns the values of all lines of one field. Names are case-insensitive.
-    pub fn field_values<'r, 'n>(
-        &'r self,
-        name: &'n str,
-    ) -> impl Iterator<Item = &'r [u8]> + 'n
-    where
-        'r: 'n,
-    {
+    pub fn field_values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let is_named = move |found: &[u8]| found.eq_ignore_ascii_case(name.as_bytes());
         self.fields().filter(move |(found, _)| is_named(found)).map(|(_, value)| value)
     }

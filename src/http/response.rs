@@ -44,7 +44,10 @@ pub struct Response {
     pub(super) reason: Option<Box<Text>>,
 }
 
-type Text = Cow<'static, str>;
+/// The name or the value of a field. A string literal is not copied.
+pub type Text = Cow<'static, str>;
+
+type Result<T = (), E = InvalidField> = std::result::Result<T, E>;
 
 /// The fields that begin all responses of an application. They are validated and serialized
 /// once, at startup.
@@ -60,7 +63,7 @@ impl DefaultFields {
     /// Validates and serializes the fields.
     pub(crate) fn new(
         fields: impl IntoIterator<Item = (&'static str, &'static str)>,
-    ) -> Result<DefaultFields, InvalidField> {
+    ) -> Result<DefaultFields> {
         let mut response = Response::new(Status::OK);
         for (name, value) in fields {
             response.set_field(name, value)?;
@@ -122,15 +125,20 @@ impl fmt::Debug for Response {
 
 /// The error for a field that must not be set: the name is not a token, the value contains a
 /// control character, the connection manages the field itself, or a second line of a singleton
-/// field was added. Also for a reason phrase that contains a control character.
+/// field was added. Also for a reason phrase that contains a control character, and for a
+/// [cookie](crate::SetCookie) that browsers would reject. Its text is for the developer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidField {
-    name: String,
+pub struct InvalidField(pub(crate) String);
+
+impl InvalidField {
+    fn header(name: &str) -> InvalidField {
+        InvalidField(format!("invalid header {name:?}"))
+    }
 }
 
 impl fmt::Display for InvalidField {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "invalid header {:?}", self.name)
+        formatter.write_str(&self.0)
     }
 }
 
@@ -192,10 +200,10 @@ impl Response {
     /// ```text
     /// reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )       RFC 9112 section 4
     /// ```
-    pub fn set_reason(&mut self, reason: impl Into<Text>) -> Result<(), InvalidField> {
+    pub fn set_reason(&mut self, reason: impl Into<Text>) -> Result {
         let reason = reason.into();
         if !reason.bytes().all(is_field_value_byte) {
-            return Err(InvalidField { name: String::from("reason-phrase") });
+            return Err(InvalidField::header("reason-phrase"));
         }
         self.reason = Some(Box::new(reason));
         Ok(())
@@ -220,11 +228,7 @@ impl Response {
     }
 
     /// Sets a field and replaces all lines with its name.
-    pub fn set_field(
-        &mut self,
-        name: impl Into<Text>,
-        value: impl Into<Text>,
-    ) -> Result<(), InvalidField> {
+    pub fn set_field(&mut self, name: impl Into<Text>, value: impl Into<Text>) -> Result {
         let (name, value) = valid(name.into(), value.into())?;
         self.remove_field(&name);
         self.fields.push((name, value));
@@ -233,14 +237,10 @@ impl Response {
 
     /// Adds a field line after those with its name. Fails for a second line of a singleton
     /// field (RFC 9110 section 5.5).
-    pub fn add_field(
-        &mut self,
-        name: impl Into<Text>,
-        value: impl Into<Text>,
-    ) -> Result<(), InvalidField> {
+    pub fn add_field(&mut self, name: impl Into<Text>, value: impl Into<Text>) -> Result {
         let (name, value) = valid(name.into(), value.into())?;
         if is_one_of(&SINGLETON_FIELDS, &name) && self.field(&name).is_some() {
-            return Err(InvalidField { name: name.into_owned() });
+            return Err(InvalidField::header(&name));
         }
         self.fields.push((name, value));
         Ok(())
@@ -316,11 +316,11 @@ fn is_one_of(names: &[&str], name: &str) -> bool {
 ///
 /// This check prevents response splitting (CWE-113). If a value with CR LF were written, the
 /// rest of it would be further fields, or a whole second response, of an attacker's choice.
-fn valid(name: Text, value: Text) -> Result<(Text, Text), InvalidField> {
+fn valid(name: Text, value: Text) -> Result<(Text, Text)> {
     let is_token = !name.is_empty() && name.bytes().all(is_tchar);
     let is_text = value.bytes().all(is_field_value_byte);
     if !is_token || !is_text || is_one_of(&CONNECTION_MANAGED, &name) {
-        return Err(InvalidField { name: name.into_owned() });
+        return Err(InvalidField::header(&name));
     }
     Ok((name, value))
 }

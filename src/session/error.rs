@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(crate) type Result<T = (), E = Error> = std::result::Result<T, E>;
+
 /// Why a session operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

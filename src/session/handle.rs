@@ -10,14 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use log::{info, warn};
 
-use crate::session::error::Error;
+use crate::session::error::Result;
 use crate::session::id::{Id, Key};
 use crate::session::state::{
     ClientUpdate, PendingUpdate, RequestState, Resolved, SessionState,
 };
 use crate::session::store::{Lifetime, LiveVisit, Store, StoreFuture, USERNAME, Visit};
-
-type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Maximum number of different ids that one request may present. A browser sends one. A sibling
 /// domain can plant more cookies of the same name in front of it (cookie tossing); some are
@@ -123,9 +121,7 @@ impl Session {
         self.resolve(USERNAME).await?;
         Ok(match &self.state().session {
             SessionState::Live(id) | SessionState::Ended(id) => Some(id.key()),
-            SessionState::Unresolved
-            | SessionState::Absent
-            | SessionState::Ambiguous(_) => None,
+            _ => None,
         })
     }
 

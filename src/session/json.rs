@@ -3,10 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::session::error::Error;
+use crate::session::error::{Error, Result};
 use crate::session::handle::Session;
-
-type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
     /// Returns the value of a name, deserialized from JSON. [`Error::WrongType`] if it cannot be

@@ -2,12 +2,10 @@
 
 use log::info;
 
-use crate::session::error::Error;
+use crate::session::error::{Error, Result};
 use crate::session::handle::{Session, TransitionGuard};
 use crate::session::id::Key;
 use crate::session::store::{Lifetime, SessionInfo, Store, USERNAME};
-
-type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
     /// Binds the session to a user whose password or other proof the caller has just checked:
@@ -67,19 +65,15 @@ impl Session {
         if !self.rotate_for(guard, Some(lifetime)).await? {
             return Ok(false);
         }
-        match self.live_key() {
-            Some(key) => Ok(self.inner.store.set(key, USERNAME, username).await?.is_some()),
-            None => Ok(false),
-        }
+        let Some(key) = self.live_key() else { return Ok(false) };
+        Ok(self.inner.store.set(key, USERNAME, username).await?.is_some())
     }
 
     /// Returns the live sessions of the user of this session, the latest login first; an empty
     /// list if there is no user.
     pub async fn sessions(&self) -> Result<Vec<SessionInfo>> {
-        match self.get(USERNAME).await? {
-            Some(user) => self.inner.store.sessions_of(&user).await,
-            None => Ok(Vec::new()),
-        }
+        let Some(user) = self.get(USERNAME).await? else { return Ok(Vec::new()) };
+        self.inner.store.sessions_of(&user).await
     }
 
     /// Revokes one of the user's [`sessions`](Session::sessions). Returns `false`, and does
@@ -92,7 +86,7 @@ impl Session {
             self.destroy().await?;
             return Ok(true);
         }
-        self.revoke_one(key, "revoked").await
+        self.destroy_one(key, "revoked").await
     }
 
     /// Revokes all [`sessions`](Session::sessions) of the user but this one, and returns how
@@ -105,7 +99,7 @@ impl Session {
         let origin = self.inner.store.origin(this).await?;
         let mut revoked = 0;
         for other in sessions.iter().filter(|info| Some(info.origin) != origin) {
-            revoked += usize::from(self.revoke_one(other.key, "revoked").await?);
+            revoked += usize::from(self.destroy_one(other.key, "revoked").await?);
         }
         Ok(revoked)
     }
@@ -114,12 +108,13 @@ impl Session {
     pub(super) async fn enforce_session_limit(&self, user: &str) -> Result {
         let max = self.inner.config.max_sessions_per_user.max(1);
         for key in self.inner.store.sessions_over_limit(user, max).await? {
-            self.revoke_one(key, "limit_per_user").await?;
+            self.destroy_one(key, "limit_per_user").await?;
         }
         Ok(())
     }
 
-    async fn revoke_one(&self, key: Key, reason: &str) -> Result<bool> {
+    /// Destroys a session, and reports why if it was live.
+    pub(super) async fn destroy_one(&self, key: Key, reason: &str) -> Result<bool> {
         let is_ended = self.inner.store.destroy(key).await?;
         if is_ended {
             let session = key.fingerprint();

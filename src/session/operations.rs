@@ -7,19 +7,17 @@ use std::str::FromStr;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::session::error::Error;
+use crate::session::error::{Error, Result};
 use crate::session::handle::Session;
 use crate::session::id::Key;
 use crate::session::state::{PendingUpdate, Resolved, SessionState};
-use crate::session::store::{CompareAndSet, USERNAME};
+use crate::session::store::{CompareAndSet, Lookup, USERNAME};
 
 /// The name of the value that holds the flash message.
 const FLASH: &str = "_flash";
 
 /// Tokio's mutexes are fair: tasks get them in the order in which they asked.
 static UPDATE_QUEUES: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
-
-type Result<T = ()> = std::result::Result<T, Error>;
 
 impl Session {
     /// Returns the value of a name.
@@ -52,10 +50,7 @@ impl Session {
         if !self.create_if_absent(self.inner.config.lifetime, name, &value).await? {
             self.with_key(|key| self.inner.store.set(key, name, &value)).await?;
         }
-        match name {
-            USERNAME => self.enforce_session_limit(&value).await,
-            _ => Ok(()),
-        }
+        if name == USERNAME { self.enforce_session_limit(&value).await } else { Ok(()) }
     }
 
     /// Removes a value and returns it. If two requests remove it concurrently, one gets it.
@@ -162,10 +157,7 @@ impl Session {
     /// the response does not show it.
     pub async fn take_flash(&self) -> Result<Option<String>> {
         let keeps_flash = self.state().keeps_flash;
-        match keeps_flash {
-            true => self.get(FLASH).await,
-            false => self.remove(FLASH).await,
-        }
+        if keeps_flash { self.get(FLASH).await } else { self.remove(FLASH).await }
     }
 
     /// Rotates the session: it gets a new id, and the old one no longer works, except that for
@@ -189,12 +181,7 @@ impl Session {
         // If another request has rotated the session, the store follows the old key to the new.
         let ids = self.state().session.ids().to_vec();
         for id in ids {
-            if self.inner.store.destroy(id.key()).await? {
-                let session = id.key().fingerprint();
-                self.report(format_args!(
-                    "session_expired reason=logout session={session}"
-                ));
-            }
+            self.destroy_one(id.key(), "logout").await?;
         }
         let mut state = self.state();
         state.has_ended_one = true;
@@ -222,7 +209,7 @@ impl Session {
     }
 
     /// Returns the value of a name; the outer `None` without a session.
-    async fn read(&self, name: &str) -> Result<Option<Option<String>>> {
+    async fn read(&self, name: &str) -> Result<Lookup> {
         match self.resolve(name).await? {
             Resolved::WithValue(_, value) => Ok(Some(value)),
             Resolved::KeyOnly(key) => {

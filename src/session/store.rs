@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::session::error::Error;
+use crate::session::error::{Error, Result};
 use crate::session::id::Key;
 
 /// The name of the value that holds the logged-in user. A session without it is anonymous;
@@ -101,6 +101,10 @@ pub enum CompareAndSet {
     /// The value is another, this one, and was not changed.
     Differs(Option<String>),
 }
+
+/// The result of reading a value: `None` if the session is not live, and `Some(None)` if it has
+/// no value of this name.
+pub type Lookup = Option<Option<String>>;
 
 /// A session in the list of its user's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,11 +195,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Returns a value; the inner `None` if the name has no value.
-    fn get<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>>;
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup>;
 
     /// Sets a value. Like every operation that sets one, it fails with [`Error::TooLarge`] if the
     /// session would exceed the store's limit.
@@ -207,11 +207,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> StoreFuture<'a, Option<()>>;
 
     /// Removes a value and returns it; the inner `None` if the name had no value.
-    fn remove<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>>;
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup>;
 
     /// Sets a value if the current one equals `expected` (`None`: if there is none). Otherwise
     /// nothing is changed, and the current value is returned.
@@ -306,11 +302,7 @@ pub trait Store: Send + Sync + 'static {
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 /// Adds to an integer as [`Store::add`] does.
-pub(crate) fn add_to_text(
-    name: &str,
-    old: Option<&str>,
-    amount: i64,
-) -> Result<i64, Error> {
+pub(crate) fn add_to_text(name: &str, old: Option<&str>, amount: i64) -> Result<i64> {
     // `parse` would also take a plus sign.
     let old = old.unwrap_or("0");
     let old = old.parse().ok().filter(|_| !old.starts_with('+'));
@@ -330,20 +322,18 @@ pub struct StoreFuture<'a, T>(Inner<'a, T>);
 
 enum Inner<'a, T> {
     /// `None` after the result was taken.
-    Ready(Option<Result<T, Error>>),
-    Boxed(Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>),
+    Ready(Option<Result<T>>),
+    Boxed(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
 }
 
 impl<'a, T> StoreFuture<'a, T> {
     /// A future that resolves immediately.
-    pub fn ready(result: Result<T, Error>) -> StoreFuture<'a, T> {
+    pub fn ready(result: Result<T>) -> Self {
         StoreFuture(Inner::Ready(Some(result)))
     }
 
     /// A future that does the work of `future`.
-    pub fn boxed(
-        future: impl Future<Output = Result<T, Error>> + Send + 'a,
-    ) -> StoreFuture<'a, T> {
+    pub fn boxed(future: impl Future<Output = Result<T>> + Send + 'a) -> Self {
         StoreFuture(Inner::Boxed(Box::pin(future)))
     }
 }
@@ -352,7 +342,7 @@ impl<'a, T> StoreFuture<'a, T> {
 impl<T> Unpin for StoreFuture<'_, T> {}
 
 impl<T> Future for StoreFuture<'_, T> {
-    type Output = Result<T, Error>;
+    type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {

@@ -18,6 +18,7 @@ use crate::http::response::Response;
 use crate::http::shutdown::Shutdown;
 use crate::http::status::Status;
 use crate::http::target::Scheme;
+use crate::methods;
 use crate::web::exchange::Exchange;
 use crate::web::handler::{Handler, RequestHandler, handler};
 use crate::web::hosts::is_allowed;
@@ -158,9 +159,7 @@ impl Application {
     /// Returns the handler of a request, and stores the arguments of its route in the exchange.
     fn route(&self, exchange: &mut Exchange) -> Handler {
         let request = &exchange.request;
-        let is_https_over_http =
-            request.scheme() == Some(Scheme::Https) && !exchange.is_https();
-        if is_https_over_http {
+        if request.scheme() == Some(Scheme::Https) && !exchange.is_https() {
             return handler::<MisdirectedHandler>;
         }
         let is_allowed = is_allowed(request, &self.settings().allowed_hosts);
@@ -215,33 +214,22 @@ fn static_routes(shared: &Shared) -> Vec<Route> {
     ]
 }
 
-/// All methods, for handlers whose response does not depend on the method.
-const ALL: &[Method] = &[
-    Method::Get,
-    Method::Head,
-    Method::Post,
-    Method::Put,
-    Method::Patch,
-    Method::Delete,
-    Method::Options,
-];
-
 /// `OPTIONS *`: the methods that the server as a whole supports (RFC 9110 section 9.3.7).
 struct ServerHandler;
 
 impl RequestHandler for ServerHandler {
-    const SUPPORTED_METHODS: &'static [Method] = ALL;
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get, Head, Post, Put, Patch, Delete, Options);
 }
+
+/// No methods, for handlers that refuse a request whatever its method: their `initialize` fails
+/// before the method is checked.
+const NONE: &[Method] = &[];
 
 /// 404: no route matches the path.
 struct NotFoundHandler;
 
 impl RequestHandler for NotFoundHandler {
-    const SUPPORTED_METHODS: &'static [Method] = ALL;
+    const SUPPORTED_METHODS: &'static [Method] = NONE;
 
     async fn initialize(exchange: &mut Exchange) -> Result<Self> {
         let error = HttpError::new(Status::NOT_FOUND, "There is no such page.");
@@ -254,13 +242,11 @@ impl RequestHandler for NotFoundHandler {
 struct MisdirectedHandler;
 
 impl RequestHandler for MisdirectedHandler {
-    const SUPPORTED_METHODS: &'static [Method] = ALL;
+    const SUPPORTED_METHODS: &'static [Method] = NONE;
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Err(Error::http(
-            Status::MISDIRECTED_REQUEST,
-            "This server does not serve the requested host.",
-        ))
+        let message = "This server does not serve the requested host.";
+        Err(Error::http(Status::MISDIRECTED_REQUEST, message))
     }
 }
 
@@ -268,7 +254,7 @@ impl RequestHandler for MisdirectedHandler {
 struct BadPathHandler;
 
 impl RequestHandler for BadPathHandler {
-    const SUPPORTED_METHODS: &'static [Method] = ALL;
+    const SUPPORTED_METHODS: &'static [Method] = NONE;
 
     async fn initialize(_: &mut Exchange) -> Result<Self> {
         Err(Error::http(Status::BAD_REQUEST, "The path is not UTF-8."))

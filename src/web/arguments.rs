@@ -106,10 +106,7 @@ impl Arguments {
     }
 
     /// Returns all values of a name, as bytes.
-    pub fn values<'a>(
-        &'a self,
-        name: &'a str,
-    ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+    pub fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
         let has_name =
             move |pair: &&Pair| self.bytes[pair.name.clone()] == *name.as_bytes();
         let pairs = self.pairs.iter().filter(has_name);
@@ -117,7 +114,7 @@ impl Arguments {
     }
 
     /// Returns the last value of a name, as it was sent. Fails with 400 if it is not UTF-8.
-    pub fn last<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>> {
+    pub fn last(&self, name: &str) -> Result<Option<&str>> {
         self.values(name).next_back().map(to_text).transpose()
     }
 }

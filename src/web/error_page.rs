@@ -11,10 +11,7 @@ use crate::http::refusal::Origin;
 use crate::web::exchange::Exchange;
 
 /// The default of `write_error`: the `error_template`, or the plain page.
-pub(super) async fn default_error_page(
-    exchange: &mut Exchange,
-    error: &HttpError,
-) -> Result {
+pub(super) async fn default_page(exchange: &mut Exchange, error: &HttpError) -> Result {
     let template = exchange.shared.settings.error_template.clone();
     if template.is_empty() {
         return exchange.write(error_page(error));

@@ -9,7 +9,6 @@
 //! can still replace it. Only the content of files and streams is produced while it is sent.
 
 use std::any::{Any, TypeId, type_name};
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::error::{Error, HttpError, Result};
 use crate::http::body::Body;
 use crate::http::cookie::SetCookie;
 use crate::http::request::Request;
-use crate::http::response::{HTML, Response};
+use crate::http::response::{HTML, Response, Text};
 use crate::http::status::Status;
 use crate::http::stream::{Stream, StreamSender};
 use crate::session::{ClientUpdate, Session};
@@ -120,28 +119,20 @@ impl Exchange {
     /// long`. Clients ignore it (RFC 9112 section 4). Fails if it contains a line break or
     /// another control character, which would allow response splitting. The second argument of
     /// Tornado's `set_status`.
-    pub fn set_reason(&mut self, reason: impl Into<Cow<'static, str>>) -> Result {
+    pub fn set_reason(&mut self, reason: impl Into<Text>) -> Result {
         Ok(self.response.set_reason(reason)?)
     }
 
     /// Sets a header field and replaces earlier values. Fails if the name or the value is
     /// invalid (a line break would allow response splitting), or if the connection writes the
     /// field itself: `Content-Length`, `Transfer-Encoding`, `Connection`, `Date`.
-    pub fn set_header(
-        &mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Result {
+    pub fn set_header(&mut self, name: impl Into<Text>, value: impl Into<Text>) -> Result {
         Ok(self.response.set_field(name, value)?)
     }
 
     /// Adds a field line to a header field that may have several. Fails like
     /// [`set_header`](Exchange::set_header).
-    pub fn add_header(
-        &mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Result {
+    pub fn add_header(&mut self, name: impl Into<Text>, value: impl Into<Text>) -> Result {
         Ok(self.response.add_field(name, value)?)
     }
 
@@ -268,18 +259,14 @@ impl Exchange {
     }
 
     fn check_unfinished(&self) -> Result {
-        match self.finished {
-            true => Err(Error::other("the response was finished already")),
-            false => Ok(()),
+        if self.finished {
+            return Err(Error::other("the response was finished already"));
         }
+        Ok(())
     }
 
     /// Sets a header field with a value that this crate has made, without checking it.
-    pub(crate) fn set_header_unchecked(
-        &mut self,
-        name: &'static str,
-        value: impl Into<Cow<'static, str>>,
-    ) {
+    pub(crate) fn set_unchecked(&mut self, name: &'static str, value: impl Into<Text>) {
         self.response.set_unchecked(name, value);
     }
 

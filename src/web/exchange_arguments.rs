@@ -132,10 +132,9 @@ impl Exchange {
     /// Returns the decoded value of the placeholder `{name}` of the route. Fails if the route
     /// does not have it.
     pub fn path_argument(&self, name: &str) -> Result<&str> {
-        let mut arguments = self.path_arguments.iter();
-        let found =
-            arguments.find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-        found.ok_or_else(|| Error::other(format!("the route has no {{{name}}}")))
+        let found = self.path_arguments.iter().find(|(found, _)| found == name);
+        let missing = || Error::other(format!("the route has no {{{name}}}"));
+        found.map(|(_, value)| value.as_str()).ok_or_else(missing)
     }
 
     /// Returns the value of the placeholder `{name}` as a value of another type, such as a
@@ -216,10 +215,8 @@ fn all_values(arguments: &Arguments, name: &str) -> Result<Vec<String>> {
 /// here pass on the line of the handler, with `track_caller`; a closure would not.
 #[track_caller]
 fn required<T>(found: Option<T>, name: &str) -> Result<T> {
-    match found {
-        Some(value) => Ok(value),
-        None => Err(Error::MissingArgument(name.to_owned(), Location::caller())),
-    }
+    let location = Location::caller();
+    found.ok_or_else(|| Error::MissingArgument(name.to_owned(), location))
 }
 
 /// Returns the detail for the log. It does not quote the value, which may be secret.

@@ -58,10 +58,7 @@ impl Exchange {
     }
 
     /// Returns all values of a cookie that the client sent.
-    pub(crate) fn cookie_values<'a>(
-        &'a self,
-        name: &'a str,
-    ) -> impl Iterator<Item = Cow<'a, str>> {
+    pub(crate) fn cookie_values(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
         let fields = self.request.field_values("Cookie");
         fields.flat_map(move |field| cookie::values(field, name))
     }

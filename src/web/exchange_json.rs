@@ -24,7 +24,7 @@ impl Exchange {
     /// ```
     pub fn write_json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result {
         self.write_page(serde_json::to_string(value)?)?;
-        self.set_header_unchecked("Content-Type", "application/json");
+        self.set_unchecked("Content-Type", "application/json");
         Ok(())
     }
 

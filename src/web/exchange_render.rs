@@ -127,7 +127,7 @@ impl Exchange {
             return Err(Error::http(Status::BAD_REQUEST, message));
         }
         self.set_status(status);
-        self.set_header_unchecked("Location", url.to_owned());
+        self.set_unchecked("Location", url.to_owned());
         self.finish_empty()
     }
 }

@@ -45,7 +45,7 @@ use crate::http::framing::Framing;
 use crate::http::method::Method;
 use crate::http::response::Response;
 use crate::http::status::Status;
-use crate::web::error_page::{default_error_page, error_page, report, shown_error};
+use crate::web::error_page::{default_page, error_page, report, shown_error};
 use crate::web::exchange::Exchange;
 
 /// A handler for the requests of a route. Each request gets a new value, created by
@@ -159,7 +159,7 @@ pub trait RequestHandler: Sized + Send {
         exchange: &mut Exchange,
         error: &HttpError,
     ) -> impl Future<Output = Result> + Send {
-        default_error_page(exchange, error)
+        default_page(exchange, error)
     }
 
     /// Called after the response is complete and before it is sent. It cannot change the

@@ -250,10 +250,7 @@ pub(crate) fn decode(path: &str) -> Option<Cow<'_, str>> {
 
 /// Decodes an argument; most paths have no percent escapes, and are only copied.
 fn argument(text: &str, is_encoded: bool) -> Option<String> {
-    match is_encoded {
-        true => decode(text).map(Cow::into_owned),
-        false => Some(text.to_owned()),
-    }
+    if is_encoded { decode(text).map(Cow::into_owned) } else { Some(text.to_owned()) }
 }
 
 /// Returns `true` if a path has a slash that only decoding would reveal. Decoded into the value

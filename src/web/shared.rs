@@ -11,7 +11,7 @@ use log::info;
 use crate::error::{Error, Result};
 use crate::escape::is_plain_url;
 use crate::http::cookie::SetCookie;
-use crate::http::response::DefaultFields;
+use crate::http::response::{DefaultFields, InvalidField};
 use crate::http::shutdown::Shutdown;
 use crate::identity_hasher::BuildIdentityHasher;
 use crate::session::memory;
@@ -63,18 +63,13 @@ impl Shared {
             names.push(XSRF_TOKEN);
             templates.check_names(&names)?;
         }
-        if !settings.error_template.is_empty()
-            && templates.find(&settings.error_template).is_err()
-        {
-            let missing = &settings.error_template;
-            return Err(Error::Config(format!(
-                "there is no template {missing:?} for errors"
-            )));
+        let error_template = &settings.error_template;
+        if !error_template.is_empty() && templates.find(error_template).is_err() {
+            let message = format!("there is no template {error_template:?} for errors");
+            return Err(Error::Config(message));
         }
-        let static_files = match is_set(&settings.static_path) {
-            true => Some(StaticFiles::new(&settings.static_path)?),
-            false => None,
-        };
+        let static_path = Some(&settings.static_path).filter(|path| is_set(path));
+        let static_files = static_path.map(StaticFiles::new).transpose()?;
         let store = settings.session_store.clone().unwrap_or_else(|| memory::container());
         Ok(Shared {
             templates,
@@ -143,15 +138,11 @@ fn default_fields_of(
     let is_set = |(_, value): &(_, &'static str)| !value.is_empty();
     let fields = security.into_iter().filter(is_set);
     let fields = fields.chain(settings.default_headers.iter().copied());
-    let default_fields = DefaultFields::new(fields.clone());
-    let https_default_fields =
-        DefaultFields::new(fields.chain([hsts].into_iter().filter(is_set)));
-    match (default_fields, https_default_fields) {
-        (Ok(default_fields), Ok(https_default_fields)) => {
-            Ok((Arc::new(default_fields), Arc::new(https_default_fields)))
-        }
-        (Err(error), _) | (_, Err(error)) => Err(Error::Config(error.to_string())),
-    }
+    let invalid = |error: InvalidField| Error::Config(error.to_string());
+    let default_fields = DefaultFields::new(fields.clone()).map_err(invalid)?;
+    let fields = fields.chain([hsts].into_iter().filter(is_set));
+    let https_default_fields = DefaultFields::new(fields).map_err(invalid)?;
+    Ok((Arc::new(default_fields), Arc::new(https_default_fields)))
 }
 
 /// Minimum timeout of a session: stores count in milliseconds.

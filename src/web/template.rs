@@ -104,9 +104,8 @@ impl Template {
                 true => write!(page, "{value}"),
                 false => write!(HtmlWriter(&mut page), "{value}"),
             };
-            let failed =
-                |_| Error::other(format!("{}: Display of {name:?} failed", self.name));
-            written.map_err(failed)?;
+            let failed = || format!("{}: Display of {name:?} failed", self.name);
+            written.map_err(|_| Error::other(failed()))?;
         }
         Ok(page)
     }
@@ -187,13 +186,9 @@ impl Templates {
         };
         for entry in fs::read_dir(directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            let name = format!("{prefix}{file_name}");
-            if file_name.starts_with('.') {
-                continue;
-            }
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(name) = name.filter(|name| !name.starts_with('.')) else { continue };
+            let name = format!("{prefix}{name}");
             if path.is_dir() {
                 self.load_directory(&path, &format!("{name}/"))?;
                 continue;

@@ -19,7 +19,8 @@ use crate::session::memory::shard::{Capacity, Shard};
 use crate::session::memory::user_index::{Excess, UserIndex, Writer};
 use crate::session::memory::values::Values;
 use crate::session::store::{
-    CompareAndSet, Counters, Lifetime, SessionInfo, Store, StoreFuture, Visit, add_to_text,
+    CompareAndSet, Counters, Lifetime, Lookup, SessionInfo, Store, StoreFuture, Visit,
+    add_to_text,
 };
 
 /// The limits of a [`MemoryStore`].
@@ -211,11 +212,7 @@ impl Store for MemoryStore {
         StoreFuture::ready(Ok(self.shard(key).visit(key, ip, name, self.clock.now())))
     }
 
-    fn get<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup> {
         let get = |values: &Values| values.get(name).map(str::to_owned);
         StoreFuture::ready(Ok(self.shard(key).read(key, self.clock.now(), get)))
     }
@@ -230,11 +227,7 @@ impl Store for MemoryStore {
         StoreFuture::ready(self.shard(key).change(key, self.clock.now(), set))
     }
 
-    fn remove<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>> {
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup> {
         let remove = |values: &Values| match values.get(name) {
             Some(value) => (Some(values.without(name)), Some(value.to_owned())),
             None => (None, None),

@@ -67,15 +67,10 @@ const UNLINKED: Links = Links { prev: None, next: None };
 
 /// A doubly linked list through the nodes of a slab. `LINK` is the index of the links that it
 /// uses; a node must not be in two lists that use the same ones.
+#[derive(Default)]
 pub(crate) struct List<const LINK: usize> {
     first: Option<Slot>,
     last: Option<Slot>,
-}
-
-impl<const LINK: usize> Default for List<LINK> {
-    fn default() -> Self {
-        List { first: None, last: None }
-    }
 }
 
 impl<const LINK: usize> List<LINK> {

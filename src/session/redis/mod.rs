@@ -47,7 +47,7 @@ use crate::session::redis::reply::{
     RECORD_FIELDS, Record, RecordReply, VisitReply, live_visit,
 };
 pub use crate::session::redis::settings::RedisSettings;
-use crate::session::store::{Counters, Visit};
+use crate::session::store::{Counters, Lookup, Visit};
 
 const SOURCE: &str = concat!(include_str!("storage.lua"), include_str!("operations.lua"));
 
@@ -146,10 +146,9 @@ impl RedisStore {
             )));
         }
         let connection = SharedConnection::new(&urls, &ca_certificates, timeout)?;
+        let script = |name| (name, Script::new(&script_of(name)));
         Ok(RedisStore {
-            scripts: operations()
-                .map(|name| (name, Script::new(&script_of(name))))
-                .collect(),
+            scripts: operations().map(script).collect(),
             connection,
             clock: RedisClock::default(),
             counts: PendingCounts::default(),
@@ -203,6 +202,18 @@ impl RedisStore {
         command.arg(format!("value:{name}")).arg(&RECORD_FIELDS);
         let reply: RecordReply = self.connection.call(&command).await?;
         Ok(Record::new(reply))
+    }
+
+    /// Calls a script that returns a value, which is in an array if the session is live.
+    async fn look_up(
+        &self,
+        operation: &str,
+        key: Key,
+        name: &str,
+    ) -> Result<Lookup, Error> {
+        let reply: Option<(Option<String>,)> =
+            self.call(operation, (key.to_string(), name)).await?;
+        Ok(reply.map(|(value,)| value))
     }
 
     fn visit_from(&self, reply: VisitReply) -> Visit {

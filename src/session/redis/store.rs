@@ -10,8 +10,8 @@ use crate::session::redis::reply::{
     NOT_INTEGER, Row, VisitReply, WriteReply, live_visit, session_info,
 };
 use crate::session::store::{
-    CompareAndSet, Counters, Lifetime, ROTATION_GRACE, SessionInfo, Store, StoreFuture,
-    Visit, add_to_text,
+    CompareAndSet, Counters, Lifetime, Lookup, ROTATION_GRACE, SessionInfo, Store,
+    StoreFuture, Visit, add_to_text,
 };
 
 /// Maximum number of sessions that one call of `sweep` checks. Redis is single-threaded, so
@@ -72,11 +72,7 @@ impl Store for RedisStore {
         })
     }
 
-    fn get<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>> {
+    fn get<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup> {
         StoreFuture::boxed(async move {
             if let Some(now) = self.clock.now() {
                 let Some(record) = self.read(key, name).await? else { return Ok(None) };
@@ -84,9 +80,7 @@ impl Store for RedisStore {
                     return Ok(Some(record.value));
                 }
             }
-            let reply: Option<(Option<String>,)> =
-                self.call("get", (key.to_string(), name)).await?;
-            Ok(reply.map(|(value,)| value))
+            self.look_up("get", key, name).await
         })
     }
 
@@ -103,16 +97,8 @@ impl Store for RedisStore {
         })
     }
 
-    fn remove<'a>(
-        &'a self,
-        key: Key,
-        name: &'a str,
-    ) -> StoreFuture<'a, Option<Option<String>>> {
-        StoreFuture::boxed(async move {
-            let reply: Option<(Option<String>,)> =
-                self.call("remove", (key.to_string(), name)).await?;
-            Ok(reply.map(|(value,)| value))
-        })
+    fn remove<'a>(&'a self, key: Key, name: &'a str) -> StoreFuture<'a, Lookup> {
+        StoreFuture::boxed(self.look_up("remove", key, name))
     }
 
     fn compare_and_set<'a>(

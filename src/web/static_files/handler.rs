@@ -69,12 +69,12 @@ impl RequestHandler for StaticFileHandler {
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
-        exchange.set_header_unchecked("ETag", file.validators.etag.clone());
+        exchange.set_unchecked("ETag", file.validators.etag.clone());
         if let Some(last_modified) = &file.last_modified {
-            exchange.set_header_unchecked("Last-Modified", last_modified.clone());
+            exchange.set_unchecked("Last-Modified", last_modified.clone());
         }
-        exchange.set_header_unchecked("Cache-Control", self.cache_control(exchange));
-        exchange.set_header_unchecked("Accept-Ranges", "bytes");
+        exchange.set_unchecked("Cache-Control", self.cache_control(exchange));
+        exchange.set_unchecked("Accept-Ranges", "bytes");
         match conditions::evaluate(&exchange.request, &file.validators) {
             Outcome::Proceed => self.send(exchange),
             Outcome::NotModified => {
@@ -106,9 +106,9 @@ impl StaticFileHandler {
     fn send(&mut self, exchange: &mut Exchange) -> Result {
         let file = &self.found.file;
         let length = file.length();
-        exchange.set_header_unchecked("Content-Type", file.content_type.clone());
+        exchange.set_unchecked("Content-Type", file.content_type.clone());
         if let Some(encoding) = file.content_encoding {
-            exchange.set_header_unchecked("Content-Encoding", encoding);
+            exchange.set_unchecked("Content-Encoding", encoding);
         }
         let request = &exchange.request;
         let is_single = request.field_values("Range").count() == 1;
@@ -123,7 +123,7 @@ impl StaticFileHandler {
                 exchange.set_status(Status::PARTIAL_CONTENT);
                 let (first, last) = (part.start, part.end - 1);
                 let content_range = format!("bytes {first}-{last}/{length}");
-                exchange.set_header_unchecked("Content-Range", content_range);
+                exchange.set_unchecked("Content-Range", content_range);
                 exchange.finish_with(self.found.body(part)?)
             }
             Selection::Unsatisfiable => {
