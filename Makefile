@@ -5,12 +5,14 @@ ADDRESS ?= 127.0.0.1
 STORE   ?= memory
 DEBUG   ?=
 ARGS    ?=
+T       ?=
 TIME    ?= 600
 ROUNDS  ?= 7
 PARTS   ?=
 CHARTS  ?= target/charts
 
 FUZZ    := tests/fuzz
+XRAY    := tests/xray
 BENCH   := tests/bench
 
 # The features that the demo needs for its STORE.
@@ -19,10 +21,13 @@ FEATURES := cli $(if $(findstring redis,$(STORE)),redis) $(if $(findstring redis
 ALL      := cli json redis redis-tls
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench curl doc set-up cargo fuzzer wrk
+.PHONY: help run xray play race test check fuzz bench curl doc set-up cargo fuzzer wrk
 
 help:  ## print this help
 	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, DEBUG=1, ARGS=)"
+	@echo "make xray    start the demo under observation: each request leaves a film  (PORT=)"
+	@echo "make play    send a transcript and print its film, such as T=7-chunked/size-overflowing"
+	@echo "make race    print two requests that race for one session, side by side"
 	@echo "make curl    run the curl lessons against it, in another terminal"
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
@@ -34,18 +39,34 @@ run: cargo
 	@cargo build --release --locked --quiet --features "$(FEATURES)"
 	@ulimit -n $$(ulimit -H -n) 2>/dev/null; exec target/release/dustdevil --port $(PORT) --address $(ADDRESS) --store '$(STORE)' $(if $(DEBUG),--debug) $(ARGS)
 
+# In the dev profile: the films need its debug information.
+xray: cargo
+	@cargo build --locked --quiet --manifest-path $(XRAY)/Cargo.toml --target-dir target
+	@exec target/debug/dustdevil-xray --port $(PORT) --address $(ADDRESS) $(ARGS)
+
+play: cargo
+	@cargo build --locked --quiet --manifest-path $(XRAY)/Cargo.toml --target-dir target
+	@exec target/debug/dustdevil-xray play '$(T)'
+
+race: cargo
+	@cargo build --locked --quiet --manifest-path $(XRAY)/Cargo.toml --target-dir target
+	@exec target/debug/dustdevil-xray race
+
 test: cargo set-up
 	@ulimit -n $$(ulimit -H -n) 2>/dev/null; tests/set-up.sh run cargo test --locked --features "$(ALL)"
+	@tests/set-up.sh run cargo test --locked --manifest-path $(XRAY)/Cargo.toml --target-dir target
 
 check: cargo
 	cargo fmt --check
 	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
 	cargo fmt --check --manifest-path $(BENCH)/Cargo.toml
+	cargo fmt --check --all --manifest-path $(XRAY)/Cargo.toml
 	cargo clippy --locked --all-targets --features cli -- -D warnings
 	cargo clippy --locked --all-targets --features "$(ALL)" -- -D warnings
 	cargo clippy --locked --lib -- -D warnings
 	cargo clippy --locked --lib --features redis -- -D warnings
 	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
+	cargo clippy --locked --workspace --all-targets --manifest-path $(XRAY)/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet --features "$(ALL)" --document-private-items
 
 # Without a sanitizer: there is no unsafe code in which it would find errors, it needs a nightly

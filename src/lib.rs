@@ -94,6 +94,7 @@
 //! - `dustdevil::server`: out of file descriptors, failed sweeps, drain timeout reached,
 //!   `debug` on an address other than loopback or behind a proxy.
 //! - `dustdevil::security`: security events.
+//! - `dustdevil::steps`: the decisions on the way of a request, at level trace, as `name: detail`.
 //!
 //! A line of `dustdevil::security` is an event name of OWASP's logging vocabulary, then
 //! `key=value` pairs. A session is named by the [fingerprint](session::id::Key::fingerprint) of
@@ -117,6 +118,13 @@
 //! - `excess_rate_limit_exceeded user= ip=` (warn): a rate limit rejected an attempt to log in.
 //!
 //! The demo writes the last two: the crate itself does not check passwords.
+
+/// Writes a step of a request to the log, with the target `dustdevil::steps`: `name: detail`. If
+/// the target is disabled, it costs a load and a comparison.
+#[collapse_debuginfo(yes)]
+macro_rules! step {
+    ($($text:tt)+) => { log::trace!(target: "dustdevil::steps", $($text)+) };
+}
 
 pub mod escape;
 

@@ -16,6 +16,9 @@ pub mod files {}
 #[doc = include_str!("deploy.md")]
 pub mod deploy {}
 
+#[doc = include_str!("xray.md")]
+pub mod xray {}
+
 #[doc = include_str!("tutorial.md")]
 pub mod tutorial {}
 

@@ -353,6 +353,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         asked: RequestInfo,
         keep_alive: bool,
     ) -> Option<(Body, Delimiter)> {
+        step!("response: {}, keep-alive: {keep_alive}", response.status);
         response.write_head(self.socket.output(), asked, keep_alive);
         match (response.delimiter(asked), response.body) {
             (Delimiter::Head, _) => None,
@@ -371,6 +372,7 @@ impl<S: Socket, V: Service> Connection<S, V> {
         let admission = &self.socket.admission;
         let (code, address) = (refusal.status.code(), admission.peer().ip());
         let reason = format!("{}{}", refusal.message, Origin(refusal.location));
+        step!("refused: {} {reason}", refusal.status);
         // Like the line of a handler's response, without what is not known.
         info!(target: "dustdevil::access", "{code} ({address}): {reason}");
         let asked = RequestInfo::for_rejected(&self.socket.input);

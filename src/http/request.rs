@@ -123,6 +123,9 @@ impl Request {
         {
             check_same_authority(authority.bytes(input), host.bytes(input), scheme)?;
         }
+        let framing = parsed.framing(version)?;
+        step!("head: {method}, {} fields, {end} bytes", parsed.fields.len());
+        step!("framing: {framing:?}");
         let request = Request {
             method,
             version,
@@ -130,7 +133,7 @@ impl Request {
             path: span(target.path),
             query: target.query.map(span),
             authority: authority.or(parsed.host),
-            framing: parsed.framing(version)?,
+            framing,
             persistent: parsed.is_persistent(version),
             says_close: parsed.close,
             expects_continue: parsed.expects_continue(version),

@@ -87,6 +87,18 @@ pub enum ClientUpdate {
     ForgetId,
 }
 
+impl ClientUpdate {
+    /// Returns the name of the update, for the log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            ClientUpdate::Unused => "the session was not used",
+            ClientUpdate::None => "stays as it is",
+            ClientUpdate::SendId { .. } => "the id is sent",
+            ClientUpdate::ForgetId => "the id is deleted",
+        }
+    }
+}
+
 impl RequestState {
     pub(super) fn new(session: SessionState) -> RequestState {
         RequestState {

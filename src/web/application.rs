@@ -170,6 +170,7 @@ impl Application {
         for route in self.routes.iter().filter(|route| is_allowed || route.is_for_any_host)
         {
             if let Some(arguments) = route.matches(path, is_encoded) {
+                step!("route: {}", route.pattern());
                 exchange.path_arguments = arguments;
                 exchange.route_arguments.clone_from(&route.arguments);
                 exchange.is_xsrf_exempt = route.is_xsrf_exempt;

@@ -7,6 +7,7 @@ use log::{LevelFilter, error};
 
 use crate::error::{Error, HttpError, Result};
 use crate::escape;
+use crate::http::refusal::Origin;
 use crate::web::exchange::Exchange;
 
 /// The default of `write_error`: the `error_template`, or the plain page.
@@ -24,6 +25,7 @@ pub(super) async fn default_page(exchange: &mut Exchange, error: &HttpError) -> 
 /// so each error page shows it, whatever renders it.
 pub(super) fn shown_error(exchange: &Exchange, error: &Error) -> HttpError {
     let mut shown = error.to_http_error();
+    step!("refused: {} {}{}", shown.status, shown.message, Origin(shown.location));
     if exchange.shared.settings.debug {
         shown.message = format!("{error:?}").into();
     }

@@ -320,6 +320,7 @@ impl Exchange {
             if is_stream || !matches!(client_update, ClientUpdate::Unused) {
                 self.response.forbid_caching();
             }
+            step!("cookie: {}", client_update.name());
             self.apply_client_update(client_update)?;
         }
         for cookie in &self.new_cookies {

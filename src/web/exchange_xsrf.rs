@@ -65,6 +65,7 @@ impl Exchange {
             let error = HttpError::new(Status::FORBIDDEN, "Cross-site request rejected.");
             return Err(error.with_detail(origin.advice()).into());
         }
+        step!("origin: not from another site");
         Ok(())
     }
 
@@ -95,6 +96,7 @@ impl Exchange {
                 "This form is out of date. Load its page again, and send it from there.";
             return Err(Error::http(Status::FORBIDDEN, message));
         }
+        step!("token: accepted");
         Ok(())
     }
 

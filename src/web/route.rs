@@ -115,6 +115,11 @@ impl Route {
         Route { is_for_any_host: true, ..self }
     }
 
+    /// Returns the pattern.
+    pub(crate) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     /// Fails if the pattern is invalid.
     pub(crate) fn check(&self) -> Result {
         let pattern = self.pattern.as_str();

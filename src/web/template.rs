@@ -97,6 +97,7 @@ impl Template {
     /// Returns the page, with each placeholder replaced by its `value`, which is escaped unless
     /// the placeholder is `raw`. Fails if `value` returns `None`, or if a `Display` fails.
     pub fn render<'v>(&self, value: impl Fn(&str) -> Option<Value<'v>>) -> Result<String> {
+        step!("template: {}", self.name);
         let mut page = String::with_capacity(self.length + CAPACITY_FOR_VALUES);
         for segment in &self.segments {
             let (name, is_raw) = match segment {

@@ -11,7 +11,7 @@ use crate::tidy::files;
 const MAX_PATH_LINES: usize = 700;
 
 /// The code lines that all of `src` may have, Rust and Lua.
-const MAX_SOURCE_LINES: usize = 11_370;
+const MAX_SOURCE_LINES: usize = 11_383;
 
 fn page(name: &str) -> String {
     fs::read_to_string(project("src/guide").join(name)).unwrap()
@@ -158,9 +158,15 @@ fn the_index_names_every_source_file() {
 #[test]
 fn every_file_that_the_guide_names_exists() {
     let sources = sources();
-    for name in
-        ["request.md", "session.md", "terms.md", "files.md", "tutorial.md", "deploy.md"]
-    {
+    for name in [
+        "request.md",
+        "session.md",
+        "terms.md",
+        "files.md",
+        "tutorial.md",
+        "deploy.md",
+        "xray.md",
+    ] {
         let text = page(name);
         let is_file = |span: &&str| {
             [".rs", ".lua", ".sh", ".html"].iter().any(|ending| span.ends_with(ending))

@@ -27,7 +27,10 @@ pub fn settings_with_files(name: &str) -> Settings {
 /// Creates files that may be served, and next to them files that must not be: hidden ones,
 /// files outside the directory, devices, and symbolic links to them.
 pub fn folder(name: &str) -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("resources").join(name);
+    // Cargo sets the variable for tests, and not for the player of `tests/xray`.
+    let home =
+        option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let home = home.join("dustdevil-resources").join(name);
     let _ = fs::remove_dir_all(&home);
     let folder = home.join("files");
     fs::create_dir_all(folder.join("sub")).unwrap();

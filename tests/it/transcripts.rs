@@ -16,7 +16,9 @@ use crate::resources::{
     ColorsHandler, ElsewhereHandler, NoteHandler, VisitsHandler, settings_with_files,
 };
 use crate::steps::{Step, paths, steps};
-use crate::support::{project, serve};
+use crate::support::project;
+#[cfg(test)]
+use crate::support::serve;
 
 #[tokio::test]
 async fn every_transcript_holds() {
@@ -196,7 +198,7 @@ impl RequestHandler for StatusHandler {
 }
 
 /// Reads all transcripts, sorted by path.
-fn transcripts() -> Vec<(PathBuf, String)> {
+pub fn transcripts() -> Vec<(PathBuf, String)> {
     let text = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("a transcript is text");
         (path, text)
@@ -217,7 +219,7 @@ fn with_another_request(text: &str) -> Option<String> {
 }
 
 /// Plays one transcript. The error names the line that failed.
-async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String> {
+pub async fn hold(path: &Path, text: &str, address: SocketAddr) -> Result<(), String> {
     let file = path.strip_prefix(project("")).unwrap_or(path).display();
     let steps = steps(text).map_err(|(number, what)| format!("{file}:{number}: {what}"))?;
     let mut conversation = Conversation::begin(address).await;

@@ -77,10 +77,12 @@ impl Browser {
 
     /// Clicks an element that leads to another page, and waits for the page.
     pub fn press(&self, selector: &str) {
-        let element = self.element(selector);
-        self.leave_page(|| {
-            self.post(&format!("{element}/click"), &json!({}));
-        });
+        self.leave_page(|| self.click(selector));
+    }
+
+    /// Clicks an element.
+    pub fn click(&self, selector: &str) {
+        self.post(&format!("{}/click", self.element(selector)), &json!({}));
     }
 
     /// Types into a field.

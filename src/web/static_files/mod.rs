@@ -113,8 +113,10 @@ impl StaticFiles {
     /// no file there that may be served. An empty path, or one that ends in a slash, is that of
     /// a directory, and finds its default file.
     pub async fn find(&self, path: &str) -> Result<Option<FoundFile>> {
-        if let Some(found) = self.lookup(path) {
-            return Ok(Some(found));
+        let cached = self.lookup(path);
+        step!("file: {path:?}, in the cache: {}", cached.is_some());
+        if cached.is_some() {
+            return Ok(cached);
         }
         // Boxed, because it is large and rare: most files are in the cache.
         Box::pin(self.load_and_store(path)).await
@@ -143,6 +145,7 @@ impl StaticFiles {
         let name = self.default_filename.as_deref().filter(|_| is_directory);
         let path = &format!("{path}{}", name.unwrap_or_default());
         if !is_safe_path(path) {
+            step!("refused: the path {path:?} is not safe");
             return Ok(None);
         }
         let _guard = self.load_lock(path).lock().await;
