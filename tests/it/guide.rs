@@ -11,7 +11,7 @@ use crate::tidy::files;
 const MAX_PATH_LINES: usize = 700;
 
 /// The code lines that all of `src` may have, Rust and Lua.
-const MAX_SOURCE_LINES: usize = 11_383;
+const MAX_SOURCE_LINES: usize = 11_400;
 
 fn page(name: &str) -> String {
     fs::read_to_string(project("src/guide").join(name)).unwrap()
