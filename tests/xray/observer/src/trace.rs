@@ -90,6 +90,9 @@ pub(crate) fn frames(backtrace: &Backtrace) -> Vec<Frame> {
 pub(crate) fn refusing_line(detail: &str) -> Option<(&str, Frame)> {
     let (text, place) = detail.strip_suffix(')')?.rsplit_once(" (")?;
     let (file, line) = place.rsplit_once(':')?;
+    // The library is a dependency here, so its directory comes before `src`.
+    let in_package = file.split_once('/').filter(|(_, rest)| rest.starts_with("src/"));
+    let file = in_package.map_or(file, |(_, rest)| rest);
     let line = line.parse().ok()?;
     let source = fs::read_to_string(root().join(file)).ok()?;
     let function = enclosing(&source, line)?;
