@@ -58,19 +58,25 @@ impl RequestHandler for LabHandler {
             "/count" => {
                 // A read, work, and a write, as in the snapshot victim.
                 session.get("count").await?;
-                pages::work(exchange).await;
+                pages::work_for(pages::WORK).await;
                 let count = session.increment("count", 1).await?;
-                exchange.write(format!("{}\n", count.unwrap_or_default()))
+                exchange.write(format!("count={}\n", count.unwrap_or_default()))
             }
             "/set" => {
                 let name = exchange.get_query_argument("name")?;
                 let value = exchange.get_query_argument_or("value", "")?;
                 session.get(&name).await?;
-                pages::work(exchange).await;
+                pages::work_for(pages::WORK).await;
                 session.set(&name, value).await?;
                 exchange.write("set\n")
             }
-            "/keys" => exchange.write(session.keys().await?.join("\n") + "\n"),
+            "/slow" => {
+                session.get("slow").await?;
+                pages::work_for(pages::SLOW_WORK).await;
+                session.set("slow", "written").await?;
+                exchange.write("slow=written\n")
+            }
+            "/keys" => exchange.write(pages::name_lines(session.keys().await?)),
             "/redirect" => {
                 let next = SessionHandler::next_path(exchange);
                 exchange.redirect(next.as_deref().unwrap_or("/main"))
@@ -81,7 +87,7 @@ impl RequestHandler for LabHandler {
             }
             "/header" => {
                 let value = exchange.get_query_argument_raw("value")?;
-                exchange.set_header("X-Value", value)?;
+                exchange.set_header("X-Echo", value)?;
                 exchange.write("done\n")
             }
             _ => not_found(),

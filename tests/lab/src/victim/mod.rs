@@ -33,13 +33,6 @@ use ::dustdevil::Application;
 /// The names of all victims.
 pub(crate) const NAMES: [&str; 5] = ["tutorial", "toy", "snapshot", "signed", "dustdevil"];
 
-/// The time that the snapshot victim and Dustdevil spend between reading the session and writing
-/// to it, unless the argument `wait` says otherwise: that of a query to a database.
-const WORK: Duration = Duration::from_millis(100);
-
-/// Maximum of the argument `wait`.
-const MAX_WORK: Duration = Duration::from_secs(3);
-
 /// Returns the directory with the files that [`toy`] and [`dustdevil`] serve, and with those that
 /// they should not.
 fn site() -> PathBuf {

@@ -1,10 +1,20 @@
-//! The login form of the victims that use `dustdevil::web`, and the checks that they share.
+//! What the victims that use `dustdevil::web` share with [`dustdevil`](super::dustdevil).
 
 use std::time::Duration;
 
 use dustdevil::{Exchange, Result};
 
-use super::{MAX_WORK, WORK};
+/// The time that a page spends between reading the session and writing to it: that of a query to
+/// a database.
+pub(crate) const WORK: Duration = Duration::from_millis(100);
+
+/// The same for `/slow`.
+pub(crate) const SLOW_WORK: Duration = Duration::from_secs(1);
+
+/// Waits, in place of work.
+pub(crate) async fn work_for(time: Duration) {
+    tokio::time::sleep(time).await;
+}
 
 /// Writes a page with a form that posts to `action`, with an XSRF token.
 pub(crate) async fn form(exchange: &mut Exchange, action: &str, text: &str) -> Result {
@@ -24,9 +34,9 @@ pub(crate) fn checked_user(exchange: &Exchange) -> Result<Option<String>> {
     Ok((username == "admin" && password == "123").then_some(username))
 }
 
-/// Waits for as long as a query to a database takes, or for the argument `wait` in milliseconds.
-pub(crate) async fn work(exchange: &Exchange) {
-    let wait = exchange.get_query_argument("wait").ok().and_then(|wait| wait.parse().ok());
-    let wait = wait.map_or(WORK, Duration::from_millis);
-    tokio::time::sleep(wait.min(MAX_WORK)).await;
+/// Returns the page `/keys`: the names of the values in the session.
+pub(crate) fn name_lines(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    names
+        .into_iter()
+        .fold(String::new(), |page, name| page + "name=" + name.as_ref() + "\n")
 }

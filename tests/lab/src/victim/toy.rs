@@ -19,11 +19,19 @@ pub(crate) fn serve(listener: &TcpListener, root: &str) {
         while let Some(end) = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
             let head = String::from_utf8(rest[..end].to_vec()).unwrap();
             rest = &rest[end + 4..];
-            // Only this way to end the content is known here, not Transfer-Encoding.
-            rest = &rest[content_length(&head).min(rest.len())..];
+            // Chunked content wins over Content-Length, and a request with both is not refused.
+            let content = chunked_length(&head, rest).unwrap_or(content_length(&head));
+            rest = &rest[content.min(rest.len())..];
             stream.write_all(&respond(&head, root)).unwrap();
         }
     }
+}
+
+/// The length of chunked content: up to the last chunk.
+fn chunked_length(head: &str, rest: &[u8]) -> Option<usize> {
+    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let end = rest.windows(5).position(|bytes| bytes == b"0\r\n\r\n")?;
+    is_chunked.then_some(end + 5)
 }
 
 fn content_length(head: &str) -> usize {
@@ -46,7 +54,7 @@ fn respond(head: &str, root: &str) -> Vec<u8> {
         }
         // The line ends of the value end the field, too.
         "/header" => {
-            page("200 OK", &format!("X-Value: {}\r\n", argument("value")), b"done\n")
+            page("200 OK", &format!("X-Echo: {}\r\n", argument("value")), b"done\n")
         }
         // `..`, dotfiles and symbolic links all lead out of what was meant to be served.
         _ => match fs::read(format!("{root}{}", text::decode(path))) {
