@@ -15,3 +15,6 @@ pub mod files {}
 
 #[doc = include_str!("tutorial.md")]
 pub mod tutorial {}
+
+#[doc = include_str!("lab.md")]
+pub mod lab {}

@@ -1,6 +1,6 @@
 # Functions that the attacks share. An attack reads this file first. Its argument is the address
 # of the target: a server on this machine, http://127.0.0.1:PORT. Other addresses are refused,
-# because an attack on a server of someone else is a crime.
+# because to attack a server without the permission of its owner is a crime.
 #
 # The exit status is the result:
 #
@@ -15,7 +15,9 @@
 set -eu
 
 address=${1-}
+address=${address%/}
 port=${address#http://127.0.0.1:}
+port=${port#http://localhost:}
 directory=$(mktemp -d)
 result=none
 trap finish EXIT
@@ -47,8 +49,13 @@ no_result() {
     exit 2
 }
 
+loopback='the target must be http://127.0.0.1:PORT, a server on this machine'
+case $address in
+    http://127.0.0.1:* | http://localhost:*) ;;
+    *) no_result "$loopback" ;;
+esac
 case $port in
-    '' | *[!0-9]*) no_result 'the target must be http://127.0.0.1:PORT, on this machine' ;;
+    '' | *[!0-9]*) no_result "$loopback" ;;
 esac
 command -v curl > /dev/null || no_result 'the attacks need curl, which is not installed'
 

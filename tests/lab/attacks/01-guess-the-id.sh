@@ -13,7 +13,7 @@
 #
 # So the attacker takes an id before the user's login and one after it, computes the time of
 # each, and tries the times in between. This needs a program, because a shell is too slow:
-# src/attack has it.
+# src/attack/guess_id.rs.
 #
 # What should happen: no time of day gives an id of this server. An id of 128 random bits leaves
 # nothing to try.

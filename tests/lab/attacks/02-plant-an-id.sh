@@ -5,11 +5,11 @@
 # stops: session/login.rs Session::bind_user
 # test: login::a_session_id_that_was_known_before_the_login_opens_nothing_after_it
 #
-# The attacker need not find out the user's id if the user takes the attacker's. Anyone gets an
-# id from the server. The attacker puts it into the user's browser, by a page of a sibling domain
-# (evil.example.com may set cookies for example.com), or by sitting at the same computer before.
-# Then the attacker waits. If the login leaves the id as it is, the id that the attacker knows
-# has become that of a logged-in user.
+# The attacker need not find out the id of the user if the user takes that of the attacker. The
+# server gives an id to every visitor. The attacker puts such an id into the browser of the user:
+# by a page of a sibling domain (evil.example.com may set cookies for example.com), or by using
+# the same computer before. Then the attacker waits. If the login leaves the id as it is, the id
+# that the attacker knows has become that of a logged-in user.
 #
 # What should happen: the login gives the session another id, and the old one opens nothing.
 
@@ -25,7 +25,7 @@ fi
 planted=$(id_of attacker)
 [ -n "$planted" ] || no_result 'the server made no id for a visitor'
 
-say 'It is planted in the browser of the user, who logs in.'
+# What a page of a sibling domain does: the browser of the user has the attacker's cookie.
 cp "$directory/attacker.cookies" "$directory/user.cookies"
 log_in_user 'The user logs in, with the planted id in the browser.'
 

@@ -5,7 +5,7 @@
 # stops: session/operations.rs Session::destroy
 # test: login::a_visitor_logs_in_sees_the_main_page_and_logs_out
 #
-# A user suspects that someone has a copy of the cookie, and does what users can do: log out. If
+# A user suspects that the cookie was copied, and does what users can do: log out. If
 # the logout only deletes the cookie in this browser, it changes nothing for the copy. The
 # tutorial has no logout at all; its user can only delete the cookie by hand.
 #
@@ -35,6 +35,6 @@ fi
 say 'The attacker uses the copy.'
 request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
-    broken 'the session goes on after the logout, for whoever has its id'
+    broken 'the session goes on after the logout, and a copy of its id opens the page'
 fi
 held 'the logout has ended the session on the server'

@@ -29,6 +29,7 @@ browse user /main --data 'transfer=1000'
 [ "$status" -ge 400 ] || broken 'a form needs no token at all'
 
 say "The attacker's page sets a cookie, and sends its text in the form."
+# Any text will do. This one is "made by me" in hexadecimal.
 pair=6d616465206279206d65
 request attacker /main --cookie "$cookie_name=$(id_of user); _xsrf=$pair" \
     --data "_xsrf=$pair"

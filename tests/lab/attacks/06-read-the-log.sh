@@ -3,12 +3,12 @@
 # class: CWE-598, sensitive query strings, and CWE-532, secrets in a log; OWASP ASVS 14.2.1
 # victim: tutorial
 # stops: web/access.rs Access::log
-# test: login::the_password_is_read_from_the_form_alone_and_as_it_was_typed
+# test: log::the_access_log_has_the_path_and_not_the_query
 #
 # Where do URLs go? Into the history of the browser, the log of each proxy, the log of the
 # server, and the Referer of the next site. Many people read logs, and backups keep them. So the
 # attacker looks there for `password=`. The tutorial's `get_argument` reads the query as well as
-# the form. A password in the URL works, some link or script uses it, and nobody notices.
+# the form. So a password in the URL works, and sooner or later a script or a link sends it there.
 #
 # What should happen: a password in the URL does not log in, and the query is not in the log.
 

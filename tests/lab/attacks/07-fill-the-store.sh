@@ -2,7 +2,7 @@
 # name: fill the store by looking
 # class: CWE-770, allocation without limits; OWASP ASVS 7.6.2
 # victim: tutorial
-# stops: session/handle.rs Session::create_if_absent
+# stops: web/session_handler.rs SessionHandler::initialize
 # test: sessions::five_hundred_read_only_visitors_create_no_session
 #
 # Most visitors never come back, and many are robots without a memory for cookies: they get a new
@@ -29,5 +29,5 @@ ids=$(tr -d '\r' < "$directory/heads" |
     sed -n "s/^[Ss]et-[Cc]ookie: $cookie_name=\([^;]*\).*/\1/p" | sort -u | wc -l | tr -d ' ')
 echo "  < $answers responses, $ids different session ids"
 [ "$answers" -ge 100 ] || no_result 'too few responses came back'
-[ "$ids" -eq 0 ] || broken "the store has $ids sessions more, and nobody has logged in"
+[ "$ids" -eq 0 ] || broken "looking at $answers pages has stored $ids sessions"
 held 'looking creates no session'

@@ -7,7 +7,7 @@
 #
 # The page asks for a login before it shows itself. But a page is several doors: GET shows it,
 # POST changes something, and each method has its own code. The attacker tries the door that
-# nobody looks at. In the tutorial, `get` checks the session, and `post` does not.
+# was forgotten. In the tutorial, `get` checks the session, and `post` does not.
 #
 # What should happen: every method needs the login. A form cannot be sent to a login page and
 # back, so the answer is 403.

@@ -2,7 +2,7 @@
 # name: lose values that others wrote
 # class: CWE-362, race condition (lost update)
 # victim: snapshot
-# stops: session/operations.rs Session::set
+# stops: session/memory/map.rs MemoryStore::set
 # test: races::writes_of_different_names_all_survive
 #
 # The requests of one browser write different values: one the language, one the shopping cart. That

@@ -2,17 +2,17 @@
 # name: slowloris
 # class: CWE-400, resource consumption, and CWE-772, no release after the lifetime
 # victim: toy
-# stops: http/connection.rs Connection::run
+# stops: http/connection.rs Connection::wait_for_head
 # test: faults::slow_heads_do_not_disturb_other_clients
 #
 # A server waits until a request is complete. The attacker begins one, and does not finish it: a
-# few bytes now, one more in ten seconds. That costs the attacker nothing, and the server whatever
-# it keeps for a connection: a thread, or a slot, or memory. The name is that of an animal which
-# is slow. The toy has one thread: one connection is enough, and it serves nobody else. A program
-# opens hundreds of them here: src/attack has it.
+# few bytes now, one more in ten seconds. That costs the attacker nothing, and the server what it
+# keeps for each connection: a thread, a slot, or memory. (The slow loris is an animal.) The toy
+# has one thread: while it waits for one connection, it serves no other. Here a program opens two
+# hundred connections: src/attack/slowloris.rs.
 #
-# What should happen: while hundreds of requests stand half-sent, another client is served at
-# once. A head must arrive within its timeout.
+# What should happen: while all of them are open, another client is served at once. And a head that
+# does not end within its timeout ends the connection.
 
 . "$(dirname "$0")/../lib.sh"
 

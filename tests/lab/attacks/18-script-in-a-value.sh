@@ -5,7 +5,7 @@
 # stops: escape.rs push_html
 # test: templates::every_value_is_escaped
 #
-# A page shows what someone wrote: a name, a search. In HTML, text and commands are the same kind
+# A page shows what a visitor wrote: a name, a search. In HTML, text and commands are the same kind
 # of thing, and `<` makes the difference. The attacker writes a name that contains a script, or
 # has the user follow a link that does. The browser runs it as part of the page, with the rights
 # of the page: it reads what the user sees, and sends forms with the right token.

@@ -8,7 +8,7 @@
 # A signed cookie needs no store: it says `user=admin`, and a signature proves that the server
 # wrote it. That is fast, and it cannot be forged. But it cannot be taken back, either: the
 # signature stays right after the logout, after a new password, after the user was dismissed. The
-# logout asks the browser to delete the cookie. Here is somebody who has copied it before.
+# logout asks the browser to delete the cookie. The attacker has copied it before.
 #
 # What should happen: the logout makes every copy worthless, for which the server must remember
 # something: the session. (The same holds for a JWT; a list of revoked ones is a session store by
