@@ -27,10 +27,11 @@ fi
 if [ -n "${LAB_LOG-}" ]; then
     say 'The attacker reads the log of the server.'
     sleep 0.2
-    if grep -F "password=$password" "$LAB_LOG"; then
+    grep -F '/login' "$LAB_LOG" > "$directory/lines" || no_result 'the log has no line of the login'
+    tail -n 2 "$directory/lines" | sed 's/^/  /'
+    if grep -q -F "password=$password" "$directory/lines"; then
         broken 'the password is in the log'
     fi
-    grep -F '/login' "$LAB_LOG" | tail -n 2 || no_result 'the log has no line of the login'
 fi
 [ -z "${works-}" ] || broken 'a password in a URL logs in'
 held 'the password counts in the form alone, and the log has no query'

@@ -22,8 +22,9 @@ request visitor /main
 needs_page
 request visitor /login
 pages='[1-100]'
-curl --silent --max-time 30 --dump-header "$directory/heads" --output /dev/null \
-    "$address/main?$pages" "$address/login?$pages" || no_result 'the target stopped answering'
+curl --silent --max-time 30 --dump-header "$directory/heads" \
+    "$address/main?$pages" "$address/login?$pages" > /dev/null ||
+    no_result 'the target stopped answering'
 answers=$(grep -c '^HTTP/' "$directory/heads" || true)
 ids=$(tr -d '\r' < "$directory/heads" |
     sed -n "s/^[Ss]et-[Cc]ookie: $cookie_name=\([^;]*\).*/\1/p" | sort -u | wc -l | tr -d ' ')

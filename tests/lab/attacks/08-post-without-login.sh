@@ -1,6 +1,6 @@
 #!/bin/sh
 # name: POST without a login
-# class: CWE-306, missing authentication for a critical function; OWASP ASVS 8.3.1
+# class: CWE-306, missing authentication for a critical function; OWASP ASVS 8.2.1
 # victim: tutorial
 # stops: web/session_handler.rs SessionHandler::authenticated
 # test: login::a_post_to_the_main_page_needs_the_login_too

@@ -1,6 +1,6 @@
 #!/bin/sh
 # name: lose 19 of 20 counts
-# class: CWE-362, race condition (lost update); OWASP ASVS 15.4.2
+# class: CWE-362, race condition (lost update); OWASP ASVS 15.4.1
 # victim: snapshot
 # stops: session/operations.rs Session::increment
 # test: races::updates_of_one_counter_all_count

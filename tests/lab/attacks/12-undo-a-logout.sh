@@ -18,11 +18,11 @@ log_in_user
 copy=$(cookies_of user)
 form="_xsrf=$(token)"
 
-say 'The attacker has a copy of the cookie, and starts a request that takes two seconds.'
+say 'The attacker has a copy of the cookie, and starts a request that takes some seconds.'
 curl --silent --max-time 20 --cookie "$copy" --output "$directory/slow" \
     --write-out '%{http_code}' "$address/slow" > "$directory/slow-status" &
 slow=$!
-echo '  > GET /slow'
+printf '%s\n' attacker '  > GET /slow'
 sleep 1
 
 say 'In the meantime, the user logs out.'
@@ -38,7 +38,7 @@ kill -0 $slow 2> /dev/null || no_result 'the slow request ended before the logou
 say 'The slow request ends.'
 wait $slow || no_result 'the slow request had no answer'
 slow_status=$(cat "$directory/slow-status")
-echo "  < $slow_status"
+printf '%s\n' attacker "  < $slow_status"
 [ "$slow_status" != 404 ] || no_result 'the target has no page for /slow'
 
 say 'The attacker uses the copy of the cookie.'

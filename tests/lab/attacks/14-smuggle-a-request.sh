@@ -22,8 +22,8 @@ request proxy /hello
 needs_page
 page_has 'Hello' || no_result 'the target has no page /hello'
 
-say 'The proxy forwards one request. Its content, 43 bytes, looks like another one.'
-printf '%s\r\n' 'POST /login HTTP/1.1' 'Host: 127.0.0.1' 'Content-Length: 43' \
+say 'The proxy forwards one request. Its content, 45 bytes, looks like another one.'
+printf '%s\r\n' 'POST /login HTTP/1.1' 'Host: 127.0.0.1' 'Content-Length: 45' \
     'Transfer-Encoding: chunked' '' 0 '' "$smuggled" 'Host: 127.0.0.1' '' > "$directory/sent"
 tr -d '\r' < "$directory/sent" | sed 's/^/  > /'
 # For curl, telnet is plain TCP, in which it changes nothing.

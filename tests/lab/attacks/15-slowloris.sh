@@ -24,6 +24,6 @@ outcome=0
 "${LAB:?the path of dustdevil-lab}" attack slowloris "$address" || outcome=$?
 case $outcome in
     0) held 'other clients are served while the attacker waits' ;;
-    1) broken 'no other client was served' ;;
+    1) broken 'connections that send almost nothing keep what they occupy' ;;
     *) no_result 'the attack could not be made' ;;
 esac

@@ -1,6 +1,6 @@
 #!/bin/sh
 # name: path traversal, dotfile, symlink
-# class: CWE-22, path traversal; CWE-59, link following; CWE-538, hidden files
+# class: CWE-22, path traversal; CWE-59, link following; CWE-552, files accessible to others
 # victim: toy
 # stops: web/static_files/document_root.rs is_safe_path
 # test: static_files::nothing_outside_the_directory_and_nothing_hidden_is_ever_served
@@ -20,11 +20,13 @@ needs_page
 [ "$status" = 200 ] || no_result 'the target serves no file /static/site.css'
 
 say 'The attacker asks for a file beside the directory, for a hidden one, and for a link.'
+leaked=
 for file in ../secret.txt %2e%2e/secret.txt ..%2fsecret.txt ..%5csecret.txt \
     ./../secret.txt //secret.txt .env %2eenv link.txt; do
     request attacker "/static/$file"
     if page_has 'lab-secret'; then
-        broken "a file that was not meant to be served came back: $file"
+        leaked="$leaked $file"
     fi
 done
+[ -z "$leaked" ] || broken "files that were not meant to be served came back:$leaked"
 held 'none of these paths leads to a file'

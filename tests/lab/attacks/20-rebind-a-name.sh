@@ -1,6 +1,6 @@
 #!/bin/sh
 # name: DNS rebinding
-# class: CWE-350, reliance on DNS for a security decision
+# class: CWE-346, origin validation error
 # victim: tutorial
 # stops: web/hosts.rs is_allowed
 # test: defaults::a_request_for_an_unknown_host_is_misdirected
