@@ -104,6 +104,13 @@ show_data() {
 browse() {
     jar=$directory/$1.cookies
     request "$@" --cookie "$jar" --cookie-jar "$jar"
+    # If a response deletes two cookies, curl 7.88 keeps one of them.
+    sed -n 's/^[Ss]et-[Cc]ookie: \([^=]*\)=;.*Max-Age=0.*/\1/p' \
+        "$directory/head" > "$directory/deleted"
+    while read -r name; do
+        grep -v "	$name	" "$jar" > "$jar.kept" || true
+        mv "$jar.kept" "$jar"
+    done < "$directory/deleted"
 }
 
 # Ends the script without a result if the last response says that there is no such page.

@@ -39,6 +39,6 @@ fi
 say 'The attacker has a copy.'
 request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
-    broken 'the signature is still right, so the copy opens the page'
+    broken 'the copy opens the page after the logout; a signature cannot be taken back'
 fi
 held 'the session has ended, and the cookie is only its name'
