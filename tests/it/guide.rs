@@ -66,7 +66,7 @@ fn candidates(module: &str) -> Vec<String> {
 }
 
 /// Returns `true` if a line begins the definition of `name`.
-fn defines(line: &str, name: &str) -> bool {
+pub fn defines(line: &str, name: &str) -> bool {
     let is_modifier =
         |word: &&str| word.starts_with("pub") || ["async", "const"].contains(word);
     let mut words = line.split_whitespace().skip_while(is_modifier);

@@ -28,10 +28,9 @@ const PROGRAM: &str = "dustdevil-lab-without";
 
 /// Runs the patches of attack `number`, or all. Returns `true` if each attack succeeds.
 pub(crate) fn run(number: Option<u32>) -> Result<bool, String> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let scripts = select(number)?;
     let patches = patches(number)?;
-    let copy = Copy::new(&project)?;
+    let copy = Copy::new(&project())?;
     let scratch = Scratch::new()?;
     println!("    {:34} {:10} seconds", "defence taken away", "Dustdevil");
     let mut good = 0;
@@ -39,7 +38,7 @@ pub(crate) fn run(number: Option<u32>) -> Result<bool, String> {
         let began = Instant::now();
         let script = scripts.iter().find(|script| script.number == *number);
         let script = script.ok_or_else(|| format!("there is no attack {number}"))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = name_of(path);
         let report = copy.attack(path, script, &scratch.0);
         let report = report.map_err(|error| format!("{name}: {error}"))?;
         let (outcome, seconds) = (report.outcome.text(), began.elapsed().as_secs_f64());
@@ -51,6 +50,29 @@ pub(crate) fn run(number: Option<u32>) -> Result<bool, String> {
     }
     println!("{good} of {} broken, as expected without their defence.", patches.len());
     Ok(good == patches.len())
+}
+
+/// Checks that each patch applies, and prints their names.
+pub(crate) fn check() -> Result<(), String> {
+    let copy = Copy::new(&project())?;
+    for (_, path) in patches(None)? {
+        let failed = |error: String| format!("{}: {error}", name_of(&path));
+        copy.patched(&read_patch(&path).map_err(failed)?).map_err(failed)?;
+        println!("{}", name_of(&path));
+    }
+    Ok(())
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_patch(path: &Path) -> Result<Patch, String> {
+    Patch::parse(&fs::read_to_string(path).map_err(|error| error.to_string())?)
 }
 
 /// Returns the patches with the numbers of their attacks, in order.
@@ -87,6 +109,7 @@ struct Copy {
 }
 
 /// The content of a file, or the target of a symbolic link.
+#[derive(Clone)]
 enum Content {
     File(String),
     Link(PathBuf),
@@ -119,30 +142,41 @@ impl Copy {
         script: &Script,
         scratch: &Path,
     ) -> Result<Report, String> {
-        let text = fs::read_to_string(patch).map_err(|error| error.to_string())?;
-        self.write(&Patch::parse(&text)?)?;
+        self.write(&read_patch(patch)?)?;
         Ok(attack_victim(&self.build()?, script, "dustdevil", scratch))
+    }
+
+    /// Returns the files with a patch applied.
+    fn patched(&self, patch: &Patch) -> Result<Vec<(&Path, Content)>, String> {
+        let mut files = Vec::new();
+        let mut patched = 0;
+        for (path, content) in &self.files {
+            let content = match (content, patch.file(path)) {
+                (Content::File(text), Some(change)) => {
+                    patched += 1;
+                    Content::File(change.apply(text)?)
+                }
+                (content, _) => content.clone(),
+            };
+            files.push((&**path, content));
+        }
+        match patched == patch.len() {
+            true => Ok(files),
+            false => Err(String::from("it changes a file that does not exist")),
+        }
     }
 
     /// Writes the files that differ from those of the copy.
     fn write(&self, patch: &Patch) -> Result<(), String> {
-        let mut patched = 0;
-        for (path, content) in &self.files {
+        for (path, content) in self.patched(patch)? {
             let to = self.directory.join(path);
-            let written = match (content, patch.file(path)) {
-                (Content::Link(target), _) => write_link(target, &to),
-                (Content::File(text), None) => write_file(text, &to),
-                (Content::File(text), Some(change)) => {
-                    patched += 1;
-                    write_file(&change.apply(text)?, &to)
-                }
+            let written = match content {
+                Content::File(text) => write_file(&text, &to),
+                Content::Link(target) => write_link(&target, &to),
             };
             written.map_err(|error| format!("{}: {error}", to.display()))?;
         }
-        match patched == patch.len() {
-            true => Ok(()),
-            false => Err(String::from("it changes a file that does not exist")),
-        }
+        Ok(())
     }
 
     /// Builds the copy, and returns the path of its program.

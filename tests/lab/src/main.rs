@@ -47,6 +47,8 @@ dustdevil-lab run [N] [--target URL]
     of yours on loopback
 dustdevil-lab defences [N]
     take each defence away that has a patch, and see the attack succeed
+dustdevil-lab patches
+    check that each patch applies to the source
 dustdevil-lab victim NAME [--port PORT] [--idle SECONDS]
     serve a victim: tutorial, toy, snapshot, signed, dustdevil
 dustdevil-lab attack NAME URL
@@ -118,6 +120,10 @@ fn run(arguments: &Arguments) -> Result<u8, String> {
                 None => runner::run(number)?,
             };
             Ok(u8::from(!is_good))
+        }
+        ["patches"] => {
+            defences::check()?;
+            Ok(0)
         }
         ["defences"] | ["defences", _] => {
             Ok(u8::from(!defences::run(arguments.number()?)?))

