@@ -143,6 +143,12 @@ id_of() {
     cut -s -f 6,7 "$directory/$1.cookies" | grep "^$cookie_name	" | cut -f 2
 }
 
+# Ends the script without a result if the login of the user has set no cookie with an id.
+needs_session_id() {
+    [ -n "$(id_of user)" ] ||
+        no_result "the login set no cookie $cookie_name; LAB_COOKIE may have another name"
+}
+
 # Prints all cookies of a side, as a browser would send them.
 cookies_of() {
     cut -s -f 6,7 "$directory/$1.cookies" | tr '\t' '=' | sed 's/$/; /' | tr -d '\n' |

@@ -26,5 +26,5 @@ outcome=0
 case $outcome in
     0) held 'no time of day gives an id of this server' ;;
     1) broken 'the id of the user was computed, and it opens the main page' ;;
-    *) no_result 'the target gave no id to compare with' ;;
+    *) no_result 'the attack could not be made' ;;
 esac

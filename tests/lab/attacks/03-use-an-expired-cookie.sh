@@ -17,6 +17,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 log_in_user
+needs_session_id
 copy=$(id_of user)
 expiry=$(cut -s -f 5,6 "$directory/user.cookies" | grep "	$cookie_name\$" | cut -f 1)
 [ "${expiry:-0}" -gt 0 ] || no_result 'the cookie of the session has no expiry'

@@ -17,6 +17,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 log_in_user
+needs_session_id
 
 say "The user's own form is accepted."
 browse user /login
@@ -33,5 +34,9 @@ say "The attacker's page sets a cookie, and sends its text in the form."
 pair=6d616465206279206d65
 request attacker /main --cookie "$cookie_name=$(id_of user); _xsrf=$pair" \
     --data "_xsrf=$pair"
-[ "$status" -ge 400 ] || broken 'the attacker made both halves of the pair, and they are equal'
+case $status in
+    4*) ;;
+    5*) no_result "the target failed ($status)" ;;
+    *) broken 'the attacker made both halves of the pair, and they are equal' ;;
+esac
 held 'the token was not issued to this session'

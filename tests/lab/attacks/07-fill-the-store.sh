@@ -16,6 +16,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 log_in_user 'A session is worth something to a user that logs in.'
+needs_session_id
 
 say 'Two hundred visitors look at two pages, and none has a cookie.'
 request visitor /main

@@ -17,6 +17,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 log_in_user
+needs_session_id
 say 'The attacker has a session, too.'
 log_in attacker
 genuine=$cookie_name=$(id_of user)
