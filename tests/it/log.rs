@@ -334,9 +334,7 @@ async fn the_access_log_has_the_path_and_not_the_query() {
         server.visitor().get("/no-such-page?password=hunter2").await;
     })
     .await;
-    let [line] = &lines[..] else { panic!("not one line: {lines:?}") };
-    assert!(
-        line.starts_with("dustdevil::access 404 GET /no-such-page (127.0.0.1) "),
-        "{line}"
-    );
+    let logged = "dustdevil::access 404 GET /no-such-page (127.0.0.1) ";
+    assert!(lines.iter().any(|line| line.starts_with(logged)), "{lines:?}");
+    assert!(!lines.concat().contains("hunter2"), "{lines:?}");
 }
