@@ -29,11 +29,11 @@ say 'In the meantime, the user logs out.'
 browse user /logout --data "$form"
 needs_page
 [ "$status" -lt 400 ] || no_result 'the user could not log out'
+[ ! -s "$directory/slow-status" ] || no_result 'the slow request ended before the logout'
 request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
     no_result 'the logout did not work even without the slow request'
 fi
-[ ! -s "$directory/slow-status" ] || no_result 'the slow request ended before the logout'
 
 say 'The slow request ends.'
 wait $slow || no_result 'the slow request had no answer'

@@ -9,7 +9,7 @@ use dustdevil::{Exchange, Result};
 pub(crate) const WORK: Duration = Duration::from_millis(100);
 
 /// The same for `/slow`. A script does several things in this time, also on a loaded machine.
-pub(crate) const SLOW_WORK: Duration = Duration::from_secs(3);
+pub(crate) const SLOW_WORK: Duration = Duration::from_secs(6);
 
 /// Waits, in place of work.
 pub(crate) async fn work_for(time: Duration) {
