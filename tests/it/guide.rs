@@ -157,7 +157,9 @@ fn the_index_names_every_source_file() {
 #[test]
 fn every_file_that_the_guide_names_exists() {
     let sources = sources();
-    for name in ["request.md", "session.md", "terms.md", "files.md", "tutorial.md"] {
+    for name in
+        ["request.md", "session.md", "terms.md", "files.md", "tutorial.md", "lab.md"]
+    {
         let text = page(name);
         let is_file = |span: &&str| {
             [".rs", ".lua", ".sh", ".html"].iter().any(|ending| span.ends_with(ending))

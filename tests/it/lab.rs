@@ -100,29 +100,61 @@ fn a_target_that_does_not_answer_has_not_held() {
 #[test]
 fn each_attack_names_a_function_and_a_test_that_exist() {
     let existing = [test_names(), transcript_names()].concat();
-    let page = fs::read_to_string(project("src/guide/lab.md")).unwrap();
     for (file, head) in scripts() {
-        let stops = value(&file, &head, "stops");
-        let (path, function) = stops.split_once(' ').expect(stops);
-        let name = function.rsplit("::").next().unwrap();
+        let (path, name) = stops(&file, &head);
         let source = fs::read_to_string(project("src").join(path)).expect(path);
         let is_there = source.lines().any(|line| defines(line.trim(), name));
         assert!(is_there, "{file}: {path} has no {name}");
-
         let test = value(&file, &head, "test");
         assert!(existing.iter().any(|other| other == test), "{file}: there is no {test}");
+    }
+}
 
-        // The row of the guide page names the same.
-        let row = format!("| {} {} |", file[..2].trim_start_matches('0'), head[0].1);
-        let row = page.lines().find(|line| line.starts_with(&row));
-        let row = row.unwrap_or_else(|| panic!("lab.md has no row for {file}"));
-        for name in [path, name, test] {
-            assert!(row.contains(name), "lab.md does not name {name}:\n{row}");
+/// Returns the file below `src`, and the name of the function in it, that stop an attack.
+fn stops<'h>(file: &str, head: &'h [(String, String)]) -> (&'h str, &'h str) {
+    let (path, function) = value(file, head, "stops").split_once(' ').expect(file);
+    (path, function.rsplit("::").next().unwrap_or(function))
+}
+
+#[test]
+fn the_guide_has_a_row_for_each_attack_with_the_same_names() {
+    let page = fs::read_to_string(project("src/guide/lab.md")).unwrap();
+    let is_row =
+        |line: &&str| line.starts_with("| ") && line[2..].starts_with(char::is_numeric);
+    let rows: Vec<&str> = page.lines().filter(is_row).collect();
+    let scripts = scripts();
+    assert_eq!(rows.len(), scripts.len());
+    for (index, ((file, head), row)) in scripts.iter().zip(rows).enumerate() {
+        let number = index + 1;
+        assert!(
+            file.starts_with(&format!("{number:02}-")),
+            "{file} is not number {number}"
+        );
+        let start = format!("| {number} {} |", value(file, head, "name"));
+        assert!(row.starts_with(&start), "not {start}\n{row}");
+        let (path, name) = stops(file, head);
+        for name in [path, name, value(file, head, "test")] {
+            assert!(row.contains(name), "no {name}:\n{row}");
         }
     }
 }
 
-/// The lines of the tutorial that the guide page and the victim quote are the tutorial's.
+/// A patch takes away what the attack names, and not something else.
+#[test]
+fn each_patch_changes_the_file_that_its_attack_names() {
+    let scripts = scripts();
+    for entry in fs::read_dir(project("tests/lab/patches")).unwrap() {
+        let path = entry.unwrap().path();
+        let patch = path.file_name().unwrap().to_string_lossy().into_owned();
+        let script = scripts.iter().find(|(file, _)| file[..3] == patch[..3]);
+        let (file, head) =
+            script.unwrap_or_else(|| panic!("there is no attack for {patch}"));
+        let changed = format!("+++ b/src/{}", stops(file, head).0);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().any(|line| line == changed), "{patch} has no {changed}");
+    }
+}
+
 #[test]
 fn the_victim_has_the_lines_of_the_tutorial_in_their_order() {
     let victim = fs::read_to_string(project("tests/lab/src/victim/tutorial.rs")).unwrap();
@@ -130,11 +162,10 @@ fn the_victim_has_the_lines_of_the_tutorial_in_their_order() {
     let numbers: Vec<u32> =
         lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
     assert!(numbers.is_sorted(), "{numbers:?}");
-    // All that is code, but for imports (13 to 18), settings (74 to 79) and empty lines.
+    // All that is code, but for the imports before it and the settings.
+    let is_left_out = |line: &u32| matches!(line, 74..=79 | 84 | 85);
     let empty = [24, 29, 39, 42, 47, 50, 52, 64];
-    for line in (20..=88).filter(|line| !(74..=79).contains(line) && !empty.contains(line))
-    {
-        let is_end = [84, 85].contains(&line);
-        assert!(is_end || numbers.contains(&line), "line {line} is missing");
+    for line in (20..=88).filter(|line| !is_left_out(line) && !empty.contains(line)) {
+        assert!(numbers.contains(&line), "line {line} is missing");
     }
 }

@@ -19,7 +19,6 @@ pub(crate) struct Connection {
 
 /// A response.
 pub(crate) struct Response {
-    pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) content: String,
 }
@@ -86,9 +85,9 @@ impl Connection {
     pub(crate) fn read(&mut self) -> io::Result<Response> {
         let head = self.read_until(b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&head).into_owned();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = head.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
         let status = status.ok_or_else(|| io::Error::other("no status line"))?;
-        let mut response = Response { status, head, content: String::new() };
+        let mut response = Response { head, content: String::new() };
         let length = response.field("Content-Length").and_then(|text| text.parse().ok());
         let content = match length {
             Some(length) => self.read_length(length)?,

@@ -15,6 +15,9 @@ use crate::target::Target;
 /// Timeout of one script. After it, the script has no answer.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The attack that uses up the limit of logins. At a server of the reader it is the last.
+const GUESSING: u32 = 9;
+
 /// Number of rows that run at a time. Most of their time they wait.
 const PARALLEL_ROWS: usize = 6;
 
@@ -226,7 +229,8 @@ fn introduce(script: &Script) {
 /// answered to at least one attack.
 pub(crate) fn run_at(number: Option<u32>, url: &str) -> Result<bool, String> {
     let target = Target::parse(url)?;
-    let scripts = select(number)?;
+    let mut scripts = select(number)?;
+    scripts.sort_by_key(|script| (script.number == GUESSING, script.number));
     let (scratch, lab) = (Scratch::new()?, this_program()?);
     println!("    {:34} {:10} seconds", "attack", "target");
     let (mut broken, mut held) = (0, 0);

