@@ -29,6 +29,7 @@ help:  ## print this help
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
 	@echo "make lab     break the tutorial, and see Dustdevil hold  (N=4: tell an attack, TARGET=: your server)"
+	@echo "make lab-defences  take each defence away, and see the attack succeed  (N=)"
 	@echo "make fuzz    fuzz the connection for TIME=$(TIME) seconds"
 	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency redis)"
 	@echo "make doc     build the documentation as HTML"
