@@ -10,10 +10,13 @@ TIME    ?= 600
 ROUNDS  ?= 7
 PARTS   ?=
 CHARTS  ?= target/charts
+N       ?=
+TARGET  ?=
 
 FUZZ    := tests/fuzz
 XRAY    := tests/xray
 BENCH   := tests/bench
+LAB     := tests/lab
 
 # The features that the demo needs for its STORE.
 FEATURES := cli $(if $(findstring redis,$(STORE)),redis) $(if $(findstring rediss://,$(STORE)),redis-tls)
@@ -21,7 +24,7 @@ FEATURES := cli $(if $(findstring redis,$(STORE)),redis) $(if $(findstring redis
 ALL      := cli json redis redis-tls
 
 .DEFAULT_GOAL := help
-.PHONY: help run xray play race test check fuzz bench curl doc set-up cargo fuzzer wrk
+.PHONY: help run xray play race lab lab-defences attacker test check fuzz bench curl doc set-up cargo fuzzer wrk
 
 help:  ## print this help
 	@echo "make run     start the demo on http://$(ADDRESS):$(PORT)/  (PORT=, ADDRESS=, STORE=, DEBUG=1, ARGS=)"
@@ -31,6 +34,8 @@ help:  ## print this help
 	@echo "make curl    run the curl lessons against it, in another terminal"
 	@echo "make test    run all tests; installs the clients that they use"
 	@echo "make check   check formatting, lints and documentation"
+	@echo "make lab     break the tutorial, and see Dustdevil hold  (N=4: tell an attack, TARGET=: your server)"
+	@echo "make lab-defences  take each defence away, and see the attack succeed  (N=)"
 	@echo "make fuzz    fuzz the connection for TIME=$(TIME) seconds"
 	@echo "make bench   benchmark against other servers, ROUNDS=$(ROUNDS)  (PARTS=: requests idle memory scale latency redis)"
 	@echo "make doc     build the documentation as HTML"
@@ -61,13 +66,26 @@ check: cargo
 	cargo fmt --check --manifest-path $(FUZZ)/Cargo.toml
 	cargo fmt --check --manifest-path $(BENCH)/Cargo.toml
 	cargo fmt --check --all --manifest-path $(XRAY)/Cargo.toml
+	cargo fmt --check --manifest-path $(LAB)/Cargo.toml
 	cargo clippy --locked --all-targets --features cli -- -D warnings
 	cargo clippy --locked --all-targets --features "$(ALL)" -- -D warnings
 	cargo clippy --locked --lib -- -D warnings
 	cargo clippy --locked --lib --features redis -- -D warnings
 	cargo clippy --locked --manifest-path $(BENCH)/Cargo.toml --target-dir target -- -D warnings
 	cargo clippy --locked --workspace --all-targets --manifest-path $(XRAY)/Cargo.toml --target-dir target -- -D warnings
+	cargo clippy --locked --manifest-path $(LAB)/Cargo.toml --target-dir target/lab -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet --features "$(ALL)" --document-private-items
+
+lab: attacker
+	@target/lab/debug/dustdevil-lab run $(N) $(if $(TARGET),--target '$(TARGET)')
+
+# Takes each defence away that has a patch, in a copy of the source, and expects the attack to
+# succeed. It compiles the copy once for each patch, which takes some minutes.
+lab-defences: attacker
+	@target/lab/debug/dustdevil-lab defences $(N)
+
+attacker: cargo
+	@cargo build --locked --quiet --manifest-path $(LAB)/Cargo.toml --target-dir target/lab
 
 # Without a sanitizer: there is no unsafe code in which it would find errors, it needs a nightly
 # toolchain, and it halves the number of runs. Inputs found earlier are in the corpus and run

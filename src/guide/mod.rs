@@ -33,3 +33,6 @@ pub mod tornado {
         SetCookie, Settings, StaticFileHandler, StaticFiles, escape, methods,
     };
 }
+
+#[doc = include_str!("lab.md")]
+pub mod lab {}

@@ -67,7 +67,7 @@ fn candidates(module: &str) -> Vec<String> {
 }
 
 /// Returns `true` if a line begins the definition of `name`.
-fn defines(line: &str, name: &str) -> bool {
+pub fn defines(line: &str, name: &str) -> bool {
     let is_modifier =
         |word: &&str| word.starts_with("pub") || ["async", "const"].contains(word);
     let mut words = line.split_whitespace().skip_while(is_modifier);
@@ -166,6 +166,7 @@ fn every_file_that_the_guide_names_exists() {
         "tutorial.md",
         "deploy.md",
         "xray.md",
+        "lab.md",
     ] {
         let text = page(name);
         let is_file = |span: &&str| {

@@ -326,3 +326,15 @@ async fn failed_and_throttled_password_checks_of_the_sessions_page_are_logged() 
     assert_eq!(events[..5], vec![failed; 5]);
     assert_eq!(events[5..], ["excess_rate_limit_exceeded user=\"warden\" ip=127.0.0.1"]);
 }
+
+#[tokio::test]
+async fn the_access_log_has_the_path_and_not_the_query() {
+    let server = serve(demo()).await;
+    let lines = lines_with("/no-such-page", async {
+        server.visitor().get("/no-such-page?password=hunter2").await;
+    })
+    .await;
+    let logged = "dustdevil::access 404 GET /no-such-page (127.0.0.1) ";
+    assert!(lines.iter().any(|line| line.starts_with(logged)), "{lines:?}");
+    assert!(!lines.concat().contains("hunter2"), "{lines:?}");
+}

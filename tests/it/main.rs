@@ -34,6 +34,7 @@ mod ids;
 mod injection;
 #[cfg(feature = "json")]
 mod json;
+mod lab;
 mod log;
 mod login;
 mod memory_store;

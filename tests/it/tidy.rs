@@ -207,7 +207,7 @@ fn the_demo_has_at_most_forty_packages_and_none_of_them_twice() {
 }
 
 /// Returns the names of all tests, as `module::name`.
-fn test_names() -> Vec<String> {
+pub fn test_names() -> Vec<String> {
     let mut names = Vec::new();
     for (path, text) in files(&project("tests/it")) {
         let module = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -238,7 +238,7 @@ fn listed_names(module: &str) -> Vec<String> {
 }
 
 /// Returns the names of all transcripts, as `directory/name`.
-fn transcript_names() -> Vec<String> {
+pub fn transcript_names() -> Vec<String> {
     let directory = project("tests/transcripts");
     let name = |path: &Path| {
         let path = path.strip_prefix(&directory).ok()?.to_str()?;
