@@ -434,13 +434,12 @@ impl Part {
 
     fn parameter(&self, name: &str, value: &str) -> String {
         let encoded = match self.notation {
-            Notation::Percent => value.replace('"', "%22"),
             Notation::Escaped => value.replace('\\', r"\\").replace('"', "\\\""),
             // Only the file name has this form.
             Notation::Extended if name == "filename" => {
                 return format!("{name}*=UTF-8''{}", dustdevil::escape::url(value));
             }
-            Notation::Extended => value.replace('"', "%22"),
+            Notation::Percent | Notation::Extended => value.replace('"', "%22"),
         };
         format!("{name}=\"{}\"", encoded.replace('\r', "%0D").replace('\n', "%0A"))
     }
