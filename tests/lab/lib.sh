@@ -113,6 +113,14 @@ browse() {
     done < "$directory/deleted"
 }
 
+# Ends the script without a result if the last response says that the target has failed: a page that
+# is not shown for this reason says nothing about the attack.
+needs_answer() {
+    case $status in
+        429 | 5*) no_result "the target failed at $path ($status)" ;;
+    esac
+}
+
 # Ends the script without a result if the last response says that there is no such page.
 needs_page() {
     case $status in

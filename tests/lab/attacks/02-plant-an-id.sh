@@ -34,4 +34,5 @@ request attacker /main --cookie "$cookie_name=$planted"
 if page_has "$main_text"; then
     broken 'the attacker is in the session of the user'
 fi
+needs_answer
 held 'the login gave the session another id'

@@ -30,4 +30,5 @@ request attacker /main --cookie "$cookie_name=$copy"
 if page_has "$main_text"; then
     broken 'only the browser knows that the session has expired'
 fi
+needs_answer
 held 'the session has expired on the server'

@@ -39,4 +39,5 @@ request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
     broken 'the session goes on after the logout, and a copy of its id opens the page'
 fi
+needs_answer
 held 'the logout has ended the session on the server'

@@ -39,4 +39,14 @@ case $status in
     5*) no_result "the target failed ($status)" ;;
     *) broken 'the attacker made both halves of the pair, and they are equal' ;;
 esac
+
+say 'The attacker takes a pair that the server has issued, to the attacker.'
+browse attacker /login
+issued=$(cookies_of attacker)
+request attacker /main --cookie "$cookie_name=$(id_of user); _xsrf=${issued#*_xsrf=}" --data "_xsrf=$(token)"
+case $status in
+    4*) ;;
+    5*) no_result "the target failed ($status)" ;;
+    *) broken 'a pair that was issued to the attacker is accepted for the user' ;;
+esac
 held 'the token was not issued to this session'

@@ -34,4 +34,5 @@ if [ -n "${LAB_LOG-}" ]; then
     fi
 fi
 [ -z "${works-}" ] || broken 'a password in a URL logs in'
+[ -n "${LAB_LOG-}" ] || held 'the password counts in the form alone (the log was not read)'
 held 'the password counts in the form alone, and the log has no query'

@@ -28,7 +28,12 @@ browse attacker /main --data "_xsrf=$(token)"
 needs_page
 case $status in
     2*) broken 'the form was accepted from a visitor without a login' ;;
-    30*) held 'the form was sent to the login' ;;
+    30*)
+        case $(field Location) in
+            *login*) ;;
+            *) broken 'the form was accepted from a visitor without a login' ;;
+        esac
+        ;;
     401 | 403) ;;
     *) no_result "the answer was $status" ;;
 esac

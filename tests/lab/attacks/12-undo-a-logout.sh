@@ -46,4 +46,5 @@ request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
     broken 'the slow request has brought the session back'
 fi
+needs_answer
 held 'what the slow request wrote went nowhere'

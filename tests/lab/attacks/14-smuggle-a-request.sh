@@ -21,6 +21,10 @@ request proxy /hello
 needs_page
 page_has 'Hello' || no_result 'the target has no page /hello'
 
+say 'With one end, the request is understood: what is refused below is the second end.'
+request proxy /login --data 'x=1'
+[ "$status" != 400 ] || no_result 'POST /login is refused with 400 for another reason'
+
 say 'The proxy forwards one request. Its content, 45 bytes, looks like another one.'
 printf '%s\r\n' 'POST /login HTTP/1.1' 'Host: 127.0.0.1' 'Content-Length: 45' \
     'Transfer-Encoding: chunked' '' 0 '' 'GET /hello HTTP/1.1' 'Host: 127.0.0.1' '' \

@@ -21,8 +21,11 @@ needs_page
 
 say 'The attacker asks for a file beside the directory, for a hidden one, and for a link.'
 leaked=
+# A target that does not have these files shows nothing. `lab-files.txt` is beside the others.
+request attacker /static/lab-files.txt
+page_has 'lab-files' || no_result 'copy tests/lab/site/ to the target: its directory and secret.txt above it'
 for file in ../secret.txt %2e%2e/secret.txt ..%2fsecret.txt ..%5csecret.txt \
-    ./../secret.txt //secret.txt .env %2eenv link.txt; do
+    ./../secret.txt .env %2eenv link.txt; do
     request attacker "/static/$file"
     if page_has 'lab-secret'; then
         leaked="$leaked $file"

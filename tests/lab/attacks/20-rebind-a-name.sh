@@ -26,4 +26,5 @@ request browser /login --header 'Host: evil.example'
 if [ "$status" = 200 ] && page_has 'password'; then
     broken 'a script of evil.example can read the pages'
 fi
+needs_answer
 held 'the name is not one of the server'

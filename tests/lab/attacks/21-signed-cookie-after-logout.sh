@@ -41,4 +41,5 @@ request attacker /main --cookie "$copy"
 if page_has "$main_text"; then
     broken 'the copy opens the page after the logout; a signature cannot be taken back'
 fi
+needs_answer
 held 'the session has ended, and the cookie is only its name'

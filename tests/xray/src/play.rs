@@ -151,6 +151,10 @@ impl RequestHandler for PlayHandler {
             let message = "A conversation may have 64 KiB.";
             return Err(Error::http(Status::CONTENT_TOO_LARGE, message));
         }
+        if !text.lines().any(|line| line.starts_with('>')) {
+            let message = "No line begins with >, so there is nothing to send.";
+            return Err(Error::http(Status::BAD_REQUEST, message));
+        }
         let address = exchange.state::<PlayerAddress>()?.0;
         let (events, peer) = play(&text, address)
             .await

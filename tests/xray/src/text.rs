@@ -21,7 +21,7 @@ pub fn summary(film: &Film) -> String {
 pub fn whole(film: &Film) -> String {
     let mut text = title(film);
     let _ = writeln!(text, "\nbytes received: {}", film.input.len());
-    dump(&mut text, &film.input);
+    dump(&mut text, &film.input, film.input_offset);
     for step in &film.steps {
         text.push('\n');
         line(&mut text, step);
@@ -36,7 +36,7 @@ pub fn whole(film: &Film) -> String {
         }
     }
     let _ = writeln!(text, "\nbytes sent: {}", film.output.len());
-    dump(&mut text, &film.output);
+    dump(&mut text, &film.output, film.output_offset);
     left_out(&mut text, film);
     text
 }
@@ -92,10 +92,10 @@ fn wrap(text: &mut String, chain: &[&str]) {
     text.push('\n');
 }
 
-/// Writes bytes with their offsets, in hexadecimal digits and as text.
-fn dump(text: &mut String, bytes: &[u8]) {
+/// Writes bytes with their offsets on the connection, in hexadecimal digits and as text.
+fn dump(text: &mut String, bytes: &[u8], offset: usize) {
     for (index, row) in bytes.chunks(16).enumerate() {
-        let _ = write!(text, "  {:04x}  ", index * 16);
+        let _ = write!(text, "  {:04x}  ", offset + index * 16);
         for column in 0..16 {
             match row.get(column) {
                 Some(byte) => {

@@ -106,7 +106,8 @@ fn polite(target: &Target) -> io::Result<Duration> {
     let mut buffer = [0; 16 * 1024];
     match stream.read(&mut buffer) {
         Ok(0) => Err(io::Error::from(ErrorKind::UnexpectedEof)),
-        Ok(_) => Ok(began.elapsed()),
+        Ok(count) if buffer[..count].starts_with(b"HTTP/1.1 200") => Ok(began.elapsed()),
+        Ok(_) => Err(io::Error::other("the response is not 200")),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             let seconds = PATIENCE.as_secs();
             Err(io::Error::new(ErrorKind::TimedOut, format!("nothing within {seconds} s")))

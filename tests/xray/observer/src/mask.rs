@@ -8,8 +8,12 @@ pub const MASK: u8 = b'*';
 /// Length from which a run of hexadecimal digits counts as a secret: ids, keys and tokens.
 const MIN_HEX_RUN: usize = 32;
 
+/// Maximum length of a name that is looked at, in bytes.
+const MAX_NAME: usize = 256;
+
 /// Header fields with a secret value.
-const SECRET_FIELDS: [&str; 6] = [
+const SECRET_FIELDS: [&str; 7] = [
+    "x-api-key",
     "cookie",
     "set-cookie",
     "authorization",
@@ -19,7 +23,8 @@ const SECRET_FIELDS: [&str; 6] = [
 ];
 
 /// Parts of the names of arguments and session values that are secret.
-const SECRET_NAMES: [&str; 4] = ["password", "_xsrf", "token", "secret"];
+const SECRET_NAMES: [&str; 8] =
+    ["password", "passwd", "_xsrf", "token", "secret", "api_key", "apikey", "session_id"];
 
 /// Returns `true` if a value of this name must not be shown.
 pub fn is_secret(name: &str) -> bool {
@@ -27,16 +32,24 @@ pub fn is_secret(name: &str) -> bool {
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
-/// Masks the secrets in the bytes of one message: a head and its content.
+/// Masks the secrets in the bytes of one message. Field lines are looked for in all of it: empty
+/// lines and interim responses may come before the head, and trailers after the content.
 pub fn mask(message: &mut [u8]) {
     let mut ranges = Vec::new();
-    let head_end = position(message, b"\r\n\r\n").unwrap_or(message.len());
     let mut start = 0;
-    for line in message[..head_end].split_inclusive(|&byte| byte == b'\n') {
-        ranges.extend(line_secrets(line, start));
+    let mut is_secret_field = false;
+    for line in message.split_inclusive(|&byte| byte == b'\n') {
+        if is_secret_field && matches!(line, [b' ' | b'\t', ..]) {
+            // A folded line (RFC 9112 section 5.2) goes on with the value.
+            ranges.push(start..start + line.len());
+        } else {
+            let found = line_secrets(line, start);
+            is_secret_field = !found.is_empty();
+            ranges.extend(found);
+        }
         start += line.len();
     }
-    ranges.extend(argument_secrets(message, 0));
+    ranges.extend(argument_secrets(message));
     ranges.extend(part_secrets(message));
     ranges.extend(json_secrets(message));
     ranges.extend(hex_runs(message));
@@ -89,21 +102,39 @@ fn line_secrets(line: &[u8], start: usize) -> Vec<Range<usize>> {
     found
 }
 
-/// Returns the values of secret arguments, in a query or in a form: `password=...`.
-fn argument_secrets(bytes: &[u8], start: usize) -> Vec<Range<usize>> {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-%.[]".contains(byte);
+/// Returns the values of secret arguments: `password=...` in a query or a form, and
+/// `password%3D...` in a URL that is an argument itself.
+fn argument_secrets(bytes: &[u8]) -> Vec<Range<usize>> {
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-%.[]".contains(byte);
+    // In a form, a value may have any byte but an ampersand.
+    let content = position(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+    let is_form = position(bytes, b"x-www-form-urlencoded").is_some_and(|at| at < content);
     let mut found = Vec::new();
-    for (equals, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'=') {
-        let length = bytes[..equals].iter().rev().take_while(|byte| is_name(byte)).count();
-        let name = String::from_utf8_lossy(&bytes[equals - length..equals]);
-        if is_secret(&percent_decoded(&name)) {
-            let ends = |byte: &u8| b"& \r\n\"<".contains(byte);
-            let rest = &bytes[equals + 1..];
-            let end = rest.iter().position(ends).unwrap_or(rest.len());
-            found.push(start + equals + 1..start + equals + 1 + end);
+    for at in 0..bytes.len() {
+        let length = equals_sign(&bytes[at..]);
+        if length == 0 {
+            continue;
+        }
+        let name = bytes[..at].iter().rev().take(MAX_NAME).take_while(is_name).count();
+        let name = String::from_utf8_lossy(&bytes[at - name..at]);
+        if is_secret(&percent_decoded(&percent_decoded(&name))) {
+            let ends: &[u8] = if is_form && at > content { b"&" } else { b"& \r\n\"<" };
+            let start = at + length;
+            let end = bytes[start..].iter().position(|byte| ends.contains(byte));
+            found.push(start..end.map_or(bytes.len(), |end| start + end));
         }
     }
     found
+}
+
+/// Returns the length of the equals sign at the start of `bytes`, which may be percent-encoded
+/// once or twice; 0 if there is none.
+fn equals_sign(bytes: &[u8]) -> usize {
+    let forms: [&[u8]; 3] = [b"=", b"%3D", b"%253D"];
+    let starts = |form: &&&[u8]| {
+        bytes.get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
+    };
+    forms.iter().find(starts).map_or(0, |form| form.len())
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -130,45 +161,69 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// Returns the contents of secret parts of a form with files.
+/// Returns the contents of secret parts of a form with files, and of hidden fields in a page.
 fn part_secrets(bytes: &[u8]) -> Vec<Range<usize>> {
+    let is_end = |byte: &u8| b"\"; \t\r\n>".contains(byte);
     let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(at) = position(&bytes[from..], b"name=\"") {
-        let start = from + at + 6;
-        let quote = bytes[start..].iter().position(|&byte| byte == b'"');
-        let Some(length) = quote else { break };
-        let name = String::from_utf8_lossy(&bytes[start..start + length]);
-        from = start + length;
-        if is_secret(&name) {
-            // In a page, the value of a hidden field follows its name.
-            if let Some(value) = bytes[from..].strip_prefix(b"\" value=\"") {
-                let end =
-                    value.iter().position(|&byte| byte == b'"').unwrap_or(value.len());
-                found.push(from + 9..from + 9 + end);
-            } else if let Some(head) = position(&bytes[from..], b"\r\n\r\n") {
-                let content = from + head + 4;
-                let end = position(&bytes[content..], b"\r\n--");
-                found.push(content..end.map_or(bytes.len(), |end| content + end));
-            }
+    for at in 0..bytes.len() {
+        let is_name =
+            bytes.get(at..at + 4).is_some_and(|name| name.eq_ignore_ascii_case(b"name"));
+        let rest = if is_name { bytes[at + 4..].trim_ascii_start() } else { &[] };
+        let Some(rest) = rest.strip_prefix(b"=") else { continue };
+        let rest = rest.trim_ascii_start();
+        let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+        let length = rest.iter().position(is_end).unwrap_or(rest.len());
+        if !is_secret(&String::from_utf8_lossy(&rest[..length])) {
+            continue;
+        }
+        let after = bytes.len() - rest.len() + length;
+        // In a page, the value of a hidden field follows its name.
+        if let Some(value) = bytes[after..].strip_prefix(b"\" value=\"") {
+            let end = value.iter().position(|&byte| byte == b'"').unwrap_or(value.len());
+            found.push(after + 9..after + 9 + end);
+        } else if let Some(head) = position(&bytes[after..], b"\r\n\r\n") {
+            let content = after + head + 4;
+            let end = position(&bytes[content..], &delimiter(&bytes[..at]));
+            found.push(content..end.map_or(bytes.len(), |end| content + end));
         }
     }
     found
 }
 
-/// Returns the strings in JSON that have a secret name: `"password": "..."`.
+/// Returns the delimiter that begins the part at the end of `bytes`, after its CRLF.
+fn delimiter(bytes: &[u8]) -> Vec<u8> {
+    let start = bytes.windows(4).rposition(|window| window == b"\r\n--").unwrap_or(0);
+    let line = bytes[start..].trim_ascii_start();
+    let length = position(line, b"\r\n").unwrap_or(line.len());
+    [b"\r\n", &line[..length]].concat()
+}
+
+/// Returns the values in JSON that have a secret name: `"password": "..."`, a number, a list.
 fn json_secrets(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(colon) = position(&bytes[from..], b"\":").map(|at| from + at) {
-        from = colon + 2;
-        let name = bytes[..colon].iter().rev().take_while(|&&byte| byte != b'"').count();
-        let name = String::from_utf8_lossy(&bytes[colon - name..colon]);
-        let spaces = bytes[from..].iter().take_while(|byte| byte.is_ascii_whitespace());
-        let start = from + spaces.count() + 1;
-        if is_secret(&name) && bytes.get(start - 1) == Some(&b'"') {
-            let end = string_end(&bytes[start..]);
-            found.push(start..start + end);
+    for colon in (0..bytes.len()).filter(|&at| bytes[at] == b':') {
+        let Some(name) = bytes[..colon].trim_ascii_end().strip_suffix(b"\"") else {
+            continue;
+        };
+        let length =
+            name.iter().rev().take(MAX_NAME).take_while(|&&byte| byte != b'"').count();
+        if is_secret(&String::from_utf8_lossy(&name[name.len() - length..])) {
+            let spaces =
+                bytes[colon + 1..].iter().take_while(|byte| byte.is_ascii_whitespace());
+            let start = colon + 1 + spaces.count();
+            let value = &bytes[start.min(bytes.len())..];
+            let end = match value.first() {
+                Some(b'"') => 1 + string_end(&value[1..]),
+                Some(b'[') => {
+                    value.iter().position(|&byte| byte == b']').unwrap_or(value.len())
+                }
+                _ => value
+                    .iter()
+                    .position(|byte| b",}\r\n".contains(byte))
+                    .unwrap_or(value.len()),
+            };
+            let first = usize::from(matches!(value.first(), Some(b'"' | b'[')));
+            found.push((start + first).min(start + end)..start + end);
         }
     }
     found

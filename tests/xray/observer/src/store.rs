@@ -86,9 +86,17 @@ impl Store for Observed {
     ) -> StoreFuture<'a, bool> {
         StoreFuture::boxed(async move {
             let created = self.store.create(key, lifetime, ip, name, value).await?;
-            self.learn(key, CREATED, None);
-            self.learn(key, name, Some(value));
-            change("store create", key, name, "none", &shown(name, Some(value)));
+            if created {
+                self.learn(key, CREATED, None);
+                self.learn(key, name, Some(value));
+                change("store create", key, name, "none", &shown(name, Some(value)));
+            } else {
+                mark(
+                    Layer::Store,
+                    "store create",
+                    &format!("{}  the key is taken", print(key)),
+                );
+            }
             Ok(created)
         })
     }
@@ -165,9 +173,22 @@ impl Store for Observed {
     ) -> StoreFuture<'a, Option<Option<String>>> {
         StoreFuture::boxed(async move {
             let removed = self.store.remove(key, name).await?;
-            let before = removed.as_ref().and_then(|value| value.as_deref());
-            self.learn(key, name, None);
-            change("store remove", key, name, &shown(name, before), "none");
+            match &removed {
+                Some(before) => {
+                    self.learn(key, name, None);
+                    change(
+                        "store remove",
+                        key,
+                        name,
+                        &shown(name, before.as_deref()),
+                        "none",
+                    );
+                }
+                None => {
+                    let detail = format!("{}  no such session", print(key));
+                    mark(Layer::Store, "store remove", &detail);
+                }
+            }
             Ok(removed)
         })
     }
@@ -247,7 +268,8 @@ impl Store for Observed {
         StoreFuture::boxed(async move {
             let cleared = self.store.clear(key).await?;
             self.forget(key);
-            mark(Layer::Store, "store clear", &print(key));
+            let outcome = if cleared.is_some() { "no values" } else { "no such session" };
+            mark(Layer::Store, "store clear", &format!("{}  {outcome}", print(key)));
             Ok(cleared)
         })
     }
@@ -270,16 +292,21 @@ impl Store for Observed {
     ) -> StoreFuture<'_, bool> {
         StoreFuture::boxed(async move {
             let rotated = self.store.rotate(key, new, lifetime).await?;
+            if !rotated {
+                mark(
+                    Layer::Store,
+                    "store rotate",
+                    &format!("{}  no such session", print(key)),
+                );
+                return Ok(false);
+            }
             let mut known = self.known();
             let moved: Vec<_> = known.extract_if(|(other, _), _| *other == key).collect();
             known.extend(moved.into_iter().map(|((_, name), value)| ((new, name), value)));
             drop(known);
-            mark(
-                Layer::Store,
-                "store rotate",
-                &format!("{} -> {}", print(key), print(new)),
-            );
-            Ok(rotated)
+            let detail = format!("{} -> {}", print(key), print(new));
+            mark(Layer::Store, "store rotate", &detail);
+            Ok(true)
         })
     }
 

@@ -77,6 +77,33 @@ fn fields_arguments_parts_and_json_are_masked() {
         "POST / HTTP/1.1\r\n\r\n{\"new_password\": \"o\\\"ne\", \"token\":\"two\"}",
         &["ne\"", "two"],
     );
+    // Empty lines before the head, an interim response, trailers, and a folded line.
+    check(
+        "\r\n\r\nGET / HTTP/1.1\r\nAuthorization: Bearer\r\n one\r\n\r\n",
+        &["Bearer", "one"],
+    );
+    check(
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nSet-Cookie: a=one\r\n\r\n",
+        &["one"],
+    );
+    check("POST / HTTP/1.1\r\n\r\n0\r\nCookie: a=one\r\n\r\n", &["one"]);
+    // A URL within a URL, once and twice encoded.
+    check("Location: /login?next=%2Fmain%3Fpassword%3Done\r\n", &["one"]);
+    check("Location: /login?next=%252Fmain%253Fpassword%253Done\r\n", &["one"]);
+    // A form whose value has a space and a quote.
+    check(
+        "POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\npassword=a one\"two<three&b=c",
+        &["one", "two", "three"],
+    );
+    check(
+        "POST / HTTP/1.1\r\n\r\n{\"password\" : \"one\", \"token\": 12345, \"secret\": [\"two\"]}",
+        &["one", "12345", "two"],
+    );
+    check(
+        "POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n\
+         Content-Disposition: form-data; NAME = password\r\n\r\none\r\n--two\r\n--x--\r\n",
+        &["one", "two"],
+    );
     // A conversation in the notation of the transcripts.
     check(
         "> GET / HTTP/1.1\n> Cookie: id=one\n>\n< Set-Cookie: id=two; Secure\n",
