@@ -25,8 +25,8 @@ pub mod tutorial {}
 pub mod tornado {
     #![doc = include_str!("tornado.md")]
 
-    // What the links of the page name.
-    #[allow(unused_imports)]
+    // Only rustdoc reads them: they are what the links of the page name.
+    #[cfg(doc)]
     use crate::{
         Application, Error, Exchange, HttpError, HttpFile, Limits, Method, RedirectHandler,
         RedirectTo, Request, RequestHandler, Route, Server, Session, SessionHandler,

@@ -131,8 +131,8 @@ impl Exchange {
     }
 
     /// Returns the files that were uploaded in the form's field of this name. Tornado's
-    /// `request.files`. If no file was chosen, the field is an argument of
-    /// the form with an empty value, as in Tornado; an empty file has a name.
+    /// `request.files`. If no file was chosen, the field is an argument of the form with an
+    /// empty value, as in Tornado; an empty file has a name.
     pub fn get_files(&self, name: &str) -> impl Iterator<Item = &HttpFile> {
         self.arguments.files.iter().filter(move |file| file.name == name)
     }

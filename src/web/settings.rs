@@ -89,7 +89,7 @@ pub struct Settings {
     /// `Sec-Fetch-Site` or `Origin`, that a page of another site sent the request. Default:
     /// `true`.
     pub check_origin: bool,
-    /// Other origins whose pages may send such requests nevertheless, for example
+    /// Other origins with pages that may send such requests nevertheless, for example
     /// `https://example.com`, as browsers write them: in lower case, without a path and without
     /// the default port. Default: none.
     pub trusted_origins: Vec<String>,

@@ -8,12 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dustdevil::http::method::Method;
 use dustdevil::session::id::Key;
 use dustdevil::session::store::{CompareAndSet, Counters, SessionInfo, StoreFuture, Visit};
 use dustdevil::{
     Application, Error, Exchange, Lifetime, MemoryLimits, MemoryStore, RequestHandler,
-    Result, SessionHandler, Status, Store, handler,
+    Result, SessionHandler, Status, Store, handler, methods,
 };
 
 use super::{pages, site};
@@ -46,11 +45,7 @@ struct LabHandler {
 }
 
 impl RequestHandler for LabHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(exchange: &mut Exchange) -> Result<Self> {
-        Ok(Self { base: SessionHandler::initialize(exchange).await? })
-    }
+    methods!(Get, Post; base: SessionHandler);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let session = &self.base.session;

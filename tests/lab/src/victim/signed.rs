@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use dustdevil::http::method::Method;
-use dustdevil::{Application, Exchange, RequestHandler, Result, Settings, crypto, handler};
+use dustdevil::{
+    Application, Exchange, RequestHandler, Result, Settings, crypto, handler, methods,
+};
 
 use super::pages;
 
@@ -16,11 +17,7 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 struct LoginHandler;
 
 impl RequestHandler for LoginHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get, Post);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         pages::form(exchange, "/login", "").await
@@ -40,11 +37,7 @@ impl RequestHandler for LoginHandler {
 struct MainHandler;
 
 impl RequestHandler for MainHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         match exchange.get_signed_cookie("user", MAX_AGE) {
@@ -57,11 +50,7 @@ impl RequestHandler for MainHandler {
 struct LogoutHandler;
 
 impl RequestHandler for LogoutHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Post];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Post);
 
     async fn post(&mut self, exchange: &mut Exchange) -> Result {
         exchange.clear_cookie("user")?;

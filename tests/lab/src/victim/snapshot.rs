@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use dustdevil::http::method::Method;
 use dustdevil::{
     Application, Error, Exchange, RequestHandler, Result, SetCookie, Settings, Status,
-    crypto, handler,
+    crypto, handler, methods,
 };
 
 use super::pages;
@@ -45,11 +44,7 @@ impl Store {
 struct SnapshotHandler;
 
 impl RequestHandler for SnapshotHandler {
-    const SUPPORTED_METHODS: &'static [Method] = &[Method::Get, Method::Post];
-
-    async fn initialize(_: &mut Exchange) -> Result<Self> {
-        Ok(Self)
-    }
+    methods!(Get, Post);
 
     async fn get(&mut self, exchange: &mut Exchange) -> Result {
         let store = exchange.state::<Store>()?;

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::split::position;
+
 /// The byte that a masked byte becomes.
 pub const MASK: u8 = b'*';
 
@@ -251,8 +253,4 @@ fn hex_runs(bytes: &[u8]) -> Vec<Range<usize>> {
         }
     }
     found
-}
-
-fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
